@@ -1,0 +1,1 @@
+//! Beatwarden: a watchdog beside an application that keeps its jobs in a database table.
