@@ -1,1 +1,3 @@
 //! Beatwarden: a watchdog beside an application that keeps its jobs in a database table.
+pub mod domain;
+pub mod store;

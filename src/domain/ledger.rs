@@ -1,0 +1,177 @@
+//! What the ledger knows: entries, and the precedents that keep an incident from being repaired twice.
+
+use super::{Action, JobId, Timestamp};
+use std::collections::HashMap;
+
+/// The identity of a repair, fixed before its first attempt (a UUID as an integer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepairId(pub u128);
+
+/// One start of one job; within a watch it can get each action once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incident {
+    /// The job.
+    pub job: JobId,
+    /// Its start, as the row had it.
+    pub started_at: Option<Timestamp>,
+}
+
+/// What a ledger entry records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LedgerAction {
+    /// The heartbeat was set to the start.
+    Backfill,
+    /// The job was ended.
+    Fail,
+    /// An earlier repair was taken back.
+    Undo,
+    /// The fuse was acknowledged.
+    AckFuse,
+}
+
+impl LedgerAction {
+    /// The word in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backfill => "backfill",
+            Self::Fail => "fail",
+            Self::Undo => "undo",
+            Self::AckFuse => "ack_fuse",
+        }
+    }
+
+    /// The action that a word in the ledger stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Backfill, Self::Fail, Self::Undo, Self::AckFuse]
+            .into_iter()
+            .find(|action| action.as_str() == word)
+    }
+}
+
+/// What turned out about a repair later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateOutcome {
+    /// A failed job was alive.
+    FalseRepair,
+    /// A backfilled job beat after all: harmless.
+    LateHeartbeat,
+}
+
+impl LateOutcome {
+    /// The word in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FalseRepair => "false_repair",
+            Self::LateHeartbeat => "late_heartbeat",
+        }
+    }
+
+    /// The outcome that a word in the ledger stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::FalseRepair, Self::LateHeartbeat]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// One row of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerEntry {
+    /// Primary key.
+    pub repair_id: RepairId,
+    /// The watch that made it.
+    pub watch: String,
+    /// The watched table.
+    pub table_name: String,
+    /// The job.
+    pub job_id: JobId,
+    /// Its name.
+    pub job_name: Option<String>,
+    /// Why: `missed_first`.
+    pub reason: String,
+    /// What was done.
+    pub action: LedgerAction,
+    /// Which process did it.
+    pub instance: String,
+    /// The start of the incident.
+    pub started_at: Option<Timestamp>,
+    /// The database's time of the repair.
+    pub repaired_at: Timestamp,
+    /// The changed columns before, a JSON object.
+    pub before: String,
+    /// The changed columns after, a JSON object.
+    pub after: String,
+    /// What turned out later.
+    pub outcome: Option<LateOutcome>,
+    /// When that was written.
+    pub outcome_at: Option<Timestamp>,
+    /// When somebody acknowledged a false repair.
+    pub acknowledged_at: Option<Timestamp>,
+    /// The repair that this entry takes back.
+    pub undo_of: Option<RepairId>,
+    /// Layout version.
+    pub version: i32,
+}
+
+impl LedgerEntry {
+    /// The incident that the entry belongs to.
+    pub fn incident(&self) -> Incident {
+        Incident {
+            job: self.job_id.clone(),
+            started_at: self.started_at,
+        }
+    }
+}
+
+/// What the ledger says of one incident.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Precedent {
+    /// It had a `backfill`.
+    pub backfilled: bool,
+    /// It had a `fail`.
+    pub failed: bool,
+    /// One of its repairs was taken back.
+    pub undone: bool,
+}
+
+impl Precedent {
+    /// Whether the incident already had `action`.
+    pub const fn had(self, action: Action) -> bool {
+        match action {
+            Action::Observe => false,
+            Action::Backfill => self.backfilled,
+            Action::Fail => self.failed,
+        }
+    }
+
+    /// Whether Beatwarden repaired it at all: such a job is an init failure.
+    pub const fn repaired(self) -> bool {
+        self.backfilled || self.failed
+    }
+}
+
+/// The precedents of the incidents that one observation touches.
+#[derive(Clone, Debug, Default)]
+pub struct Precedents(HashMap<Incident, Precedent>);
+
+impl Precedents {
+    /// Gathers them from ledger entries, in any order.
+    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>) -> Self {
+        let mut known: HashMap<Incident, Precedent> = HashMap::new();
+        for entry in entries {
+            let precedent = known.entry(entry.incident()).or_default();
+            match entry.action {
+                LedgerAction::Backfill => precedent.backfilled = true,
+                LedgerAction::Fail => precedent.failed = true,
+                LedgerAction::Undo => precedent.undone = true,
+                LedgerAction::AckFuse => {}
+            }
+        }
+        Self(known)
+    }
+
+    /// What the ledger says of `incident`.
+    pub fn of(&self, incident: &Incident) -> Precedent {
+        self.0.get(incident).copied().unwrap_or_default()
+    }
+}

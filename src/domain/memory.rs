@@ -1,0 +1,210 @@
+//! All that is remembered between two passes, in one value. What isn't here is forgotten.
+
+use super::{
+    Causes, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, ServerIdentity, Signs,
+    Timestamp,
+};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+/// So many job names become labels; the rest are shown together.
+pub const NAMED_SLOTS: usize = 100;
+
+/// What is remembered of one job that runs, or whose state is in no list.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The row as last read.
+    pub job: Job,
+    /// The database's time at which this process first saw this start of the job.
+    pub first_seen: Timestamp,
+    /// Our own clock at the end of the pass that first read the row as it is now.
+    pub unchanged_since: Moment,
+    /// Our own clock at the last beat that this process saw.
+    pub beat_seen: Option<Moment>,
+    /// Stands in for the start where the row has none, or one that lay ahead when it was first seen.
+    pub start_stand_in: Option<Timestamp>,
+    /// Counts as the heartbeat where its value lay ahead when it was first seen.
+    pub heartbeat_stand_in: Option<Timestamp>,
+    /// How the init went, once that is decided.
+    pub init: Option<Init>,
+    /// Whether this process saw the job while there was still time for its first heartbeat.
+    pub seen_starting: bool,
+    /// Whether the log was told that the row can't be read.
+    pub noted_unreadable: bool,
+    /// The phase at the last pass; none for a state in no list, or times that can't be read.
+    pub phase: Option<Phase>,
+    /// The causes that this incident was counted as withheld for.
+    pub causes: Causes,
+    /// Number of the attempt that last failed to repair it; those with none go first.
+    pub attempt: u64,
+}
+
+/// A start this far ahead is a clock that is off, not a clock that is a little early.
+const START_AHEAD: Duration = Duration::from_secs(2);
+
+impl Known {
+    /// A job seen for the first time.
+    pub fn first_sight(job: Job, observation: &Observation) -> Self {
+        let mut known = Self {
+            job,
+            first_seen: observation.snapshot.database_now,
+            unchanged_since: observation.finished,
+            beat_seen: None,
+            start_stand_in: None,
+            heartbeat_stand_in: None,
+            init: None,
+            seen_starting: false,
+            noted_unreadable: false,
+            phase: None,
+            causes: Causes::default(),
+            attempt: 0,
+        };
+        known.mend_start(observation.snapshot.database_now);
+        known.mend_heartbeat(observation.snapshot.database_now);
+        known
+    }
+
+    fn mend_start(&mut self, now: Timestamp) {
+        self.start_stand_in = match self.job.started_at.at() {
+            Some(start) if start <= now.plus(START_AHEAD) => None,
+            _ => Some(now),
+        };
+    }
+
+    fn mend_heartbeat(&mut self, now: Timestamp) {
+        self.heartbeat_stand_in = self.job.heartbeat_at.at().filter(|beat| *beat > now).map(|_| now);
+    }
+
+    /// Takes in the row as it is now; true if a beat was seen.
+    pub fn update(&mut self, job: Job, observation: &Observation, tolerance: Duration) -> bool {
+        if self.job == job {
+            return false;
+        }
+        let beat = self.job.heartbeat_at != job.heartbeat_at && is_beat(&self.job, &job, tolerance);
+        let heartbeat_changed = self.job.heartbeat_at != job.heartbeat_at;
+        self.job = job;
+        self.unchanged_since = observation.finished;
+        if heartbeat_changed {
+            self.mend_heartbeat(observation.snapshot.database_now);
+        }
+        if beat {
+            self.beat_seen = Some(observation.began);
+        }
+        beat
+    }
+
+    /// The start that ages count from.
+    pub fn start(&self) -> Timestamp {
+        self.start_stand_in
+            .or(self.job.started_at.at())
+            .unwrap_or(self.first_seen)
+    }
+
+    /// What the phase is judged from.
+    pub fn signs(&self, observation: &Observation, policy: &Policy) -> Signs {
+        let heartbeat = self.job.heartbeat(policy.seed_tolerance);
+        let value = match heartbeat {
+            Heartbeat::Absent => None,
+            Heartbeat::Seeded(at) | Heartbeat::Real(at) => Some(at),
+        };
+        Signs {
+            start: self.start(),
+            heartbeat,
+            heartbeat_from: value.map(|at| self.heartbeat_stand_in.unwrap_or(at)),
+            beat_ago: self.beat_seen.map(|at| observation.began.since(at)),
+        }
+    }
+}
+
+/// Whether the change from `before` to `after` is a beat: from one value to another, or from NULL to a real one.
+fn is_beat(before: &Job, after: &Job, tolerance: Duration) -> bool {
+    match (before.heartbeat_at.at(), after.heartbeat(tolerance)) {
+        (_, Heartbeat::Absent) => false,
+        (Some(_), _) => true,
+        (None, heartbeat) => matches!(heartbeat, Heartbeat::Real(_)),
+    }
+}
+
+/// The last good pass.
+#[derive(Clone, Debug)]
+pub(super) struct LastPass {
+    pub began: Moment,
+    pub database_now: Timestamp,
+    pub server: ServerIdentity,
+}
+
+/// So many ended incidents are remembered, so that one that runs again with the same start is no second init.
+const ENDED_REMEMBERED: usize = 10_000;
+
+/// Ended incidents, the newest ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ended {
+    starts: HashMap<JobId, Option<Timestamp>>,
+    order: VecDeque<JobId>,
+}
+
+impl Ended {
+    /// Remembers that the incident ended; false if that is known already.
+    pub(super) fn insert(&mut self, id: &JobId, start: Option<Timestamp>) -> bool {
+        match self.starts.insert(id.clone(), start) {
+            Some(known) => known != start,
+            None => {
+                self.order.push_back(id.clone());
+                if self.order.len() > ENDED_REMEMBERED
+                    && let Some(oldest) = self.order.pop_front()
+                {
+                    self.starts.remove(&oldest);
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether this start of the job ended before.
+    pub(super) fn contains(&self, id: &JobId, start: Option<Timestamp>) -> bool {
+        self.starts.get(id) == Some(&start)
+    }
+}
+
+/// What a watch remembers between passes.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    pub(super) jobs: HashMap<JobId, Known>,
+    pub(super) ended: Ended,
+    pub(super) last_pass: Option<LastPass>,
+    /// Nothing counts as watched before this.
+    pub(super) watching_since: Moment,
+    /// The database's time at the first good pass.
+    pub(super) first_pass: Option<Timestamp>,
+    /// The latest restart or promotion of the server that is known.
+    pub(super) restarted_at: Option<Timestamp>,
+    pub(super) window: InitWindow,
+    pub(super) names: BTreeSet<Box<str>>,
+    pub(super) attempts: u64,
+    /// A repair whose outcome is unknown; nothing else is repaired until it is known.
+    pub(super) unresolved: Option<Repair>,
+}
+
+impl Memory {
+    /// The keys of all jobs that the next pass must read, whatever their state.
+    pub fn known_jobs(&self) -> impl Iterator<Item = &JobId> {
+        self.jobs.keys()
+    }
+
+    /// Whether the job is among those that the next pass must read.
+    pub fn knows(&self, id: &JobId) -> bool {
+        self.jobs.contains_key(id)
+    }
+
+    /// The repair whose outcome is still unknown.
+    pub fn unresolved(&self) -> Option<&Repair> {
+        self.unresolved.as_ref()
+    }
+
+    /// How long the row was watched, unchanged and without a gap, up to the observation.
+    pub(super) fn watched(&self, known: &Known, observation: &Observation) -> Duration {
+        observation.began.since(known.unchanged_since.max(self.watching_since))
+    }
+}

@@ -1,0 +1,41 @@
+//! The decision logic of Beatwarden, and its glossary. Pure: no I/O, no clock, no log, no randomness; only `std`.
+//!
+//! | word | type | meaning |
+//! |---|---|---|
+//! | job | [`Job`] | one row of the job table as it was read |
+//! | heartbeat | [`Heartbeat`] | none, *seeded* (written with the start, proves nothing) or *real* |
+//! | phase | [`Phase`] | the judgement of a running job |
+//! | observation | [`Observation`] | what one pass read, with the times at which it was read |
+//! | memory | [`Memory`] | all that is remembered between passes |
+//! | plan | [`Plan`] | what one pass will do, and what it withholds and why |
+//! | repair | [`Repair`] | one planned change of one job |
+//! | cause | [`Cause`] | why an overdue job is not repaired |
+//! | outcome | [`Outcome`] | what became of a planned repair |
+//! | report | [`Report`] | plan and outcomes, as log, metrics, page and API show them |
+//! | ledger | [`LedgerEntry`] | the record of repairs in the watched database |
+//!
+//! The glue is one function, [`plan`]: `(Memory, Observation, Policy) -> (Memory, Plan)`.
+
+mod causes;
+mod init;
+mod job;
+mod ledger;
+mod memory;
+mod observation;
+mod phase;
+mod plan;
+mod policy;
+mod report;
+mod time;
+
+pub use causes::{Cause, Causes};
+pub use init::{Init, InitWindow, WindowCount};
+pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
+pub use ledger::{Incident, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
+pub use memory::{Known, Memory, NAMED_SLOTS};
+pub use observation::{Access, Discovery, Look, Newcomers, Observation, ServerIdentity, Snapshot};
+pub use phase::{Phase, Signs, phase_of};
+pub use plan::{Event, JobView, Plan, Repair, Restarted, plan};
+pub use policy::{Action, Policy, blind_after, interval_in_force};
+pub use report::{Attempted, JobLine, Outcome, Report, report};
+pub use time::{Moment, Timestamp};

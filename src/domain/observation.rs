@@ -1,0 +1,94 @@
+//! What one pass read: the rows, the database's time and identity, and when by our own clock it was read.
+
+use super::{Cause, Job, LedgerEntry, Moment, Timestamp};
+use std::time::Duration;
+
+/// Which server this is: equal strings mean the same, uninterrupted server. Opaque to judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerIdentity(pub String);
+
+/// How much of the table a snapshot covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Running jobs, jobs that are known, and new rows.
+    Ordinary,
+    /// That, and rows in states that no list names.
+    Full,
+}
+
+/// How running jobs are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// By the state column.
+    State,
+    /// By the primary key: known jobs and what came after the newest key.
+    KeyTail,
+}
+
+impl Discovery {
+    /// The word of configuration and API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::KeyTail => "key_tail",
+        }
+    }
+}
+
+/// Whether the database had to read the whole table to find the running jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// By an index.
+    Index,
+    /// By a scan of the table: its cost grows with the history.
+    Scan,
+}
+
+/// Whether jobs that start and end between two passes are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newcomers {
+    /// Yes: new rows are found by the growing key.
+    Followed,
+    /// No: only jobs that run during a pass are seen.
+    Unseen,
+}
+
+/// What a store reads in one go.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The database's own time, read with the rows.
+    pub database_now: Timestamp,
+    /// Which server answered.
+    pub server: ServerIdentity,
+    /// When the server started, where it tells.
+    pub server_started_at: Option<Timestamp>,
+    /// Every running job, every job asked for by key that still exists, and rows that are new since the last pass.
+    pub rows: Vec<Job>,
+    /// How much of the table was covered.
+    pub look: Look,
+    /// How the running jobs were found.
+    pub discovery: Discovery,
+    /// What that cost.
+    pub access: Access,
+    /// Whether jobs that start and end between two passes are seen.
+    pub newcomers: Newcomers,
+    /// What keeps this watch from repairing at all: one of `rights`, `read_only`, `network_fs`, `no_ledger`.
+    pub obstacle: Option<Cause>,
+    /// Ledger entries of the jobs among `rows` that have no real heartbeat or have ended.
+    pub precedents: Vec<LedgerEntry>,
+    /// The newest ledger entries of this watch, newest first, 100 at most.
+    pub newest_repairs: Vec<LedgerEntry>,
+}
+
+/// A snapshot, and the times of our own clock around it.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Our own clock just before the database was asked.
+    pub began: Moment,
+    /// Our own clock when the answer was complete.
+    pub finished: Moment,
+    /// The poll interval in force.
+    pub interval: Duration,
+    /// What was read.
+    pub snapshot: Snapshot,
+}

@@ -1,0 +1,85 @@
+//! The phase of a running job: the one table that judges it.
+
+use super::{Heartbeat, Policy, Timestamp};
+use std::time::Duration;
+
+/// Beatwarden's judgement of a running job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// No real heartbeat yet, and still time for it.
+    Starting,
+    /// Alive.
+    Beating,
+    /// No real heartbeat within `init_deadline` of the start: overdue.
+    MissedFirst,
+    /// It beat, and stopped.
+    Lost,
+    /// Silent for so long that it counts nowhere else.
+    Abandoned,
+}
+
+impl Phase {
+    /// All phases, in the order in which they are shown.
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Beating,
+        Self::MissedFirst,
+        Self::Lost,
+        Self::Abandoned,
+    ];
+
+    /// The word of metrics, pages and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Beating => "beating",
+            Self::MissedFirst => "missed_first",
+            Self::Lost => "lost",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Whether the job is stuck.
+    pub const fn is_stuck(self) -> bool {
+        matches!(self, Self::MissedFirst | Self::Lost)
+    }
+}
+
+/// What a phase is judged from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// The start, or the time of first sight where the row has no usable one.
+    pub start: Timestamp,
+    /// The heartbeat as the row has it.
+    pub heartbeat: Heartbeat,
+    /// The instant that the heartbeat's age counts from; differs from the value where that lies in the future.
+    pub heartbeat_from: Option<Timestamp>,
+    /// How long ago, by our own clock, this process saw the heartbeat change.
+    pub beat_ago: Option<Duration>,
+}
+
+impl Signs {
+    /// The last sign of life: the heartbeat, else the start.
+    pub fn last_sign(&self) -> Timestamp {
+        self.heartbeat_from.unwrap_or(self.start)
+    }
+}
+
+/// Judges a running job at `now`, the database's own time.
+///
+/// A beat that this process saw itself wins over every value in the row: a writer with a wrong clock or time zone is
+/// alive all the same.
+pub fn phase_of(signs: &Signs, now: Timestamp, policy: &Policy) -> Phase {
+    if signs.beat_ago.is_some_and(|ago| ago < policy.heartbeat_timeout) {
+        return Phase::Beating;
+    }
+    if signs.last_sign().age_at(now) > policy.max_age {
+        return Phase::Abandoned;
+    }
+    match (signs.heartbeat, signs.heartbeat_from) {
+        (Heartbeat::Real(_), Some(from)) if from.age_at(now) <= policy.heartbeat_timeout => Phase::Beating,
+        (Heartbeat::Real(_), _) => Phase::Lost,
+        _ if signs.start.age_at(now) < policy.init_deadline => Phase::Starting,
+        _ => Phase::MissedFirst,
+    }
+}

@@ -1,0 +1,83 @@
+//! What the operator decided for one watch, as far as judgement needs it.
+
+use super::States;
+use std::time::Duration;
+
+/// What is done with a job that missed its first heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Nothing.
+    Observe,
+    /// Where the heartbeat is NULL, set it to the start.
+    Backfill,
+    /// End the job as the writer itself would.
+    Fail,
+}
+
+impl Action {
+    /// The word of the configuration, metrics and ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Backfill => "backfill",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// Deadlines, states and limits of one watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Name of the watch.
+    pub watch: String,
+    /// What the states mean.
+    pub states: States,
+    /// A job's time from its start to its first real heartbeat.
+    pub init_deadline: Duration,
+    /// The longest silence of a living job.
+    pub heartbeat_timeout: Duration,
+    /// How far after the start a heartbeat still counts as written together with it.
+    pub seed_tolerance: Duration,
+    /// The age from which a silent job is abandoned.
+    pub max_age: Duration,
+    /// The window of the init success ratio.
+    pub init_window: Duration,
+    /// What is done with jobs that missed their first heartbeat.
+    pub action: Action,
+    /// The most repairs of one pass.
+    pub max_per_pass: usize,
+    /// After how long the writer itself takes a silent job for dead.
+    pub writer_stale_after: Option<Duration>,
+    /// The same for a job without a heartbeat.
+    pub writer_stale_after_without_heartbeat: Option<Duration>,
+}
+
+/// How far apart two good passes may lie before all watching starts anew.
+pub fn blind_after(interval: Duration, init_deadline: Duration) -> Duration {
+    /// Below this no gap matters; above it a deadline could hide in one.
+    const AT_MOST: Duration = Duration::from_secs(5);
+    (interval * 3).max(AT_MOST.min(init_deadline / 2))
+}
+
+/// A poll above this median is a burden when it has no usable index.
+const BURDEN: Duration = Duration::from_millis(50);
+/// With a burdensome poll the database gives at most one part in this many of its time to us.
+const SHARE: u32 = 100;
+/// However slow the poll, look once in this time.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The poll interval in force, from the configured one and the durations of the last five polls that had to scan the
+/// table for want of an index.
+pub fn interval_in_force(configured: Duration, scans: &[Duration]) -> Duration {
+    if scans.len() < 5 {
+        return configured;
+    }
+    let mut last = scans[scans.len() - 5..].to_vec();
+    last.sort_unstable();
+    let median = last[2];
+    if median > BURDEN {
+        configured.max((median * SHARE).min(LONGEST_INTERVAL))
+    } else {
+        configured
+    }
+}

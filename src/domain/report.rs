@@ -1,0 +1,255 @@
+//! Plan and outcomes in one value: what log, metrics, page, API and command line show.
+
+use super::{
+    Action, Cause, Event, Incident, JobId, LedgerEntry, Memory, Observation, Phase, Plan, Policy, Repair, RepairId,
+    Timestamp, WindowCount,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What became of a planned repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Update and ledger entry are committed.
+    Repaired(RepairId),
+    /// The ledger shows that the incident already had this action.
+    Already,
+    /// Another replica is repairing, or it could not be found out.
+    NotLeader,
+    /// Another session holds the row.
+    Locked,
+    /// The row is no longer as observed.
+    LostRace,
+    /// This process is stopping: not tried.
+    Shutdown,
+    /// The attempt ended in an error; nothing was changed. With the error's text.
+    Failed(String),
+    /// An answer is missing: whether it was committed has to be found out.
+    Unknown(String),
+}
+
+/// A planned repair and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempted {
+    /// The repair.
+    pub repair: Repair,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// One job as the status page and the API show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobLine {
+    /// The key.
+    pub id: JobId,
+    /// The name.
+    pub name: Option<Box<str>>,
+    /// The phase.
+    pub phase: Phase,
+    /// The start as the row has it.
+    pub started_at: Option<Timestamp>,
+    /// The heartbeat as the row has it.
+    pub last_heartbeat_at: Option<Timestamp>,
+    /// Age of the last sign of life.
+    pub age: Duration,
+    /// What will be done, if nothing changes.
+    pub next_action: Option<Action>,
+    /// When.
+    pub due_at: Option<Timestamp>,
+    /// What withholds it.
+    pub withheld_cause: Option<Cause>,
+    /// When the writer's own rule frees it.
+    pub writer_frees_at: Option<Timestamp>,
+}
+
+/// What one pass found and did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The database's time.
+    pub at: Timestamp,
+    /// Running jobs by phase.
+    pub phases: BTreeMap<Phase, u64>,
+    /// Rows whose times can't be read.
+    pub unreadable: u64,
+    /// Rows whose state is in no list.
+    pub unknown_state: u64,
+    /// The oldest last sign of life of the running, not abandoned jobs.
+    pub oldest_sign: Option<Timestamp>,
+    /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
+    pub ages_by_name: BTreeMap<Option<Box<str>>, Duration>,
+    /// Overdue jobs that were not repaired, by cause.
+    pub withheld: BTreeMap<Cause, u64>,
+    /// Jobs that are withheld for a cause for the first time.
+    pub newly_withheld: Vec<(JobId, Cause)>,
+    /// Inits of the window.
+    pub window: WindowCount,
+    /// Database's time minus the newest heartbeat that changed since the last pass, microseconds.
+    pub writer_offset_micros: Option<i64>,
+    /// Whether a repair could be made: the action is not `observe`, and nothing hinders the whole watch.
+    pub repair_enabled: bool,
+    /// The stuck jobs and the oldest, 50 at most, worst first.
+    pub jobs: Vec<JobLine>,
+    /// The newest ledger entries, newest first.
+    pub repairs: Vec<LedgerEntry>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// What was attempted.
+    pub attempts: Vec<Attempted>,
+}
+
+/// So many jobs are listed one by one; the rest stands in the counts.
+const LISTED: usize = 50;
+
+/// Builds the report of a pass from its plan and the outcomes of its repairs, and remembers what the next pass needs.
+pub fn report(
+    memory: &mut Memory,
+    mut plan: Plan,
+    attempts: Vec<Attempted>,
+    observation: &Observation,
+    policy: &Policy,
+) -> Report {
+    let mut gone = Vec::new();
+    for attempted in &attempts {
+        settle(memory, &mut plan, attempted, &mut gone);
+    }
+    plan.jobs.retain(|view| !gone.contains(&view.job.id));
+    let mut report = Report {
+        at: plan.at,
+        phases: Phase::ALL.into_iter().map(|phase| (phase, 0)).collect(),
+        unreadable: plan.unreadable,
+        unknown_state: plan.unknown_state,
+        oldest_sign: None,
+        ages_by_name: BTreeMap::new(),
+        withheld: Cause::ALL.into_iter().map(|cause| (cause, 0)).collect(),
+        newly_withheld: Vec::new(),
+        window: plan.window,
+        writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
+        repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
+        jobs: Vec::new(),
+        repairs: observation.snapshot.newest_repairs.clone(),
+        events: Vec::new(),
+        attempts,
+    };
+    for view in &plan.jobs {
+        *report.phases.entry(view.phase).or_default() += 1;
+        if let Some(cause) = view.cause {
+            *report.withheld.entry(cause).or_default() += 1;
+            if let Some(known) = memory.jobs.get_mut(&view.job.id)
+                && known.causes.insert(cause)
+            {
+                report.newly_withheld.push((view.job.id.clone(), cause));
+            }
+        }
+        if view.phase != Phase::Abandoned {
+            report.oldest_sign = Some(report.oldest_sign.map_or(view.last_sign, |old| old.min(view.last_sign)));
+            let label = view.job.name.clone().filter(|name| memory.names.contains(name));
+            if view.job.name.is_some() {
+                let age = report.ages_by_name.entry(label).or_default();
+                *age = (*age).max(view.last_sign.age_at(plan.at));
+            }
+        }
+    }
+    report.jobs = worst(&plan, policy);
+    report.events = plan.events;
+    report
+}
+
+/// Takes one outcome into plan and memory.
+fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mut Vec<JobId>) {
+    let id = &attempted.repair.job.id;
+    let cause = match &attempted.outcome {
+        Outcome::Repaired(_) => {
+            memory.settle_unresolved(&attempted.repair.incident());
+            match attempted.repair.action {
+                Action::Fail => gone.push(id.clone()),
+                Action::Backfill | Action::Observe => set_cause(plan, id, Cause::AwaitingWriter),
+            }
+            return;
+        }
+        Outcome::Already => Cause::Repaired,
+        Outcome::NotLeader => Cause::NotLeader,
+        Outcome::Locked => Cause::Locked,
+        Outcome::LostRace => Cause::LostRace,
+        Outcome::Shutdown => Cause::Shutdown,
+        // Neither is normal, so neither is a cause: both are counted as failures, and the next pass is the retry.
+        Outcome::Failed(_) => {
+            memory.settle_unresolved(&attempted.repair.incident());
+            memory.to_the_back(id);
+            return;
+        }
+        Outcome::Unknown(_) => {
+            memory.unresolved = Some(attempted.repair.clone());
+            return;
+        }
+    };
+    if matches!(cause, Cause::Locked | Cause::LostRace | Cause::Repaired) {
+        memory.settle_unresolved(&attempted.repair.incident());
+        memory.to_the_back(id);
+    }
+    set_cause(plan, id, cause);
+}
+
+fn set_cause(plan: &mut Plan, id: &JobId, cause: Cause) {
+    if let Some(view) = plan.jobs.iter_mut().find(|view| view.job.id == *id) {
+        view.cause = Some(cause);
+    }
+}
+
+impl Memory {
+    fn settle_unresolved(&mut self, incident: &Incident) {
+        if self
+            .unresolved
+            .as_ref()
+            .is_some_and(|repair| repair.incident() == *incident)
+        {
+            self.unresolved = None;
+        }
+    }
+
+    fn to_the_back(&mut self, id: &JobId) {
+        self.attempts += 1;
+        if let Some(known) = self.jobs.get_mut(id) {
+            known.attempt = self.attempts;
+        }
+    }
+}
+
+/// The stuck jobs first, then the oldest.
+fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
+    let mut order: Vec<usize> = (0..plan.jobs.len())
+        .filter(|index| plan.jobs[*index].phase != Phase::Abandoned)
+        .collect();
+    let key = |index: &usize| {
+        let view = &plan.jobs[*index];
+        (!view.phase.is_stuck(), view.last_sign, view.job.id.clone())
+    };
+    if order.len() > LISTED {
+        order.select_nth_unstable_by_key(LISTED, key);
+        order.truncate(LISTED);
+    }
+    order.sort_by_cached_key(key);
+    order
+        .into_iter()
+        .map(|index| {
+            let view = &plan.jobs[index];
+            let acts = matches!(view.phase, Phase::Starting | Phase::MissedFirst)
+                && policy.action != Action::Observe
+                && !matches!(
+                    view.cause,
+                    Some(Cause::AwaitingWriter | Cause::Undone | Cause::Repaired)
+                )
+                && !(policy.action == Action::Backfill && view.job.heartbeat_at.at().is_some());
+            JobLine {
+                id: view.job.id.clone(),
+                name: view.job.name.clone(),
+                phase: view.phase,
+                started_at: view.job.started_at.at(),
+                last_heartbeat_at: view.job.heartbeat_at.at(),
+                age: view.last_sign.age_at(plan.at),
+                next_action: acts.then_some(policy.action),
+                due_at: view.due_at.filter(|_| acts),
+                withheld_cause: view.cause,
+                writer_frees_at: view.writer_frees_at,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,163 @@
+//! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
+
+use crate::domain::States;
+
+/// A name in SQL: checked once, always quoted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identifier(String);
+
+/// Why a text can't be a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierError {
+    /// Nothing there.
+    #[error("a name can't be empty")]
+    Empty,
+    /// PostgreSQL cuts names at 63 bytes, which would make it another name.
+    #[error("name `{0}` is longer than 63 bytes")]
+    TooLong(String),
+    /// No database knows names with control characters.
+    #[error("name {0:?} has a control character")]
+    Control(String),
+}
+
+impl Identifier {
+    /// Checks `name`.
+    ///
+    /// # Errors
+    /// If it is empty, longer than 63 bytes, or has control characters.
+    pub fn new(name: &str) -> Result<Self, IdentifierError> {
+        if name.is_empty() {
+            Err(IdentifierError::Empty)
+        } else if name.len() > 63 {
+            Err(IdentifierError::TooLong(name.to_owned()))
+        } else if name.chars().any(char::is_control) {
+            Err(IdentifierError::Control(name.to_owned()))
+        } else {
+            Ok(Self(name.to_owned()))
+        }
+    }
+
+    /// The name as it is in the catalog.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as it stands in SQL: in double quotes, quotes doubled. The same in both databases.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0.replace('"', "\"\""))
+    }
+}
+
+/// A table, with its schema where one is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// The schema; none means the database's own search.
+    pub schema: Option<Identifier>,
+    /// The table.
+    pub name: Identifier,
+}
+
+impl TableName {
+    /// From `table` or `schema.table`.
+    ///
+    /// # Errors
+    /// If one of the parts can't be a name.
+    pub fn parse(text: &str) -> Result<Self, IdentifierError> {
+        Ok(match text.split_once('.') {
+            Some((schema, name)) => Self {
+                schema: Some(Identifier::new(schema)?),
+                name: Identifier::new(name)?,
+            },
+            None => Self {
+                schema: None,
+                name: Identifier::new(text)?,
+            },
+        })
+    }
+
+    /// As it stands in SQL.
+    pub fn quoted(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", schema.quoted(), self.name.quoted()),
+            None => self.name.quoted(),
+        }
+    }
+
+    /// As people read it.
+    pub fn plain(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", schema.as_str(), self.name.as_str()),
+            None => self.name.as_str().to_owned(),
+        }
+    }
+}
+
+/// How the table writes times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `timestamp`, `timestamptz`, or text in SQLite.
+    Timestamp,
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMillis,
+}
+
+/// Where `fail` writes its error text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorText {
+    /// A text or jsonb column that holds a JSON object.
+    pub column: Identifier,
+    /// The key in it.
+    pub key: String,
+}
+
+/// The watched table as the configuration describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Name of the watch.
+    pub watch: String,
+    /// The job table.
+    pub table: TableName,
+    /// The ledger; without a schema it stands beside the job table.
+    pub ledger: TableName,
+    /// The key.
+    pub id: Identifier,
+    /// The column of the job's name.
+    pub job_name: Option<Identifier>,
+    /// The column of the state.
+    pub state: Identifier,
+    /// What the states mean.
+    pub states: States,
+    /// The column of the start.
+    pub started_at: Identifier,
+    /// The column of the heartbeat.
+    pub last_heartbeat_at: Identifier,
+    /// The column of the end.
+    pub ended_at: Option<Identifier>,
+    /// How times are written.
+    pub time_format: TimeFormat,
+    /// The zone of timestamps without one.
+    pub time_zone: String,
+    /// Where `fail` writes its error text.
+    pub error: Option<ErrorText>,
+    /// Rows are inserted running, and the key grows.
+    pub born_running: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_are_quoted_or_refused() {
+        let quoted = |name: &str| Identifier::new(name).map(|name| name.quoted());
+        assert_eq!(
+            quoted("a\"; DROP TABLE x; --"),
+            Ok("\"a\"\"; DROP TABLE x; --\"".to_owned())
+        );
+        assert_eq!(quoted(""), Err(IdentifierError::Empty));
+        assert_eq!(quoted("a\0"), Err(IdentifierError::Control("a\0".to_owned())));
+        assert!(quoted(&"x".repeat(64)).is_err());
+    }
+}

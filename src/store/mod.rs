@@ -1,0 +1,123 @@
+//! The watched database: the verbs that a pass needs of it, and their errors. Knows `domain`, decides nothing.
+//!
+//! Two stores implement [`Store`]: `postgres` and `sqlite`, each with its own `.sql` files under the same names.
+
+mod error;
+mod mapping;
+
+pub use error::{Failure, StoreError};
+pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
+
+use crate::domain::{Incident, JobId, Look, Outcome, Repair, RepairId, Snapshot, Timestamp};
+use std::future::Future;
+
+/// What a pass asks of the table.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// Jobs to read by key whatever their state: those that the last pass knew.
+    pub known: Vec<JobId>,
+    /// How much of the table to cover.
+    pub look: Look,
+}
+
+/// What the ledger says of a repair whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It was committed.
+    Committed,
+    /// It was not, and never will be: its transaction has ended.
+    NotCommitted,
+    /// Its transaction, or another replica's, still holds the gate: not known yet.
+    NotLeader,
+}
+
+/// A watched database. Every call ends within a deadline of its own, and leaves no transaction behind.
+pub trait Store: Send {
+    /// Reads, without changing anything, what one pass needs. Connects first where there is no connection.
+    fn observe(&mut self, inquiry: &Inquiry) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// Creates the ledger if it isn't there. Called before the first repair, never while the action is `observe`.
+    fn prepare_ledger(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes one repair and its ledger entry in one transaction, guarded by everything that was observed.
+    fn repair(&mut self, repair: &Repair) -> impl Future<Output = Outcome> + Send;
+
+    /// Finds out whether a repair whose answer was lost was committed.
+    fn resolve(&mut self, repair: &Repair) -> impl Future<Output = Result<Resolution, StoreError>> + Send;
+}
+
+/// The identity of a repair: the same in every replica and after every restart.
+///
+/// A name-based UUID (RFC 9562, version 5) of what a repair is about: watch, table, incident and action. It is the
+/// ledger's primary key, so the database itself refuses a second repair of the same incident.
+pub fn repair_id(watch: &str, table: &str, repair: &Repair) -> RepairId {
+    let Incident { job, started_at } = repair.incident();
+    let start = started_at.map_or_else(String::new, |at| at.as_micros().to_string());
+    let parts = [watch, table, job.as_str(), &start, repair.action.as_str()];
+    // Length prefixes keep ("a", "bc") and ("ab", "c") apart.
+    let name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+    RepairId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).as_u128())
+}
+
+/// The text that `fail` writes where an error column is configured, JSON-escaped, without quotes around it.
+pub fn error_text(id: RepairId, deadline: std::time::Duration) -> String {
+    let text = format!(
+        "Beatwarden: no heartbeat within {} of the start (repair {})",
+        humantime::format_duration(deadline),
+        uuid::Uuid::from_u128(id.0)
+    );
+    let quoted = serde_json::Value::String(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A time as RFC 3339 in UTC with microseconds.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.as_micros()).map_or_else(
+        |_| at.as_micros().to_string(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Action, Job, Reading, ServerIdentity};
+    use std::time::Duration;
+
+    fn repair(id: &str, start: i64, action: Action) -> Repair {
+        Repair {
+            action,
+            job: Job {
+                id: JobId::new(id),
+                name: None,
+                state: Some("RUNNING".into()),
+                started_at: Reading::from_micros(start),
+                heartbeat_at: Reading::Absent,
+                ended_at: Reading::Absent,
+            },
+            init_deadline: Duration::from_secs(60),
+            server: ServerIdentity(String::new()),
+        }
+    }
+
+    #[test]
+    fn a_repair_has_one_identity_for_each_incident_and_action() {
+        let first = repair_id("w", "t", &repair("1", 5, Action::Fail));
+        assert_eq!(first, repair_id("w", "t", &repair("1", 5, Action::Fail)));
+        for other in [
+            repair_id("w", "t", &repair("1", 6, Action::Fail)),
+            repair_id("w", "t", &repair("1", 5, Action::Backfill)),
+            repair_id("wt", "", &repair("1", 5, Action::Fail)),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn the_error_text_names_deadline_and_repair() {
+        assert_eq!(
+            error_text(RepairId(0), Duration::from_secs(60)),
+            "Beatwarden: no heartbeat within 60s of the start (repair 00000000-0000-0000-0000-000000000000)"
+        );
+    }
+}
