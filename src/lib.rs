@@ -1,3 +1,4 @@
 //! Beatwarden: a watchdog beside an application that keeps its jobs in a database table.
 pub mod domain;
+pub mod status;
 pub mod store;

@@ -1,0 +1,225 @@
+//! What is known of each watch right now, for whoever shows it: HTTP, metrics and command line read here and nowhere
+//! else, so no request ever touches a database.
+
+use crate::domain::{Moment, Policy, Report, Timestamp};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// This process's clocks: a monotonic one for judgement, the wall for showing.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// Starts counting moments now.
+    pub fn start() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+/// Where the time comes from. A simulation brings its own.
+pub trait Clock: Send + Sync {
+    /// Time since the start of this process.
+    fn moment(&self) -> Moment;
+    /// The wall clock.
+    fn wall(&self) -> Timestamp;
+}
+
+impl Clock for SystemClock {
+    fn moment(&self) -> Moment {
+        Moment::from_start(self.started.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// What never changes while a watch runs, as far as others show it.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Deadlines, states and action.
+    pub policy: Policy,
+    /// The poll interval of the configuration.
+    pub poll_interval: Duration,
+    /// The objective of the init success ratio.
+    pub init_objective: f64,
+    /// Whether job names become labels.
+    pub names: Names,
+}
+
+/// Whether job names become labels of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// They do.
+    Labelled,
+    /// They don't.
+    Unlabelled,
+}
+
+/// A pass that read the table.
+#[derive(Clone, Debug)]
+pub struct GoodPass {
+    /// What it found and did.
+    pub report: Report,
+    /// When it was complete, by our monotonic clock.
+    pub at: Moment,
+    /// The same by our wall clock.
+    pub wall: Timestamp,
+    /// How long reading took.
+    pub took: Duration,
+    /// The interval in force from here on.
+    pub interval: Duration,
+    /// Database's clock minus ours, in seconds.
+    pub clock_skew: f64,
+    /// Whether jobs that start and end between two passes are seen.
+    pub newcomers: crate::domain::Newcomers,
+    /// How running jobs were found.
+    pub discovery: crate::domain::Discovery,
+    /// Whether this pass covered the whole table.
+    pub look: crate::domain::Look,
+}
+
+/// A pass that didn't.
+#[derive(Clone, Debug)]
+pub struct FailedPass {
+    /// The kind of failure.
+    pub failure: crate::store::Failure,
+    /// Its words, without secrets.
+    pub error: String,
+    /// When, by our monotonic clock.
+    pub at: Moment,
+    /// The same by our wall clock.
+    pub wall: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// When the next attempt is made.
+    pub retry_in: Duration,
+}
+
+/// Who is told of each pass.
+pub trait Audience: Send + Sync {
+    /// The table was read.
+    fn good(&self, pass: Arc<GoodPass>);
+    /// It wasn't.
+    fn failed(&self, pass: FailedPass);
+}
+
+/// The state of one watch.
+#[derive(Clone, Debug)]
+pub struct WatchStatus {
+    /// Its terms.
+    pub terms: Terms,
+    /// The last good pass.
+    pub last_good: Option<Arc<GoodPass>>,
+    /// The failure since then.
+    pub failure: Option<FailedPass>,
+    /// Whether each of the last passes was good, oldest first, 60 at most.
+    pub strip: VecDeque<Passed>,
+    /// The database's time at the last full look.
+    pub last_full_look: Option<Timestamp>,
+}
+
+/// How a pass went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// It read the table.
+    Good,
+    /// It didn't.
+    Failed,
+}
+
+impl WatchStatus {
+    /// Length of the strip of last passes.
+    const STRIP: usize = 60;
+
+    /// A watch that has not looked yet.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            last_good: None,
+            failure: None,
+            strip: VecDeque::with_capacity(Self::STRIP),
+            last_full_look: None,
+        }
+    }
+
+    /// The poll interval in force.
+    pub fn interval(&self) -> Duration {
+        self.last_good
+            .as_ref()
+            .map_or(self.terms.poll_interval, |pass| pass.interval)
+    }
+
+    /// The last good pass, if it is not older than three intervals in force: an older one is no longer the truth.
+    pub fn current(&self, now: Moment) -> Option<&Arc<GoodPass>> {
+        self.last_good
+            .as_ref()
+            .filter(|pass| now.since(pass.at) <= self.interval() * 3)
+    }
+
+    /// Whether the last pass read the table, and lately.
+    pub fn is_up(&self, now: Moment) -> bool {
+        self.failure.is_none() && self.current(now).is_some()
+    }
+
+    fn mark(&mut self, passed: Passed) {
+        if self.strip.len() == Self::STRIP {
+            self.strip.pop_front();
+        }
+        self.strip.push_back(passed);
+    }
+}
+
+/// The shared state of one watch: written by its loop, read by everybody.
+#[derive(Debug)]
+pub struct Board {
+    status: RwLock<Arc<WatchStatus>>,
+}
+
+impl Board {
+    /// A board for a watch that has not looked yet.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            status: RwLock::new(Arc::new(WatchStatus::new(terms))),
+        }
+    }
+
+    /// The state now; never waits for a pass.
+    pub fn read(&self) -> Arc<WatchStatus> {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut WatchStatus)) {
+        let mut next = (*self.read()).clone();
+        change(&mut next);
+        *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+impl Audience for Board {
+    fn good(&self, pass: Arc<GoodPass>) {
+        self.change(|status| {
+            if pass.look == crate::domain::Look::Full {
+                status.last_full_look = Some(pass.report.at);
+            }
+            status.last_good = Some(pass);
+            status.failure = None;
+            status.mark(Passed::Good);
+        });
+    }
+
+    fn failed(&self, pass: FailedPass) {
+        self.change(|status| {
+            status.failure = Some(pass);
+            status.mark(Passed::Failed);
+        });
+    }
+}
