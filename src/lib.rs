@@ -2,3 +2,4 @@
 pub mod domain;
 pub mod status;
 pub mod store;
+pub mod watch;

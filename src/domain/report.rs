@@ -21,6 +21,8 @@ pub enum Outcome {
     LostRace,
     /// This process is stopping: not tried.
     Shutdown,
+    /// The repairs of this pass took so long that the rest has to wait: not tried.
+    Postponed,
     /// The attempt ended in an error; nothing was changed. With the error's text.
     Failed(String),
     /// An answer is missing: whether it was committed has to be found out.
@@ -170,10 +172,11 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
         Outcome::Locked => Cause::Locked,
         Outcome::LostRace => Cause::LostRace,
         Outcome::Shutdown => Cause::Shutdown,
+        Outcome::Postponed => Cause::Limit,
         // Neither is normal, so neither is a cause: both are counted as failures, and the next pass is the retry.
         Outcome::Failed(_) => {
             memory.settle_unresolved(&attempted.repair.incident());
-            memory.to_the_back(id);
+            memory.move_to_back(id);
             return;
         }
         Outcome::Unknown(_) => {
@@ -183,7 +186,7 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
     };
     if matches!(cause, Cause::Locked | Cause::LostRace | Cause::Repaired) {
         memory.settle_unresolved(&attempted.repair.incident());
-        memory.to_the_back(id);
+        memory.move_to_back(id);
     }
     set_cause(plan, id, cause);
 }
@@ -205,7 +208,7 @@ impl Memory {
         }
     }
 
-    fn to_the_back(&mut self, id: &JobId) {
+    fn move_to_back(&mut self, id: &JobId) {
         self.attempts += 1;
         if let Some(known) = self.jobs.get_mut(id) {
             known.attempt = self.attempts;

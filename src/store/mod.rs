@@ -4,9 +4,13 @@
 
 mod error;
 mod mapping;
+mod nearest;
+pub mod postgres;
 
 pub use error::{Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
+
+pub(crate) use nearest::nearest;
 
 use crate::domain::{Incident, JobId, Look, Outcome, Repair, RepairId, Snapshot, Timestamp};
 use std::future::Future;
@@ -24,7 +28,7 @@ pub struct Inquiry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// It was committed.
-    Committed,
+    Committed(RepairId),
     /// It was not, and never will be: its transaction has ended.
     NotCommitted,
     /// Its transaction, or another replica's, still holds the gate: not known yet.

@@ -1,0 +1,256 @@
+//! What the catalog says of the watched table, checked against the mapping. Owns the words for a mapping that doesn't fit.
+
+use super::{PostgresSettings, link::Link};
+use crate::{
+    domain::{Access, Action, Cause},
+    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
+};
+use tokio_postgres::types::Type;
+
+/// How a time column holds its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeKind {
+    /// `timestamp`: in the configured zone.
+    Naive,
+    /// `timestamptz`.
+    Zoned,
+    /// A whole number of seconds or milliseconds.
+    WholeEpoch,
+    /// A number of seconds or milliseconds with a fraction.
+    Epoch,
+}
+
+/// One column, as far as the statements need it.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub name: String,
+    /// The type as SQL writes it.
+    pub sql_type: String,
+    /// The name of the type, or of the type under a domain.
+    base: String,
+    /// Longest text that it takes, where that is limited.
+    pub longest: Option<i32>,
+    is_unique: bool,
+    readable: bool,
+    /// The values, if it is an enum.
+    labels: Vec<String>,
+}
+
+impl Column {
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.base.as_str(), "text" | "varchar" | "bpchar" | "name")
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.base.as_str(), "int2" | "int4" | "int8")
+    }
+
+    pub(super) fn is_jsonb(&self) -> bool {
+        self.base == "jsonb"
+    }
+
+    /// The type that a bound text is cast to for this column. A text type without its length, because a cast to
+    /// `character` alone would cut the value to one character.
+    pub(super) fn cast(&self) -> &str {
+        if self.is_text() { "text" } else { &self.sql_type }
+    }
+}
+
+/// The watched table and its columns.
+#[derive(Clone, Debug)]
+pub(super) struct Catalog {
+    pub oid: u32,
+    pub table: TableName,
+    pub ledger: TableName,
+    pub id: Column,
+    pub state: Column,
+    pub started_at: (Column, TimeKind),
+    pub heartbeat_at: (Column, TimeKind),
+    pub ended_at: Option<(Column, TimeKind)>,
+    pub error: Option<Column>,
+    /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
+    pub obstacle: Option<Cause>,
+    pub access: Access,
+    /// Whether new rows are found by a growing key.
+    pub grows: bool,
+    /// The columns as the first pass found them; another shape means that the statements no longer fit.
+    pub shape: std::sync::OnceLock<Option<String>>,
+}
+
+/// Reads the catalog and checks the mapping against it.
+pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Catalog, StoreError> {
+    let mapping = &settings.mapping;
+    let wanted = mapping.table.quoted();
+    let found = link
+        .within(
+            "reading the catalog",
+            link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
+        )
+        .await?;
+    let Some(found) = found.first() else {
+        return Err(missing_table(link, mapping).await?);
+    };
+    let oid: u32 = found.get("oid");
+    let kind: String = found.get("kind");
+    let table = TableName {
+        schema: Some(name(found.get("schema"))?),
+        name: name(found.get("name"))?,
+    };
+    let rows = link
+        .within(
+            "reading the catalog",
+            link.ask(include_str!("sql/columns.sql"), vec![(&oid, Type::OID)]),
+        )
+        .await?;
+    let columns = Columns {
+        columns: rows
+            .iter()
+            .map(|row| Column {
+                name: row.get("name"),
+                sql_type: row.get("type"),
+                base: row.get("base"),
+                longest: Some(row.get::<_, i32>("longest")).filter(|longest| *longest > 0),
+                is_unique: row.get("is_unique"),
+                readable: row.get("readable"),
+                labels: row.get("labels"),
+            })
+            .collect(),
+        mapping,
+    };
+    let id = columns.find(&mapping.id, "id")?;
+    let state = columns.state(settings.action)?;
+    if let Some(job_name) = &mapping.job_name {
+        columns.find(job_name, "job_name")?;
+    }
+    let error = match &mapping.error {
+        Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
+        _ => None,
+    };
+    let is_table = matches!(kind.as_str(), "r" | "p");
+    Ok(Catalog {
+        oid,
+        ledger: TableName {
+            schema: mapping.ledger.schema.clone().or(table.schema.clone()),
+            name: mapping.ledger.name.clone(),
+        },
+        table,
+        grows: mapping.born_running && id.is_integer(),
+        obstacle: (!is_table || !id.is_unique).then_some(Cause::Rights),
+        id,
+        state,
+        started_at: columns.time(&mapping.started_at, "started_at")?,
+        heartbeat_at: columns.time(&mapping.last_heartbeat_at, "last_heartbeat_at")?,
+        ended_at: match &mapping.ended_at {
+            Some(ended_at) => Some(columns.time(ended_at, "ended_at")?),
+            None => None,
+        },
+        error,
+        access: Access::Scan,
+        shape: std::sync::OnceLock::new(),
+    })
+}
+
+fn name(text: &str) -> Result<Identifier, StoreError> {
+    Identifier::new(text).map_err(|error| StoreError::Schema(error.to_string()))
+}
+
+async fn missing_table(link: &Link, mapping: &Mapping) -> Result<StoreError, StoreError> {
+    let rows = link
+        .within("listing tables", link.ask(include_str!("sql/tables.sql"), vec![]))
+        .await?;
+    let tables: Vec<String> = rows.iter().map(|row| row.get("name")).collect();
+    let plain = mapping.table.plain();
+    Ok(StoreError::Schema(format!(
+        "table `{plain}` not found (watch.table.name); {}",
+        nearest(&plain, tables.iter().map(String::as_str), "this role can see")
+    )))
+}
+
+/// The columns of the table, searched by the keys of the configuration.
+struct Columns<'a> {
+    columns: Vec<Column>,
+    mapping: &'a Mapping,
+}
+
+impl Columns<'_> {
+    fn find(&self, wanted: &Identifier, key: &str) -> Result<Column, StoreError> {
+        let table = self.mapping.table.plain();
+        let Some(column) = self.columns.iter().find(|column| column.name == wanted.as_str()) else {
+            let names = self.columns.iter().map(|column| column.name.as_str());
+            return Err(StoreError::Schema(format!(
+                "column `{}` not found in `{table}` (watch.table.{key}); {}",
+                wanted.as_str(),
+                nearest(wanted.as_str(), names, "the table has")
+            )));
+        };
+        if !column.readable {
+            return Err(StoreError::Rights(format!(
+                "no right to read column `{}` of `{table}` (watch.table.{key}); GRANT SELECT ({}) ON {} TO this role",
+                column.name,
+                wanted.quoted(),
+                self.mapping.table.quoted()
+            )));
+        }
+        Ok(column.clone())
+    }
+
+    fn state(&self, action: Action) -> Result<Column, StoreError> {
+        let column = self.find(&self.mapping.state, "state")?;
+        if column.labels.is_empty() && !column.is_text() {
+            return Err(self.wrong_type(&column, "state", "a text or an enum"));
+        }
+        let states = &self.mapping.states;
+        let written = states.failure.iter().take(usize::from(action == Action::Fail));
+        let unknown = states
+            .running
+            .iter()
+            .chain(written)
+            .find(|value| !column.labels.is_empty() && !column.labels.contains(value));
+        match unknown {
+            Some(value) => Err(StoreError::Schema(format!(
+                "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure); {}",
+                column.sql_type,
+                column.name,
+                nearest(value, column.labels.iter().map(String::as_str), "the enum has")
+            ))),
+            None => Ok(column),
+        }
+    }
+
+    fn error(&self, wanted: &Identifier) -> Result<Column, StoreError> {
+        let column = self.find(wanted, "error.column")?;
+        if matches!(column.base.as_str(), "text" | "varchar" | "jsonb") {
+            Ok(column)
+        } else {
+            Err(self.wrong_type(&column, "error.column", "text, varchar or jsonb"))
+        }
+    }
+
+    fn time(&self, wanted: &Identifier, key: &str) -> Result<(Column, TimeKind), StoreError> {
+        let column = self.find(wanted, key)?;
+        let kind = match (self.mapping.time_format, column.base.as_str()) {
+            (TimeFormat::Timestamp, "timestamp") => TimeKind::Naive,
+            (TimeFormat::Timestamp, "timestamptz") => TimeKind::Zoned,
+            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "int4" | "int8") => TimeKind::WholeEpoch,
+            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "float8" | "numeric") => TimeKind::Epoch,
+            (TimeFormat::Timestamp, _) => {
+                let expected = "timestamp or timestamptz, as watch.table.time_format = \"timestamp\" says (numbers need \"epoch_s\" or \"epoch_ms\")";
+                return Err(self.wrong_type(&column, key, expected));
+            }
+            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, _) => {
+                let expected = "integer, bigint, numeric or double precision, as watch.table.time_format says (timestamps need \"timestamp\")";
+                return Err(self.wrong_type(&column, key, expected));
+            }
+        };
+        Ok((column, kind))
+    }
+
+    fn wrong_type(&self, column: &Column, key: &str, expected: &str) -> StoreError {
+        StoreError::Schema(format!(
+            "column `{}` of `{}` is {} (watch.table.{key}); expected {expected}",
+            column.name,
+            self.mapping.table.plain(),
+            column.sql_type
+        ))
+    }
+}

@@ -1,0 +1,87 @@
+//! The ledger: how it comes to be, and how a repair whose answer was lost is found in it.
+
+use super::{Ready, link::Link};
+use crate::{
+    domain::RepairId,
+    store::{Resolution, StoreError},
+};
+use std::time::Duration;
+use tokio_postgres::{error::SqlState, types::Type};
+
+/// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".
+pub(super) const GATE: i32 = 0x4245_4154;
+
+/// The second key of the gate: an oid, which is unsigned, in the bits of an integer.
+pub(super) fn gate_of(oid: u32) -> i32 {
+    i32::from_ne_bytes(oid.to_ne_bytes())
+}
+
+/// The longest that one question about the ledger may take.
+const WITHIN: Duration = Duration::from_secs(5);
+const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
+                      SET LOCAL idle_in_transaction_session_timeout = '1s'";
+
+/// Creates the ledger and its indexes, if they aren't there.
+pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError> {
+    let gate = gate_of(ready.catalog.oid);
+    let script = format!(
+        "/* beatwarden: ledger create */ BEGIN; {LIMITS}; SET LOCAL client_min_messages = 'warning'; \
+         SELECT pg_advisory_xact_lock({GATE}, {gate}); {}; COMMIT",
+        ready.statements.ledger_create.trim_end().trim_end_matches(';')
+    );
+    let created = async {
+        match link.client().batch_execute(&script).await {
+            // Somebody else created it at the same moment.
+            Err(error) if raced(&error) => link.client().batch_execute("ROLLBACK").await,
+            Err(error) => {
+                let _ = link.client().batch_execute("ROLLBACK").await;
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    };
+    link.within_for(WITHIN, "creating the ledger", created).await
+}
+
+fn raced(error: &tokio_postgres::Error) -> bool {
+    let codes = [
+        SqlState::DUPLICATE_TABLE,
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_OBJECT,
+    ];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
+/// Asks the ledger for a repair, in a transaction that has won the gate first: the transaction in question holds it to
+/// its end, so after that the answer is final.
+pub(super) async fn resolve(link: &Link, ready: &Ready, id: RepairId) -> Result<Resolution, StoreError> {
+    let client = link.client();
+    let gate = gate_of(ready.catalog.oid);
+    let key = uuid::Uuid::from_u128(id.0);
+    let begin = format!("BEGIN; {LIMITS}");
+    let answers = async {
+        let (begun, won, found, ended) = tokio::join!(
+            biased;
+            client.batch_execute(&begin),
+            link.ask(
+                include_str!("sql/ledger_gate.sql"),
+                vec![(&GATE, Type::INT4), (&gate, Type::INT4)],
+            ),
+            link.ask(&ready.statements.ledger_find, vec![(&key, Type::UUID)]),
+            client.batch_execute("COMMIT"),
+        );
+        begun?;
+        let (won, found) = (won?, found?);
+        ended?;
+        Ok((won, found))
+    };
+    let (won, found) = link
+        .within_for(WITHIN, "looking for a repair in the ledger", answers)
+        .await?;
+    let yes = |rows: &[tokio_postgres::Row]| rows.first().is_some_and(|row| row.get::<_, bool>(0));
+    Ok(match (yes(&won), yes(&found)) {
+        (false, _) => Resolution::NotLeader,
+        (true, true) => Resolution::Committed(id),
+        (true, false) => Resolution::NotCommitted,
+    })
+}

@@ -1,0 +1,165 @@
+//! The PostgreSQL store: one connection for passes, one for repairs, every await under a deadline.
+//!
+//! Only `query_typed` is used, never a kept prepared statement, and every setting is local to its transaction: that is
+//! what lets a pooler in transaction mode stand in between.
+
+mod catalog;
+mod ledger;
+mod link;
+mod observe;
+mod render;
+mod repair;
+mod row;
+
+pub use link::{BadTarget, Target};
+
+use super::{Inquiry, Mapping, Resolution, Store, StoreError, repair_id};
+use crate::domain::{Action, Outcome, Repair, Snapshot};
+use catalog::Catalog;
+use link::Link;
+use render::Statements;
+use std::{sync::Arc, time::Duration};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the address of the database comes from: asked again at every connect, so that a rotated secret is taken up.
+pub type TargetSource = Box<dyn Fn() -> Result<Target, BoxError> + Send + Sync>;
+
+/// What a [`PostgresStore`] needs to know.
+pub struct PostgresSettings {
+    /// Where to connect to.
+    pub target: TargetSource,
+    /// Table, columns and ledger.
+    pub mapping: Mapping,
+    /// What will be done with jobs that missed their first heartbeat: decides which rights are needed.
+    pub action: Action,
+    /// The deadline of one look at the table.
+    pub poll_timeout: Duration,
+    /// How far after the start a heartbeat still counts as written together with it.
+    pub seed_tolerance: Duration,
+    /// The name of this process in the ledger.
+    pub instance: String,
+}
+
+/// What a connection is good for, once the catalog was read through it.
+#[derive(Debug)]
+struct Ready {
+    catalog: Catalog,
+    statements: Statements,
+}
+
+/// The watched database on a PostgreSQL server.
+pub struct PostgresStore {
+    settings: PostgresSettings,
+    /// The connection that passes use, and what was found out through it.
+    passes: Option<(Link, Arc<Ready>)>,
+    /// The connection that repairs use.
+    repairs: Option<Link>,
+    /// What the last pass found out; repairs rest on it.
+    ready: Option<Arc<Ready>>,
+    /// The newest key seen, and the server that it was seen on.
+    newest: Option<(i64, String)>,
+}
+
+impl PostgresStore {
+    /// A store that connects when it is first asked.
+    pub fn new(settings: PostgresSettings) -> Self {
+        Self {
+            settings,
+            passes: None,
+            repairs: None,
+            ready: None,
+            newest: None,
+        }
+    }
+
+    /// The connection for passes, made anew if there is none.
+    async fn passes(&mut self) -> Result<(), StoreError> {
+        if self.passes.as_ref().is_some_and(|(link, _)| link.is_usable()) {
+            return Ok(());
+        }
+        self.passes = None;
+        let link = self.connect().await?;
+        let catalog = catalog::read(&link, &self.settings).await?;
+        let statements = Statements::render(&self.settings.mapping, &catalog, self.settings.action)?;
+        let mut ready = Ready { catalog, statements };
+        ready.catalog.access = observe::access(&link, &ready, &self.settings).await?;
+        let ready = Arc::new(ready);
+        self.ready = Some(ready.clone());
+        self.passes = Some((link, ready));
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Link, StoreError> {
+        let target = (self.settings.target)().map_err(|source| StoreError::Connect {
+            to: "the database".to_owned(),
+            source,
+        })?;
+        Link::open(&target, self.settings.action, self.settings.poll_timeout).await
+    }
+
+    /// The connection for repairs, made anew if there is none.
+    async fn repairs(&mut self) -> Result<&Link, StoreError> {
+        if !self.repairs.as_ref().is_some_and(Link::is_usable) {
+            self.repairs = Some(self.connect().await?);
+        }
+        Ok(self.repairs.as_ref().expect("just connected"))
+    }
+
+    fn ready(&self) -> Result<Arc<Ready>, StoreError> {
+        self.ready
+            .clone()
+            .ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
+    }
+}
+
+impl Store for PostgresStore {
+    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+        self.passes().await?;
+        let (link, ready) = self.passes.take().expect("just connected");
+        link.start_deadline();
+        // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
+        let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.newest).await?;
+        if !link.is_second_choice() {
+            self.passes = Some((link, ready));
+        }
+        Ok(snapshot)
+    }
+
+    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
+        let ready = self.ready()?;
+        ledger::create(self.repairs().await?, &ready).await
+    }
+
+    async fn repair(&mut self, repair: &Repair) -> Outcome {
+        let ready = match self.ready() {
+            Ok(ready) => ready,
+            Err(error) => return Outcome::Failed(error.chain()),
+        };
+        let link = match self.repairs().await {
+            Ok(_) => self.repairs.take().expect("just connected"),
+            Err(error) => return Outcome::Failed(error.chain()),
+        };
+        let id = repair_id(
+            &self.settings.mapping.watch,
+            &self.settings.mapping.table.plain(),
+            repair,
+        );
+        let outcome = repair::repair(&link, &ready, &self.settings, repair, id).await;
+        // A connection whose last answer is missing is never used again.
+        if !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
+            self.repairs = Some(link);
+        }
+        outcome
+    }
+
+    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
+        let ready = self.ready()?;
+        let id = repair_id(
+            &self.settings.mapping.watch,
+            &self.settings.mapping.table.plain(),
+            repair,
+        );
+        ledger::resolve(self.repairs().await?, &ready, id).await
+    }
+}

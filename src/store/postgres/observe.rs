@@ -1,0 +1,414 @@
+//! One look at the table: facts, running jobs, what became of the known ones, newcomers, ledger. One read-only snapshot.
+
+use super::{
+    PostgresSettings, Ready,
+    link::{Link, Param},
+    row,
+};
+use crate::{
+    domain::{
+        Access, Action, Cause, Discovery, Heartbeat, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity,
+        Snapshot, StateKind, Timestamp,
+    },
+    store::{Inquiry, StoreError},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use tokio_postgres::{Row, types::Type};
+
+/// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
+const MOST_RUNNING: i64 = 500_000;
+/// Rows in unknown states that are looked at.
+const MOST_UNKNOWN: i64 = 1_000;
+/// Newcomers read by one pass; what is left comes with the next.
+const MOST_NEWCOMERS: i64 = 10_000;
+/// Rows read after a start for the success ratio.
+const HISTORY: i64 = 10_000;
+/// Ledger entries shown.
+const SHOWN_REPAIRS: i64 = 100;
+/// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
+const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// Columns of the ledger; a table of its name without them is somebody else's.
+const LEDGER_COLUMNS: [&str; 17] = [
+    "repair_id",
+    "watch",
+    "table_name",
+    "job_id",
+    "job_name",
+    "reason",
+    "action",
+    "instance",
+    "started_at",
+    "repaired_at",
+    "before",
+    "after",
+    "outcome",
+    "outcome_at",
+    "acknowledged_at",
+    "undo_of",
+    "version",
+];
+
+/// What the catalog says in every pass.
+struct Facts {
+    now: Timestamp,
+    server: String,
+    server_started_at: Option<Timestamp>,
+    obstacle: Option<Cause>,
+    ledger_readable: bool,
+}
+
+/// Looks once.
+pub(super) async fn observe(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+    inquiry: &Inquiry,
+    newest: &mut Option<(i64, String)>,
+) -> Result<Snapshot, StoreError> {
+    let unknown = match inquiry.look {
+        Look::Full => unknown_states(link, ready, settings).await,
+        Look::Ordinary => None,
+    };
+    let view = View { link, ready, settings };
+    let (facts, running) = view.open().await?;
+    let look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
+    let seen: HashSet<JobId> = running.iter().map(|job| job.id.clone()).collect();
+    let missing: Vec<&str> = inquiry
+        .known
+        .iter()
+        .filter(|id| !seen.contains(id))
+        .map(JobId::as_str)
+        .collect();
+    let mut rows = Merged::default();
+    rows.take(unknown.unwrap_or_default());
+    rows.take(running);
+    rows.take(view.known(&missing).await?);
+    if ready.catalog.grows {
+        rows.take(view.newcomers(&facts.server, newest).await?);
+    }
+    let rows = rows.into_rows();
+    let (precedents, newest_repairs) = view.ledger(&facts, &rows).await?;
+    view.close().await?;
+    Ok(Snapshot {
+        database_now: facts.now,
+        server: ServerIdentity(facts.server),
+        server_started_at: facts.server_started_at,
+        rows,
+        look,
+        discovery: Discovery::State,
+        access: ready.catalog.access,
+        newcomers: if ready.catalog.grows {
+            Newcomers::Followed
+        } else {
+            Newcomers::Unseen
+        },
+        obstacle: facts.obstacle,
+        precedents,
+        newest_repairs,
+    })
+}
+
+/// Rows of several answers, one for each key: the later answer is the truth.
+#[derive(Default)]
+struct Merged {
+    places: HashMap<JobId, usize>,
+    rows: Vec<Job>,
+}
+
+impl Merged {
+    fn take(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            match self.places.get(&job.id) {
+                Some(place) => self.rows[*place] = job,
+                None => {
+                    self.places.insert(job.id.clone(), self.rows.len());
+                    self.rows.push(job);
+                }
+            }
+        }
+    }
+
+    fn into_rows(self) -> Vec<Job> {
+        self.rows
+    }
+}
+
+/// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.
+async fn unknown_states(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Option<Vec<Job>> {
+    let states: Vec<&str> = settings.mapping.states.all();
+    let begin = begin(UNKNOWN_WITHIN);
+    let zone = &settings.mapping.time_zone;
+    let client = link.client();
+    let answers = async {
+        let (begun, rows, ended) = tokio::join!(
+            biased;
+            client.batch_execute(&begin),
+            link.ask(
+                &ready.statements.unknown,
+                vec![(zone, Type::TEXT), (&states, Type::TEXT_ARRAY), (&MOST_UNKNOWN, Type::INT8)],
+            ),
+            client.batch_execute("COMMIT"),
+        );
+        begun?;
+        ended?;
+        rows
+    };
+    match link
+        .within_for(UNKNOWN_WITHIN * 2, "looking for unknown states", answers)
+        .await
+    {
+        Ok(rows) => Some(rows.iter().map(row::job).collect()),
+        Err(error) => {
+            tracing::debug!(error = error.chain(), "no full look this time");
+            None
+        }
+    }
+}
+
+/// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on.
+fn begin(statement: Duration) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}; \
+         SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+        statement.as_millis(),
+        (statement / 2).as_millis().max(1),
+        statement.as_millis(),
+    )
+}
+
+/// How the running rows will be found: asked of the planner once for each connection.
+pub(super) async fn access(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Access, StoreError> {
+    let explain = format!("EXPLAIN (FORMAT JSON) {}", ready.statements.running);
+    let states = &settings.mapping.states.running;
+    let rows = link
+        .within(
+            "asking for the plan of the poll",
+            link.ask(
+                &explain,
+                vec![
+                    (&settings.mapping.time_zone, Type::TEXT),
+                    (states, Type::TEXT_ARRAY),
+                    (&MOST_RUNNING, Type::INT8),
+                ],
+            ),
+        )
+        .await?;
+    let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
+    let scans = plan.is_some_and(|plan| plan.to_string().contains("Seq Scan"));
+    Ok(if scans { Access::Scan } else { Access::Index })
+}
+
+/// An open read-only snapshot.
+struct View<'a> {
+    link: &'a Link,
+    ready: &'a Ready,
+    settings: &'a PostgresSettings,
+}
+
+impl View<'_> {
+    /// Begins the snapshot, and reads the facts and the running rows in the same round trip.
+    async fn open(&self) -> Result<(Facts, Vec<Job>), StoreError> {
+        let mapping = &self.settings.mapping;
+        let catalog = &self.ready.catalog;
+        let (link, client) = (self.link, self.link.client());
+        let begin = begin(self.settings.poll_timeout);
+        let (table, ledger) = (catalog.table.quoted(), catalog.ledger.quoted());
+        let schema = catalog.ledger.schema.as_ref().map(crate::store::Identifier::quoted);
+        let (columns, written) = (self.columns(), self.written());
+        let ledger_columns: &[&str] = &LEDGER_COLUMNS;
+        let states = &mapping.states.running;
+        let answers = async {
+            let (begun, facts, running) = tokio::join!(
+                biased;
+                client.batch_execute(&begin),
+                link.ask(
+                    &self.ready.statements.facts,
+                    vec![
+                        (&table, Type::TEXT),
+                        (&ledger, Type::TEXT),
+                        (&columns, Type::TEXT_ARRAY),
+                        (&written, Type::TEXT_ARRAY),
+                        (&schema, Type::TEXT),
+                        (&ledger_columns, Type::TEXT_ARRAY),
+                    ],
+                ),
+                link.ask(
+                    &self.ready.statements.running,
+                    vec![
+                        (&mapping.time_zone, Type::TEXT),
+                        (states, Type::TEXT_ARRAY),
+                        (&MOST_RUNNING, Type::INT8),
+                    ],
+                ),
+            );
+            begun?;
+            Ok((facts?, running?))
+        };
+        let (facts, running) = self.link.within("reading the running jobs", answers).await?;
+        if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
+            return Err(StoreError::Schema(format!(
+                "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
+                mapping.table.plain()
+            )));
+        }
+        let facts = self.facts(&facts)?;
+        Ok((facts, running.iter().map(row::job).collect()))
+    }
+
+    /// The columns that the statements rest on.
+    fn columns(&self) -> Vec<&str> {
+        let catalog = &self.ready.catalog;
+        let mut columns = vec![
+            catalog.id.name.as_str(),
+            &catalog.state.name,
+            &catalog.started_at.0.name,
+            &catalog.heartbeat_at.0.name,
+        ];
+        columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
+        columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
+        columns
+    }
+
+    /// The columns that the action changes.
+    fn written(&self) -> Vec<&str> {
+        let catalog = &self.ready.catalog;
+        match self.settings.action {
+            Action::Observe => Vec::new(),
+            Action::Backfill => vec![&catalog.heartbeat_at.0.name],
+            Action::Fail => {
+                let mut columns = vec![catalog.state.name.as_str()];
+                columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
+                columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
+                columns
+            }
+        }
+    }
+
+    fn facts(&self, rows: &[Row]) -> Result<Facts, StoreError> {
+        let catalog = &self.ready.catalog;
+        let row = rows.first().ok_or_else(|| StoreError::Schema("no facts".to_owned()))?;
+        let shape: Option<String> = row.get("shape");
+        let known = catalog.shape.get_or_init(|| shape.clone());
+        if row.get::<_, Option<u32>>("oid") != Some(catalog.oid) || *known != shape {
+            return Err(StoreError::Schema(format!(
+                "table `{}` was changed or replaced while it was watched; its columns are read anew",
+                self.settings.mapping.table.plain()
+            )));
+        }
+        let not_updatable: Vec<String> = row.get("not_updatable");
+        let row_security = row.get::<_, Option<bool>>("row_security").unwrap_or(false);
+        let ledger_writable: bool = row.get("ledger_writable");
+        let acts = self.settings.action != Action::Observe;
+        let obstacle = if catalog.obstacle.is_some() || row_security || !not_updatable.is_empty() {
+            Some(Cause::Rights)
+        } else if row.get("read_only") {
+            Some(Cause::ReadOnly)
+        } else if acts && !ledger_writable {
+            Some(Cause::NoLedger)
+        } else {
+            None
+        };
+        Ok(Facts {
+            now: row::timestamp(row, "now").ok_or_else(|| StoreError::Schema("the server has no time".to_owned()))?,
+            server: row.get("server"),
+            server_started_at: row::timestamp(row, "server_started_at"),
+            obstacle,
+            ledger_readable: row.get("ledger_readable"),
+        })
+    }
+
+    /// The rows with the given keys, whatever their state.
+    async fn known(&self, keys: &[&str]) -> Result<Vec<Job>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let zone = &self.settings.mapping.time_zone;
+        let keys = &keys;
+        let rows = self
+            .link
+            .within(
+                "reading known jobs",
+                self.link.ask(
+                    &self.ready.statements.known,
+                    vec![(zone, Type::TEXT), (keys, Type::TEXT_ARRAY)],
+                ),
+            )
+            .await?;
+        Ok(rows.iter().map(row::job).collect())
+    }
+
+    /// The rows after the newest key seen; on a server not seen before the newest rows of all.
+    async fn newcomers(&self, server: &str, newest: &mut Option<(i64, String)>) -> Result<Vec<Job>, StoreError> {
+        let zone = &self.settings.mapping.time_zone;
+        let link = self.link;
+        let rows = match newest {
+            Some((key, seen_on)) if seen_on == server => {
+                let key = key.to_string();
+                let params: Vec<Param<'_>> =
+                    vec![(zone, Type::TEXT), (&key, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
+                let answer = link.ask(&self.ready.statements.newcomers, params);
+                self.link.within("reading newcomers", answer).await?
+            }
+            _ => {
+                let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&HISTORY, Type::INT8)];
+                let answer = link.ask(&self.ready.statements.history, params);
+                self.link.within("reading the newest rows", answer).await?
+            }
+        };
+        let jobs: Vec<Job> = rows.iter().map(row::job).collect();
+        let before = newest
+            .as_ref()
+            .filter(|(_, seen_on)| seen_on == server)
+            .map(|(key, _)| *key);
+        let highest = jobs.iter().filter_map(|job| job.id.as_str().parse().ok()).max();
+        // An empty table counts from below every key.
+        *newest = Some((highest.max(before).unwrap_or(i64::from(i32::MIN)), server.to_owned()));
+        Ok(jobs)
+    }
+
+    /// The ledger's entries of the jobs whose judgement may need them, and the newest of all.
+    async fn ledger(&self, facts: &Facts, rows: &[Job]) -> Result<(Vec<LedgerEntry>, Vec<LedgerEntry>), StoreError> {
+        if !facts.ledger_readable {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mapping = &self.settings.mapping;
+        let asked: Vec<&str> = rows
+            .iter()
+            .filter(|job| {
+                let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
+                let real = matches!(job.heartbeat(self.settings.seed_tolerance), Heartbeat::Real(_));
+                !(running && real)
+            })
+            .map(|job| job.id.as_str())
+            .collect();
+        let (watch, asked) = (&mapping.watch, &asked);
+        let link = self.link;
+        let answers = async {
+            let (of_jobs, newest) = tokio::join!(
+                biased;
+                link.ask(
+                    &self.ready.statements.ledger_of_jobs,
+                    vec![(watch, Type::TEXT), (asked, Type::TEXT_ARRAY)],
+                ),
+                link.ask(
+                    &self.ready.statements.ledger_newest,
+                    vec![(watch, Type::TEXT), (&SHOWN_REPAIRS, Type::INT8)],
+                ),
+            );
+            Ok((of_jobs?, newest?))
+        };
+        let (of_jobs, newest) = self.link.within("reading the ledger", answers).await?;
+        let entries = |rows: Vec<Row>| rows.iter().filter_map(row::ledger_entry).collect();
+        Ok((entries(of_jobs), entries(newest)))
+    }
+
+    /// Ends the snapshot.
+    async fn close(&self) -> Result<(), StoreError> {
+        self.link
+            .within("ending the look", self.link.client().batch_execute("COMMIT"))
+            .await
+    }
+}

@@ -1,0 +1,248 @@
+//! The statements for one table: the `.sql` files with names and types filled in, once per connection.
+//!
+//! What is filled in are quoted names, types of the catalog, and expressions made of them. Values are always bound.
+
+use super::catalog::{Catalog, Column, TimeKind};
+use crate::store::{Identifier, Mapping, StoreError, TimeFormat};
+
+/// The rendered statements.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub facts: String,
+    pub running: String,
+    pub unknown: String,
+    pub known: String,
+    pub newcomers: String,
+    pub history: String,
+    pub ledger_create: String,
+    pub ledger_of_jobs: String,
+    pub ledger_newest: String,
+    pub ledger_find: String,
+    pub repair_backfill: String,
+    pub repair_fail: String,
+}
+
+impl Statements {
+    pub(super) fn render(
+        mapping: &Mapping,
+        catalog: &Catalog,
+        _action: crate::domain::Action,
+    ) -> Result<Self, StoreError> {
+        let index = |suffix: &str| {
+            // Names are cut at 63 bytes by the server, which would make two of them one.
+            let ledger: String = catalog.ledger.name.as_str().chars().take(40).collect();
+            Identifier::new(&format!("{ledger}_{suffix}"))
+                .map(|name| name.quoted())
+                .map_err(|error| StoreError::Schema(error.to_string()))
+        };
+        let names = names(mapping, catalog, &index("by_time")?, &index("by_job")?);
+        let fill = |template: &str| fill(template, &names);
+        Ok(Self {
+            facts: fill(include_str!("sql/facts.sql")),
+            running: fill(include_str!("sql/observe_running.sql")),
+            unknown: fill(include_str!("sql/observe_unknown.sql")),
+            known: fill(include_str!("sql/observe_known.sql")),
+            newcomers: fill(include_str!("sql/observe_newcomers.sql")),
+            history: fill(include_str!("sql/observe_history.sql")),
+            ledger_create: fill(include_str!("sql/ledger_create.sql")),
+            ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
+            ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
+            ledger_find: fill(include_str!("sql/ledger_find.sql")),
+            repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
+            repair_fail: fill(include_str!("sql/repair_fail.sql")),
+        })
+    }
+}
+
+type Names = Vec<(&'static str, String)>;
+
+fn fill(template: &str, names: &Names) -> String {
+    let mut text = template.to_owned();
+    // Twice: the first round brings in job.sql and identity.sql, which hold names of their own.
+    for _ in 0..2 {
+        for (name, value) in names {
+            text = text.replace(&format!("{{{{{name}}}}}"), value);
+        }
+    }
+    text
+}
+
+fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> Names {
+    let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
+    let job_name = mapping.job_name.as_ref().map_or_else(
+        || "NULL::text".to_owned(),
+        |name| format!("target.{}::text", name.quoted()),
+    );
+    let state_array = if catalog.state.is_text() {
+        String::new()
+    } else {
+        format!("::{}[]", catalog.state.sql_type)
+    };
+    let same_type = catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type;
+    let backfill_value = if same_type {
+        target(&catalog.started_at.0)
+    } else {
+        write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
+    };
+    vec![
+        ("job", include_str!("sql/job.sql").to_owned()),
+        ("identity", include_str!("sql/identity.sql").to_owned()),
+        ("table", catalog.table.quoted()),
+        ("ledger", catalog.ledger.quoted()),
+        ("ledger_by_time", by_time.to_owned()),
+        ("ledger_by_job", by_job.to_owned()),
+        ("id", mapping.id.quoted()),
+        ("id_type", catalog.id.cast().to_owned()),
+        ("job_name", job_name),
+        ("state", mapping.state.quoted()),
+        ("state_array", state_array),
+        ("started_at_read", time(&catalog.started_at)),
+        ("heartbeat_at_read", time(&catalog.heartbeat_at)),
+        (
+            "ended_at_read",
+            catalog
+                .ended_at
+                .as_ref()
+                .map_or_else(|| "NULL::timestamptz".to_owned(), time),
+        ),
+        ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
+        ("heartbeat_at_literal", literal(mapping.last_heartbeat_at.as_str())),
+        ("backfill_value", backfill_value),
+        ("fail_set", fail_set(mapping, catalog)),
+        ("fail_before", fail_values(mapping, catalog, Side::Before)),
+        ("fail_after", fail_values(mapping, catalog, Side::After)),
+    ]
+}
+
+/// A column of the target row.
+fn target(column: &Column) -> String {
+    format!("target.{}", quoted(&column.name))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text in SQL, whatever `standard_conforming_strings` says.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A time column as `timestamptz`. What lies outside 1970..9999 becomes infinity, because converting it could fail and
+/// take the whole pass with it.
+fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
+    match kind {
+        TimeKind::Zoned => column.to_owned(),
+        TimeKind::Naive => format!(
+            "CASE WHEN {column} BETWEEN timestamp '1970-01-01' AND timestamp '9999-12-31 23:59:59.999999' \
+             THEN {column} AT TIME ZONE $1::text WHEN {column} IS NOT NULL THEN timestamptz 'infinity' END"
+        ),
+        TimeKind::WholeEpoch | TimeKind::Epoch => {
+            let (last, divisor) = match format {
+                TimeFormat::EpochMillis => ("253402300799999", " / 1000.0"),
+                TimeFormat::EpochSeconds | TimeFormat::Timestamp => ("253402300799", ""),
+            };
+            format!(
+                "CASE WHEN {column} BETWEEN 0 AND {last} THEN to_timestamp({column}::double precision{divisor}) \
+                 WHEN {column} IS NOT NULL THEN timestamptz 'infinity' END"
+            )
+        }
+    }
+}
+
+/// A `timestamptz` as the column holds its values.
+fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
+    let scale = if format == TimeFormat::EpochMillis {
+        " * 1000"
+    } else {
+        ""
+    };
+    let epoch = format!("extract(epoch FROM {instant}){scale}");
+    match column.1 {
+        TimeKind::Zoned => instant.to_owned(),
+        TimeKind::Naive => format!("({instant} AT TIME ZONE $1::text)"),
+        TimeKind::WholeEpoch => format!("floor({epoch})::{}", column.0.sql_type),
+        TimeKind::Epoch => format!("({epoch})::{}", column.0.sql_type),
+    }
+}
+
+fn fail_set(mapping: &Mapping, catalog: &Catalog) -> String {
+    let mut set = vec![format!(
+        "{} = $16::text::{}",
+        mapping.state.quoted(),
+        catalog.state.cast()
+    )];
+    if let Some(ended_at) = &catalog.ended_at {
+        set.push(format!(
+            "{} = {}",
+            quoted(&ended_at.0.name),
+            write("now()", ended_at, mapping.time_format)
+        ));
+    }
+    if let Some(error) = &catalog.error {
+        set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
+    }
+    set.join(", ")
+}
+
+/// White space as JSON has it.
+const BLANK: &str = r"E' \t\n\r'";
+
+/// The error column with the error text in it; every byte that was there stays.
+fn error_value(error: &Column) -> String {
+    let column = target(error);
+    if error.is_jsonb() {
+        return format!(
+            "CASE WHEN {column} IS NULL OR jsonb_typeof({column}) = 'object' \
+             THEN coalesce({column}, '{{}}'::jsonb) || jsonb_build_object($19::text, $18::text) ELSE {column} END"
+        );
+    }
+    let merged = format!(
+        "CASE {} WHEN 'object' THEN left({column}, length({column}) - strpos(reverse({column}), '}}')) || ', ' || $17::text || \
+         right({column}, strpos(reverse({column}), '}}')) WHEN 'other' THEN {column} ELSE '{{' || $17::text || '}}' END",
+        error_kind(error)
+    );
+    match error.longest {
+        // A text that doesn't fit must not keep the job from being ended.
+        Some(longest) => format!("CASE WHEN length({merged}) <= {longest} THEN {merged} ELSE {column} END"),
+        None => merged,
+    }
+}
+
+/// Which kind of value the error column had: `before` keeps it, so that undo knows what to put back.
+fn error_kind(error: &Column) -> String {
+    let column = target(error);
+    if error.is_jsonb() {
+        return format!("coalesce(jsonb_typeof({column}), 'null')");
+    }
+    let trimmed = format!("btrim({column}, {BLANK})");
+    format!(
+        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {trimmed} = '' THEN 'blank' \
+         WHEN {trimmed} LIKE '{{%}}' THEN CASE WHEN btrim({trimmed}, E'{{}} \\t\\n\\r') = '' AND length({trimmed}) - length(replace(replace({trimmed}, '{{', ''), '}}', '')) = 2 \
+         THEN 'braces' ELSE 'object' END ELSE 'other' END)"
+    )
+}
+
+/// Which image of the row a JSON object shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
+    let mut parts = vec![format!(
+        "{}, target.{}::text",
+        literal(mapping.state.as_str()),
+        mapping.state.quoted()
+    )];
+    if let Some((ended_at, _)) = &catalog.ended_at {
+        parts.push(format!("{}, {}", literal(&ended_at.name), target(ended_at)));
+    }
+    if let Some(error) = &catalog.error
+        && side == Side::Before
+    {
+        parts.push(format!("'error_was', {}", error_kind(error)));
+    }
+    format!("jsonb_build_object({})", parts.join(", "))
+}

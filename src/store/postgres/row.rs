@@ -1,0 +1,99 @@
+//! Rows of answers as values of the domain.
+
+use crate::domain::{Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Reading, RepairId, Timestamp};
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Type},
+};
+
+/// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// A `timestamptz` in its binary form, infinities included: a calendar type would refuse those, and lose the row.
+struct Micros(i64);
+
+impl<'a> FromSql<'a> for Micros {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+}
+
+/// A time column that may be NULL or out of range.
+pub(super) fn reading(row: &Row, column: &str) -> Reading {
+    match row.get::<_, Option<Micros>>(column) {
+        None => Reading::Absent,
+        Some(Micros(raw)) => raw
+            .checked_add(POSTGRES_EPOCH_MICROS)
+            .map_or(Reading::Unreadable, Reading::from_micros),
+    }
+}
+
+/// A time column, where it is there and readable.
+pub(super) fn timestamp(row: &Row, column: &str) -> Option<Timestamp> {
+    reading(row, column).at()
+}
+
+/// A bound `timestamptz`.
+#[derive(Debug)]
+pub(super) struct BoundTime(pub Option<Timestamp>);
+
+impl tokio_postgres::types::ToSql for BoundTime {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Some(at) = self.0 else {
+            return Ok(tokio_postgres::types::IsNull::Yes);
+        };
+        out.extend_from_slice(&(at.as_micros() - POSTGRES_EPOCH_MICROS).to_be_bytes());
+        Ok(tokio_postgres::types::IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// A row of the canonical relation.
+pub(super) fn job(row: &Row) -> Job {
+    Job {
+        id: JobId::new(row.get::<_, String>("id")),
+        name: row.get::<_, Option<String>>("name").map(String::into_boxed_str),
+        state: row.get::<_, Option<String>>("state").map(String::into_boxed_str),
+        started_at: reading(row, "started_at"),
+        heartbeat_at: reading(row, "heartbeat_at"),
+        ended_at: reading(row, "ended_at"),
+    }
+}
+
+/// A row of the ledger; `None` for an action that this version doesn't know.
+pub(super) fn ledger_entry(row: &Row) -> Option<LedgerEntry> {
+    Some(LedgerEntry {
+        repair_id: RepairId(row.get::<_, uuid::Uuid>("repair_id").as_u128()),
+        watch: row.get("watch"),
+        table_name: row.get("table_name"),
+        job_id: JobId::new(row.get::<_, String>("job_id")),
+        job_name: row.get("job_name"),
+        reason: row.get("reason"),
+        action: LedgerAction::from_word(row.get("action"))?,
+        instance: row.get("instance"),
+        started_at: timestamp(row, "started_at"),
+        repaired_at: timestamp(row, "repaired_at")?,
+        before: row.get("before"),
+        after: row.get("after"),
+        outcome: row.get::<_, Option<&str>>("outcome").and_then(LateOutcome::from_word),
+        outcome_at: timestamp(row, "outcome_at"),
+        acknowledged_at: timestamp(row, "acknowledged_at"),
+        undo_of: row
+            .get::<_, Option<uuid::Uuid>>("undo_of")
+            .map(|id| RepairId(id.as_u128())),
+        version: row.get("version"),
+    })
+}

@@ -1,0 +1,25 @@
+/* beatwarden: facts */
+-- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
+-- Reads the catalog only, so it can't wait for anybody. `shape` tells whether the columns ($3) are still those that the
+-- other statements were written for; the rights are asked each time because they can be withdrawn while we watch.
+SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS server_started_at,
+       pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
+       relation.oid AS oid,
+       (SELECT string_agg(attribute.attname || ':' || attribute.atttypid || ':' || attribute.atttypmod, ',' ORDER BY attribute.attname)
+          FROM pg_attribute AS attribute
+         WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($3::text[])) AS shape,
+       row_security_active(relation.oid) AS row_security,
+       ARRAY(SELECT attribute.attname::text
+               FROM pg_attribute AS attribute
+              WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
+                AND NOT has_column_privilege(relation.oid, attribute.attnum, 'UPDATE')) AS not_updatable,
+       ledger.oid IS NOT NULL AS ledger_exists,
+       CASE WHEN ledger.oid IS NULL
+            THEN coalesce(has_schema_privilege(to_regnamespace($5::text)::oid, 'CREATE'), false)
+            ELSE has_table_privilege(ledger.oid, 'SELECT') AND has_table_privilege(ledger.oid, 'INSERT')
+                 AND 17 = (SELECT count(*) FROM pg_attribute AS attribute
+                            WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[]))
+       END AS ledger_writable,
+       CASE WHEN ledger.oid IS NULL THEN false ELSE has_table_privilege(ledger.oid, 'SELECT') END AS ledger_readable
+  FROM (SELECT to_regclass($1::text)::oid AS oid) AS relation,
+       (SELECT to_regclass($2::text)::oid AS oid) AS ledger

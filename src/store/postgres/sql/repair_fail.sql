@@ -1,0 +1,53 @@
+/* beatwarden: repair fail */
+-- Returns one row, always: whether the gate was won, how many rows were locked, and the ledger's id if it was repaired.
+-- By the key's unique index.
+--
+-- Safe against races, read committed:
+-- * gate: one repairer for each table, and only on the server that was observed;
+-- * locked: the row only if it still is as observed in every column, or not at all; a row that somebody holds is
+--   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
+-- * changed: the same guards once more on the target, because guards in a sub-select alone let an update through that
+--   was decided on an older version of the row;
+-- * entry: from what the update returned, so that there is an entry exactly if there was an update;
+-- * now() stands for one instant in all of them; clock_timestamp() would not.
+-- $1 zone, $2 key, $3 name, $4 state, $5 start, $6 heartbeat, $7 end, $8 server, $9 seconds of the deadline,
+-- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 the state to set, $17 the error text's pair, $18 its text, $19 its key
+WITH gate AS MATERIALIZED (
+        SELECT CASE WHEN pg_is_in_recovery() THEN false
+                    ELSE {{identity}} = $8::text AND pg_try_advisory_xact_lock($10, $11) END AS won
+     ),
+     locked AS MATERIALIZED (
+        SELECT target.{{id}} AS raw_id, {{fail_before}} AS before
+          FROM {{table}} AS target
+         WHERE (SELECT won FROM gate)
+           AND target.{{id}} = $2::text::{{id_type}}
+           AND {{job_name}} IS NOT DISTINCT FROM $3::text
+           AND target.{{state}}::text IS NOT DISTINCT FROM $4::text
+           AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
+           AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
+           AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
+           AND {{started_at_read}} <= now() - make_interval(secs => $9::double precision)
+           FOR NO KEY UPDATE OF target SKIP LOCKED
+     ),
+     changed AS (
+        UPDATE {{table}} AS target
+           SET {{fail_set}}
+          FROM locked
+         WHERE target.{{id}} = locked.raw_id AND (SELECT count(*) FROM locked) = 1
+           AND target.{{id}} = $2::text::{{id_type}}
+           AND {{job_name}} IS NOT DISTINCT FROM $3::text
+           AND target.{{state}}::text IS NOT DISTINCT FROM $4::text
+           AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
+           AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
+           AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
+           AND {{started_at_read}} <= now() - make_interval(secs => $9::double precision)
+        RETURNING target.{{id}}::text AS job_id, locked.before AS before, {{fail_after}} AS after
+     ),
+     entry AS (
+        INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
+                                repaired_at, before, after, version)
+        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', 'fail', $15, $5, now(), changed.before, changed.after, 1
+          FROM changed
+        RETURNING repair_id
+     )
+SELECT (SELECT won FROM gate) AS won, (SELECT count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id

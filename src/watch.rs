@@ -1,0 +1,258 @@
+//! One pass and the loop around it: observe, plan, repair, report. Generic over store, clock and audience, so that a
+//! simulation runs this very code.
+
+use crate::{
+    domain::{self, Access, Attempted, Look, Memory, Observation, Outcome, Plan, Policy, Repair, interval_in_force},
+    status::{Audience, Clock, FailedPass, GoodPass},
+    store::{Inquiry, Resolution, Store, StoreError},
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How often, and for how long, a watch looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The configured poll interval.
+    pub poll_interval: Duration,
+    /// The deadline of one look.
+    pub poll_timeout: Duration,
+    /// How often the whole table is covered.
+    pub full_look_interval: Duration,
+}
+
+/// The longest wait between two attempts at a database that is away.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// One watched table.
+pub struct Watch<S, C, A> {
+    store: S,
+    clock: C,
+    audience: A,
+    policy: Policy,
+    pace: Pace,
+    memory: Memory,
+    /// Durations of the last looks that had to scan the table, five at most.
+    scans: Vec<Duration>,
+    interval: Duration,
+    last_full_look: Option<domain::Moment>,
+    failures: u32,
+    stop: CancellationToken,
+}
+
+impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
+    /// A watch that begins to look when it is run. `stop` ends it between two steps.
+    pub fn new(store: S, clock: C, audience: A, policy: Policy, pace: Pace, stop: CancellationToken) -> Self {
+        Self {
+            store,
+            clock,
+            audience,
+            policy,
+            interval: pace.poll_interval,
+            pace,
+            memory: Memory::default(),
+            scans: Vec::new(),
+            last_full_look: None,
+            failures: 0,
+            stop,
+        }
+    }
+
+    /// Passes until it is stopped. A pass never overlaps the next, and a late one delays the next.
+    pub async fn run(&mut self) {
+        // Replicas that start together must not poll together.
+        let first = Duration::from_millis(500)
+            .min(self.pace.poll_interval)
+            .mul_f64(fastrand::f64());
+        let mut wait = first;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            let began = self.clock.moment();
+            wait = match self.pass().await {
+                Ok(()) => self.interval.saturating_sub(self.clock.moment().since(began)),
+                Err(retry_in) => retry_in,
+            };
+        }
+    }
+
+    /// One cycle: observe, plan, repair, report.
+    ///
+    /// # Errors
+    /// If the table could not be read: the time after which to try again. The audience is told why.
+    pub async fn pass(&mut self) -> Result<(), Duration> {
+        let began = self.clock.moment();
+        let look = self.next_look(began);
+        let known = self.memory.known_jobs().cloned().collect();
+        let observed = self.store.observe(&Inquiry { known, look }).await;
+        let finished = self.clock.moment();
+        let took = finished.since(began);
+        let snapshot = match observed {
+            // A frozen process may find an answer that is older than any deadline: it is not used.
+            Ok(_) if took > self.pace.poll_timeout * 2 => Err(StoreError::Timeout {
+                what: "reading the table",
+                after: took,
+            }),
+            result => result,
+        };
+        let snapshot = snapshot.map_err(|error| self.fail(&error, took))?;
+        self.failures = 0;
+        if snapshot.look == Look::Full || look == Look::Full {
+            self.last_full_look = Some(finished);
+        }
+        self.stretch(snapshot.access, look, took);
+        let observation = Observation {
+            began,
+            finished,
+            interval: self.interval,
+            snapshot,
+        };
+        let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
+        self.memory = memory;
+        let attempts = self.repair(&plan).await;
+        let report = domain::report(&mut self.memory, plan, attempts, &observation, &self.policy);
+        let wall = self.clock.wall();
+        let since = self.clock.moment().since(began);
+        let skew = report.at.micros_since(wall) as f64 / 1e6 + since.as_secs_f64();
+        self.audience.good(Arc::new(GoodPass {
+            report,
+            at: finished,
+            wall,
+            took,
+            interval: self.interval,
+            clock_skew: skew,
+            newcomers: observation.snapshot.newcomers,
+            discovery: observation.snapshot.discovery,
+            look: observation.snapshot.look,
+        }));
+        Ok(())
+    }
+
+    fn next_look(&self, now: domain::Moment) -> Look {
+        match self.last_full_look {
+            Some(last) if now.since(last) < self.pace.full_look_interval => Look::Ordinary,
+            _ => Look::Full,
+        }
+    }
+
+    /// Keeps the database's burden small where each look scans the table.
+    fn stretch(&mut self, access: Access, look: Look, took: Duration) {
+        match access {
+            Access::Index => self.scans.clear(),
+            // A full look is rare, and says nothing about the ordinary one.
+            Access::Scan if look == Look::Full => {}
+            Access::Scan => {
+                if self.scans.len() == 5 {
+                    self.scans.remove(0);
+                }
+                self.scans.push(took);
+            }
+        }
+        let interval = interval_in_force(self.pace.poll_interval, &self.scans);
+        if interval != self.interval {
+            tracing::warn!(
+                watch = self.policy.watch,
+                interval = ?interval,
+                "the poll scans the table: the interval in force follows its cost; an index on the state makes it cheap"
+            );
+            self.interval = interval;
+        }
+    }
+
+    fn fail(&mut self, error: &StoreError, took: Duration) -> Duration {
+        let doubled = self.interval.saturating_mul(1 << self.failures.min(16));
+        self.failures += 1;
+        let retry_in = doubled
+            .min(LONGEST_BACKOFF.max(self.pace.poll_interval))
+            .mul_f64(0.8 + 0.2 * fastrand::f64());
+        self.audience.failed(FailedPass {
+            failure: error.failure(),
+            error: error.chain(),
+            at: self.clock.moment(),
+            wall: self.clock.wall(),
+            took,
+            retry_in,
+        });
+        retry_in
+    }
+
+    /// Carries out the plan: first what is still unknown, then the repairs, one transaction each.
+    async fn repair(&mut self, plan: &Plan) -> Vec<Attempted> {
+        let mut attempts = Vec::new();
+        if let Some(repair) = &plan.unresolved {
+            let outcome = self.resolve(repair).await;
+            let known = !matches!(outcome, Outcome::NotLeader | Outcome::Unknown(_));
+            attempts.push(Attempted {
+                repair: repair.clone(),
+                outcome,
+            });
+            if !known {
+                attempts.extend(rest(&plan.repairs, &Outcome::NotLeader));
+                return attempts;
+            }
+        }
+        let resolved = plan.unresolved.as_ref().map(Repair::incident);
+        let repairs: Vec<&Repair> = plan
+            .repairs
+            .iter()
+            .filter(|repair| Some(repair.incident()) != resolved)
+            .collect();
+        if repairs.is_empty() {
+            return attempts;
+        }
+        if let Err(error) = self.store.prepare_ledger().await {
+            tracing::warn!(
+                watch = self.policy.watch,
+                error = error.chain(),
+                "the ledger can't be created"
+            );
+            attempts.extend(repairs.iter().map(|repair| Attempted {
+                repair: (*repair).clone(),
+                outcome: Outcome::Failed(error.chain()),
+            }));
+            return attempts;
+        }
+        self.attempt_all(&repairs, &mut attempts).await;
+        attempts
+    }
+
+    async fn attempt_all(&mut self, repairs: &[&Repair], attempts: &mut Vec<Attempted>) {
+        let began = self.clock.moment();
+        // One outcome can speak for all that are left.
+        let mut for_all: Option<Outcome> = None;
+        for repair in repairs {
+            let outcome = match &for_all {
+                Some(outcome) => outcome.clone(),
+                None if self.stop.is_cancelled() => Outcome::Shutdown,
+                // Slow repairs must not delay the next look beyond its time.
+                None if self.clock.moment().since(began) > self.pace.poll_timeout => Outcome::Postponed,
+                None => self.store.repair(repair).await,
+            };
+            if matches!(outcome, Outcome::NotLeader | Outcome::Unknown(_)) {
+                for_all = Some(Outcome::NotLeader);
+            }
+            attempts.push(Attempted {
+                repair: (*repair).clone(),
+                outcome,
+            });
+        }
+    }
+
+    /// Finds out what became of a repair whose answer was lost.
+    async fn resolve(&mut self, repair: &Repair) -> Outcome {
+        match self.store.resolve(repair).await {
+            Ok(Resolution::Committed(id)) => Outcome::Repaired(id),
+            Ok(Resolution::NotCommitted) => Outcome::Failed("its answer was lost, and it was not committed".to_owned()),
+            Ok(Resolution::NotLeader) => Outcome::NotLeader,
+            Err(error) => Outcome::Unknown(error.chain()),
+        }
+    }
+}
+
+fn rest<'a>(repairs: &'a [Repair], outcome: &'a Outcome) -> impl Iterator<Item = Attempted> + 'a {
+    repairs.iter().map(|repair| Attempted {
+        repair: repair.clone(),
+        outcome: outcome.clone(),
+    })
+}
