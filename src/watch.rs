@@ -207,9 +207,11 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                 error = error.chain(),
                 "the ledger can't be created"
             );
-            attempts.extend(repairs.iter().map(|repair| Attempted {
+            // One attempt was made; the others had to wait for it.
+            let outcomes = std::iter::once(Outcome::Failed(error.chain())).chain(std::iter::repeat(Outcome::NotLeader));
+            attempts.extend(repairs.iter().zip(outcomes).map(|(repair, outcome)| Attempted {
                 repair: (*repair).clone(),
-                outcome: Outcome::Failed(error.chain()),
+                outcome,
             }));
             return attempts;
         }

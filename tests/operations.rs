@@ -53,8 +53,7 @@ fn dashboards() -> BTreeMap<String, Value> {
         .into_iter()
         .map(|path| {
             let content = fs::read_to_string(&path).expect("a dashboard is a readable file");
-            let parsed = serde_json::from_str(&content)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let parsed = serde_json::from_str(&content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             (path.display().to_string(), parsed)
         })
         .collect()
@@ -147,10 +146,7 @@ fn a_missing_promtool_is_named_with_the_command_that_installs_it() {
         .expect("scripts/check-prometheus.sh is executable");
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(
-        message.contains("promtool-that-does-not-exist"),
-        "{message}"
-    );
+    assert!(message.contains("promtool-that-does-not-exist"), "{message}");
     assert!(message.contains("apt-get install"), "{message}");
 }
 
@@ -167,11 +163,7 @@ fn every_alert_says_how_bad_it_is_and_where_to_read_on() {
             "{name}: severity {severity:?}"
         );
         for annotation in ["summary", "description"] {
-            assert_ne!(
-                string(&alert["annotations"], annotation),
-                "",
-                "{name}: {annotation}"
-            );
+            assert_ne!(string(&alert["annotations"], annotation), "", "{name}: {annotation}");
         }
         let url = string(&alert["annotations"], "runbook_url");
         let anchor = url.strip_prefix("docs/runbook.md#");
@@ -196,17 +188,13 @@ fn every_alert_says_how_bad_it_is_and_where_to_read_on() {
 fn every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() {
     let mut cases: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for path in files_below("config/prometheus/tests") {
-        let relative = path
-            .strip_prefix(root())
-            .expect("the file is below the root");
+        let relative = path.strip_prefix(root()).expect("the file is below the root");
         let file = yaml(&relative.display().to_string());
         for case in list(&file, "tests")
             .iter()
             .flat_map(|test| list(test, "alert_rule_test"))
         {
-            let count = cases
-                .entry(string(case, "alertname").to_owned())
-                .or_default();
+            let count = cases.entry(string(case, "alertname").to_owned()).or_default();
             if list(case, "exp_alerts").is_empty() {
                 count.1 += 1;
             } else {
@@ -256,21 +244,11 @@ fn every_panel_has_a_title_a_description_a_unit_and_the_chosen_data_source() {
         for panel in panels {
             let title = string(panel, "title");
             assert_ne!(title, "", "{path}: panel {} has no title", panel["id"]);
-            assert_ne!(
-                string(panel, "description"),
-                "",
-                "{path}: {title}: description"
-            );
+            assert_ne!(string(panel, "description"), "", "{path}: {title}: description");
             let unit = string(&panel["fieldConfig"]["defaults"], "unit");
             assert_ne!(unit, "", "{path}: {title}: unit");
-            assert_eq!(
-                panel["datasource"]["uid"], "${datasource}",
-                "{path}: {title}"
-            );
-            assert!(
-                !list(panel, "targets").is_empty(),
-                "{path}: {title} asks nothing"
-            );
+            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{path}: {title}");
+            assert!(!list(panel, "targets").is_empty(), "{path}: {title} asks nothing");
         }
     }
 }
@@ -285,20 +263,13 @@ fn every_query_follows_the_variables_of_its_dashboard() {
         for name in ["datasource", "job", "instance", "watch"] {
             assert!(variables.contains(name), "{path}: no variable {name}");
         }
-        for target in panels(&dashboard)
-            .iter()
-            .flat_map(|panel| list(panel, "targets"))
-        {
+        for target in panels(&dashboard).iter().flat_map(|panel| list(panel, "targets")) {
             let query = string(target, "expr");
             for matcher in [r#"job=~"$job""#, r#"instance=~"$instance""#] {
                 assert!(query.contains(matcher), "{path}: {query}");
             }
             let ranges = query.matches('[').count();
-            assert_eq!(
-                ranges,
-                query.matches("[$__rate_interval]").count(),
-                "{path}: {query}"
-            );
+            assert_eq!(ranges, query.matches("[$__rate_interval]").count(), "{path}: {query}");
         }
     }
 }
@@ -309,19 +280,11 @@ fn panel_ids_are_unique_and_panels_do_not_overlap() {
         let mut ids = BTreeSet::new();
         let mut taken = BTreeSet::new();
         for panel in list(&dashboard, "panels") {
-            assert!(
-                ids.insert(panel["id"].as_u64()),
-                "{path}: id {}",
-                panel["id"]
-            );
+            assert!(ids.insert(panel["id"].as_u64()), "{path}: id {}", panel["id"]);
             let side = |key: &str| panel["gridPos"][key].as_u64().expect("gridPos is complete");
             for x in side("x")..side("x") + side("w") {
                 for y in side("y")..side("y") + side("h") {
-                    assert!(
-                        x < 24 && taken.insert((x, y)),
-                        "{path}: {} at {x},{y}",
-                        panel["title"]
-                    );
+                    assert!(x < 24 && taken.insert((x, y)), "{path}: {} at {x},{y}", panel["title"]);
                 }
             }
         }

@@ -37,10 +37,7 @@ fn everything_that_compose_mounts_exists() {
     let secrets = compose["secrets"].as_object().expect("compose has secrets");
     for (name, secret) in secrets {
         let file = string(secret, "file");
-        assert!(
-            root().join(file).is_file(),
-            "secret {name}: {file} does not exist"
-        );
+        assert!(root().join(file).is_file(), "secret {name}: {file} does not exist");
         assert!(
             file.contains("/demo-"),
             "secret {name}: {file} does not say that it is a demo's"
@@ -50,29 +47,17 @@ fn everything_that_compose_mounts_exists() {
         for mount in list(&service, "volumes").iter().filter_map(Value::as_str) {
             let source = mount.split(':').next().unwrap_or_default();
             if source.starts_with('.') {
-                assert!(
-                    root().join(source).exists(),
-                    "{name}: {source} does not exist"
-                );
+                assert!(root().join(source).exists(), "{name}: {source} does not exist");
                 assert!(mount.ends_with(":ro"), "{name}: {mount} is writable");
             } else {
-                assert!(
-                    volumes.contains_key(source),
-                    "{name}: volume {source} is not declared"
-                );
+                assert!(volumes.contains_key(source), "{name}: volume {source} is not declared");
             }
         }
         for secret in list(&service, "secrets").iter().filter_map(Value::as_str) {
-            assert!(
-                secrets.contains_key(secret),
-                "{name}: secret {secret} is not declared"
-            );
+            assert!(secrets.contains_key(secret), "{name}: secret {secret} is not declared");
         }
         for (variable, value) in service["environment"].as_object().into_iter().flatten() {
-            if let Some(secret) = value
-                .as_str()
-                .and_then(|path| path.strip_prefix("/run/secrets/"))
-            {
+            if let Some(secret) = value.as_str().and_then(|path| path.strip_prefix("/run/secrets/")) {
                 let granted = list(&service, "secrets").iter().any(|name| name == secret);
                 assert!(
                     granted,
@@ -94,10 +79,7 @@ fn compose_publishes_on_loopback_only_and_hardens_every_service() {
                 "{name}: {port} is published to everybody"
             );
         }
-        assert!(
-            service["healthcheck"].is_object(),
-            "{name} has no healthcheck"
-        );
+        assert!(service["healthcheck"].is_object(), "{name} has no healthcheck");
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
         let options = serde_json::json!(["no-new-privileges:true"]);
@@ -126,14 +108,8 @@ fn image_compose_and_scrape_configuration_agree_on_the_address() {
 
     let services = services();
     let beatwarden = &services["beatwarden"];
-    assert_eq!(
-        string(&beatwarden["environment"], "BEATWARDEN__LISTEN"),
-        listen
-    );
-    assert_eq!(
-        list(beatwarden, "ports"),
-        [format!("127.0.0.1:{port}:{port}")]
-    );
+    assert_eq!(string(&beatwarden["environment"], "BEATWARDEN__LISTEN"), listen);
+    assert_eq!(list(beatwarden, "ports"), [format!("127.0.0.1:{port}:{port}")]);
 
     let prometheus = yaml("config/prometheus/prometheus.yml");
     let scraped = list(&prometheus, "scrape_configs")
@@ -151,15 +127,9 @@ fn the_image_runs_watch_without_root_and_asks_the_binary_for_its_health() {
     assert_eq!(instruction(&dockerfile, "CMD "), r#"["watch"]"#);
     assert_eq!(instruction(&dockerfile, "USER "), "nonroot:nonroot");
     let health = instruction(&dockerfile, "HEALTHCHECK ");
-    assert!(
-        health.ends_with(r#"CMD ["beatwarden", "healthcheck"]"#),
-        "{health}"
-    );
+    assert!(health.ends_with(r#"CMD ["beatwarden", "healthcheck"]"#), "{health}");
     let asked = services()["beatwarden"]["healthcheck"]["test"].clone();
-    assert_eq!(
-        asked,
-        serde_json::json!(["CMD", "beatwarden", "healthcheck"])
-    );
+    assert_eq!(asked, serde_json::json!(["CMD", "beatwarden", "healthcheck"]));
 }
 
 #[test]
@@ -172,14 +142,8 @@ fn the_demo_scripts_are_executable_and_valid_shell() {
         let parsed = parsed.expect("bash is installed");
         let message = String::from_utf8_lossy(&parsed.stderr);
         assert!(parsed.status.success(), "{}: {message}", script.display());
-        let mode = fs::metadata(&script)
-            .map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()));
+        let mode = fs::metadata(&script).map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()));
         let mode = mode.expect("the script's mode can be read");
-        assert_eq!(
-            mode & 0o111,
-            0o111,
-            "{} is not executable",
-            script.display()
-        );
+        assert_eq!(mode & 0o111, 0o111, "{} is not executable", script.display());
     }
 }

@@ -1,0 +1,768 @@
+//! The decision logic: the phase table, the transition table row by row, the rule of two clocks, and properties of plans.
+
+use beatwarden::domain::{
+    Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LedgerAction, LedgerEntry, Look, Memory, Moment,
+    Newcomers, Observation, Outcome, Phase, Plan, Policy, Reading, RepairId, Report, Restarted, ServerIdentity,
+    Snapshot, States, Timestamp, interval_in_force, plan, report,
+};
+use proptest::prelude::*;
+use std::{collections::BTreeSet, time::Duration};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(300);
+const EPOCH: i64 = 1_800_000_000_000_000;
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_micros(EPOCH + (seconds * 1e6) as i64)
+}
+
+fn policy(action: Action) -> Policy {
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Policy {
+        watch: "meltano".into(),
+        states: States {
+            running: list(&["RUNNING"]),
+            success: list(&["SUCCESS"]),
+            failure: list(&["FAIL", "DEAD"]),
+            waiting: list(&["IDLE"]),
+            ignore: list(&["STATE_EDIT"]),
+        },
+        init_deadline: DEADLINE,
+        heartbeat_timeout: TIMEOUT,
+        seed_tolerance: Duration::from_millis(5),
+        max_age: Duration::from_secs(7 * 86_400),
+        init_window: Duration::from_secs(3600),
+        action,
+        max_per_pass: 100,
+        writer_stale_after: Some(TIMEOUT),
+        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+    }
+}
+
+fn job(id: u32, state: &str, start: Option<f64>, heartbeat: Option<f64>) -> Job {
+    let reading = |time: Option<f64>| time.map_or(Reading::Absent, |seconds| Reading::At(at(seconds)));
+    Job {
+        id: JobId::new(id.to_string()),
+        name: Some("pipeline".into()),
+        state: Some(state.into()),
+        started_at: reading(start),
+        heartbeat_at: reading(heartbeat),
+        ended_at: Reading::Absent,
+    }
+}
+
+/// One watchdog beside a table that the test writes.
+struct Watchdog {
+    policy: Policy,
+    memory: Memory,
+    rows: Vec<Job>,
+    server: &'static str,
+    server_started_at: Option<Timestamp>,
+    obstacle: Option<Cause>,
+    ledger: Vec<LedgerEntry>,
+    /// Database's clock minus ours.
+    offset: f64,
+    events: Vec<Event>,
+}
+
+impl Watchdog {
+    fn new(action: Action) -> Self {
+        Self {
+            policy: policy(action),
+            memory: Memory::default(),
+            rows: Vec::new(),
+            server: "primary",
+            server_started_at: None,
+            obstacle: None,
+            ledger: Vec::new(),
+            offset: 0.0,
+            events: Vec::new(),
+        }
+    }
+
+    fn observation(&self, now: f64) -> Observation {
+        let moment = Moment::from_start(Duration::from_secs_f64(now + 1_000_000.0));
+        Observation {
+            began: moment,
+            finished: moment,
+            interval: SECOND * 5,
+            snapshot: Snapshot {
+                database_now: at(now + self.offset),
+                server: ServerIdentity(self.server.to_owned()),
+                server_started_at: self.server_started_at,
+                rows: self.rows.clone(),
+                look: Look::Ordinary,
+                discovery: Discovery::State,
+                access: Access::Index,
+                newcomers: Newcomers::Followed,
+                obstacle: self.obstacle,
+                precedents: self.ledger.clone(),
+                newest_repairs: Vec::new(),
+            },
+        }
+    }
+
+    fn look(&mut self, now: f64) -> Plan {
+        let observation = self.observation(now);
+        let (memory, plan) = plan(std::mem::take(&mut self.memory), &observation, &self.policy);
+        self.memory = memory;
+        self.events.extend(plan.events.iter().cloned());
+        plan
+    }
+
+    /// Looks every 5 s over a span, and returns the last plan.
+    fn look_through(&mut self, from: f64, to: f64) -> Plan {
+        let mut now = from;
+        let mut last = self.look(now);
+        while now + 5.0 <= to {
+            now += 5.0;
+            last = self.look(now);
+        }
+        last
+    }
+
+    fn settle(&mut self, now: f64, plan: Plan, outcome: &Outcome) -> Report {
+        let attempts = plan
+            .repairs
+            .iter()
+            .map(|repair| Attempted {
+                repair: repair.clone(),
+                outcome: outcome.clone(),
+            })
+            .collect();
+        let observation = self.observation(now);
+        report(&mut self.memory, plan, attempts, &observation, &self.policy)
+    }
+
+    fn inits(&self) -> (usize, usize) {
+        let count = |wanted: fn(&Event) -> bool| self.events.iter().filter(|event| wanted(event)).count();
+        (
+            count(|event| matches!(event, Event::InitSucceeded(..))),
+            count(|event| matches!(event, Event::InitFailed(_))),
+        )
+    }
+}
+
+fn phase(plan: &Plan) -> Phase {
+    assert_eq!(plan.jobs.len(), 1, "one running job");
+    plan.jobs[0].phase
+}
+
+fn cause(plan: &Plan) -> Option<Cause> {
+    assert_eq!(plan.jobs.len(), 1, "one running job");
+    plan.jobs[0].cause
+}
+
+#[test]
+fn the_phase_table_holds_at_its_edges() {
+    let micro = 1e-6;
+    let week = 7.0 * 86_400.0;
+    let cases = [
+        // A real heartbeat: beating up to and including the timeout.
+        (Some(-1000.0), Some(-300.0 + micro), Phase::Beating),
+        (Some(-1000.0), Some(-300.0), Phase::Beating),
+        (Some(-1000.0), Some(-300.0 - micro), Phase::Lost),
+        // None or a seeded one: overdue from the deadline on.
+        (Some(-60.0 + micro), None, Phase::Starting),
+        (Some(-60.0), None, Phase::MissedFirst),
+        (Some(-60.0 - micro), None, Phase::MissedFirst),
+        (Some(-60.0 + micro), Some(-60.0 + micro), Phase::Starting),
+        (Some(-60.0), Some(-60.0), Phase::MissedFirst),
+        // Seeded up to and including the tolerance, or before the start.
+        (Some(-100.0), Some(-100.0 + 0.005), Phase::MissedFirst),
+        (Some(-100.0), Some(-100.0 + 0.005_001), Phase::Beating),
+        (Some(-100.0), Some(-200.0), Phase::MissedFirst),
+        // The last sign of life decides on abandonment, whichever it is.
+        (Some(-week), None, Phase::MissedFirst),
+        (Some(-week - micro), None, Phase::Abandoned),
+        (Some(-week - 100.0), Some(-week), Phase::Lost),
+        (Some(-week - 100.0), Some(-week - micro), Phase::Abandoned),
+        // A start that is a little ahead is age 0.
+        (Some(1.9), None, Phase::Starting),
+    ];
+    for (start, heartbeat, expected) in cases {
+        let mut dog = Watchdog::new(Action::Backfill);
+        dog.rows = vec![job(1, "RUNNING", start, heartbeat)];
+        assert_eq!(
+            phase(&dog.look(0.0)),
+            expected,
+            "start {start:?}, heartbeat {heartbeat:?}"
+        );
+    }
+}
+
+#[test]
+fn a_beat_that_was_seen_keeps_a_job_beating_whatever_its_value_says() {
+    let mut dog = Watchdog::new(Action::Fail);
+    // A writer five hours behind: its first heartbeat looks five hours old.
+    dog.rows = vec![job(1, "RUNNING", Some(-18_000.0), None)];
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(-18_000.0), Some(-17_999.0))];
+    assert_eq!(phase(&dog.look(5.0)), Phase::Beating);
+    assert_eq!(phase(&dog.look_through(10.0, 300.0)), Phase::Beating);
+    assert_eq!(
+        phase(&dog.look(305.0)),
+        Phase::Lost,
+        "silent for a whole timeout by our own clock"
+    );
+}
+
+#[test]
+fn neither_a_seeded_value_nor_a_withdrawn_one_is_a_beat() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(-100.0))];
+    assert_eq!(phase(&dog.look(5.0)), Phase::MissedFirst, "NULL to seeded");
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
+    assert_eq!(phase(&dog.look(10.0)), Phase::MissedFirst, "anything to NULL");
+}
+
+#[test]
+fn starts_and_heartbeats_in_the_future_count_from_first_sight() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(3600.0), None)];
+    assert_eq!(phase(&dog.look(0.0)), Phase::Starting);
+    let plan = dog.look_through(5.0, 200.0);
+    assert_eq!((phase(&plan), cause(&plan)), (Phase::MissedFirst, Some(Cause::Clock)));
+
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(3600.0))];
+    assert_eq!(phase(&dog.look(0.0)), Phase::Beating);
+    assert_eq!(phase(&dog.look_through(5.0, 300.0)), Phase::Beating);
+    assert_eq!(phase(&dog.look(305.0)), Phase::Lost);
+}
+
+#[test]
+fn a_row_without_a_start_is_never_repaired() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", None, None)];
+    dog.look(0.0);
+    let plan = dog.look_through(5.0, 500.0);
+    assert_eq!((phase(&plan), cause(&plan)), (Phase::MissedFirst, Some(Cause::NoStart)));
+    assert_eq!(plan.repairs, []);
+}
+
+#[test]
+fn unreadable_rows_and_unknown_states_are_counted_told_once_and_left_alone() {
+    let mut dog = Watchdog::new(Action::Fail);
+    let mut infinite = job(1, "RUNNING", Some(0.0), None);
+    infinite.started_at = Reading::Unreadable;
+    let mut nameless = job(3, "?", Some(-1000.0), None);
+    nameless.state = None;
+    dog.rows = vec![infinite, job(2, "BROKEN", Some(-1000.0), None), nameless];
+    dog.look(0.0);
+    let plan = dog.look_through(5.0, 300.0);
+    assert_eq!((plan.unreadable, plan.unknown_state, plan.repairs.len()), (1, 2, 0));
+    let told = |wanted: fn(&Event) -> bool| dog.events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(told(|event| matches!(event, Event::Unreadable(_))), 1);
+    assert_eq!(told(|event| matches!(event, Event::UnknownState(..))), 2);
+}
+
+#[test]
+fn starting_to_beating_is_an_init_success() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    dog.look(1.0);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(3.0))];
+    dog.look(5.0);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(8.0))];
+    let plan = dog.look(10.0);
+    assert_eq!(dog.inits(), (1, 0));
+    assert!(
+        dog.events
+            .contains(&Event::InitSucceeded(JobId::new("1"), Some(SECOND * 3)))
+    );
+    assert_eq!((plan.window.inits, plan.window.failures), (1, 0));
+}
+
+#[test]
+fn starting_to_missed_first_is_an_init_failure_and_a_late_beat_no_second_init() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    dog.look_through(0.0, 55.0);
+    assert_eq!(dog.inits(), (0, 0));
+    dog.look(60.0);
+    assert_eq!(dog.inits(), (0, 1));
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(63.0))];
+    let plan = dog.look(65.0);
+    assert_eq!(phase(&plan), Phase::Beating);
+    assert_eq!(dog.inits(), (0, 1));
+    assert!(dog.events.contains(&Event::LateFirstHeartbeat(JobId::new("1"))));
+}
+
+#[test]
+fn a_job_first_seen_past_its_deadline_fails_only_after_a_deadline_of_watching() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    dog.look_through(0.0, 55.0);
+    assert_eq!(dog.inits(), (0, 0));
+    dog.look(60.0);
+    assert_eq!(dog.inits(), (0, 1));
+}
+
+#[test]
+fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
+    // (state, end after the start, heartbeat after the start) -> (successes, failures)
+    let cases = [
+        ("SUCCESS", 30.0, None, (1, 0)),
+        ("SUCCESS", 60.0, None, (1, 0)),
+        ("SUCCESS", 61.0, None, (0, 1)),
+        ("FAIL", 30.0, None, (0, 1)),
+        ("FAIL", 30.0, Some(0.0), (1, 0)),
+        ("FAIL", 30.0, Some(1.0), (1, 0)),
+        ("FAIL", 90.0, Some(0.0), (0, 1)),
+        ("FAIL", 90.0, Some(80.0), (1, 0)),
+        ("IDLE", 30.0, None, (0, 0)),
+        ("STATE_EDIT", 30.0, None, (0, 0)),
+    ];
+    for (state, end, heartbeat, expected) in cases {
+        for seen_running in [true, false] {
+            let mut dog = Watchdog::new(Action::Observe);
+            dog.look(0.0);
+            if seen_running {
+                dog.rows = vec![job(1, "RUNNING", Some(1.0), None)];
+                dog.look(2.0);
+            }
+            let mut ended = job(1, state, Some(1.0), heartbeat.map(|after: f64| 1.0 + after));
+            ended.ended_at = Reading::At(at(1.0 + end));
+            dog.rows = vec![ended];
+            dog.look(5.0);
+            dog.look(10.0);
+            assert_eq!(
+                dog.inits(),
+                expected,
+                "{state} after {end} s, heartbeat {heartbeat:?}, seen running: {seen_running}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
+    let mut dog = Watchdog::new(Action::Observe);
+    let mut old = job(1, "SUCCESS", Some(-1800.0), Some(-1700.0));
+    old.ended_at = Reading::At(at(-1700.0));
+    dog.rows = vec![
+        old,
+        job(2, "RUNNING", Some(-1800.0), Some(-1.0)),
+        job(3, "RUNNING", Some(-59.0), Some(-1.0)),
+    ];
+    let plan = dog.look(0.0);
+    assert_eq!(
+        dog.inits(),
+        (1, 0),
+        "only job 3 began within a deadline of our first pass"
+    );
+    assert_eq!((plan.window.inits, plan.window.failures), (3, 0));
+}
+
+#[test]
+fn lost_and_recovered_are_told_once_and_are_no_second_init() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(0.0))];
+    dog.look_through(0.0, 300.0);
+    let plan = dog.look(305.0);
+    assert_eq!((phase(&plan), plan.repairs.len()), (Phase::Lost, 0));
+    dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(309.0))];
+    assert_eq!(phase(&dog.look(310.0)), Phase::Beating);
+    let recovered = dog.events.iter().filter(|event| matches!(event, Event::Recovered(_)));
+    assert_eq!((recovered.count(), dog.inits()), (1, (1, 0)));
+}
+
+#[test]
+fn a_deleted_row_leaves_its_init_uncounted() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    dog.look(1.0);
+    dog.rows.clear();
+    dog.look(5.0);
+    assert_eq!(dog.inits(), (0, 0));
+}
+
+#[test]
+fn a_new_start_is_a_new_job_and_the_same_start_is_not() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(2.0))];
+    dog.look(5.0);
+    dog.rows = vec![job(1, "SUCCESS", Some(1.0), Some(6.0))];
+    dog.look(10.0);
+    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(11.0))];
+    dog.look(15.0);
+    assert_eq!(dog.inits(), (1, 0), "the same start again");
+    dog.rows = vec![job(1, "RUNNING", Some(16.0), Some(17.0))];
+    dog.look(20.0);
+    assert_eq!(dog.inits(), (2, 0), "a new start");
+}
+
+#[test]
+fn a_job_that_the_ledger_knows_as_repaired_is_a_failure_after_a_restart_too() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-30.0))];
+    let mut ended = job(1, "FAIL", Some(-30.0), Some(-30.0));
+    ended.ended_at = Reading::At(at(-5.0));
+    dog.rows = vec![ended];
+    dog.look(0.0);
+    assert_eq!(dog.inits(), (0, 1));
+}
+
+fn entry(action: LedgerAction, id: u32, start: Option<f64>) -> LedgerEntry {
+    LedgerEntry {
+        repair_id: RepairId(1),
+        watch: "meltano".into(),
+        table_name: "runs".into(),
+        job_id: JobId::new(id.to_string()),
+        job_name: None,
+        reason: "missed_first".into(),
+        action,
+        instance: "other".into(),
+        started_at: start.map(at),
+        repaired_at: at(-1.0),
+        before: "{}".into(),
+        after: "{}".into(),
+        outcome: None,
+        outcome_at: None,
+        acknowledged_at: None,
+        undo_of: None,
+        version: 1,
+    }
+}
+
+#[test]
+fn a_repair_needs_a_whole_deadline_of_watching() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let plan = dog.look_through(0.0, 55.0);
+    assert_eq!((cause(&plan), plan.repairs.len()), (Some(Cause::Watching), 0));
+    let plan = dog.look(60.0);
+    assert_eq!((cause(&plan), plan.repairs.len()), (None, 1));
+}
+
+#[test]
+fn a_change_of_any_observed_column_starts_watching_that_row_anew() {
+    let changes: [fn(&mut Job); 4] = [
+        |job| job.name = Some("renamed".into()),
+        |job| job.ended_at = Reading::At(at(3.0)),
+        |job| job.started_at = Reading::At(at(-999.0)),
+        |job| job.heartbeat_at = Reading::At(at(-1000.0)),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut dog = Watchdog::new(Action::Fail);
+        dog.rows = vec![
+            job(1, "RUNNING", Some(-1000.0), None),
+            job(2, "RUNNING", Some(-1000.0), None),
+        ];
+        dog.look_through(0.0, 50.0);
+        change(&mut dog.rows[0]);
+        dog.look(55.0);
+        let repaired = |plan: Plan| -> Vec<JobId> { plan.repairs.into_iter().map(|repair| repair.job.id).collect() };
+        assert_eq!(repaired(dog.look(60.0)), [JobId::new("2")], "change {number}");
+        dog.look_through(65.0, 110.0);
+        assert_eq!(repaired(dog.look(115.0)).len(), 2, "change {number}");
+    }
+}
+
+#[test]
+fn a_gap_another_server_and_a_clock_jump_start_all_watching_anew() {
+    let disturbances: [(&str, fn(&mut Watchdog) -> f64); 5] = [
+        ("gap", |_| 55.0 + 15.1),
+        ("server", |dog| {
+            dog.server = "promoted";
+            60.0
+        }),
+        ("forward", |dog| {
+            dog.offset = 2.5;
+            60.0
+        }),
+        ("backward", |dog| {
+            dog.offset = -2.5;
+            60.0
+        }),
+        ("none", |_| 60.0),
+    ];
+    for (name, disturb) in disturbances {
+        let mut dog = Watchdog::new(Action::Backfill);
+        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        dog.look_through(0.0, 55.0);
+        let now = disturb(&mut dog);
+        let plan = dog.look(now);
+        let expected = if name == "none" { None } else { Some(Cause::Watching) };
+        assert_eq!(cause(&plan), expected, "{name}");
+        if name != "none" {
+            assert!(
+                plan.events
+                    .iter()
+                    .any(|event| matches!(event, Event::WatchingRestarted(_))),
+                "{name}"
+            );
+            dog.look_through(now + 5.0, now + 55.0);
+            assert_eq!(dog.look(now + 60.0).repairs.len(), 1, "{name}: after a whole deadline");
+        }
+    }
+}
+
+#[test]
+fn gaps_and_clock_jumps_are_judged_at_their_edges() {
+    let restarted = |gap: f64, offset: f64| {
+        let mut dog = Watchdog::new(Action::Backfill);
+        dog.look(0.0);
+        dog.offset = offset;
+        dog.look(gap).events.into_iter().find_map(|event| match event {
+            Event::WatchingRestarted(why) => Some(why),
+            _ => None,
+        })
+    };
+    assert_eq!(restarted(15.0, 0.0), None);
+    assert!(matches!(restarted(15.001, 0.0), Some(Restarted::Gap(_))));
+    assert_eq!(restarted(5.0, 2.0), None);
+    assert!(matches!(restarted(5.0, 2.001), Some(Restarted::Clock(_))));
+    assert!(matches!(restarted(5.0, -2.001), Some(Restarted::Clock(_))));
+}
+
+#[test]
+fn fail_waits_for_a_heartbeat_timeout_after_a_restart_of_the_server() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.server_started_at = Some(at(-20.0));
+    dog.rows = vec![
+        job(1, "RUNNING", Some(-18.5), None),
+        job(2, "RUNNING", Some(-17.9), None),
+    ];
+    dog.look(0.0);
+    let plan = dog.look_through(5.0, 100.0);
+    let causes: Vec<_> = plan.jobs.iter().map(|view| view.cause).collect();
+    assert_eq!(
+        causes,
+        [Some(Cause::DbRestart), None],
+        "started before the restart plus 2 s, and after it"
+    );
+    let plan = dog.look_through(105.0, 300.0);
+    assert_eq!(plan.jobs[0].cause, None, "watched for a whole heartbeat_timeout");
+
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.server_started_at = Some(at(-20.0));
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
+    dog.look(0.0);
+    assert_eq!(dog.look_through(5.0, 60.0).repairs.len(), 1, "a backfill needn't wait");
+}
+
+#[test]
+fn every_cause_before_watching_has_its_place() {
+    type Set = fn(&mut Watchdog);
+    let seeded: Set = |dog| dog.rows = vec![job(1, "RUNNING", Some(-1000.0), Some(-1000.0))];
+    let cases: [(&str, Action, Set, Option<Cause>); 9] = [
+        (
+            "observe",
+            Action::Observe,
+            |dog| dog.obstacle = Some(Cause::Rights),
+            Some(Cause::Observe),
+        ),
+        (
+            "rights",
+            Action::Fail,
+            |dog| dog.obstacle = Some(Cause::Rights),
+            Some(Cause::Rights),
+        ),
+        (
+            "standby",
+            Action::Fail,
+            |dog| dog.obstacle = Some(Cause::ReadOnly),
+            Some(Cause::ReadOnly),
+        ),
+        (
+            "seeded, backfill",
+            Action::Backfill,
+            seeded,
+            Some(Cause::AwaitingWriter),
+        ),
+        ("seeded, fail", Action::Fail, seeded, None),
+        (
+            "undone",
+            Action::Fail,
+            |dog| {
+                dog.ledger = vec![
+                    entry(LedgerAction::Fail, 1, Some(-1000.0)),
+                    entry(LedgerAction::Undo, 1, Some(-1000.0)),
+                ]
+            },
+            Some(Cause::Undone),
+        ),
+        (
+            "had this action",
+            Action::Fail,
+            |dog| dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-1000.0))],
+            Some(Cause::Repaired),
+        ),
+        (
+            "had another action",
+            Action::Fail,
+            |dog| dog.ledger = vec![entry(LedgerAction::Backfill, 1, Some(-1000.0))],
+            None,
+        ),
+        (
+            "had it at another start",
+            Action::Fail,
+            |dog| dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-2000.0))],
+            None,
+        ),
+    ];
+    for (name, action, set, expected) in cases {
+        let mut dog = Watchdog::new(action);
+        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        set(&mut dog);
+        dog.look(0.0);
+        let plan = dog.look_through(5.0, 60.0);
+        assert_eq!(cause(&plan), expected, "{name}");
+        assert_eq!(plan.repairs.len(), usize::from(expected.is_none()), "{name}");
+    }
+}
+
+#[test]
+fn the_limit_withholds_the_rest_and_failed_attempts_go_to_the_back() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.policy.max_per_pass = 2;
+    dog.rows = (1..=3)
+        .map(|id| job(id, "RUNNING", Some(-1000.0 + f64::from(id)), None))
+        .collect();
+    let plan = dog.look_through(0.0, 60.0);
+    let ids = |plan: &Plan| -> Vec<String> { plan.repairs.iter().map(|repair| repair.job.id.to_string()).collect() };
+    assert_eq!(ids(&plan), ["1", "2"], "the oldest first");
+    assert_eq!(plan.jobs[2].cause, Some(Cause::Limit));
+    let report = dog.settle(60.0, plan, &Outcome::Locked);
+    assert_eq!(
+        (report.withheld[&Cause::Locked], report.withheld[&Cause::Limit]),
+        (2, 1)
+    );
+    assert_eq!(ids(&dog.look(65.0)), ["3", "1"]);
+}
+
+#[test]
+fn an_unknown_outcome_is_kept_until_it_is_known() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let plan = dog.look_through(0.0, 60.0);
+    dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
+    let plan = dog.look(65.0);
+    let repair = plan.unresolved.clone().expect("it is asked for first");
+    let observation = dog.observation(65.0);
+    let known = vec![Attempted {
+        repair,
+        outcome: Outcome::Repaired(RepairId(7)),
+    }];
+    report(&mut dog.memory, plan, known, &observation, &dog.policy);
+    assert_eq!(dog.look(70.0).unresolved, None);
+}
+
+#[test]
+fn a_withheld_job_is_counted_once_for_each_cause() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let mut causes = Vec::new();
+    for pass in 0..12 {
+        let now = f64::from(pass) * 5.0;
+        let plan = dog.look(now);
+        causes.extend(dog.settle(now, plan, &Outcome::Locked).newly_withheld);
+    }
+    assert_eq!(causes, [(JobId::new("1"), Cause::Watching)]);
+    let plan = dog.look(60.0);
+    let report = dog.settle(60.0, plan, &Outcome::Locked);
+    assert_eq!(report.newly_withheld, [(JobId::new("1"), Cause::Locked)]);
+}
+
+#[test]
+fn the_interval_follows_the_cost_of_scans_only() {
+    let ms = Duration::from_millis;
+    let five = SECOND * 5;
+    assert_eq!(interval_in_force(five, &[]), five);
+    assert_eq!(interval_in_force(five, &[ms(900); 4]), five, "five polls are needed");
+    assert_eq!(interval_in_force(five, &[ms(50); 5]), five);
+    assert_eq!(
+        interval_in_force(five, &[ms(900), ms(900), ms(51), ms(40), ms(40)]),
+        ms(5100)
+    );
+    assert_eq!(interval_in_force(five, &[SECOND * 100; 5]), SECOND * 3600);
+}
+
+/// A row as a writer might leave it at some moment, times relative to the test's zero.
+fn any_row() -> impl Strategy<Value = Job> {
+    let time = prop_oneof![Just(None), (-2000..400_i32).prop_map(|s| Some(f64::from(s)))];
+    let state = prop_oneof![4 => Just("RUNNING"), 1 => Just("SUCCESS"), 1 => Just("FAIL"), 1 => Just("ODD")];
+    (1..6_u32, state, time.clone(), time).prop_map(|(id, state, start, beat)| job(id, state, start, beat))
+}
+
+/// Tables over time: at each step some rows are replaced.
+fn any_history() -> impl Strategy<Value = Vec<(Vec<Job>, bool)>> {
+    prop::collection::vec(
+        (prop::collection::vec(any_row(), 0..3), prop::bool::weighted(0.1)),
+        1..60,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn plans_are_lawful_whatever_the_table_does(
+        history in any_history(),
+        fail in any::<bool>(),
+        limit in 1..4_usize,
+    ) {
+        let mut dog = Watchdog::new(if fail { Action::Fail } else { Action::Backfill });
+        dog.policy.max_per_pass = limit;
+        let mut now = 0.0;
+        // For each row as it is: since when it has been watched without a change or a gap, and its last seen beat.
+        let mut unchanged: std::collections::HashMap<JobId, (Job, f64)> = Default::default();
+        let mut beaten: std::collections::HashMap<JobId, f64> = Default::default();
+        for (changes, gap) in history {
+            now += if gap { 100.0 } else { 10.0 };
+            for row in changes {
+                dog.rows.retain(|old| old.id != row.id);
+                dog.rows.push(row);
+            }
+            if gap {
+                unchanged.clear();
+            }
+            for row in &dog.rows {
+                match unchanged.get(&row.id) {
+                    Some((old, _)) if old == row => {}
+                    before => {
+                        let same = before.is_some_and(|(old, _)| old.started_at == row.started_at
+                            && old.state.as_deref() == Some("RUNNING") && row.state.as_deref() == Some("RUNNING"));
+                        let beat = before.is_some_and(|(old, _)| old.heartbeat_at.at().is_some()
+                            && row.heartbeat_at.at().is_some() && old.heartbeat_at != row.heartbeat_at);
+                        if same && beat {
+                            beaten.insert(row.id.clone(), now);
+                        } else if !same {
+                            beaten.remove(&row.id);
+                        }
+                        unchanged.insert(row.id.clone(), (row.clone(), now));
+                    }
+                }
+            }
+            let observation = dog.observation(now);
+            let memory = dog.memory.clone();
+            let (_, twin) = plan(memory, &observation, &dog.policy);
+            let made = dog.look(now);
+            prop_assert_eq!(&twin, &made, "same input, same plan");
+            prop_assert!(made.repairs.len() <= limit);
+            let planned: BTreeSet<&JobId> = made.repairs.iter().map(|repair| &repair.job.id).collect();
+            prop_assert_eq!(planned.len(), made.repairs.len(), "no job twice");
+            for view in &made.jobs {
+                let in_plan = planned.contains(&view.job.id);
+                let overdue = view.phase == Phase::MissedFirst;
+                prop_assert_eq!(overdue, in_plan || view.cause.is_some(), "overdue: repaired or withheld for one cause");
+                prop_assert!(!(in_plan && view.cause.is_some()));
+                if in_plan {
+                    let (row, since) = &unchanged[&view.job.id];
+                    prop_assert_eq!(row, &view.job);
+                    prop_assert!(now - since >= 60.0, "watched for a whole deadline");
+                    let start = row.started_at.at().expect("no start, no repair");
+                    prop_assert!(start.age_at(made.at) >= DEADLINE);
+                    prop_assert!(beaten.get(&row.id).is_none_or(|beat| now - beat >= 300.0), "a beating job");
+                }
+            }
+            dog.settle(now, made, &Outcome::LostRace);
+        }
+    }
+}
