@@ -90,7 +90,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let took = finished.since(began);
         let snapshot = match observed {
             // A frozen process may find an answer that is older than any deadline: it is not used.
-            Ok(_) if took > self.pace.poll_timeout * 2 => Err(StoreError::Timeout {
+            Ok(_) if took > self.pace.poll_timeout * 4 => Err(StoreError::Timeout {
                 what: "reading the table",
                 after: took,
             }),

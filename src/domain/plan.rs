@@ -385,11 +385,11 @@ fn end(
 ) {
     let start = row.started_at.at();
     let same_start = known.filter(|known| known.job.started_at == row.started_at);
-    if !kind.is_end() {
+    let decided = same_start.as_ref().and_then(|known| known.init).is_some();
+    if !kind.is_end() && !decided {
         return;
     }
     let is_new = memory.ended.insert(&row.id, start);
-    let decided = same_start.as_ref().and_then(|known| known.init).is_some();
     if decided || !is_new {
         return;
     }

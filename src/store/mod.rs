@@ -66,8 +66,8 @@ pub fn repair_id(watch: &str, table: &str, repair: &Repair) -> RepairId {
 /// The text that `fail` writes where an error column is configured, JSON-escaped, without quotes around it.
 pub fn error_text(id: RepairId, deadline: std::time::Duration) -> String {
     let text = format!(
-        "Beatwarden: no heartbeat within {} of the start (repair {})",
-        humantime::format_duration(deadline),
+        "Beatwarden: no heartbeat within {}s of the start (repair {})",
+        deadline.as_secs_f64(),
         uuid::Uuid::from_u128(id.0)
     );
     let quoted = serde_json::Value::String(text).to_string();

@@ -5,6 +5,7 @@ use crate::{
     domain::{Access, Action, Cause},
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
 };
+use std::sync::{OnceLock, atomic::AtomicBool};
 use tokio_postgres::types::Type;
 
 /// How a time column holds its values.
@@ -57,7 +58,7 @@ impl Column {
 }
 
 /// The watched table and its columns.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Catalog {
     pub oid: u32,
     pub table: TableName,
@@ -74,7 +75,9 @@ pub(super) struct Catalog {
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     /// The columns as the first pass found them; another shape means that the statements no longer fit.
-    pub shape: std::sync::OnceLock<Option<String>>,
+    pub shape: OnceLock<Option<String>>,
+    /// Whether the ledger was there in the last pass.
+    pub ledger_exists: AtomicBool,
 }
 
 /// Reads the catalog and checks the mapping against it.
@@ -146,7 +149,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         error,
         access: Access::Scan,
-        shape: std::sync::OnceLock::new(),
+        shape: OnceLock::new(),
+        ledger_exists: AtomicBool::new(false),
     })
 }
 

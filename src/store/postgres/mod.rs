@@ -18,7 +18,10 @@ use crate::domain::{Action, Outcome, Repair, Snapshot};
 use catalog::Catalog;
 use link::Link;
 use render::Statements;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -128,6 +131,10 @@ impl Store for PostgresStore {
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
+        // A role that may write somebody's ledger needn't be allowed to create one.
+        if ready.catalog.ledger_exists.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         ledger::create(self.repairs().await?, &ready).await
     }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
     time::Duration,
 };
 use tokio_postgres::{Row, types::Type};
@@ -69,7 +70,7 @@ pub(super) async fn observe(
     newest: &mut Option<(i64, String)>,
 ) -> Result<Snapshot, StoreError> {
     let unknown = match inquiry.look {
-        Look::Full => unknown_states(link, ready, settings).await,
+        Look::Full => unknown_states(link, ready, settings).await?,
         Look::Ordinary => None,
     };
     let view = View { link, ready, settings };
@@ -137,9 +138,14 @@ impl Merged {
 }
 
 /// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.
-async fn unknown_states(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Option<Vec<Job>> {
+async fn unknown_states(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+) -> Result<Option<Vec<Job>>, StoreError> {
     let states: Vec<&str> = settings.mapping.states.all();
-    let begin = begin(UNKNOWN_WITHIN);
+    let within = UNKNOWN_WITHIN.min(settings.poll_timeout / 2);
+    let begin = begin(within);
     let zone = &settings.mapping.time_zone;
     let client = link.client();
     let answers = async {
@@ -156,15 +162,17 @@ async fn unknown_states(link: &Link, ready: &Ready, settings: &PostgresSettings)
         ended?;
         rows
     };
-    match link
-        .within_for(UNKNOWN_WITHIN * 2, "looking for unknown states", answers)
-        .await
-    {
-        Ok(rows) => Some(rows.iter().map(row::job).collect()),
-        Err(error) => {
-            tracing::debug!(error = error.chain(), "no full look this time");
-            None
+    match link.within_for(within * 2, "looking for unknown states", answers).await {
+        Ok(rows) => Ok(Some(rows.iter().map(row::job).collect())),
+        // The server gave up, and said so: the connection is as good as before.
+        Err(StoreError::Query { .. } | StoreError::Locked { .. }) => {
+            tracing::debug!(
+                watch = settings.mapping.watch,
+                "no full look this time: it took too long"
+            );
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -291,6 +299,7 @@ impl View<'_> {
         let catalog = &self.ready.catalog;
         let row = rows.first().ok_or_else(|| StoreError::Schema("no facts".to_owned()))?;
         let shape: Option<String> = row.get("shape");
+        catalog.ledger_exists.store(row.get("ledger_exists"), Ordering::Relaxed);
         let known = catalog.shape.get_or_init(|| shape.clone());
         if row.get::<_, Option<u32>>("oid") != Some(catalog.oid) || *known != shape {
             return Err(StoreError::Schema(format!(

@@ -1,0 +1,25 @@
+# Everything that CI runs, by name. `make test` is the one that must pass.
+
+CARGO ?= cargo
+
+.PHONY: test setup lint unit integration demo clean
+
+test: setup lint unit ## all tests, with everything that they need
+	@echo "All tests passed."
+
+setup: ## find or install PostgreSQL, Prometheus and Meltano for the tests
+	@scripts/setup-tests.sh
+
+lint: ## formatting, lints and documentation, no warning survives
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+
+unit: ## all tests of the package, against real servers
+	$(CARGO) test --locked
+
+demo: ## the main job on an embedded database
+	$(CARGO) run --release --locked -- demo
+
+clean:
+	$(CARGO) clean
