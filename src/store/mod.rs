@@ -3,9 +3,11 @@
 //! Two stores implement [`Store`]: `postgres` and `sqlite`, each with its own `.sql` files under the same names.
 
 mod error;
+mod error_text_merge;
 mod mapping;
 mod nearest;
 pub mod postgres;
+pub mod sqlite;
 
 pub use error::{Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};

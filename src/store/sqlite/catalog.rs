@@ -1,0 +1,258 @@
+//! What the file's schema says of the watched table, checked against the mapping, and the statements for it.
+
+use super::{SqliteSettings, connection::failed};
+use crate::{
+    domain::{Access, Cause},
+    store::{Identifier, Mapping, StoreError, nearest},
+};
+use rusqlite::{Connection, OptionalExtension};
+use std::path::Path;
+
+/// The statements, with the names of this table filled in.
+pub(super) struct Statements {
+    pub running: String,
+    pub unknown: String,
+    pub known: String,
+    pub newcomers: String,
+    pub history: String,
+    pub ledger_create: String,
+    pub ledger_of_jobs: String,
+    pub ledger_newest: String,
+    pub ledger_find: String,
+    pub ledger_insert: String,
+    pub repair_row: String,
+    pub repair_backfill: String,
+    pub repair_fail: String,
+}
+
+/// The watched table.
+pub(super) struct Catalog {
+    /// What keeps repairs from this table for good: a view, or no unique key.
+    pub obstacle: Option<Cause>,
+    /// Whether the key holds integers, so that a key's text is bound as one.
+    pub integer_key: bool,
+    /// Whether new rows are found by a growing key.
+    pub grows: bool,
+    pub access: Access,
+    pub statements: Statements,
+}
+
+/// Columns of the ledger; a table of its name without them is somebody else's.
+pub(super) const LEDGER_COLUMNS: [&str; 17] = [
+    "repair_id",
+    "watch",
+    "table_name",
+    "job_id",
+    "job_name",
+    "reason",
+    "action",
+    "instance",
+    "started_at",
+    "repaired_at",
+    "before",
+    "after",
+    "outcome",
+    "outcome_at",
+    "acknowledged_at",
+    "undo_of",
+    "version",
+];
+
+struct Column {
+    name: String,
+    declared: String,
+    key: i64,
+}
+
+impl Catalog {
+    /// Reads the schema and checks the mapping against it.
+    pub(super) fn read(connection: &Connection, path: &Path, settings: &SqliteSettings) -> Result<Self, StoreError> {
+        let mapping = &settings.mapping;
+        let told = |error| failed("reading the schema", path, error);
+        let kind: Option<String> = connection
+            .query_row(
+                "SELECT type FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)",
+                [mapping.table.name.as_str()],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(told)?;
+        let Some(kind) = kind else {
+            return Err(missing_table(connection, path, mapping));
+        };
+        let columns = columns(connection, mapping).map_err(told)?;
+        let id = find(&columns, mapping, &mapping.id, "id")?;
+        let integer_key = id.declared.to_ascii_uppercase().contains("INT");
+        let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
+        find(&columns, mapping, &mapping.state, "state")?;
+        find(&columns, mapping, &mapping.started_at, "started_at")?;
+        find(&columns, mapping, &mapping.last_heartbeat_at, "last_heartbeat_at")?;
+        for (name, key) in [(&mapping.job_name, "job_name"), (&mapping.ended_at, "ended_at")] {
+            if let Some(name) = name {
+                find(&columns, mapping, name, key)?;
+            }
+        }
+        if let Some(error) = &mapping.error {
+            find(&columns, mapping, &error.column, "error.column")?;
+        }
+        let statements = Statements::render(mapping)?;
+        let access = access(connection, &statements, mapping).map_err(told)?;
+        Ok(Self {
+            obstacle: (kind != "table" || !unique).then_some(Cause::Rights),
+            integer_key,
+            grows: mapping.born_running && integer_key,
+            access,
+            statements,
+        })
+    }
+}
+
+fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<Column>> {
+    let mut statement = connection.prepare("SELECT name, type, pk FROM pragma_table_xinfo(?1)")?;
+    let rows = statement.query_map([mapping.table.name.as_str()], |row| {
+        Ok(Column {
+            name: row.get(0)?,
+            declared: row.get(1)?,
+            key: row.get(2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn find<'a>(
+    columns: &'a [Column],
+    mapping: &Mapping,
+    wanted: &Identifier,
+    key: &str,
+) -> Result<&'a Column, StoreError> {
+    let found = columns
+        .iter()
+        .find(|column| column.name.eq_ignore_ascii_case(wanted.as_str()));
+    found.ok_or_else(|| {
+        StoreError::Schema(format!(
+            "column `{}` not found in `{}` (watch.table.{key}); {}",
+            wanted.as_str(),
+            mapping.table.plain(),
+            nearest(
+                wanted.as_str(),
+                columns.iter().map(|column| column.name.as_str()),
+                "the table has"
+            )
+        ))
+    })
+}
+
+fn missing_table(connection: &Connection, path: &Path, mapping: &Mapping) -> StoreError {
+    let tables = || -> rusqlite::Result<Vec<String>> {
+        let names =
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' LIMIT 500";
+        let mut statement = connection.prepare(names)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect()
+    };
+    let plain = mapping.table.plain();
+    match tables() {
+        Ok(tables) => StoreError::Schema(format!(
+            "table `{plain}` not found in {} (watch.table.name); {}",
+            path.display(),
+            nearest(&plain, tables.iter().map(String::as_str), "the file has")
+        )),
+        Err(error) => failed("reading the schema", path, error),
+    }
+}
+
+/// Whether the key column alone is unique by a constraint.
+fn is_unique(connection: &Connection, mapping: &Mapping, columns: &[Column], id: &Column) -> rusqlite::Result<bool> {
+    if id.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1 {
+        return Ok(true);
+    }
+    let indexes = "SELECT count(*) FROM pragma_index_list(?1) AS list
+                    WHERE list.\"unique\" AND NOT list.partial
+                      AND (SELECT group_concat(info.name, '/') FROM pragma_index_info(list.name) AS info) = ?2";
+    let count: i64 = connection.query_row(indexes, (mapping.table.name.as_str(), &id.name), |row| row.get(0))?;
+    Ok(count > 0)
+}
+
+/// How the running rows will be found, as SQLite plans it.
+fn access(connection: &Connection, statements: &Statements, mapping: &Mapping) -> rusqlite::Result<Access> {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statements.running))?;
+    let states = serde_json::json!(mapping.states.running).to_string();
+    let lines: Vec<String> = explain
+        .query_map((states, 1), |row| row.get("detail"))?
+        .collect::<rusqlite::Result<_>>()?;
+    let scans = lines
+        .iter()
+        .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
+    Ok(if scans { Access::Scan } else { Access::Index })
+}
+
+impl Statements {
+    fn render(mapping: &Mapping) -> Result<Self, StoreError> {
+        let optional = |name: &Option<Identifier>, or: &str| {
+            name.as_ref()
+                .map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
+        };
+        let index = |suffix: &str| {
+            let ledger: String = mapping.ledger.name.as_str().chars().take(40).collect();
+            Identifier::new(&format!("{ledger}_{suffix}"))
+                .map(|name| match &mapping.ledger.schema {
+                    Some(schema) => format!("{}.{}", schema.quoted(), name.quoted()),
+                    None => name.quoted(),
+                })
+                .map_err(|error| StoreError::Schema(error.to_string()))
+        };
+        let job_name = mapping.job_name.as_ref().map_or_else(
+            || "NULL".to_owned(),
+            |name| format!("CAST(target.{} AS TEXT)", name.quoted()),
+        );
+        let mut fail_set = vec![format!("{} = ?5", mapping.state.quoted())];
+        if let Some(ended_at) = &mapping.ended_at {
+            fail_set.push(format!("{} = ?6", ended_at.quoted()));
+        }
+        if let Some(error) = &mapping.error {
+            fail_set.push(format!("{} = ?7", error.column.quoted()));
+        }
+        let error_column = mapping.error.as_ref().map(|error| error.column.clone());
+        let names = [
+            ("job", include_str!("sql/job.sql").to_owned()),
+            ("table", mapping.table.quoted()),
+            ("ledger", mapping.ledger.quoted()),
+            ("ledger_unqualified", mapping.ledger.name.quoted()),
+            ("ledger_by_time", index("by_time")?),
+            ("ledger_by_job", index("by_job")?),
+            ("id", mapping.id.quoted()),
+            ("job_name", job_name),
+            ("state", mapping.state.quoted()),
+            ("started_at", mapping.started_at.quoted()),
+            ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
+            ("ended_at", optional(&mapping.ended_at, "NULL")),
+            ("error", optional(&error_column, "NULL")),
+            ("fail_set", fail_set.join(", ")),
+        ];
+        let fill = |template: &str| {
+            let mut text = template.to_owned();
+            // Twice: the first round brings in job.sql, which holds names of its own.
+            for _ in 0..2 {
+                for (name, value) in &names {
+                    text = text.replace(&format!("{{{{{name}}}}}"), value);
+                }
+            }
+            text
+        };
+        Ok(Self {
+            running: fill(include_str!("sql/observe_running.sql")),
+            unknown: fill(include_str!("sql/observe_unknown.sql")),
+            known: fill(include_str!("sql/observe_known.sql")),
+            newcomers: fill(include_str!("sql/observe_newcomers.sql")),
+            history: fill(include_str!("sql/observe_history.sql")),
+            ledger_create: fill(include_str!("sql/ledger_create.sql")),
+            ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
+            ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
+            ledger_find: fill(include_str!("sql/ledger_find.sql")),
+            ledger_insert: fill(include_str!("sql/ledger_insert.sql")),
+            repair_row: fill(include_str!("sql/repair_row.sql")),
+            repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
+            repair_fail: fill(include_str!("sql/repair_fail.sql")),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! The SQLite store: one connection on a thread of its own, because SQLite blocks. The file belongs to the writer: its
+//! journal mode is never changed, it is never checkpointed, and its locks are held as briefly as can be.
+
+mod catalog;
+mod connection;
+mod ledger;
+mod observe;
+mod place;
+mod repair;
+mod thread;
+mod times;
+
+use super::{Inquiry, Mapping, Resolution, Store, StoreError};
+use crate::domain::{Action, Outcome, Repair, Snapshot};
+use connection::Open;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use thread::Thread;
+
+/// Where the path of the file comes from: asked again at every connect.
+pub type PathSource = Box<dyn Fn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+
+/// What a [`SqliteStore`] needs to know.
+pub struct SqliteSettings {
+    /// The database file.
+    pub path: PathSource,
+    /// Table, columns and ledger.
+    pub mapping: Mapping,
+    /// The window of the init success ratio: how far back the first look reads.
+    pub init_window: Duration,
+    /// The deadline of one look at the table.
+    pub poll_timeout: Duration,
+    /// How far after the start a heartbeat still counts as written together with it.
+    pub seed_tolerance: Duration,
+    /// The name of this process in the ledger.
+    pub instance: String,
+    /// What will be done with jobs that missed their first heartbeat.
+    pub action: Action,
+}
+
+/// The longest that one repair may take, waiting for the write lock included.
+const REPAIR_WITHIN: Duration = Duration::from_secs(5);
+
+/// The watched database in a SQLite file.
+pub struct SqliteStore {
+    settings: Arc<SqliteSettings>,
+    thread: Thread<Place>,
+}
+
+/// What the thread keeps between two calls.
+#[derive(Default)]
+struct Place {
+    open: Option<Open>,
+}
+
+impl Place {
+    /// The open file, opened anew if there is none, or if the path names another file by now.
+    fn open(&mut self, settings: &SqliteSettings) -> Result<&mut Open, StoreError> {
+        let path = (settings.path)().map_err(|source| StoreError::Connect {
+            to: "the database file".to_owned(),
+            source,
+        })?;
+        if !self.open.as_ref().is_some_and(|open| open.is_still(&path)) {
+            self.open = None;
+            self.open = Some(Open::at(&path, settings)?);
+        }
+        Ok(self.open.as_mut().expect("just opened"))
+    }
+}
+
+impl SqliteStore {
+    /// A store that opens its file when it is first asked.
+    pub fn new(settings: SqliteSettings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            thread: Thread::start(),
+        }
+    }
+
+    /// Runs `work` on the thread. After any error the file is closed, so that the next call begins afresh.
+    async fn call<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        within: Duration,
+        work: impl FnOnce(&mut Open, &SqliteSettings) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let settings = self.settings.clone();
+        self.thread
+            .call(what, within, move |place: &mut Place, interrupt| {
+                let result = place.open(&settings).and_then(|open| {
+                    interrupt.arm(open.interrupt());
+                    work(open, &settings)
+                });
+                interrupt.disarm();
+                if result.is_err() {
+                    place.open = None;
+                }
+                result
+            })
+            .await?
+    }
+}
+
+impl Store for SqliteStore {
+    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+        let inquiry = inquiry.clone();
+        self.call(
+            "reading the table",
+            self.settings.poll_timeout,
+            move |open, settings| observe::observe(open, settings, &inquiry),
+        )
+        .await
+    }
+
+    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
+        self.call("creating the ledger", REPAIR_WITHIN, |open, settings| {
+            ledger::create(open, settings)
+        })
+        .await
+    }
+
+    async fn repair(&mut self, repair: &Repair) -> Outcome {
+        let repair = repair.clone();
+        let done = self
+            .call("repairing a job", REPAIR_WITHIN, move |open, settings| {
+                Ok(repair::repair(open, settings, &repair))
+            })
+            .await;
+        match done {
+            Ok(outcome) => outcome,
+            // The thread may still be at it: whether it committed has to be found out.
+            Err(error @ StoreError::Timeout { .. }) => Outcome::Unknown(error.chain()),
+            Err(error) => Outcome::Failed(error.chain()),
+        }
+    }
+
+    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
+        let repair = repair.clone();
+        self.call(
+            "looking for a repair in the ledger",
+            REPAIR_WITHIN,
+            move |open, settings| ledger::resolve(open, settings, &repair),
+        )
+        .await
+    }
+}

@@ -1,0 +1,272 @@
+//! One look at the table: running jobs, what became of the known ones, newcomers, ledger. Each statement in autocommit:
+//! an open read transaction would block the writer's commit in rollback-journal mode.
+
+use super::{
+    SqliteSettings,
+    connection::{Open, failed},
+    ledger, place,
+    times::Times,
+};
+use crate::{
+    domain::{
+        Action, Cause, Discovery, Heartbeat, Job, JobId, Look, Newcomers, Reading, ServerIdentity, Snapshot, StateKind,
+        Timestamp,
+    },
+    store::{Inquiry, StoreError},
+};
+use rusqlite::{Row, ToSql, types::ValueRef};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+/// More running rows than this are no job table with a sensible list of running states.
+const MOST_RUNNING: i64 = 500_000;
+/// Rows in unknown states that are looked at.
+const MOST_UNKNOWN: i64 = 1_000;
+/// Newcomers read by one pass; what is left comes with the next.
+const MOST_NEWCOMERS: i64 = 10_000;
+/// Rows read after a start for the success ratio.
+const HISTORY: i64 = 10_000;
+/// The scan for unknown states gives up after this; sooner where reading keeps the writer from committing.
+const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
+
+/// Looks once.
+pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+    let mapping = &settings.mapping;
+    let json = |values: &[String]| serde_json::json!(values).to_string();
+    let unknown = match inquiry.look {
+        Look::Full => unknown_states(open, settings)?,
+        Look::Ordinary => None,
+    };
+    let look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
+    let statements = &open.catalog.statements;
+    let (now, running) = read(
+        open,
+        "reading the running jobs",
+        &statements.running,
+        &[&json(&mapping.states.running), &MOST_RUNNING],
+    )?;
+    let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
+    if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
+        return Err(StoreError::Schema(format!(
+            "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
+            mapping.table.plain()
+        )));
+    }
+    let seen: HashSet<&JobId> = running.iter().map(|job| &job.id).collect();
+    let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !seen.contains(id)).collect();
+    let known = if missing.is_empty() {
+        Vec::new()
+    } else {
+        let keys = keys(open, &missing);
+        read(open, "reading known jobs", &statements.known, &[&keys])?.1
+    };
+    let mut rows = Merged::default();
+    rows.take(unknown.unwrap_or_default());
+    rows.take(running);
+    rows.take(known);
+    if open.catalog.grows {
+        rows.take(newcomers(open)?);
+    }
+    let rows = rows.rows;
+    let asked: Vec<&str> = rows
+        .iter()
+        .filter(|job| {
+            let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
+            let real = matches!(job.heartbeat(settings.seed_tolerance), Heartbeat::Real(_));
+            !(running && real)
+        })
+        .map(|job| job.id.as_str())
+        .collect();
+    let (precedents, newest_repairs) = ledger::read(open, settings, &asked)?;
+    Ok(Snapshot {
+        database_now: now,
+        server: ServerIdentity(open.identity.shown()),
+        server_started_at: None,
+        rows,
+        look,
+        discovery: Discovery::State,
+        access: open.catalog.access,
+        newcomers: if open.catalog.grows {
+            Newcomers::Followed
+        } else {
+            Newcomers::Unseen
+        },
+        obstacle: obstacle(open, settings)?,
+        precedents,
+        newest_repairs,
+    })
+}
+
+/// What keeps this watch from repairing at all.
+fn obstacle(open: &Open, settings: &SqliteSettings) -> Result<Option<Cause>, StoreError> {
+    let told = |error| failed("reading what may be written", &open.path, error);
+    if open.catalog.obstacle.is_some() {
+        return Ok(open.catalog.obstacle);
+    }
+    if open.connection.is_readonly("main").map_err(told)? {
+        return Ok(Some(Cause::ReadOnly));
+    }
+    if place::is_on_network(&open.path) {
+        return Ok(Some(Cause::NetworkFs));
+    }
+    let foreign = settings.action != Action::Observe && ledger::is_foreign(open, settings)?;
+    Ok(foreign.then_some(Cause::NoLedger))
+}
+
+/// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.
+fn unknown_states(open: &mut Open, settings: &SqliteSettings) -> Result<Option<Vec<Job>>, StoreError> {
+    let states = serde_json::json!(settings.mapping.states.all()).to_string();
+    let within = if open.reading_blocks {
+        UNKNOWN_WITHIN_BLOCKING
+    } else {
+        UNKNOWN_WITHIN.min(settings.poll_timeout / 2)
+    };
+    let until = Instant::now() + within;
+    let told = |error| failed("looking for unknown states", &open.path, error);
+    // Asked every thousand steps of SQLite's machine: well under a millisecond apart.
+    open.connection
+        .progress_handler(1_000, Some(move || Instant::now() > until))
+        .map_err(told)?;
+    let rows = read(
+        open,
+        "looking for unknown states",
+        &open.catalog.statements.unknown,
+        &[&states, &MOST_UNKNOWN],
+    );
+    open.connection
+        .progress_handler(0, None::<fn() -> bool>)
+        .map_err(told)?;
+    match rows {
+        Ok((_, rows)) => Ok(Some(rows)),
+        Err(StoreError::Timeout { .. } | StoreError::Locked { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rows after the newest key seen; in a file not seen before the newest rows of all.
+fn newcomers(open: &mut Open) -> Result<Vec<Job>, StoreError> {
+    let statements = &open.catalog.statements;
+    let (_, jobs) = match open.newest {
+        Some(newest) => read(
+            open,
+            "reading newcomers",
+            &statements.newcomers,
+            &[&newest, &MOST_NEWCOMERS],
+        )?,
+        None => read(open, "reading the newest rows", &statements.history, &[&HISTORY])?,
+    };
+    let highest = jobs.iter().filter_map(|job| job.id.as_str().parse().ok()).max();
+    // An empty table counts from below every key.
+    open.newest = Some(highest.max(open.newest).unwrap_or(i64::MIN));
+    Ok(jobs)
+}
+
+/// Keys as a JSON array of the key's own type, so that the key's index is used.
+fn keys(open: &Open, ids: &[&JobId]) -> String {
+    let keys: Vec<serde_json::Value> = ids.iter().map(|id| key(open, id).into()).collect();
+    serde_json::Value::Array(keys).to_string()
+}
+
+/// A key as the table holds it.
+pub(super) enum Key {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<Key> for serde_json::Value {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Integer(number) => number.into(),
+            Key::Text(text) => text.into(),
+        }
+    }
+}
+
+impl From<Key> for rusqlite::types::Value {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Integer(number) => number.into(),
+            Key::Text(text) => text.into(),
+        }
+    }
+}
+
+/// The key of a job, in the type that the table holds it in.
+pub(super) fn key(open: &Open, id: &JobId) -> Key {
+    match id.as_str().parse() {
+        Ok(number) if open.catalog.integer_key => Key::Integer(number),
+        _ => Key::Text(id.as_str().to_owned()),
+    }
+}
+
+/// Rows of several answers, one for each key: the later answer is the truth.
+#[derive(Default)]
+struct Merged {
+    places: HashMap<JobId, usize>,
+    rows: Vec<Job>,
+}
+
+impl Merged {
+    fn take(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            match self.places.get(&job.id) {
+                Some(place) => self.rows[*place] = job,
+                None => {
+                    self.places.insert(job.id.clone(), self.rows.len());
+                    self.rows.push(job);
+                }
+            }
+        }
+    }
+}
+
+/// Runs a statement that returns the canonical columns after the time.
+fn read(
+    open: &Open,
+    what: &'static str,
+    sql: &str,
+    params: &[&dyn ToSql],
+) -> Result<(Option<Timestamp>, Vec<Job>), StoreError> {
+    let run = || -> rusqlite::Result<(Option<Timestamp>, Vec<Job>)> {
+        let mut statement = open.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let (mut now, mut jobs) = (None, Vec::new());
+        while let Some(row) = rows.next()? {
+            if let ValueRef::Integer(millis) = row.get_ref(0)? {
+                now = Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
+            }
+            jobs.extend(job(row, &open.times)?);
+        }
+        Ok((now, jobs))
+    };
+    run().map_err(|error| failed(what, &open.path, error))
+}
+
+/// A row of the canonical relation; `None` without a key: the row that carries the time alone.
+pub(super) fn job(row: &Row<'_>, times: &Times) -> rusqlite::Result<Option<Job>> {
+    let Some(id) = text(row.get_ref(1)?) else {
+        return Ok(None);
+    };
+    let time = |column: usize| -> rusqlite::Result<Reading> { Ok(times.read(row.get_ref(column)?)) };
+    Ok(Some(Job {
+        id: JobId::new(id),
+        name: text(row.get_ref(2)?).map(String::into_boxed_str),
+        state: text(row.get_ref(3)?).map(String::into_boxed_str),
+        started_at: time(4)?,
+        heartbeat_at: time(5)?,
+        ended_at: time(6)?,
+    }))
+}
+
+/// A text, whatever bytes it has: SQLite promises no UTF-8.
+pub(super) fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Null => None,
+    }
+}

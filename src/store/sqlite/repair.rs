@@ -1,0 +1,261 @@
+//! One repair: under the write lock the row is read and compared with what was observed, changed, and entered in the
+//! ledger, in one short transaction.
+
+use super::{
+    SqliteSettings,
+    catalog::Statements,
+    connection::Open,
+    ledger::WRITE_BUSY,
+    observe::{job, key, text},
+    times::Times,
+};
+use crate::{
+    domain::{Action, Job, Outcome, Repair, RepairId, Timestamp},
+    store::{
+        error_text,
+        error_text_merge::{Merge, merge},
+        repair_id, rfc3339,
+    },
+};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, ToSql, TransactionBehavior, ffi,
+    types::{Value, ValueRef},
+};
+use serde_json::json;
+
+/// Why a repair was not made.
+enum Unmade {
+    /// With this outcome; nothing was changed.
+    Known(Outcome),
+    /// SQLite refused; nothing was changed.
+    Refused(rusqlite::Error),
+    /// COMMIT did not answer well.
+    Commit(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unmade {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Makes one repair.
+pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Outcome {
+    let mapping = &settings.mapping;
+    let id = repair_id(&mapping.watch, &mapping.table.plain(), repair);
+    if open.identity.shown() != repair.server.0 {
+        return Outcome::LostRace;
+    }
+    match attempt(open, settings, repair, id) {
+        Ok(()) => Outcome::Repaired(id),
+        Err(Unmade::Known(outcome)) => outcome,
+        Err(Unmade::Refused(error)) => refused(&error),
+        // A COMMIT that fails leaves the transaction open, and dropping it rolls it back; what the disk holds after an
+        // I/O error only the ledger can tell.
+        Err(Unmade::Commit(error)) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Outcome::Locked,
+            _ => Outcome::Unknown(error.to_string()),
+        },
+    }
+}
+
+fn refused(error: &rusqlite::Error) -> Outcome {
+    match error.sqlite_error() {
+        Some(code) if code.code == ErrorCode::DatabaseBusy || code.code == ErrorCode::DatabaseLocked => Outcome::Locked,
+        // The repair's identity is the ledger's key: this incident already had this action.
+        Some(code) if code.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY => Outcome::Already,
+        _ => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// The row under the write lock.
+struct Row {
+    job: Job,
+    state: Value,
+    started_at: Value,
+    heartbeat_at: Value,
+    ended_at: Value,
+    error: Value,
+}
+
+fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), Unmade> {
+    open.connection.busy_timeout(WRITE_BUSY)?;
+    let key: Value = key(open, &repair.job.id).into();
+    let statements = &open.catalog.statements;
+    let transaction = open
+        .connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let clock = "SELECT CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
+    let millis: i64 = transaction.query_row(clock, [], |row| row.get(0))?;
+    let now = Timestamp::from_micros(millis.saturating_mul(1_000));
+    let found = row(&transaction, &statements.repair_row, &key, &open.times)?;
+    let row = match found {
+        Some(row) if is_as_observed(&row.job, repair, now) => row,
+        _ => return Err(Unmade::Known(Outcome::LostRace)),
+    };
+    let change = Change {
+        transaction: &transaction,
+        settings,
+        statements,
+        repair,
+        id,
+        now,
+        key,
+        row,
+    };
+    let images = match repair.action {
+        Action::Fail => change.fail(open.times.write(now, &change.row.started_at))?,
+        Action::Backfill | Action::Observe => change.backfill()?,
+    };
+    change.enter(&images)?;
+    drop(change);
+    transaction.commit().map_err(Unmade::Commit)
+}
+
+/// Reads the row under the write lock.
+fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusqlite::Result<Option<Row>> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let row = statement.query_row([key], |row| {
+        let Some(job) = job(row, times)? else { return Ok(None) };
+        Ok(Some(Row {
+            job,
+            started_at: row.get(4)?,
+            heartbeat_at: row.get(5)?,
+            ended_at: row.get(6)?,
+            error: row.get(7)?,
+            state: row.get(8)?,
+        }))
+    });
+    Ok(row.optional()?.flatten())
+}
+
+/// The guard: every observed column, and the deadline by the database's clock.
+fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
+    let overdue = job
+        .started_at
+        .at()
+        .is_some_and(|start| start <= now.minus(repair.init_deadline));
+    *job == repair.job && overdue
+}
+
+/// Exactly one row, or nothing at all.
+fn exactly_one(changed: usize) -> Result<(), Unmade> {
+    match changed {
+        1 => Ok(()),
+        0 => Err(Unmade::Known(Outcome::LostRace)),
+        more => Err(Unmade::Known(Outcome::Failed(format!(
+            "{more} rows have this key: the key column is not unique"
+        )))),
+    }
+}
+
+/// The changed columns before and after, as JSON objects.
+struct Images {
+    before: serde_json::Value,
+    after: serde_json::Value,
+}
+
+/// A change in progress: the row is as observed, and nobody else can write.
+struct Change<'a> {
+    transaction: &'a Connection,
+    settings: &'a SqliteSettings,
+    statements: &'a Statements,
+    repair: &'a Repair,
+    id: RepairId,
+    now: Timestamp,
+    key: Value,
+    row: Row,
+}
+
+impl Change<'_> {
+    fn backfill(&self) -> Result<Images, Unmade> {
+        let Row {
+            state,
+            started_at,
+            heartbeat_at,
+            ..
+        } = &self.row;
+        let mut statement = self.transaction.prepare_cached(&self.statements.repair_backfill)?;
+        exactly_one(statement.execute((&self.key, state, started_at))?)?;
+        let column = self.settings.mapping.last_heartbeat_at.as_str();
+        Ok(Images {
+            before: json!({ column: shown(heartbeat_at) }),
+            after: json!({ column: shown(started_at) }),
+        })
+    }
+
+    fn fail(&self, end: Value) -> Result<Images, Unmade> {
+        let (mapping, row) = (&self.settings.mapping, &self.row);
+        let Some(failure) = mapping.states.failure.first() else {
+            return Err(Unmade::Known(Outcome::Failed(
+                "watch.table.failure is empty".to_owned(),
+            )));
+        };
+        let merged = self.merged_error();
+        let error = match merged.as_ref().and_then(|merge| merge.value.clone()) {
+            Some(text) => Value::Text(text),
+            None => row.error.clone(),
+        };
+        let guards = (&self.key, &row.state, &row.started_at, &row.heartbeat_at);
+        let mut statement = self.transaction.prepare_cached(&self.statements.repair_fail)?;
+        let values: [&dyn ToSql; 7] = [guards.0, guards.1, guards.2, guards.3, failure, &end, &error];
+        // Without a column for the end or the error the statement has fewer parameters.
+        let count = statement.parameter_count();
+        exactly_one(statement.execute(&values[..count])?)?;
+        let mut before = json!({ mapping.state.as_str(): shown(&row.state) });
+        let mut after = json!({ mapping.state.as_str(): failure });
+        if let Some(ended_at) = &mapping.ended_at {
+            before[ended_at.as_str()] = shown(&row.ended_at);
+            after[ended_at.as_str()] = shown(&end);
+        }
+        if let Some(merge) = merged {
+            before["error_was"] = merge.was.into();
+        }
+        Ok(Images { before, after })
+    }
+
+    /// The error text in what the error column holds, where one is configured.
+    fn merged_error(&self) -> Option<Merge> {
+        let error = self.settings.mapping.error.as_ref()?;
+        let text = error_text(self.id, self.repair.init_deadline);
+        let pair = format!("{}: \"{text}\"", json!(error.key));
+        let old = match &self.row.error {
+            Value::Null => None,
+            Value::Text(text) => Some(text.as_str()),
+            // No text: left alone.
+            Value::Integer(_) | Value::Real(_) | Value::Blob(_) => Some("other"),
+        };
+        Some(merge(old, &pair))
+    }
+
+    /// Enters the change in the ledger.
+    fn enter(&self, images: &Images) -> Result<(), Unmade> {
+        let (mapping, repair) = (&self.settings.mapping, self.repair);
+        let mut statement = self.transaction.prepare_cached(&self.statements.ledger_insert)?;
+        statement.execute((
+            uuid::Uuid::from_u128(self.id.0).to_string(),
+            &mapping.watch,
+            mapping.table.plain(),
+            repair.job.id.as_str(),
+            repair.job.name.as_deref(),
+            repair.action.as_str(),
+            &self.settings.instance,
+            repair.job.started_at.at().map(rfc3339),
+            rfc3339(self.now),
+            images.before.to_string(),
+            images.after.to_string(),
+        ))?;
+        Ok(())
+    }
+}
+
+/// A raw value as JSON.
+fn shown(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(number) => (*number).into(),
+        Value::Real(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::Blob(bytes) => text(ValueRef::Blob(bytes)).into(),
+    }
+}

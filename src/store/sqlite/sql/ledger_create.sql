@@ -1,0 +1,22 @@
+-- The ledger: one row for each committed repair. Run in one immediate transaction, so two sessions can't race.
+CREATE TABLE IF NOT EXISTS {{ledger}} (
+    repair_id TEXT PRIMARY KEY NOT NULL,
+    watch TEXT NOT NULL,
+    table_name TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    job_name TEXT,
+    reason TEXT NOT NULL,
+    action TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    started_at TEXT,
+    repaired_at TEXT NOT NULL,
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    outcome TEXT,
+    outcome_at TEXT,
+    acknowledged_at TEXT,
+    undo_of TEXT,
+    version INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger_unqualified}} (watch, repaired_at);
+CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger_unqualified}} (watch, job_id);

@@ -1,0 +1,84 @@
+//! A thread for blocking work, one piece at a time, each under a deadline of the caller's.
+
+use crate::store::StoreError;
+use rusqlite::InterruptHandle;
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+type Work<S> = Box<dyn FnOnce(&mut S, &Interrupt) + Send>;
+
+/// Stops what the thread is doing in SQLite.
+#[derive(Clone, Default)]
+pub(super) struct Interrupt(Arc<Mutex<Option<InterruptHandle>>>);
+
+impl Interrupt {
+    /// From here on the handle's connection can be interrupted.
+    pub(super) fn arm(&self, handle: InterruptHandle) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+    }
+
+    /// The work is done: a late interrupt must not hit the next.
+    pub(super) fn disarm(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn fire(&self) {
+        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            handle.interrupt();
+        }
+    }
+}
+
+/// The thread and the way to it. It ends when this is dropped and its work is done.
+pub(super) struct Thread<S> {
+    work: mpsc::SyncSender<Work<S>>,
+    interrupt: Interrupt,
+}
+
+impl<S: Default + 'static> Thread<S> {
+    /// Starts a thread that owns an `S`.
+    pub(super) fn start() -> Self {
+        // Room for one: a caller that was told of a deadline may come back while the thread is still at it.
+        let (work, queue) = mpsc::sync_channel::<Work<S>>(1);
+        let interrupt = Interrupt::default();
+        let own = interrupt.clone();
+        std::thread::Builder::new()
+            .name("sqlite".to_owned())
+            .spawn(move || {
+                let mut state = S::default();
+                for piece in queue {
+                    piece(&mut state, &own);
+                }
+            })
+            .expect("the system can start a thread");
+        Self { work, interrupt }
+    }
+
+    /// Runs `piece` on the thread and waits for it. When the deadline passes SQLite is interrupted; the piece then ends
+    /// by itself, and its result is dropped.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        within: Duration,
+        piece: impl FnOnce(&mut S, &Interrupt) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let late = || StoreError::Timeout { what, after: within };
+        self.work
+            .try_send(Box::new(move |state, interrupt| {
+                // Nobody waits any more after a deadline.
+                let _ = answer.send(piece(state, interrupt));
+            }))
+            .map_err(|_| late())?;
+        match tokio::time::timeout(within, answered).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) | Err(_) => {
+                self.interrupt.fire();
+                Err(late())
+            }
+        }
+    }
+}
