@@ -1,0 +1,124 @@
+//! The JSON twins of the page.
+
+use super::HttpState;
+use crate::{
+    domain::{JobLine, LedgerEntry, Moment, Phase, Timestamp},
+    status::WatchStatus,
+    store::rfc3339,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// `/api/v1/status`.
+pub(super) fn status(state: &HttpState) -> String {
+    let now = state.clock.moment();
+    let watches: Vec<Value> = state
+        .boards
+        .iter()
+        .map(|(name, board)| watch(name, &board.read(), now))
+        .collect();
+    json!({
+        "version": state.version,
+        "now": rfc3339(state.clock.wall()),
+        "watches": watches,
+    })
+    .to_string()
+}
+
+fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
+    let policy = &status.terms.policy;
+    let current = status.current(now);
+    let report = current.map(|pass| &pass.report);
+    let counts = |wanted: fn(Phase) -> bool| -> Value {
+        report.map_or(Value::Null, |report| {
+            let counts: BTreeMap<&str, u64> = report
+                .phases
+                .iter()
+                .filter(|(phase, _)| wanted(**phase))
+                .map(|(phase, count)| (phase.as_str(), *count))
+                .collect();
+            json!(counts)
+        })
+    };
+    let window = report.map(|report| report.window);
+    let jobs: Vec<Value> = report.map_or_else(Vec::new, |report| report.jobs.iter().map(job).collect());
+    json!({
+        "name": name,
+        "up": status.is_up(now),
+        "last_good_pass": status.last_good.as_ref().map(|pass| rfc3339(pass.wall)),
+        "poll_interval_seconds": status.interval().as_secs_f64(),
+        "phases": counts(|_| true),
+        "stuck": counts(Phase::is_stuck),
+        "init": {
+            "window_seconds": policy.init_window.as_secs_f64(),
+            "inits": window.map(|window| window.inits),
+            "failures": window.map(|window| window.failures),
+            "ratio": window.and_then(|window| window.ratio()),
+        },
+        "missed_first_action": policy.action.as_str(),
+        "fuse_open": false,
+        "discovery": current.map(|pass| pass.discovery.as_str()),
+        "jobs": jobs,
+    })
+}
+
+fn time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| rfc3339(at).into())
+}
+
+fn job(line: &JobLine) -> Value {
+    json!({
+        "id": line.id.as_str(),
+        "name": line.name,
+        "phase": line.phase.as_str(),
+        "started_at": time(line.started_at),
+        "last_heartbeat_at": time(line.last_heartbeat_at),
+        "age_seconds": line.age.as_secs_f64(),
+        "next_action": line.next_action.map(|action| action.as_str()),
+        "due_at": time(line.due_at),
+        "withheld_cause": line.withheld_cause.map(|cause| cause.as_str()),
+        "writer_frees_at": time(line.writer_frees_at),
+    })
+}
+
+/// So many repairs are listed, of all watches together.
+const REPAIRS: usize = 100;
+
+/// `/api/v1/repairs`: the newest ledger entries of all watches, newest first.
+pub(super) fn repairs(state: &HttpState) -> String {
+    let mut entries: Vec<LedgerEntry> = state
+        .boards
+        .iter()
+        .filter_map(|(_, board)| board.read().last_good.clone())
+        .flat_map(|pass| pass.report.repairs.clone())
+        .collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.repaired_at));
+    entries.truncate(REPAIRS);
+    let entries: Vec<Value> = entries.iter().map(repair).collect();
+    json!({ "repairs": entries }).to_string()
+}
+
+fn repair(entry: &LedgerEntry) -> Value {
+    let uuid = |id: crate::domain::RepairId| uuid::Uuid::from_u128(id.0).to_string();
+    // Somebody may have written to the ledger by hand: what is no JSON is shown as a text.
+    let image = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    json!({
+        "repair_id": uuid(entry.repair_id),
+        "watch": entry.watch,
+        "table_name": entry.table_name,
+        "job_id": entry.job_id.as_str(),
+        "job_name": entry.job_name,
+        "reason": entry.reason,
+        "action": entry.action.as_str(),
+        "instance": entry.instance,
+        "started_at": time(entry.started_at),
+        "repaired_at": rfc3339(entry.repaired_at),
+        "before": image(&entry.before),
+        "after": image(&entry.after),
+        "outcome": entry.outcome.map(|outcome| outcome.as_str()),
+        "outcome_at": time(entry.outcome_at),
+        "acknowledged_at": time(entry.acknowledged_at),
+        "undo_of": entry.undo_of.map(uuid),
+        "version": entry.version,
+    })
+}

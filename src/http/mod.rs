@@ -1,0 +1,100 @@
+//! The HTTP server: bounded, read-only, and never waiting for a database.
+
+mod api;
+mod page;
+mod routes;
+
+use crate::{
+    metrics::Metrics,
+    status::{Board, Clock},
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// So many connections are served at once; a scrape needs one.
+const CONNECTIONS: usize = 128;
+/// A client that has not sent its request by then is cut off.
+const HEADER_WITHIN: Duration = Duration::from_secs(10);
+/// A connection lives no longer than this, however busy: slow readers can't hold their place for ever.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(300);
+/// After a failed `accept` (out of descriptors, say) the next attempt waits.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Largest head of a request, in bytes.
+const HEAD: usize = 16 * 1024;
+
+/// What the routes read.
+pub struct HttpState {
+    boards: Vec<(String, Arc<Board>)>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    version: &'static str,
+}
+
+impl HttpState {
+    /// Over the boards of all watches and the metrics.
+    pub fn new(
+        boards: Vec<(String, Arc<Board>)>,
+        metrics: Arc<Metrics>,
+        clock: impl Clock + 'static,
+        version: &'static str,
+    ) -> Self {
+        Self {
+            boards,
+            metrics,
+            clock: Arc::new(clock),
+            version,
+        }
+    }
+}
+
+/// Serves until `stop`, then lets the requests in flight be answered.
+pub async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                continue;
+            }
+        };
+        let (state, stop) = (state.clone(), stop.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let state = state.clone();
+                async move { Ok::<_, Infallible>(routes::answer(&request, &state)) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_WITHIN)
+                .max_buf_size(HEAD)
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            // Errors here are the client's: it went away, or spoke no HTTP.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+                () = tokio::time::sleep(CONNECTION_WITHIN) => {}
+            }
+            drop(place);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    while connections.join_next().await.is_some() {}
+}

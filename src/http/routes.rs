@@ -1,0 +1,171 @@
+//! Which path gives what.
+
+use super::{HttpState, api, page};
+use crate::{domain::Moment, metrics, status::WatchStatus};
+use flate2::{Compression, write::GzEncoder};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{self, HeaderName, HeaderValue},
+};
+use std::{io::Write, time::Duration};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+/// The page is one document with its own style: nothing else is ever loaded, framed or sent.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Below this size compression costs more than it saves.
+const COMPRESS_FROM: usize = 1024;
+/// Beyond its own schedule, the loop may be late by this much before it counts as stuck.
+const LATE: Duration = Duration::from_secs(60);
+
+/// An answer before it is dressed.
+struct Answer {
+    status: StatusCode,
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, kind: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status,
+            kind,
+            body: body.into(),
+        }
+    }
+}
+
+/// Answers one request. The body of the request is never read.
+pub(super) fn answer(request: &Request<Incoming>, state: &HttpState) -> Response<Full<Bytes>> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let answer = if is_read {
+        route(request.uri().path(), state)
+    } else {
+        Answer::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            "only GET and HEAD are answered here\n",
+        )
+    };
+    let mut response = dress(answer, request.headers(), request.method() == Method::HEAD);
+    if !is_read {
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+fn route(path: &str, state: &HttpState) -> Answer {
+    match path {
+        "/metrics" => Answer::new(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics.encode()),
+        "/" => Answer::new(StatusCode::OK, HTML, page::render(state)),
+        "/style.css" => Answer::new(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css")),
+        "/api/v1/status" => Answer::new(StatusCode::OK, JSON, api::status(state)),
+        "/api/v1/repairs" => Answer::new(StatusCode::OK, JSON, api::repairs(state)),
+        "/-/healthy" | "/healthz" => healthy(state),
+        "/-/ready" | "/readyz" => ready(state),
+        _ => Answer::new(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "not here; see /, /metrics, /api/v1/status, /api/v1/repairs, /-/healthy, /-/ready\n",
+        ),
+    }
+}
+
+/// Whether the loop of every watch turns, whatever the database does.
+fn healthy(state: &HttpState) -> Answer {
+    let now = state.clock.moment();
+    let stuck: Vec<&str> = state
+        .boards
+        .iter()
+        .filter(|(_, board)| !turns(&board.read(), now))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if stuck.is_empty() {
+        Answer::new(StatusCode::OK, TEXT, "healthy\n")
+    } else {
+        let text = format!("the loop of {} does not turn\n", stuck.join(", "));
+        Answer::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+    }
+}
+
+fn turns(status: &WatchStatus, now: Moment) -> bool {
+    let good = status.last_good.as_ref().map(|pass| (pass.at, status.interval()));
+    let failed = status.failure.as_ref().map(|pass| (pass.at, pass.retry_in));
+    // Before the first pass the loop counts from the start of the process.
+    let (last, next_in) = good.max(failed).unwrap_or_default();
+    now.since(last) <= next_in * 3 + LATE
+}
+
+/// Whether every watch had a good pass lately.
+fn ready(state: &HttpState) -> Answer {
+    let now = state.clock.moment();
+    let mut waiting = String::new();
+    for (name, board) in &state.boards {
+        let status = board.read();
+        if status.current(now).is_none() {
+            let why = status
+                .failure
+                .as_ref()
+                .map_or("no good pass yet", |failure| &failure.error);
+            waiting.push_str(&format!("{name}: {why}\n"));
+        }
+    }
+    if waiting.is_empty() {
+        Answer::new(StatusCode::OK, TEXT, "ready\n")
+    } else {
+        Answer::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, waiting)
+    }
+}
+
+fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
+    let compress = answer.body.len() >= COMPRESS_FROM && accepts_gzip(asked);
+    let body = if compress { gzip(&answer.body) } else { answer.body };
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(if head_only { Bytes::new() } else { Bytes::from(body) }));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    let fixed: [(HeaderName, &'static str); 6] = [
+        (header::CONTENT_TYPE, answer.kind),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept-Encoding"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONTENT_LENGTH, length);
+    if compress {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Whether the client takes gzip; `gzip;q=0` says that it doesn't.
+fn accepts_gzip(asked: &HeaderMap) -> bool {
+    asked
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| {
+            let mut words = part.split(';').map(str::trim);
+            let refused = |word: &str| matches!(word.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+            words.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !words.any(refused)
+        })
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder
+        .write_all(body)
+        .and_then(|()| encoder.finish())
+        .expect("writing to memory doesn't fail")
+}

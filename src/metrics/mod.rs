@@ -1,0 +1,86 @@
+//! Every metric of Beatwarden, once. Nothing else imports `prometheus`.
+//!
+//! Counters and histograms live in one private registry and are fed by the reports. Gauges are rebuilt from the boards at
+//! each scrape, so no label outlives its rows and no dead value is shown as a living one.
+
+mod counters;
+mod gauges;
+
+use crate::status::{Audience, Board, Clock, FailedPass, GoodPass};
+use counters::Counters;
+use prometheus::{Encoder, Registry, TextEncoder};
+use std::sync::Arc;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    counters: Counters,
+    boards: Vec<(String, Arc<Board>)>,
+    clock: Arc<dyn Clock>,
+    started: f64,
+    build: (String, String),
+}
+
+/// The counters of one watch, as an audience of its passes.
+pub struct WatchMetrics {
+    counters: Counters,
+    watch: String,
+}
+
+impl Metrics {
+    /// Metrics of the watches behind `boards`; every known label value exists from here on.
+    pub fn new(version: &str, revision: &str, boards: &[(String, Arc<Board>)], clock: impl Clock + 'static) -> Self {
+        let registry = Registry::new();
+        let counters = Counters::register(&registry);
+        for (watch, _) in boards {
+            counters.initialise(watch);
+        }
+        #[cfg(target_os = "linux")]
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("the process is registered once");
+        Self {
+            registry,
+            counters,
+            boards: boards.to_vec(),
+            started: clock.wall().as_seconds(),
+            clock: Arc::new(clock),
+            build: (version.to_owned(), revision.to_owned()),
+        }
+    }
+
+    /// The audience that feeds the counters of the watch.
+    pub fn watch(&self, name: &str) -> WatchMetrics {
+        WatchMetrics {
+            counters: self.counters.clone(),
+            watch: name.to_owned(),
+        }
+    }
+
+    /// Everything in the text format 0.0.4. Takes no lock that a pass holds for longer than it takes to store a report.
+    pub fn encode(&self) -> Vec<u8> {
+        let scrape = Registry::new();
+        gauges::fill(&scrape, &self.boards, self.clock.moment(), self.started, &self.build);
+        let mut families = self.registry.gather();
+        families.extend(scrape.gather());
+        families.sort_by(|left, right| left.name().cmp(right.name()));
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&families, &mut text)
+            .expect("the names and labels of all metrics are valid");
+        text
+    }
+}
+
+impl Audience for WatchMetrics {
+    fn good(&self, pass: Arc<GoodPass>) {
+        self.counters.good(&self.watch, &pass);
+    }
+
+    fn failed(&self, pass: FailedPass) {
+        self.counters.failed(&self.watch, &pass);
+    }
+}
