@@ -25,8 +25,6 @@ pub struct SqliteSettings {
     pub path: PathSource,
     /// Table, columns and ledger.
     pub mapping: Mapping,
-    /// The window of the init success ratio: how far back the first look reads.
-    pub init_window: Duration,
     /// The deadline of one look at the table.
     pub poll_timeout: Duration,
     /// How far after the start a heartbeat still counts as written together with it.

@@ -20,6 +20,10 @@ SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS serve
                  AND 17 = (SELECT count(*) FROM pg_attribute AS attribute
                             WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[]))
        END AS ledger_writable,
-       CASE WHEN ledger.oid IS NULL THEN false ELSE has_table_privilege(ledger.oid, 'SELECT') END AS ledger_readable
+       CASE WHEN ledger.oid IS NULL THEN false
+            ELSE has_table_privilege(ledger.oid, 'SELECT')
+                 AND 17 = (SELECT count(*) FROM pg_attribute AS attribute
+                            WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[]))
+       END AS ledger_readable
   FROM (SELECT to_regclass($1::text)::oid AS oid) AS relation,
        (SELECT to_regclass($2::text)::oid AS oid) AS ledger

@@ -1,0 +1,365 @@
+//! The beds of the contract tests: a job table like Meltano's on a database of its own, and the writer's side of it.
+
+use crate::support::postgres::{self, TestDatabase};
+use beatwarden::{
+    domain::{Action, States},
+    store::{
+        ErrorText, Identifier, Mapping, Store, TableName, TimeFormat,
+        postgres::{PostgresSettings, PostgresStore, Target},
+        sqlite::{SqliteSettings, SqliteStore},
+    },
+};
+use std::{collections::BTreeMap, future::Future, time::Duration};
+use tempfile::TempDir;
+
+/// A row as text, column by column.
+pub type WholeRow = BTreeMap<String, Option<String>>;
+
+/// A row that the writer writes; times in seconds from now.
+pub struct Written {
+    pub id: u32,
+    pub name: String,
+    pub state: String,
+    pub started: Option<f64>,
+    pub beat: Option<f64>,
+    pub ended: Option<f64>,
+    pub payload: Option<String>,
+}
+
+impl Written {
+    pub fn running(id: u32) -> Self {
+        Self {
+            id,
+            name: format!("pipeline-{id}"),
+            state: "RUNNING".into(),
+            started: None,
+            beat: None,
+            ended: None,
+            payload: None,
+        }
+    }
+
+    pub fn state(mut self, state: &str) -> Self {
+        self.state = state.into();
+        self
+    }
+
+    pub fn started(mut self, seconds: f64) -> Self {
+        self.started = Some(seconds);
+        self
+    }
+
+    pub fn beat(mut self, seconds: f64) -> Self {
+        self.beat = Some(seconds);
+        self
+    }
+
+    pub fn ended(mut self, seconds: f64) -> Self {
+        self.ended = Some(seconds);
+        self
+    }
+
+    pub fn payload(mut self, payload: &str) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    fn insert(&self, time: impl Fn(f64) -> String) -> String {
+        let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let moment = |seconds: Option<f64>| seconds.map_or_else(|| "NULL".to_owned(), &time);
+        format!(
+            "INSERT INTO runs (id, job_name, state, started_at, last_heartbeat_at, ended_at, payload, payload_flags, \"trigger\") \
+             VALUES ({}, {}, {}, {}, {}, {}, {}, 0, 'test')",
+            self.id,
+            text(&self.name),
+            text(&self.state),
+            moment(self.started),
+            moment(self.beat),
+            moment(self.ended),
+            self.payload.as_deref().map_or_else(|| "NULL".to_owned(), text),
+        )
+    }
+}
+
+/// Something that another session holds until it is released.
+pub trait Held {
+    fn release(self) -> impl Future<Output = ()>;
+}
+
+/// One database with one job table.
+pub trait Bed {
+    type Store: Store;
+    type Held: Held;
+
+    /// A watchdog's store on it; each call another replica.
+    fn store(&self, action: Action) -> Self::Store;
+    /// The writer, or a person, runs a statement.
+    async fn sql(&self, statement: &str);
+    /// All rows, ordered by key.
+    async fn rows(&self) -> Vec<WholeRow>;
+    /// The expression for a time that many seconds from now, as the writer writes it.
+    fn time(&self, seconds: f64) -> String;
+    /// Expressions for times that can't be read.
+    fn odd_times(&self) -> Vec<&'static str>;
+    /// Another session takes the row's lock, or the file's.
+    async fn hold_row(&self, id: u32) -> Self::Held;
+    /// From here on every insert into the ledger fails with "no entry today".
+    async fn refuse_ledger(&self);
+
+    async fn write(&self, row: &Written) {
+        self.sql(&row.insert(|seconds| self.time(seconds))).await;
+    }
+}
+
+fn mapping() -> Mapping {
+    let name = |name: &str| Identifier::new(name).unwrap();
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Mapping {
+        watch: "meltano".into(),
+        table: TableName::parse("runs").unwrap(),
+        ledger: TableName::parse("beatwarden_repairs").unwrap(),
+        id: name("id"),
+        job_name: Some(name("job_name")),
+        state: name("state"),
+        states: States {
+            running: list(&["RUNNING"]),
+            success: list(&["SUCCESS"]),
+            failure: list(&["FAIL", "DEAD"]),
+            waiting: list(&["IDLE"]),
+            ignore: list(&["STATE_EDIT"]),
+        },
+        started_at: name("started_at"),
+        last_heartbeat_at: name("last_heartbeat_at"),
+        ended_at: Some(name("ended_at")),
+        time_format: TimeFormat::Timestamp,
+        time_zone: "UTC".into(),
+        error: Some(ErrorText {
+            column: name("payload"),
+            key: "error".into(),
+        }),
+        born_running: true,
+    }
+}
+
+const SEED_TOLERANCE: Duration = Duration::from_millis(5);
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// PostgreSQL: a database of the shared cluster, in a zone far from UTC so that a wrong one shows.
+pub struct PostgresBed {
+    database: TestDatabase,
+    client: tokio_postgres::Client,
+}
+
+impl PostgresBed {
+    pub async fn new() -> Self {
+        let database = postgres::shared().database().await;
+        let client = database.client().await;
+        client
+            .batch_execute(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', current_database()); END $$;
+                 CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
+                    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
+                    last_heartbeat_at timestamp)",
+            )
+            .await
+            .unwrap();
+        Self { database, client }
+    }
+}
+
+/// A row lock on PostgreSQL.
+pub struct HeldRow(tokio_postgres::Client);
+
+impl Held for HeldRow {
+    async fn release(self) {
+        self.0.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
+impl Bed for PostgresBed {
+    type Store = PostgresStore;
+    type Held = HeldRow;
+
+    fn store(&self, action: Action) -> PostgresStore {
+        let url = self.database.url.clone();
+        PostgresStore::new(PostgresSettings {
+            target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
+            mapping: mapping(),
+            action,
+            poll_timeout: POLL_TIMEOUT,
+            seed_tolerance: SEED_TOLERANCE,
+            instance: "test/1".into(),
+        })
+    }
+
+    async fn sql(&self, statement: &str) {
+        self.client.batch_execute(statement).await.unwrap();
+    }
+
+    async fn rows(&self) -> Vec<WholeRow> {
+        let rows = self
+            .client
+            .query("SELECT row_to_json(runs)::text FROM runs ORDER BY id", &[])
+            .await
+            .unwrap();
+        let whole = |row: &tokio_postgres::Row| -> WholeRow {
+            let columns: BTreeMap<String, serde_json::Value> = serde_json::from_str(row.get(0)).unwrap();
+            columns
+                .into_iter()
+                .map(|(name, value)| {
+                    let text = match value {
+                        serde_json::Value::Null => None,
+                        serde_json::Value::String(text) => Some(text),
+                        other => Some(other.to_string()),
+                    };
+                    (name, text)
+                })
+                .collect()
+        };
+        rows.iter().map(whole).collect()
+    }
+
+    fn time(&self, seconds: f64) -> String {
+        format!("(clock_timestamp() AT TIME ZONE 'UTC' + interval '{seconds} s')")
+    }
+
+    fn odd_times(&self) -> Vec<&'static str> {
+        vec![
+            "'infinity'",
+            "'-infinity'",
+            "'294276-12-31 23:59:59'",
+            "'4713-01-01 BC'",
+            "'1969-12-31'",
+            "'10000-01-01'",
+        ]
+    }
+
+    async fn hold_row(&self, id: u32) -> HeldRow {
+        let client = self.database.client().await;
+        client
+            .batch_execute(&format!("BEGIN; SELECT 1 FROM runs WHERE id = {id} FOR UPDATE"))
+            .await
+            .unwrap();
+        HeldRow(client)
+    }
+
+    async fn refuse_ledger(&self) {
+        self.sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no entry today'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON beatwarden_repairs FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    }
+}
+
+/// SQLite: a file of its own in WAL mode, as Meltano has it.
+pub struct SqliteBed {
+    folder: TempDir,
+}
+
+impl SqliteBed {
+    pub async fn new() -> Self {
+        let bed = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        bed.sql(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE runs (id INTEGER PRIMARY KEY, job_name VARCHAR, state VARCHAR, started_at DATETIME,
+                ended_at DATETIME, payload VARCHAR, payload_flags INTEGER, run_id CHAR(32), \"trigger\" VARCHAR,
+                last_heartbeat_at DATETIME)",
+        )
+        .await;
+        bed
+    }
+
+    fn connection(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.folder.path().join("jobs.db")).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection
+    }
+}
+
+/// The write lock of a SQLite file.
+pub struct HeldFile(rusqlite::Connection);
+
+impl Held for HeldFile {
+    async fn release(self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+impl Bed for SqliteBed {
+    type Store = SqliteStore;
+    type Held = HeldFile;
+
+    fn store(&self, action: Action) -> SqliteStore {
+        let path = self.folder.path().join("jobs.db");
+        SqliteStore::new(SqliteSettings {
+            path: Box::new(move || Ok(path.clone())),
+            mapping: mapping(),
+            poll_timeout: POLL_TIMEOUT,
+            seed_tolerance: SEED_TOLERANCE,
+            instance: "test/1".into(),
+            action,
+        })
+    }
+
+    async fn sql(&self, statement: &str) {
+        self.connection().execute_batch(statement).unwrap();
+    }
+
+    async fn rows(&self) -> Vec<WholeRow> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT * FROM runs ORDER BY id").unwrap();
+        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let rows = statement
+            .query_map([], |row| {
+                let text = |index: usize| -> rusqlite::Result<Option<String>> {
+                    Ok(match row.get_ref(index)? {
+                        rusqlite::types::ValueRef::Null => None,
+                        rusqlite::types::ValueRef::Integer(number) => Some(number.to_string()),
+                        rusqlite::types::ValueRef::Real(number) => Some(number.to_string()),
+                        rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => {
+                            Some(String::from_utf8_lossy(bytes).into_owned())
+                        }
+                    })
+                };
+                names
+                    .iter()
+                    .enumerate()
+                    .map(|(index, name)| Ok((name.clone(), text(index)?)))
+                    .collect::<rusqlite::Result<WholeRow>>()
+            })
+            .unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    fn time(&self, seconds: f64) -> String {
+        format!("strftime('%Y-%m-%d %H:%M:%f000', 'now', '{seconds} seconds')")
+    }
+
+    fn odd_times(&self) -> Vec<&'static str> {
+        vec![
+            "'infinity'",
+            "'soon'",
+            "''",
+            "12345",
+            "x'00ff'",
+            "'1969-12-31 23:59:59'",
+            "1e300",
+        ]
+    }
+
+    async fn hold_row(&self, _id: u32) -> HeldFile {
+        let connection = self.connection();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        HeldFile(connection)
+    }
+
+    async fn refuse_ledger(&self) {
+        self.sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON beatwarden_repairs BEGIN SELECT RAISE(ABORT, 'no entry today'); END",
+        )
+        .await;
+    }
+}

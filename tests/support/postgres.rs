@@ -1,0 +1,228 @@
+//! Throwaway PostgreSQL clusters: made by initdb in a temporary folder, on a free port, gone with the test process even if
+//! that is killed.
+
+use std::{
+    fs,
+    io::Read,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio_postgres::{Client, NoTls};
+
+/// Settings that make a cluster quick and small; nothing in it has to survive.
+const SETTINGS: &str = "fsync = off\nsynchronous_commit = on\nfull_page_writes = off\nlisten_addresses = '127.0.0.1'\n\
+                        shared_buffers = 16MB\nmax_connections = 60\nlog_min_messages = warning\nautovacuum = off\n";
+
+/// Waits on its standard input, which the test process holds: when that ends, however it ends, the cluster goes too.
+const SUPERVISOR: &str =
+    "cat >/dev/null; \"$1/pg_ctl\" -D \"$2/data\" -m immediate stop >/dev/null 2>&1; rm -rf \"$2\"";
+
+/// A cluster of our own.
+pub struct Cluster {
+    folder: PathBuf,
+    bin: PathBuf,
+    port: u16,
+    supervisor: Mutex<(Child, Option<ChildStdin>)>,
+    databases: AtomicU32,
+}
+
+/// A database that one test has for itself.
+pub struct TestDatabase {
+    pub url: String,
+}
+
+impl TestDatabase {
+    pub async fn client(&self) -> Client {
+        connect(&self.url).await
+    }
+}
+
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("the test's cluster is up");
+    tokio::spawn(connection);
+    client
+}
+
+/// The cluster that all tests of a binary share, each in a database of its own.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start_own)
+}
+
+fn bin() -> PathBuf {
+    let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|path| path.join("initdb").exists())
+        .collect();
+    found.sort();
+    found
+        .pop()
+        .or_else(on_path)
+        .expect("PostgreSQL's initdb is not installed: run scripts/setup-tests.sh")
+}
+
+fn on_path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|folder| folder.join("initdb").exists())
+}
+
+/// PostgreSQL refuses to run as root: there, `command` runs as the user postgres.
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("the program can be started");
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+impl Cluster {
+    /// A cluster that nobody shares: for tests that stop, freeze or configure the server.
+    pub fn start_own() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with further settings.
+    pub fn start_with(settings: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("bw-pg-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
+        let bin = bin();
+        let data = folder.join("data");
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        run(as_postgres(&bin.join("initdb")).arg("-D").arg(&data).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]));
+        let port = free_port();
+        let socket = format!("unix_socket_directories = '{}'\nport = {port}\n", folder.display());
+        let file = data.join("postgresql.auto.conf");
+        fs::write(&file, format!("{SETTINGS}{socket}{settings}")).expect("our own folder");
+        let mut watched = as_postgres(Path::new("/bin/sh"));
+        watched.arg("-c").arg(SUPERVISOR).arg("sh").arg(&bin).arg(&folder);
+        // A group of its own, so that a Ctrl-C in the terminal reaches the tests first.
+        std::os::unix::process::CommandExt::process_group(&mut watched, 0);
+        let mut supervisor = watched
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let stdin = supervisor.stdin.take();
+        let cluster = Self {
+            folder,
+            bin,
+            port,
+            supervisor: Mutex::new((supervisor, stdin)),
+            databases: AtomicU32::new(0),
+        };
+        cluster.start();
+        cluster
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) {
+        run(as_postgres(&self.bin.join("pg_ctl"))
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .arg("-l")
+            .arg(self.folder.join("log"))
+            .arg("-w")
+            .args(arguments)
+            .stdout(Stdio::null()));
+    }
+
+    /// Starts the server, and waits until it answers.
+    pub fn start(&self) {
+        self.pg_ctl(&["start"]);
+    }
+
+    /// Stops the server, and waits until it is gone.
+    pub fn stop(&self) {
+        self.pg_ctl(&["-m", "fast", "stop"]);
+    }
+
+    /// Sends a signal to every process of the server.
+    pub fn signal(&self, signal: &str) {
+        let mut pid = String::new();
+        fs::File::open(self.folder.join("data/postmaster.pid"))
+            .and_then(|mut file| file.read_to_string(&mut pid))
+            .expect("the server runs");
+        let postmaster = pid.lines().next().expect("its pid").to_owned();
+        let children = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep");
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        for pid in children.split_whitespace().chain([postmaster.as_str()]) {
+            // A backend may have ended by itself meanwhile.
+            let _ = Command::new("kill").args(["-s", signal, pid]).status();
+        }
+    }
+
+    /// The address of a database of the cluster.
+    pub fn url(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A new database.
+    pub async fn database(&self) -> TestDatabase {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        let admin = connect(&self.url("postgres", "postgres")).await;
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await
+            .expect("a new database");
+        TestDatabase {
+            url: self.url("postgres", &name),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut supervisor = self.supervisor.lock().unwrap();
+        drop(supervisor.1.take());
+        let _ = supervisor.0.wait();
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
