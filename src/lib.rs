@@ -1,6 +1,33 @@
 //! Beatwarden: a watchdog beside an application that keeps its jobs in a database table.
+//!
+//! ```text
+//!   job table ──▶ store ──▶ domain::plan ──▶ store ──▶ domain::report ──▶ journal, metrics, status ──▶ http
+//!                observe()    pure          repair()
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`domain`] | the decision: phases, inits, the rule of two clocks, plan, report. Pure |
+//! | [`store`] | the watched database: SQL, connections, deadlines, the ledger |
+//! | [`watch`] | one pass and the loop around it |
+//! | [`status`] | what is known of each watch right now |
+//! | [`journal`] | the log |
+//! | [`metrics`] | every metric, once |
+//! | [`http`] | routes, page, API |
+//! | [`config`] | layers, validation, presets, database addresses |
+//! | [`demo`] | simulated writers |
+//! | [`app`] | the composition root |
+//! | [`cli`] | the commands |
+//!
+//! `docs/architecture.md` has the picture, `tests/tidy.rs` the arrows.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod http;
+pub mod journal;
 pub mod metrics;
 pub mod status;
 pub mod store;

@@ -1,3 +1,7 @@
 //! Entry point: parse, run, print the error chain, set the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    beatwarden::cli::main()
+}

@@ -1,4 +1,5 @@
 //! The decision logic: the phase table, the transition table row by row, the rule of two clocks, and properties of plans.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use beatwarden::domain::{
     Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LedgerAction, LedgerEntry, Look, Memory, Moment,
@@ -466,7 +467,8 @@ fn a_change_of_any_observed_column_starts_watching_that_row_anew() {
 
 #[test]
 fn a_gap_another_server_and_a_clock_jump_start_all_watching_anew() {
-    let disturbances: [(&str, fn(&mut Watchdog) -> f64); 5] = [
+    type Disturb = fn(&mut Watchdog) -> f64;
+    let disturbances: [(&str, Disturb); 5] = [
         ("gap", |_| 55.0 + 15.1),
         ("server", |dog| {
             dog.server = "promoted";

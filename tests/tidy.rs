@@ -1,4 +1,5 @@
 //! The house rules that a machine can check: which module may know which, sizes, file heads, and words.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,

@@ -311,7 +311,7 @@ impl Bed for SqliteBed {
     async fn rows(&self) -> Vec<WholeRow> {
         let connection = self.connection();
         let mut statement = connection.prepare("SELECT * FROM runs ORDER BY id").unwrap();
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let rows = statement
             .query_map([], |row| {
                 let text = |index: usize| -> rusqlite::Result<Option<String>> {

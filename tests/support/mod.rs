@@ -1,4 +1,28 @@
-//! What the tests share: throwaway servers, a real Meltano, an HTTP client.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! What the tests share: throwaway servers, the real writer, our own binary, and a client for it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of it; a test fails by panicking"
+)]
 
+pub mod beatwarden;
+pub mod http;
+pub mod meltano;
 pub mod postgres;
+
+use std::time::{Duration, Instant};
+
+/// Asks again and again until there is an answer; for what happens in another process, which can't tell us.
+///
+/// # Panics
+/// If there is none within `within`.
+pub async fn eventually<T>(what: &str, within: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + within;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < until, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,182 @@
+//! `beatwarden demo`: the whole thing on an embedded job table, told line by line.
+
+use super::{CommonFlags, local_http, runtime};
+use crate::{
+    app::{self, AppError},
+    config::{Config, Loaded},
+    demo::{self, JobTable, Ran},
+};
+use clap::Args;
+use std::{io, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of the demo.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// End by itself after the pipeline ran again
+    #[arg(long)]
+    once: bool,
+}
+
+/// The pipeline that crashes.
+const ORDERS: &str = "orders-to-warehouse";
+/// The pipelines that don't.
+const HEALTHY: [&str; 2] = ["customers-to-warehouse", "events-to-warehouse"];
+
+/// Shows a pipeline blocked, repaired and running again; then goes on until Ctrl-C.
+pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
+    let folder = Folder::create().map_err(AppError::Runtime)?;
+    let loaded = configuration(flags, &folder.0.join("jobs.db"))?;
+    super::logging::start(&loaded.config);
+    runtime()?.block_on(async {
+        let stop = app::stop_on_signals().map_err(AppError::Runtime)?;
+        let listener = listen(&loaded.config).await?;
+        let address = listener.local_addr().map_err(AppError::Runtime)?;
+        let table =
+            JobTable::create(&folder.0.join("jobs.db")).map_err(|error| AppError::Runtime(io::Error::other(error)))?;
+        println!("Beatwarden demo: an embedded job table with three simulated pipelines, watched with action `fail`.");
+        println!("  status page  http://{address}/");
+        println!("  metrics      http://{address}/metrics");
+        println!("  Ctrl-C ends it and leaves nothing behind.\n");
+        let story = tokio::spawn(story(table, address, stop.clone(), args.once));
+        app::run(&loaded.config, listener, stop.clone()).await?;
+        story.abort();
+        println!("Bye.");
+        Ok::<(), AppError>(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Deadlines of seconds, so that nobody has to wait; everything else as for the real thing.
+fn configuration(mut flags: CommonFlags, database: &Path) -> Result<Loaded, AppError> {
+    flags.config = None;
+    flags.database = Some(database.display().to_string());
+    flags.preset = Some("meltano".to_owned());
+    flags.missed_first.get_or_insert_with(|| "fail".to_owned());
+    flags.poll_interval.get_or_insert_with(|| "500ms".to_owned());
+    flags.init_deadline.get_or_insert_with(|| "4s".to_owned());
+    flags.heartbeat_timeout.get_or_insert_with(|| "10s".to_owned());
+    flags.log_level.get_or_insert_with(|| "error".to_owned());
+    let mut sources = flags.sources();
+    // The demo watches its own table, whatever is configured around it.
+    sources.environment.clear();
+    sources.search = Vec::new();
+    Ok(Config::load(&sources)?)
+}
+
+/// The configured address, or a free port where that one is taken.
+async fn listen(config: &Config) -> Result<TcpListener, AppError> {
+    let taken = match TcpListener::bind(config.listen).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let mut any = config.listen;
+    any.set_port(0);
+    TcpListener::bind(any).await.map_err(|_| AppError::Listen {
+        addr: config.listen,
+        source: taken,
+    })
+}
+
+/// What happens to the pipelines, told with the seconds since the start.
+async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, once: bool) {
+    let teller = Teller {
+        began: Instant::now(),
+        address,
+    };
+    for pipeline in HEALTHY {
+        tokio::spawn(demo::keep_running(table.clone(), pipeline.to_owned(), stop.clone()));
+    }
+    teller.tell(&format!("{} and {} run and beat.", HEALTHY[0], HEALTHY[1]));
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = teller.crash_and_recover(&table).await {
+            teller.tell(&format!("the job table can't be written: {error}"));
+            stop.cancel();
+            return;
+        }
+        if once {
+            stop.cancel();
+            return;
+        }
+        teller.tell("(the same again in 20 s; look at the status page meanwhile)");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+}
+
+/// Tells what happens, and reads it from where a user would.
+struct Teller {
+    began: Instant,
+    address: SocketAddr,
+}
+
+impl Teller {
+    fn tell(&self, text: &str) {
+        println!("[{:>5.1}s] {text}", self.began.elapsed().as_secs_f64());
+    }
+
+    async fn crash_and_recover(&self, table: &JobTable) -> rusqlite::Result<()> {
+        let dead = table.start(ORDERS).await?;
+        self.tell(&format!(
+            "{ORDERS} (job {dead}) is marked RUNNING and dies before its first heartbeat."
+        ));
+        let (mut seen, mut repaired) = (false, false);
+        loop {
+            let ran = demo::run_once(table, ORDERS, Duration::from_secs(2)).await?;
+            if ran == Ran::Blocked {
+                self.tell(&format!("{ORDERS} is BLOCKED: a run of it is already RUNNING."));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            if !seen && let Some(line) = self.seen(dead).await {
+                self.tell(&format!("SEEN by Beatwarden: job {dead}, {line}."));
+                seen = true;
+            }
+            if !repaired && let Some((action, id)) = table.repair_of(dead).await? {
+                self.tell(&format!(
+                    "REPAIRED by Beatwarden: job {dead}, action {action}, ledger entry {id}."
+                ));
+                repaired = true;
+            }
+            if ran == Ran::Succeeded {
+                self.tell(&format!("{ORDERS} RAN AGAIN and ended in SUCCESS."));
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the status API says of a job, once it knows it.
+    async fn seen(&self, job: i64) -> Option<String> {
+        let address = self.address;
+        let answer = tokio::task::spawn_blocking(move || local_http::get(address, "/api/v1/status"));
+        let status: serde_json::Value = serde_json::from_str(&answer.await.ok()?.ok()?.body).ok()?;
+        let jobs = status["watches"][0]["jobs"].as_array()?;
+        let id = job.to_string();
+        let line = jobs.iter().find(|line| line["id"].as_str() == Some(&id))?;
+        Some(format!(
+            "phase {}, no heartbeat for {:.1} s, next action {} at {}",
+            line["phase"].as_str()?,
+            line["age_seconds"].as_f64()?,
+            line["next_action"].as_str()?,
+            line["due_at"].as_str()?.get(11..19)?,
+        ))
+    }
+}
+
+/// A folder of our own that goes with us.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn create() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("beatwarden-demo-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Best effort: what remains is a few kilobytes in the system's folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,52 @@
+//! `beatwarden watch`: the sidecar.
+
+use super::runtime;
+use crate::{
+    app::{self, AppError},
+    config::Loaded,
+};
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
+    let config = &loaded.config;
+    runtime()?.block_on(async {
+        let stop = app::stop_on_signals().map_err(AppError::Runtime)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| AppError::Listen {
+                addr: config.listen,
+                source,
+            })?;
+        let listen = listener.local_addr().unwrap_or(config.listen);
+        tracing::info!(
+            version = app::version(),
+            revision = app::revision(),
+            %listen,
+            watches = config.watches.len(),
+            "beatwarden starts"
+        );
+        for value in &loaded.provenance {
+            tracing::debug!(
+                key = value.key,
+                value = value.value,
+                origin = value.origin,
+                "configuration"
+            );
+        }
+        for watch in &config.watches {
+            tracing::info!(
+                watch = watch.name,
+                table = watch.table.name,
+                poll_interval = %humantime::format_duration(watch.poll_interval),
+                init_deadline = %humantime::format_duration(watch.init_deadline),
+                heartbeat_timeout = %humantime::format_duration(watch.heartbeat_timeout),
+                missed_first = app::policy_of(watch).action.as_str(),
+                "watching"
+            );
+        }
+        app::run(config, listener, stop).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

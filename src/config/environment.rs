@@ -1,0 +1,182 @@
+//! The variables `BEATWARDEN__...`: which key each of them sets, and of which watch.
+//!
+//! Owns the names of the variables. Reads nothing by itself: the variables are handed in.
+
+use super::ConfigError;
+use super::keys::{self, Key, Scope};
+use super::layers::{Layer, from_text, nearest_path};
+use super::text::{nearest, printable};
+use std::path::PathBuf;
+
+/// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like by itself for a service of that name.
+const PREFIX: &str = "BEATWARDEN__";
+const WATCH_PREFIX: &str = "WATCH__";
+
+/// Keys of a watch that have a short variable and a flag of their own: for the one watch of a program without a file.
+pub(super) const TWINS: &[(&str, &str)] = &[
+    ("database", "database"),
+    ("database_file", "database_file"),
+    ("preset", "preset"),
+    ("poll_interval", "poll_interval"),
+    ("init_deadline", "init_deadline"),
+    ("heartbeat_timeout", "heartbeat_timeout"),
+    ("missed_first", "repair.missed_first"),
+];
+
+/// One `BEATWARDEN__WATCH__<NAME>__<KEY>`, before the watch is known.
+struct Overlay {
+    variable: String,
+    rest: String,
+    text: String,
+}
+
+/// The variables, sorted by what they set.
+#[derive(Default)]
+pub(super) struct Environment {
+    /// The file named by `BEATWARDEN__CONFIG`.
+    pub(super) file: Option<PathBuf>,
+    /// Keys of the program.
+    pub(super) program: Layer,
+    /// Keys of the single watch.
+    pub(super) single: Layer,
+    overlays: Vec<Overlay>,
+}
+
+impl Environment {
+    /// Sorts the variables that begin with our prefix; all others are none of our business.
+    pub(super) fn sort(variables: &[(String, String)], mistakes: &mut Vec<ConfigError>) -> Self {
+        let mut sorted = Self::default();
+        let mut ours: Vec<_> = variables
+            .iter()
+            .filter_map(|(variable, text)| Some((variable, variable.strip_prefix(PREFIX)?, text)))
+            .collect();
+        ours.sort();
+        for (variable, rest, text) in ours {
+            let origin = format!("environment {variable}");
+            let twin = TWINS.iter().find(|(twin, _)| rest == twin.to_uppercase());
+            let program = keys::KEYS
+                .iter()
+                .find(|key| key.scope == Scope::Program && rest == key.path.to_uppercase());
+            if rest == "CONFIG" {
+                sorted.file = (!text.is_empty()).then(|| PathBuf::from(text));
+            } else if let Some(rest) = rest.strip_prefix(WATCH_PREFIX) {
+                let (variable, rest, text) = (variable.clone(), rest.to_owned(), text.clone());
+                sorted.overlays.push(Overlay { variable, rest, text });
+            } else if let Some(key) = program {
+                sorted.program.set(key, from_text(key.kind, text), &origin);
+            } else if let Some(key) = twin.and_then(|(_, path)| keys::find(Scope::Watch, path)) {
+                sorted.single.set(key, from_text(key.kind, text), &origin);
+            } else {
+                mistakes.push(unknown(variable, mend_top(rest)));
+            }
+        }
+        sorted
+    }
+
+    /// The overlay of each of the named watches, in their order.
+    pub(super) fn overlays_of(&self, names: &[String], mistakes: &mut Vec<ConfigError>) -> Vec<Layer> {
+        let spelled: Vec<String> = names.iter().map(|name| format!("{}__", spelling_of(name))).collect();
+        let mut layers = vec![Layer::default(); names.len()];
+        for overlay in &self.overlays {
+            // A name may itself hold two underscores: the longest one that fits is meant.
+            let fits = spelled.iter().filter(|name| overlay.rest.starts_with(*name));
+            let Some(best) = fits.max_by_key(|name| name.len()) else {
+                mistakes.push(unknown(&overlay.variable, mend_watch(&overlay.rest, names)));
+                continue;
+            };
+            let meant: Vec<usize> = (0..names.len()).filter(|at| spelled[*at] == *best).collect();
+            if meant.len() > 1 && names[meant[0]] != names[meant[1]] {
+                mistakes.push(ConfigError::Conflict {
+                    key: overlay.variable.clone(),
+                    problem: format!("it means both watch {} and watch {}", names[meant[0]], names[meant[1]]),
+                    mend: "rename one of them".to_owned(),
+                });
+                continue;
+            }
+            match key_of(&overlay.rest[best.len()..]) {
+                Ok(key) => {
+                    let origin = format!("environment {}", overlay.variable);
+                    layers[meant[0]].set(key, from_text(key.kind, &overlay.text), &origin);
+                }
+                Err(meant) => {
+                    let mend = match meant {
+                        Some(path) => format!("did you mean {PREFIX}{WATCH_PREFIX}{best}{}?", variable_of(path)),
+                        None => "expected a key of [[watch]] other than name, nested keys by __".to_owned(),
+                    };
+                    mistakes.push(unknown(&overlay.variable, mend));
+                }
+            }
+        }
+        layers
+    }
+}
+
+/// How variables spell the name of a watch.
+pub(super) fn spelling_of(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// How variables spell the path of a key.
+pub(super) fn variable_of(path: &str) -> String {
+    path.to_uppercase().replace('.', "__")
+}
+
+/// The key that the last part of a variable names, or the path that was probably meant. The name of a watch is no such
+/// key: it is what finds the watch.
+fn key_of(rest: &str) -> Result<&'static Key, Option<&'static str>> {
+    let known = keys::KEYS
+        .iter()
+        .filter(|key| key.scope == Scope::Watch && key.path != "name");
+    let mut known = known.filter(|key| variable_of(key.path) == rest);
+    let meant = || nearest_path(Scope::Watch, &rest.to_lowercase().replace("__", ".")).filter(|path| *path != "name");
+    known.next().ok_or_else(meant)
+}
+
+fn unknown(variable: &str, mend: String) -> ConfigError {
+    ConfigError::UnknownKey {
+        key: printable(variable),
+        origin: "environment".to_owned(),
+        mend,
+    }
+}
+
+fn mend_top(rest: &str) -> String {
+    let program = keys::KEYS
+        .iter()
+        .filter(|key| key.scope == Scope::Program)
+        .map(|key| key.path);
+    let known: Vec<String> = program
+        .chain(TWINS.iter().map(|(twin, _)| *twin))
+        .chain(["config"])
+        .map(str::to_uppercase)
+        .collect();
+    if let Some(meant) = nearest(rest, known.iter().map(String::as_str)) {
+        return format!("did you mean {PREFIX}{meant}?");
+    }
+    match key_of(rest) {
+        Ok(_) => format!("it belongs to a watch: {PREFIX}{WATCH_PREFIX}<NAME>__{rest}"),
+        Err(_) => format!("known are {}, and {WATCH_PREFIX}<NAME>__<KEY>", known.join(", ")),
+    }
+}
+
+fn mend_watch(rest: &str, names: &[String]) -> String {
+    let spelled: Vec<String> = names.iter().map(|name| spelling_of(name)).collect();
+    let given = rest.split("__").next().unwrap_or(rest);
+    let meant = nearest(given, spelled.iter().map(String::as_str)).filter(|meant| *meant != given);
+    match meant {
+        Some(meant) => format!("did you mean {PREFIX}{WATCH_PREFIX}{meant}__...?"),
+        None if names.is_empty() => "there is no watch".to_owned(),
+        None => format!(
+            "expected {PREFIX}{WATCH_PREFIX}<NAME>__<KEY> with <NAME> one of {}",
+            spelled.join(", ")
+        ),
+    }
+}

@@ -1,0 +1,256 @@
+//! From the sources to a checked configuration: which file, which watches, which layer over which.
+//!
+//! Owns the order of the steps and the search for the file. Names of watches are in `drafts`, single values are judged in `validate`, whole
+//! watches in `watch`.
+
+use super::drafts::{self, Draft, PresetFound};
+use super::environment::{Environment, TWINS};
+use super::keys::{self, Scope};
+use super::layers::{self, Layer, Table, from_text};
+use super::text::{nearest, shown};
+use super::types::{Config, LogFormat, LogLevel, WatchConfig};
+use super::validate::{Reader, given};
+use super::{ConfigError, ConfigErrors, DatabaseUrl, Loaded, Secret, Sources, provenance, watch};
+use ::config::ValueKind;
+use std::path::{Path, PathBuf};
+
+/// What was read before any value is judged.
+struct Read {
+    environment: Environment,
+    flags_program: Layer,
+    flags_watch: Layer,
+    file: Option<PathBuf>,
+    file_program: Layer,
+    /// `None` where the file has no watch, or there is no file.
+    file_watches: Option<Vec<Table>>,
+    mistakes: Vec<ConfigError>,
+}
+
+/// Loads, merges and checks everything.
+pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut read = read(sources)?;
+    let program = program_layer(&read);
+    let drafts = complete_drafts(&mut read);
+    let mut mistakes = read.mistakes;
+    let help = database_help(read.file.as_deref(), read.file_watches.is_some());
+    let mut warnings = password_warnings(sources);
+    let mut watches = Vec::new();
+    for draft in &drafts {
+        let mut found = Vec::new();
+        if let Some(checked) = watch::check(&draft.name, &draft.label, &draft.layer, &help, &mut found) {
+            watches.push(checked.watch);
+            warnings.extend(checked.warnings);
+        }
+        let is_noise = |mistake: &ConfigError| {
+            let of_preset = format!("{}table.", draft.label);
+            matches!(mistake, ConfigError::Missing { key, .. } if key.starts_with(&of_preset))
+        };
+        mistakes.extend(
+            found
+                .into_iter()
+                .filter(|mistake| draft.preset == PresetFound::Yes || !is_noise(mistake)),
+        );
+    }
+    let names: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
+    select(sources.flags.watch.as_deref(), &names, &mut watches, &mut mistakes);
+    let config = checked_program(&program, watches, &mut mistakes);
+    match config {
+        Some(config) if mistakes.is_empty() => {
+            let provenance = provenance::of(&program, &drafts, &config);
+            let file = read.file;
+            Ok(Loaded {
+                config,
+                provenance,
+                warnings,
+                file,
+            })
+        }
+        _ => Err(ConfigErrors(mistakes)),
+    }
+}
+
+/// Every watch with all its layers.
+fn complete_drafts(read: &mut Read) -> Vec<Draft> {
+    let (environment, flags, mistakes) = (&read.environment, &read.flags_watch, &mut read.mistakes);
+    let nothing = Layer::default();
+    let (mut drafts, twins, flags) = match &read.file_watches {
+        None => (
+            vec![drafts::single(&environment.single, flags, mistakes)],
+            &environment.single,
+            flags,
+        ),
+        Some(tables) => {
+            let origin = read.file.as_deref().map_or_else(String::new, origin_of);
+            let drafts = drafts::from_file(tables, &origin, flags, mistakes);
+            drafts::refuse_misplaced(environment, flags, &drafts, mistakes);
+            (drafts, &nothing, if tables.len() == 1 { flags } else { &nothing })
+        }
+    };
+    let names: Vec<String> = drafts.iter().map(|draft| draft.name.clone()).collect();
+    let overlays = environment.overlays_of(&names, mistakes);
+    for (draft, overlay) in drafts.iter_mut().zip(overlays) {
+        drafts::put_together(draft, &[twins, &overlay, flags], mistakes);
+    }
+    drafts::refuse_double_names(&drafts, mistakes);
+    drafts
+}
+
+fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
+    let mut mistakes = Vec::new();
+    let environment = Environment::sort(&sources.environment, &mut mistakes);
+    let (flags_program, flags_watch) = flag_layers(sources);
+    let (key, file) = match (&sources.file, &environment.file) {
+        (Some(path), _) => ("--config", Some(path.clone())),
+        (None, Some(path)) => ("BEATWARDEN__CONFIG", Some(path.clone())),
+        (None, None) => ("file", sources.search.iter().find(|path| path.exists()).cloned()),
+    };
+    let (mut file_program, mut file_watches) = (Layer::default(), None);
+    if let Some(path) = &file {
+        match layers::read(key, path) {
+            Ok(mut table) => {
+                let origin = origin_of(path);
+                if let Some(list) = table.remove("watch") {
+                    file_watches = watch_tables(list.kind, &origin, &mut mistakes);
+                }
+                file_program = layers::flatten(Scope::Program, "", &table, &origin, &mut mistakes);
+            }
+            // Without the file every further complaint would be about what it may well say.
+            Err(mistake) => {
+                mistakes.push(mistake);
+                return Err(ConfigErrors(mistakes));
+            }
+        }
+    }
+    Ok(Read {
+        environment,
+        flags_program,
+        flags_watch,
+        file,
+        file_program,
+        file_watches,
+        mistakes,
+    })
+}
+
+/// The name of a file in messages, without what could move a terminal's cursor.
+fn origin_of(path: &Path) -> String {
+    path.to_string_lossy().replace(char::is_control, "?")
+}
+
+fn watch_tables(list: ValueKind, origin: &str, mistakes: &mut Vec<ConfigError>) -> Option<Vec<Table>> {
+    let mut refuse = |value: &ValueKind, key: String| {
+        mistakes.push(ConfigError::Value {
+            key,
+            origin: origin.to_owned(),
+            given: Some(given(value)),
+            expected: "a list of tables, each beginning with [[watch]] (in YAML: a list below watch:)".to_owned(),
+        });
+    };
+    let ValueKind::Array(items) = list else {
+        refuse(&list, "watch".to_owned());
+        return Some(Vec::new());
+    };
+    if items.is_empty() {
+        return None;
+    }
+    let mut tables = Vec::new();
+    for (at, item) in items.into_iter().enumerate() {
+        match item.kind {
+            ValueKind::Table(table) => tables.push(table),
+            other => refuse(&other, format!("watch[{}]", at + 1)),
+        }
+    }
+    Some(tables)
+}
+
+fn flag_layers(sources: &Sources) -> (Layer, Layer) {
+    let flags = &sources.flags;
+    let (mut program, mut watch) = (Layer::default(), Layer::default());
+    let set = |layer: &mut Layer, scope, flag: &str, path, text: Option<&str>| {
+        if let (Some(text), Some(key)) = (text, keys::find(scope, path)) {
+            layer.set(key, from_text(key.kind, text), &format!("--{}", flag.replace('_', "-")));
+        }
+    };
+    for (path, text) in [
+        ("listen", &flags.listen),
+        ("web_config_file", &flags.web_config_file),
+        ("log_format", &flags.log_format),
+        ("log_level", &flags.log_level),
+    ] {
+        set(&mut program, Scope::Program, path, path, text.as_deref());
+    }
+    let texts = [
+        flags.database.as_ref().map(Secret::expose),
+        flags.database_file.as_deref(),
+        flags.preset.as_deref(),
+        flags.poll_interval.as_deref(),
+        flags.init_deadline.as_deref(),
+        flags.heartbeat_timeout.as_deref(),
+        flags.missed_first.as_deref(),
+    ];
+    for ((flag, path), text) in TWINS.iter().zip(texts) {
+        set(&mut watch, Scope::Watch, flag, path, text);
+    }
+    (program, watch)
+}
+
+fn program_layer(read: &Read) -> Layer {
+    let mut program = layers::defaults(Scope::Program);
+    for layer in [&read.file_program, &read.environment.program, &read.flags_program] {
+        program.put_over(layer);
+    }
+    program
+}
+
+fn checked_program(program: &Layer, watches: Vec<WatchConfig>, mistakes: &mut Vec<ConfigError>) -> Option<Config> {
+    let mut reader = Reader::new(Scope::Program, "", program);
+    let listen = reader.address("listen");
+    let web_config_file = reader.text("web_config_file").map(PathBuf::from);
+    let log_format = reader.choice("log_format", LogFormat::from_spelling);
+    let log_level = reader.choice("log_level", LogLevel::from_spelling);
+    mistakes.append(&mut reader.mistakes);
+    Some(Config {
+        listen: listen?,
+        web_config_file,
+        log_format: log_format?,
+        log_level: log_level?,
+        watches,
+    })
+}
+
+/// Keeps the one watch that `--watch` asks for.
+fn select(wanted: Option<&str>, names: &[&str], watches: &mut Vec<WatchConfig>, mistakes: &mut Vec<ConfigError>) {
+    let Some(wanted) = wanted else { return };
+    if !names.contains(&wanted) {
+        let meant = nearest(wanted, names.iter().copied());
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        mistakes.push(ConfigError::Value {
+            key: "--watch".to_owned(),
+            origin: "command line".to_owned(),
+            given: Some(shown(wanted)),
+            expected: format!("one of {}{meant}", names.join(", ")),
+        });
+    }
+    watches.retain(|watch| watch.name == wanted);
+}
+
+fn database_help(file: Option<&Path>, has_watches: bool) -> String {
+    match file {
+        Some(_) if has_watches => "set database or database_file in this [[watch]]".to_owned(),
+        Some(path) => format!(
+            "add a [[watch]] to {}, or give --database URL with --preset NAME",
+            origin_of(path)
+        ),
+        None => {
+            "give --database URL with --preset NAME, BEATWARDEN__DATABASE with BEATWARDEN__PRESET, or --config FILE"
+                .to_owned()
+        }
+    }
+}
+
+fn password_warnings(sources: &Sources) -> Vec<String> {
+    let has_password = |text: &Secret| matches!(DatabaseUrl::parse(text.expose()), Ok(DatabaseUrl::Postgres(url)) if url.has_password());
+    let warning = "the password in --database can be read by every user of this host; use --database-file, or BEATWARDEN__DATABASE";
+    let found = sources.flags.database.as_ref().is_some_and(has_password);
+    found.then(|| warning.to_owned()).into_iter().collect()
+}

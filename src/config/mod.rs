@@ -1,0 +1,120 @@
+//! Configuration: what the user wrote, in five places, made into values that need no further check.
+//!
+//! Owns precedence (defaults < preset < file < environment < flags), the table of known keys, and the words for every
+//! mistake. A leaf: it knows nothing of jobs and databases beyond their names, and never reads the process's
+//! environment by itself, so that every case can be tested.
+//!
+//! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
+//! (`load`), and the merged values are judged one by one (`validate`) and together (`watch`).
+
+mod drafts;
+mod environment;
+mod error;
+pub mod keys;
+mod layers;
+mod libpq;
+mod load;
+mod preset;
+mod provenance;
+mod secret;
+mod text;
+mod types;
+mod url;
+mod validate;
+mod watch;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use preset::preset_names;
+pub use secret::Secret;
+use std::path::PathBuf;
+pub use types::{
+    Action, Config, DatabaseSource, Discovery, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, TimeFormat,
+    WatchConfig,
+};
+pub use url::{DatabaseUrl, PostgresUrl, SslMode, TargetSessionAttrs};
+
+/// Everything that a configuration is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`: a file that has to exist.
+    pub file: Option<PathBuf>,
+    /// Where a file is looked for otherwise; the first that exists is taken. See [`Sources::usual_places`].
+    pub search: Vec<PathBuf>,
+    /// Variables of the process; those without our prefix are left alone.
+    pub environment: Vec<(String, String)>,
+    /// What was given on the command line.
+    pub flags: Flags,
+}
+
+impl Sources {
+    /// `./beatwarden.toml`, then `/etc/beatwarden/beatwarden.toml`.
+    pub fn usual_places() -> Vec<PathBuf> {
+        vec![
+            PathBuf::from("beatwarden.toml"),
+            PathBuf::from("/etc/beatwarden/beatwarden.toml"),
+        ]
+    }
+}
+
+/// The flags of all commands, as they were typed.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--database`; may hold a password.
+    pub database: Option<Secret>,
+    /// `--database-file`.
+    pub database_file: Option<String>,
+    /// `--preset`.
+    pub preset: Option<String>,
+    /// `--poll-interval`.
+    pub poll_interval: Option<String>,
+    /// `--init-deadline`.
+    pub init_deadline: Option<String>,
+    /// `--heartbeat-timeout`.
+    pub heartbeat_timeout: Option<String>,
+    /// `--missed-first`.
+    pub missed_first: Option<String>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--web-config-file`.
+    pub web_config_file: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--watch`: only the watch of this name is kept.
+    pub watch: Option<String>,
+}
+
+/// A checked configuration, and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// Every key that has a value, in the order of [`keys::KEYS`], watch by watch.
+    pub provenance: Vec<Provenance>,
+    /// What is allowed but unlikely to be meant, or unwise.
+    pub warnings: Vec<String>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// One value in force and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The full key, such as `watch.meltano.poll_interval`.
+    pub key: String,
+    /// The value as in a TOML file; without passwords.
+    pub value: String,
+    /// `default`, `preset meltano`, the file, `environment BEATWARDEN__...` or the flag.
+    pub origin: String,
+}
+
+impl Config {
+    /// Reads, merges and checks all sources.
+    ///
+    /// # Errors
+    /// Every mistake at once; none of them shows a secret.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        load::load(sources)
+    }
+}

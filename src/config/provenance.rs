@@ -1,0 +1,50 @@
+//! What is in force and where each value comes from, as `beatwarden config` shows it.
+//!
+//! Owns the hiding of secrets in that list.
+
+use super::drafts::Draft;
+use super::keys::{self, Kind, Scope};
+use super::layers::Layer;
+use super::validate::given;
+use super::{Config, DatabaseUrl, Provenance};
+use ::config::ValueKind;
+
+/// Every key in force with its value and origin, in the order of the table of keys.
+pub(super) fn of(program: &Layer, drafts: &[Draft], config: &Config) -> Vec<Provenance> {
+    let mut lines: Vec<Provenance> = keys::KEYS
+        .iter()
+        .filter(|key| key.scope == Scope::Program)
+        .filter_map(|key| line(key, "", program))
+        .collect();
+    for draft in drafts
+        .iter()
+        .filter(|draft| config.watches.iter().any(|watch| watch.name == draft.name))
+    {
+        lines.push(Provenance {
+            key: format!("{}name", draft.label),
+            value: format!("{:?}", draft.name),
+            origin: draft.name_origin.clone(),
+        });
+        let rest = keys::KEYS
+            .iter()
+            .filter(|key| key.scope == Scope::Watch && key.path != "name");
+        lines.extend(rest.filter_map(|key| line(key, &draft.label, &draft.layer)));
+    }
+    lines
+}
+
+fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
+    let setting = layer.get(key.path)?;
+    let value = match (&setting.value, key.kind) {
+        (ValueKind::String(text), Kind::Secret) => {
+            DatabaseUrl::parse(text).map_or_else(|_| "***".to_owned(), |url| format!("{:?}", url.redacted()))
+        }
+        (ValueKind::Nil, _) => "\"\"".to_owned(),
+        (value, _) => given(value),
+    };
+    Some(Provenance {
+        key: format!("{label}{}", key.path),
+        value,
+        origin: setting.origin.clone(),
+    })
+}

@@ -1,0 +1,255 @@
+//! The validated configuration: what the rest of the program may rely on.
+//!
+//! Owns the types only; how they come about is in `layers` and `validate`.
+
+use super::{ConfigError, DatabaseUrl, Secret};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A configuration without a mistake.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where metrics, probes and the page are served.
+    pub listen: SocketAddr,
+    /// TLS and basic auth, in the format that Prometheus exporters share.
+    pub web_config_file: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The least important log lines that are shown.
+    pub log_level: LogLevel,
+    /// The job tables to look after; at least one, each with a name of its own.
+    pub watches: Vec<WatchConfig>,
+}
+
+/// One job table that Beatwarden looks after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchConfig {
+    /// The metric label `watch`: 1 to 64 characters, all of them printable.
+    pub name: String,
+    /// Where the table is.
+    pub database: DatabaseSource,
+    /// The preset that the values came from, if any.
+    pub preset: Option<String>,
+    /// Time from the start of one pass to the start of the next.
+    pub poll_interval: Duration,
+    /// Longest time that a pass waits for the database.
+    pub poll_timeout: Duration,
+    /// Time in which a started job has to send its first real heartbeat.
+    pub init_deadline: Duration,
+    /// Age from which a real heartbeat is lost.
+    pub heartbeat_timeout: Duration,
+    /// Distance from the start within which a heartbeat is only seeded.
+    pub seed_tolerance: Duration,
+    /// Age of the last sign of life from which a running job is abandoned.
+    pub max_age: Duration,
+    /// How far the init success ratio looks back.
+    pub init_window: Duration,
+    /// Wanted init success ratio, above 0 and below 1.
+    pub init_objective: f64,
+    /// The writer's own rule: age of a heartbeat from which it gives a job up.
+    pub writer_stale_after: Option<Duration>,
+    /// The same rule for a job without a heartbeat, counted from its start.
+    pub writer_stale_after_without_heartbeat: Option<Duration>,
+    /// How running jobs are found.
+    pub discovery: Discovery,
+    /// Time between two full looks where jobs are found by a growing key.
+    pub full_look_interval: Duration,
+    /// Whether job names become a metric label.
+    pub job_name_label: bool,
+    /// The table and its columns.
+    pub table: TableConfig,
+    /// What may be repaired, and how much at once.
+    pub repair: RepairConfig,
+}
+
+/// The job table: its name, its columns, and what its states mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableConfig {
+    /// `table` or `schema.table`, not quoted.
+    pub name: String,
+    /// Key column.
+    pub id: String,
+    /// Rows are inserted running, and the key grows.
+    pub born_running: bool,
+    /// Column with the name of the job.
+    pub job_name: Option<String>,
+    /// Column with the state.
+    pub state: String,
+    /// States in which somebody works on the job; at least one.
+    pub running: Vec<String>,
+    /// States of a good end.
+    pub success: Vec<String>,
+    /// States of a bad end; `fail` writes the first.
+    pub failure: Vec<String>,
+    /// States that are neither running nor an end.
+    pub waiting: Vec<String>,
+    /// States of rows that are no jobs.
+    pub ignore: Vec<String>,
+    /// Column with the time of the start.
+    pub started_at: String,
+    /// Column with the time of the last heartbeat.
+    pub last_heartbeat_at: String,
+    /// Column with the time of the end.
+    pub ended_at: Option<String>,
+    /// How the time columns hold a time.
+    pub time_format: TimeFormat,
+    /// IANA zone of timestamps without a zone; known to the time zone database.
+    pub time_zone: String,
+    /// Where `fail` leaves its error text.
+    pub error: Option<ErrorColumn>,
+}
+
+/// The column that takes the error text of `fail`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorColumn {
+    /// Column with a JSON object, as text or jsonb.
+    pub column: String,
+    /// Key of the error text in that object.
+    pub json_key: String,
+}
+
+/// What may be repaired, and how much at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepairConfig {
+    /// What is done to a job that missed its first heartbeat.
+    pub missed_first: Action,
+    /// Most repairs in one pass; at least 1.
+    pub max_per_pass: u32,
+    /// The fuse stays closed up to this many jobs at once.
+    pub fuse_min_jobs: u32,
+    /// Share of the living jobs, 0 to 1, above which the fuse opens.
+    pub fuse_share: f64,
+    /// `table` (in the schema of the watched table) or `schema.table`.
+    pub ledger: String,
+}
+
+/// Where the database URL comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseSource {
+    /// Given in the configuration.
+    Url(Secret),
+    /// In a file, which is read again at every connect.
+    File(PathBuf),
+}
+
+impl DatabaseSource {
+    /// The database URL as of now. A file is read again by every call, so that a rotated password is taken up.
+    ///
+    /// # Errors
+    /// The file can't be read, or the text is no database URL. No message contains the text.
+    pub fn resolve(&self) -> Result<DatabaseUrl, ConfigError> {
+        match self {
+            Self::Url(text) => DatabaseUrl::parse(text.expose()).map_err(|problem| ConfigError::Database {
+                key: "database".to_owned(),
+                problem,
+            }),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+                    key: "database_file".to_owned(),
+                    path: path.clone(),
+                    reason: error.to_string(),
+                })?;
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                let text = text.strip_suffix('\r').unwrap_or(text);
+                DatabaseUrl::parse(text).map_err(|problem| ConfigError::Database {
+                    key: format!("database_file {path:?}"),
+                    problem,
+                })
+            }
+        }
+    }
+}
+
+/// Declares an enum whose variants have one spelling each in configuration, logs and metrics.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every spelling, in the order of the variants.
+            pub const SPELLINGS: &'static [&'static str] = &[$($text),+];
+
+            /// How the value is spelled in a configuration.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// The value of a spelling, if it is one.
+            pub fn from_spelling(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(super) use choice;
+
+choice! {
+    /// How log lines look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// The least important log lines that are shown.
+    LogLevel {
+        /// What failed.
+        Error = "error",
+        /// What may need somebody.
+        Warn = "warn",
+        /// What happened.
+        Info = "info",
+        /// Why it happened.
+        Debug = "debug",
+        /// Every step.
+        Trace = "trace",
+    }
+}
+
+choice! {
+    /// How running jobs are found.
+    Discovery {
+        /// The cheapest correct way, by the database's own plans.
+        Auto = "auto",
+        /// By the jobs already known and the rows after the newest key seen.
+        KeyTail = "key_tail",
+        /// By the state column.
+        State = "state",
+    }
+}
+
+choice! {
+    /// What is done to a job that missed its first heartbeat.
+    Action {
+        /// Nothing.
+        Observe = "observe",
+        /// A NULL heartbeat is set to the start.
+        Backfill = "backfill",
+        /// The job is ended as the writer would end it.
+        Fail = "fail",
+    }
+}
+
+choice! {
+    /// How the time columns hold a time.
+    TimeFormat {
+        /// Timestamps of the database, or texts in SQLite.
+        Timestamp = "timestamp",
+        /// Seconds since 1970.
+        EpochS = "epoch_s",
+        /// Milliseconds since 1970.
+        EpochMs = "epoch_ms",
+    }
+}

@@ -1,0 +1,213 @@
+//! Values of one kind each: from what a source says to a typed value, or a mistake that says what was expected.
+//!
+//! Owns ranges and forms of single values; what must fit together is in `watch`.
+
+use super::ConfigError;
+use super::keys::{self, Fallback, Key, Kind, Scope};
+use super::layers::{Layer, Setting};
+use super::text::{nearest, shown};
+use ::config::ValueKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Reads typed values out of a merged layer, and keeps every mistake on the way.
+///
+/// Each method gives `None` where there is nothing, and where a mistake was kept.
+pub(super) struct Reader<'a> {
+    scope: Scope,
+    label: &'a str,
+    layer: &'a Layer,
+    /// Every mistake so far.
+    pub(super) mistakes: Vec<ConfigError>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(scope: Scope, label: &'a str, layer: &'a Layer) -> Self {
+        let mistakes = Vec::new();
+        Self {
+            scope,
+            label,
+            layer,
+            mistakes,
+        }
+    }
+
+    /// The key as the user knows it.
+    pub(super) fn full_key(&self, path: &str) -> String {
+        format!("{}{path}", self.label)
+    }
+
+    /// Where the value of a key came from.
+    pub(super) fn origin(&self, path: &str) -> &str {
+        self.layer.get(path).map_or("default", |setting| &setting.origin)
+    }
+
+    fn setting(&mut self, path: &'static str) -> Option<(&'static Key, &'a Setting)> {
+        let key = keys::find(self.scope, path).expect("the program asks for keys of its own table only");
+        let setting = self.layer.get(path);
+        let is_left_out = setting.is_none_or(|setting| match &setting.value {
+            ValueKind::String(text) => text.is_empty() && key.is_optional(),
+            ValueKind::Nil => key.is_optional(),
+            _ => false,
+        });
+        if !is_left_out {
+            return setting.map(|setting| (key, setting));
+        }
+        if let Fallback::Needed(example) = key.fallback {
+            let mend = format!("set it (for example {path} = {example}), or take a preset");
+            let key = self.full_key(path);
+            self.mistakes.push(ConfigError::Missing { key, mend });
+        }
+        None
+    }
+
+    /// Keeps a mistake about a value.
+    pub(super) fn refuse(&mut self, key: &Key, setting: &Setting, expected: String) {
+        self.mistakes.push(ConfigError::Value {
+            key: self.full_key(key.path),
+            origin: setting.origin.clone(),
+            given: (key.kind != Kind::Secret).then(|| given(&setting.value)),
+            expected,
+        });
+    }
+
+    fn read<T>(&mut self, path: &'static str, convert: impl FnOnce(&Key, &ValueKind) -> Option<T>) -> Option<T> {
+        let (key, setting) = self.setting(path)?;
+        let value = convert(key, &setting.value);
+        if value.is_none() {
+            self.refuse(key, setting, expected(key, &setting.value));
+        }
+        value
+    }
+
+    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) if !text.trim().is_empty() && !text.contains('\0') => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// A list of texts without doubles.
+    pub(super) fn texts(&mut self, path: &'static str) -> Option<Vec<String>> {
+        self.read(path, |key, value| {
+            let ValueKind::Array(items) = value else { return None };
+            let mut texts: Vec<String> = Vec::new();
+            for item in items {
+                match &item.kind {
+                    ValueKind::String(text) if texts.contains(text) => {}
+                    ValueKind::String(text) if !text.is_empty() => texts.push(text.clone()),
+                    _ => return None,
+                }
+            }
+            let may_be_empty = matches!(key.fallback, Fallback::Value(_));
+            (may_be_empty || !texts.is_empty()).then_some(texts)
+        })
+    }
+
+    pub(super) fn switch(&mut self, path: &'static str) -> Option<bool> {
+        self.read(path, |_, value| match value {
+            ValueKind::Boolean(value) => Some(*value),
+            _ => None,
+        })
+    }
+
+    pub(super) fn choice<T>(&mut self, path: &'static str, from_spelling: fn(&str) -> Option<T>) -> Option<T> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) => from_spelling(text),
+            _ => None,
+        })
+    }
+
+    pub(super) fn span(&mut self, path: &'static str) -> Option<Duration> {
+        self.read(path, |key, value| match (key.kind, value) {
+            (Kind::Span(least, most), ValueKind::String(text)) => {
+                // The parser of the crate takes a lone 0; everything else needs a unit.
+                let span = humantime::parse_duration(text.trim()).ok()?;
+                (least..=most).contains(&span).then_some(span)
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn count(&mut self, path: &'static str) -> Option<u32> {
+        self.read(path, |key, value| match (key.kind, value) {
+            (Kind::Count(least, most), ValueKind::I64(count)) => u32::try_from(*count)
+                .ok()
+                .filter(|count| (least..=most).contains(count)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn share(&mut self, path: &'static str) -> Option<f64> {
+        self.read(path, |key, value| {
+            let share = match value {
+                ValueKind::Float(share) => *share,
+                ValueKind::I64(0) => 0.0,
+                ValueKind::I64(1) => 1.0,
+                _ => return None,
+            };
+            match key.kind {
+                Kind::Share(least, most) => (least..=most).contains(&share).then_some(share),
+                _ => None,
+            }
+        })
+    }
+
+    pub(super) fn address(&mut self, path: &'static str) -> Option<SocketAddr> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) => text.trim().parse().ok(),
+            _ => None,
+        })
+    }
+}
+
+/// What a key expects, with an example where the form is not obvious.
+fn expected(key: &Key, value: &ValueKind) -> String {
+    let (Fallback::Value(example) | Fallback::Nothing(example) | Fallback::Needed(example)) = key.fallback;
+    match key.kind {
+        Kind::Text => "a text that is not empty".to_owned(),
+        Kind::Secret => "a text".to_owned(),
+        Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),
+        Kind::Texts => {
+            let example = if example == "[]" { r#"["DONE"]"# } else { example };
+            format!("a list of texts, such as {example}")
+        }
+        Kind::Switch => "true or false".to_owned(),
+        Kind::Choice(words) => {
+            let meant = match value {
+                ValueKind::String(text) => nearest(text, words.iter().copied()),
+                _ => None,
+            };
+            let meant = meant.map_or_else(String::new, |word| format!("; did you mean {word}?"));
+            format!("one of {}{meant}", words.join(", "))
+        }
+        Kind::Span(least, most) => {
+            format!(
+                "a duration with a unit from {} to {}, such as {example}",
+                echo(least),
+                echo(most)
+            )
+        }
+        Kind::Count(least, most) => format!("a whole number from {least} to {most}"),
+        Kind::Share(least, most) => format!("a number from {least} to {most}"),
+    }
+}
+
+/// A duration as the user would write it.
+pub(super) fn echo(span: Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
+/// A value as a message shows it.
+pub(super) fn given(value: &ValueKind) -> String {
+    match value {
+        ValueKind::String(text) => shown(text),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(items) => {
+            let items: Vec<_> = items.iter().take(8).map(|item| given(&item.kind)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        ValueKind::Nil => "nothing".to_owned(),
+        other => other.to_string(),
+    }
+}

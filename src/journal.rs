@@ -1,0 +1,162 @@
+//! The log: what a person wants to read about each pass, and nothing twice.
+//!
+//! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
+
+use crate::{
+    domain::{Cause, Event, Outcome, Restarted},
+    status::{Audience, FailedPass, GoodPass},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Writes the passes of one watch to the log.
+#[derive(Debug)]
+pub struct Journal {
+    watch: String,
+    /// The failure that was told last; the same one is not told again.
+    told: Mutex<Option<String>>,
+}
+
+/// So many events of one kind are told one by one; a pass can bring thousands.
+const TOLD: usize = 20;
+/// A key longer than this is cut.
+const KEY: usize = 200;
+
+impl Journal {
+    /// For the watch of that name.
+    pub fn new(watch: impl Into<String>) -> Self {
+        Self {
+            watch: watch.into(),
+            told: Mutex::new(None),
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        let watch = &self.watch;
+        match event {
+            Event::Stuck(job, phase) => {
+                tracing::warn!(watch, job = shown(job.as_str()), phase = phase.as_str(), "job is stuck");
+            }
+            Event::LateFirstHeartbeat(job) => {
+                tracing::info!(
+                    watch,
+                    job = shown(job.as_str()),
+                    "first heartbeat came after its deadline"
+                );
+            }
+            Event::Recovered(job) => tracing::info!(watch, job = shown(job.as_str()), "lost job beats again"),
+            Event::Unreadable(job) => tracing::warn!(
+                watch,
+                job = shown(job.as_str()),
+                "the times of this row can't be read (infinity, or outside 1970..9999); it is never repaired"
+            ),
+            Event::UnknownState(job, state) => tracing::warn!(
+                watch,
+                job = shown(job.as_str()),
+                state = state.as_deref().map(shown),
+                "this state is in no list of watch.table; the row is never repaired"
+            ),
+            Event::WatchingRestarted(why) => {
+                let why = match why {
+                    Restarted::Gap(gap) => format!("the last good pass was {gap:.1?} ago"),
+                    Restarted::Server => "the database is another, or was restarted or promoted".to_owned(),
+                    Restarted::Clock(micros) => {
+                        format!(
+                            "the database's clock jumped by {:.1} s against ours",
+                            *micros as f64 / 1e6
+                        )
+                    }
+                };
+                tracing::info!(
+                    watch,
+                    why,
+                    "watching starts anew: nothing is repaired before a whole deadline was seen"
+                );
+            }
+            Event::InitFailed(job) => tracing::info!(watch, job = shown(job.as_str()), "init failed"),
+            Event::InitSucceeded(..) | Event::NameDropped => {}
+        }
+    }
+
+    fn attempts(&self, pass: &GoodPass) {
+        let watch = &self.watch;
+        for attempted in &pass.report.attempts {
+            let job = shown(attempted.repair.job.id.as_str());
+            let action = attempted.repair.action.as_str();
+            match &attempted.outcome {
+                Outcome::Repaired(id) => {
+                    let repair = uuid::Uuid::from_u128(id.0);
+                    tracing::warn!(watch, job, action, repair = %repair, "repaired");
+                }
+                Outcome::Failed(error) => tracing::error!(watch, job, action, error, "repair failed"),
+                Outcome::Unknown(error) => {
+                    tracing::error!(
+                        watch,
+                        job,
+                        action,
+                        error,
+                        "the answer to a repair is missing; nothing is repaired until the ledger tells"
+                    );
+                }
+                Outcome::Already
+                | Outcome::NotLeader
+                | Outcome::Locked
+                | Outcome::LostRace
+                | Outcome::Shutdown
+                | Outcome::Postponed => {
+                    tracing::debug!(watch, job, action, outcome = ?attempted.outcome, "not repaired this time");
+                }
+            }
+        }
+    }
+}
+
+/// A key or state, cut and with control characters escaped.
+fn shown(text: &str) -> String {
+    text.chars().take(KEY).flat_map(char::escape_debug).collect()
+}
+
+impl Audience for Journal {
+    fn good(&self, pass: Arc<GoodPass>) {
+        let failed_before = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if failed_before.is_some() {
+            tracing::info!(watch = self.watch, "the table is read again");
+        }
+        let report = &pass.report;
+        report.events.iter().take(TOLD).for_each(|event| self.event(event));
+        if report.events.len() > TOLD {
+            tracing::info!(
+                watch = self.watch,
+                more = report.events.len() - TOLD,
+                "more events in this pass"
+            );
+        }
+        // Watching and waiting for the writer are how things go; the rest an operator may want to know.
+        let telling = report
+            .newly_withheld
+            .iter()
+            .filter(|(_, cause)| !matches!(cause, Cause::Watching | Cause::Observe));
+        for (job, cause) in telling.take(TOLD) {
+            tracing::info!(
+                watch = self.watch,
+                job = shown(job.as_str()),
+                cause = cause.as_str(),
+                "repair withheld"
+            );
+        }
+        self.attempts(&pass);
+    }
+
+    fn failed(&self, pass: FailedPass) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() != Some(&pass.error) {
+            tracing::error!(
+                watch = self.watch,
+                cause = pass.failure.as_str(),
+                error = pass.error,
+                retry_in = ?pass.retry_in,
+                "the table could not be read"
+            );
+            *told = Some(pass.error);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Our own binary, run as a user runs it.
+
+use super::{eventually, http};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A running `beatwarden watch`.
+pub struct Beatwarden {
+    child: Child,
+    pub address: SocketAddr,
+    folder: TempDir,
+}
+
+/// The binary, in a folder where no configuration file lies.
+pub fn command(folder: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beatwarden"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs a command to its end: status, stdout, stderr.
+pub fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = command(folder.path())
+        .args(arguments)
+        .output()
+        .expect("the binary starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+impl Beatwarden {
+    /// Starts it on a free port, and waits until it listens.
+    pub async fn watch(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = File::create(folder.path().join("log")).expect("a log");
+        let child = command(folder.path())
+            .args(["watch", "--listen", "127.0.0.1:0", "--log-level", "debug"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let mut this = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            folder,
+        };
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = this.log();
+            let listen = log
+                .split("listen=")
+                .nth(1)
+                .and_then(|rest| rest.split_whitespace().next());
+            if let Some(address) = listen.and_then(|address| address.parse().ok()) {
+                this.address = address;
+                return this;
+            }
+            let ended = this.child.try_wait().expect("our child");
+            assert!(ended.is_none() && Instant::now() < until, "it does not listen: {log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).expect("its log")
+    }
+
+    /// The value of a series, written as in the text format without the prefix: `up{watch="meltano"}`.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = http::get(self.address, "/metrics").text();
+        let wanted = format!("beatwarden_{series} ");
+        text.lines().find_map(|line| line.strip_prefix(&wanted)?.parse().ok())
+    }
+
+    /// Waits until a series has a value.
+    pub async fn metric_becomes(&self, series: &str, value: f64, within: Duration) {
+        eventually(
+            &format!("{series} = {value}, log:\n{}", self.log()),
+            within,
+            async || (self.metric(series) == Some(value)).then_some(()),
+        )
+        .await;
+    }
+
+    /// A JSON document.
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        serde_json::from_slice(&http::get(self.address, path).body).expect("JSON")
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().expect("our child")
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+}
+
+impl Drop for Beatwarden {
+    fn drop(&mut self) {
+        // Already gone if the test stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
