@@ -116,7 +116,7 @@ impl Teller {
         println!("[{:>5.1}s] {text}", self.began.elapsed().as_secs_f64());
     }
 
-    async fn crash_and_recover(&self, table: &JobTable) -> rusqlite::Result<()> {
+    async fn crash_and_recover(&self, table: &JobTable) -> Result<(), demo::Error> {
         let dead = table.start(ORDERS).await?;
         self.tell(&format!(
             "{ORDERS} (job {dead}) is marked RUNNING and dies before its first heartbeat."

@@ -21,23 +21,36 @@ pub(super) struct Draft {
     pub(super) label: String,
     /// What is said about it; everything once it is put together.
     pub(super) layer: Layer,
-    /// Its preset exists, or it has none.
-    pub(super) preset: PresetFound,
+    /// Where its table is described.
+    pub(super) table: TableFrom,
 }
 
-/// Whether the preset of a watch, if it has one, exists.
+/// Where the table of a watch is described.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum PresetFound {
-    Yes,
-    /// What such a preset might have said is not missing, but unknown.
-    No,
+pub(super) enum TableFrom {
+    /// In its own keys, over those of a preset if it has one.
+    Keys,
+    /// In a preset that is missing or unknown: what it might have said is no mistake of its own.
+    UnknownPreset,
 }
 
-/// The single watch of a program whose file has none; its name comes from the preset.
+/// The single watch of a program whose file has none; its name and its table come from the preset.
 pub(super) fn single(environment: &Layer, flags: &Layer, mistakes: &mut Vec<ConfigError>) -> Draft {
     let mut said = environment.clone();
     said.put_over(flags);
-    name_draft(Layer::default(), &said, 1, mistakes)
+    let mut draft = name_draft(Layer::default(), &said, 1, mistakes);
+    if said.text("preset").is_none() {
+        draft.table = TableFrom::UnknownPreset;
+        let names: Vec<_> = preset::preset_names().collect();
+        mistakes.push(ConfigError::Missing {
+            key: format!("{}preset", draft.label),
+            mend: format!(
+                "give --preset NAME ({}), or describe the table in a file's [watch.table]",
+                names.join(", ")
+            ),
+        });
+    }
+    draft
 }
 
 /// The watches of a file, each with its name and its layer.
@@ -78,13 +91,13 @@ fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Ve
     };
     let Some(name) = name.map(printable) else {
         let label = format!("{stand_in}.");
-        let (name_origin, preset) = ("default".to_owned(), PresetFound::Yes);
+        let (name_origin, table) = ("default".to_owned(), TableFrom::Keys);
         return Draft {
             name: stand_in,
             name_origin,
             label,
             layer,
-            preset,
+            table,
         };
     };
     let is_too_long = name.chars().count() > MOST_NAME_CHARS;
@@ -106,7 +119,7 @@ fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Ve
         name_origin,
         label,
         layer,
-        preset: PresetFound::Yes,
+        table: TableFrom::Keys,
     }
 }
 
@@ -121,7 +134,7 @@ pub(super) fn put_together(draft: &mut Draft, stronger: &[&Layer], mistakes: &mu
         match layers::preset(name) {
             Some(preset) => merged.put_over(&preset),
             None => {
-                draft.preset = PresetFound::No;
+                draft.table = TableFrom::UnknownPreset;
                 let meant = nearest(name, preset::preset_names());
                 let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
                 let names: Vec<_> = preset::preset_names().collect();

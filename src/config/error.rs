@@ -3,6 +3,7 @@
 //! Owns the messages' form; who finds which mistake is in `layers`, `validate` and `url`. No message ever holds a
 //! secret: those who make one leave the value out.
 
+use super::text::shown;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -50,7 +51,7 @@ pub enum ConfigError {
         mend: String,
     },
     /// A file that the configuration names, or the configuration itself, can't be read.
-    #[error("{key}: can't read {path:?}: {reason}")]
+    #[error("{key}: can't read {}: {reason}", shown(&path.to_string_lossy()))]
     Unreadable {
         /// The key or flag that names the file.
         key: String,
@@ -60,7 +61,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// The file is no TOML or YAML.
-    #[error("{path:?} is not valid {format}: {reason}")]
+    #[error("{} is not valid {format}: {reason}", shown(&path.to_string_lossy()))]
     Unparsable {
         /// The file.
         path: PathBuf,
@@ -80,10 +81,10 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The same mistake with a longer key: for those that were found without knowing whose key it is.
-    pub(super) fn under(mut self, label: &str) -> Self {
+    /// The same mistake under the full key: for those that were found without knowing whose key it is.
+    pub(super) fn of_key(mut self, full_key: String) -> Self {
         if let Self::Unreadable { key, .. } | Self::Database { key, .. } = &mut self {
-            key.insert_str(0, label);
+            *key = full_key;
         }
         self
     }

@@ -196,8 +196,8 @@ fn mend_unknown(scope: Scope, path: &str) -> String {
 fn place_of(key: &Key) -> String {
     match (key.scope, key.path.rsplit_once('.')) {
         (Scope::Program, _) => "at the top of the file, outside of [[watch]]".to_owned(),
-        (Scope::Watch, None) => "into a [[watch]]".to_owned(),
-        (Scope::Watch, Some((section, _))) => format!("into [watch.{section}]"),
+        (Scope::Watch, None) => "in a [[watch]]".to_owned(),
+        (Scope::Watch, Some((section, _))) => format!("in [watch.{section}]"),
     }
 }
 

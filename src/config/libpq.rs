@@ -135,10 +135,8 @@ pub(super) struct Parts {
 /// With what is wrong; never a piece of the URL.
 pub(super) fn split_url(rest: &str) -> Result<Parts, String> {
     let mut parts = Parts::default();
-    // An @ behind the host belongs to a value such as application_name, not to a password: nothing of a password
-    // without an @ behind it can be told from a host, so only a / or ? without any : before the @ decides.
     let (credentials, rest) = match rest.split_once('@') {
-        Some((head, tail)) if head.contains(':') || !head.contains(['/', '?']) => (Some(head), tail),
+        Some((head, tail)) if is_credentials(head) => (Some(head), tail),
         _ => (None, rest),
     };
     parts.credentials = credentials.map(|text| match text.split_once(':') {
@@ -151,7 +149,7 @@ pub(super) fn split_url(rest: &str) -> Result<Parts, String> {
         None => (place, ""),
     };
     if authority.contains('@') || path.contains('@') {
-        return Err("more than one @; write an @ in a password as %40".to_owned());
+        return Err("an @ too many; write @ in a password as %40, and / as %2F".to_owned());
     }
     check_authority(authority)?;
     authority.clone_into(&mut parts.authority);
@@ -161,6 +159,16 @@ pub(super) fn split_url(rest: &str) -> Result<Parts, String> {
         parts.keywords.push((decode(keyword)?, decode(value)?));
     }
     Ok(parts)
+}
+
+/// Whether what stands before the first @ is user and password. SQLAlchemy allows a / or ? in a password, so it may be
+/// neither: in `host:5432/db?application_name=a@b` the text behind the : is a port.
+fn is_credentials(head: &str) -> bool {
+    let Some(end) = head.find(['/', '?']) else { return true };
+    match head[..end].split_once(':') {
+        Some((_, port)) => !ports(port),
+        None => false,
+    }
 }
 
 fn check_authority(authority: &str) -> Result<(), String> {
@@ -192,12 +200,17 @@ fn decode(text: &str) -> Result<String, String> {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         if byte == b'%' {
-            let digits = tail
-                .get(..2)
-                .and_then(|digits| std::str::from_utf8(digits).ok())
-                .ok_or(PROBLEM)?;
-            bytes.push(u8::from_str_radix(digits, 16).map_err(|_| PROBLEM)?);
-            rest = &tail[2..];
+            let [high, low, behind @ ..] = tail else {
+                return Err(PROBLEM.to_owned());
+            };
+            let digit = |byte: &u8| {
+                char::from(*byte)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+            };
+            let (high, low) = digit(high).zip(digit(low)).ok_or(PROBLEM)?;
+            bytes.push(high * 16 + low);
+            rest = behind;
         } else {
             bytes.push(byte);
             rest = tail;

@@ -3,7 +3,7 @@
 //! Owns the order of the steps and the search for the file. Names of watches are in `drafts`, single values are judged in `validate`, whole
 //! watches in `watch`.
 
-use super::drafts::{self, Draft, PresetFound};
+use super::drafts::{self, Draft, TableFrom};
 use super::environment::{Environment, TWINS};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
@@ -48,7 +48,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         mistakes.extend(
             found
                 .into_iter()
-                .filter(|mistake| draft.preset == PresetFound::Yes || !is_noise(mistake)),
+                .filter(|mistake| draft.table == TableFrom::Keys || !is_noise(mistake)),
         );
     }
     let names: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
@@ -102,7 +102,10 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
     let (key, file) = match (&sources.file, &environment.file) {
         (Some(path), _) => ("--config", Some(path.clone())),
         (None, Some(path)) => ("BEATWARDEN__CONFIG", Some(path.clone())),
-        (None, None) => ("file", sources.search.iter().find(|path| path.exists()).cloned()),
+        (None, None) => (
+            "configuration",
+            sources.search.iter().find(|path| path.exists()).cloned(),
+        ),
     };
     let (mut file_program, mut file_watches) = (Layer::default(), None);
     if let Some(path) = &file {

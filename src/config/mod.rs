@@ -5,7 +5,7 @@
 //! environment by itself, so that every case can be tested.
 //!
 //! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
-//! (`load`), and the merged values are judged one by one (`validate`) and together (`watch`).
+//! (`load`), and the merged values are judged one by one (`validate`, `watch`) and together (`rules`).
 
 mod drafts;
 mod environment;
@@ -16,6 +16,7 @@ mod libpq;
 mod load;
 mod preset;
 mod provenance;
+mod rules;
 mod secret;
 mod text;
 mod types;
@@ -33,8 +34,8 @@ pub use types::{
 };
 pub use url::{DatabaseUrl, PostgresUrl, SslMode, TargetSessionAttrs};
 
-/// Everything that a configuration is made of.
-#[derive(Clone, Debug, Default)]
+/// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// `--config`: a file that has to exist.
     pub file: Option<PathBuf>,

@@ -44,7 +44,7 @@ fn distance(a: &str, b: &str) -> usize {
 /// A value as a message shows it: quoted, control characters escaped, cut, and hidden where it looks like a URL with
 /// a password that was put under the wrong key.
 pub(super) fn shown(text: &str) -> String {
-    if text.contains("://") || text.contains("password") {
+    if text.contains("://") || text.contains("password=") {
         return "***".to_owned();
     }
     let cut: String = text.chars().take(SHOWN_CHARS).collect();

@@ -1,6 +1,6 @@
 //! Values of one kind each: from what a source says to a typed value, or a mistake that says what was expected.
 //!
-//! Owns ranges and forms of single values; what must fit together is in `watch`.
+//! Owns ranges and forms of single values; what must fit together is in `rules`.
 
 use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope};
@@ -169,8 +169,11 @@ fn expected(key: &Key, value: &ValueKind) -> String {
         Kind::Secret => "a text".to_owned(),
         Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),
         Kind::Texts => {
-            let example = if example == "[]" { r#"["DONE"]"# } else { example };
-            format!("a list of texts, such as {example}")
+            let (least, example) = match key.fallback {
+                Fallback::Needed(example) => ("a list with at least one text", example),
+                Fallback::Value(_) | Fallback::Nothing(_) => ("a list of texts", r#"["DONE", "CANCELLED"]"#),
+            };
+            format!("{least}, such as {example}")
         }
         Kind::Switch => "true or false".to_owned(),
         Kind::Choice(words) => {

@@ -1,9 +1,10 @@
-//! One watch: typed values out of its merged layers, and what must fit together in them.
+//! One watch: typed values out of its merged layers.
 //!
-//! Owns the rules between keys, each with its reason. Where the values come from is in `load`.
+//! Owns how the typed watch is put together. What must fit together in it is in `rules`, where values come from in `load`.
 
 use super::keys::Scope;
 use super::layers::Layer;
+use super::rules::Rules;
 use super::types::{
     Action, DatabaseSource, Discovery, ErrorColumn, RepairConfig, TableConfig, TimeFormat, WatchConfig,
 };
@@ -27,6 +28,7 @@ pub(super) fn check(
     database_help: &str,
     mistakes: &mut Vec<ConfigError>,
 ) -> Option<Checked> {
+    let before = mistakes.len();
     let mut reader = Reader::new(Scope::Watch, label, layer);
     let database = database(&mut reader, layer, database_help);
     let preset = reader.text("preset");
@@ -35,27 +37,24 @@ pub(super) fn check(
     let table = table(&mut reader);
     let repair = repair(&mut reader);
     let watch = times_and_rest(&mut reader, name, database, preset, table, repair);
-    let found_kinds_wrong = !reader.mistakes.is_empty();
     mistakes.append(&mut reader.mistakes);
-    let watch = match watch {
-        Some(watch) if !found_kinds_wrong => watch,
-        _ => return None,
-    };
-    let before = mistakes.len();
-    let rules = Rules {
-        watch: &watch,
-        label,
-        layer,
-    };
-    rules.check(mistakes);
-    let warnings = rules.warnings();
-    (mistakes.len() == before).then_some(Checked { watch, warnings })
+    let rules = Rules { label, layer };
+    mistakes.append(&mut rules.broken());
+    let watch = watch.filter(|_| mistakes.len() == before)?;
+    let warnings = warnings(&watch, label);
+    Some(Checked { watch, warnings })
 }
 
 fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<DatabaseSource> {
     let (url, file) = (reader.text("database"), reader.text("database_file"));
     let source = match (url, file) {
         (Some(url), None) => DatabaseSource::Url(Secret::new(url)),
+        (None, Some(path)) if path.contains("://") => {
+            let (key, problem) = (reader.full_key("database_file"), "names no file, but a URL".to_owned());
+            let mend = "put the URL into database, or into a file that database_file names".to_owned();
+            reader.mistakes.push(ConfigError::Conflict { key, problem, mend });
+            return None;
+        }
         (None, Some(path)) => DatabaseSource::File(PathBuf::from(path)),
         (Some(_), Some(_)) => {
             let key = reader.full_key("database");
@@ -74,8 +73,13 @@ fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<Databa
         }
     };
     if let Err(mistake) = source.resolve() {
-        let mistake = mistake.under(&reader.full_key(""));
-        reader.mistakes.push(mistake);
+        let path = if matches!(source, DatabaseSource::Url(_)) {
+            "database"
+        } else {
+            "database_file"
+        };
+        let key = format!("{} ({})", reader.full_key(path), reader.origin(path));
+        reader.mistakes.push(mistake.of_key(key));
     }
     Some(source)
 }
@@ -188,136 +192,20 @@ fn times_and_rest(
     })
 }
 
-/// The rules between keys of one watch.
-struct Rules<'a> {
-    watch: &'a WatchConfig,
-    label: &'a str,
-    layer: &'a Layer,
-}
-
-impl Rules<'_> {
-    fn check(&self, mistakes: &mut Vec<ConfigError>) {
-        self.times(mistakes);
-        self.states(mistakes);
-        self.columns(mistakes);
-        let table = &self.watch.table;
-        if jiff::tz::TimeZone::get(&table.time_zone).is_err() {
-            let problem = format!("no zone {:?} in the time zone database of this host", table.time_zone);
-            let mend = "expected an IANA name such as UTC or Europe/Berlin";
-            mistakes.push(self.conflict("table.time_zone", problem, mend));
-        }
-        if self.watch.repair.missed_first == Action::Fail && table.failure.is_empty() {
-            let problem = "fail writes the first of table.failure, which is empty".to_owned();
-            mistakes.push(self.conflict(
-                "repair.missed_first",
-                problem,
-                "set table.failure, or take observe or backfill",
-            ));
-        }
-        if self.watch.discovery == Discovery::KeyTail && !table.born_running {
-            let problem = "key_tail finds only rows that are inserted running".to_owned();
-            let mend = "set table.born_running = true if that holds for the writer, or take auto or state";
-            mistakes.push(self.conflict("discovery", problem, mend));
-        }
+/// What is allowed but unlikely to be meant.
+fn warnings(watch: &WatchConfig, label: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if watch.heartbeat_timeout < watch.poll_interval * 2 {
+        let (timeout, interval) = (echo(watch.heartbeat_timeout), echo(watch.poll_interval));
+        warnings.push(format!(
+            "{label}heartbeat_timeout ({timeout}) is less than two poll intervals of {interval}: \
+             living jobs may look lost between two looks"
+        ));
     }
-
-    fn conflict(&self, path: &str, problem: String, mend: &str) -> ConfigError {
-        let origin = self.layer.get(path).map_or("default", |setting| &setting.origin);
-        ConfigError::Conflict {
-            key: format!("{}{path} ({origin})", self.label),
-            problem,
-            mend: mend.to_owned(),
-        }
+    if watch.repair.missed_first == Action::Fail && watch.repair.fuse_share >= 1.0 {
+        warnings.push(format!(
+            "{label}repair.fuse_share is 1: however many jobs fail at once, the fuse stays closed"
+        ));
     }
-
-    fn times(&self, mistakes: &mut Vec<ConfigError>) {
-        let watch = self.watch;
-        // Between two looks a healthy job must have had its chance to be seen beating.
-        let least = watch.poll_interval * 2;
-        if watch.init_deadline < least {
-            let (deadline, interval) = (echo(watch.init_deadline), echo(watch.poll_interval));
-            let problem = format!("{deadline} is less than two poll intervals of {interval}");
-            let mend = format!("raise it to at least {}, or lower poll_interval", echo(least));
-            mistakes.push(self.conflict("init_deadline", problem, &mend));
-        }
-        for (path, limit) in [
-            ("init_deadline", watch.init_deadline),
-            ("heartbeat_timeout", watch.heartbeat_timeout),
-        ] {
-            // An abandoned job is in no other phase: it could never be missed or lost.
-            if watch.max_age <= limit {
-                let problem = format!("{} is not longer than {path} ({})", echo(watch.max_age), echo(limit));
-                mistakes.push(self.conflict("max_age", problem, "raise max_age"));
-            }
-        }
-        // A heartbeat that is older than the deadline can't be the seed of a start within it.
-        if watch.seed_tolerance >= watch.init_deadline {
-            let (tolerance, deadline) = (echo(watch.seed_tolerance), echo(watch.init_deadline));
-            let problem = format!("{tolerance} is not shorter than init_deadline ({deadline})");
-            mistakes.push(self.conflict(
-                "seed_tolerance",
-                problem,
-                "lower it: a seeded heartbeat lies milliseconds after the start",
-            ));
-        }
-    }
-
-    fn states(&self, mistakes: &mut Vec<ConfigError>) {
-        let table = &self.watch.table;
-        let lists = [
-            ("table.running", &table.running),
-            ("table.success", &table.success),
-            ("table.failure", &table.failure),
-            ("table.waiting", &table.waiting),
-            ("table.ignore", &table.ignore),
-        ];
-        for (at, (path, states)) in lists.iter().enumerate() {
-            for (earlier_path, earlier) in &lists[..at] {
-                for state in states.iter().filter(|state| earlier.contains(state)) {
-                    let problem = format!("{state:?} is in {earlier_path} too");
-                    mistakes.push(self.conflict(path, problem, "a state means one thing: keep it in one list"));
-                }
-            }
-        }
-    }
-
-    fn columns(&self, mistakes: &mut Vec<ConfigError>) {
-        let table = &self.watch.table;
-        let columns = [
-            ("table.id", Some(&table.id)),
-            ("table.state", Some(&table.state)),
-            ("table.started_at", Some(&table.started_at)),
-            ("table.last_heartbeat_at", Some(&table.last_heartbeat_at)),
-            ("table.ended_at", table.ended_at.as_ref()),
-            ("table.error.column", table.error.as_ref().map(|error| &error.column)),
-        ];
-        for (at, (path, column)) in columns.iter().enumerate() {
-            for (earlier_path, earlier) in &columns[..at] {
-                if let (Some(column), Some(earlier)) = (column, earlier)
-                    && column == earlier
-                {
-                    let problem = format!("column {column:?} is {earlier_path} too");
-                    mistakes.push(self.conflict(path, problem, "each of them needs a column of its own"));
-                }
-            }
-        }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let (watch, label) = (self.watch, self.label);
-        let mut warnings = Vec::new();
-        if watch.heartbeat_timeout < watch.poll_interval * 2 {
-            let (timeout, interval) = (echo(watch.heartbeat_timeout), echo(watch.poll_interval));
-            warnings.push(format!(
-                "{label}heartbeat_timeout ({timeout}) is less than two poll intervals ({interval}): living jobs may look lost between two looks"
-            ));
-        }
-        let never_opens = watch.repair.fuse_share >= 1.0;
-        if watch.repair.missed_first == Action::Fail && never_opens {
-            warnings.push(format!(
-                "{label}repair.fuse_share is 1: the fuse never opens by a share of the jobs"
-            ));
-        }
-        warnings
-    }
+    warnings
 }

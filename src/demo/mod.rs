@@ -8,6 +8,9 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// What goes wrong with the table: SQLite's own words.
+pub type Error = rusqlite::Error;
+
 /// Now, as SQLAlchemy writes it.
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f000', 'now')";
 /// How long a writer waits for a lock: as long as Python's driver does.

@@ -19,6 +19,7 @@
 mod causes;
 mod init;
 mod job;
+mod judge;
 mod ledger;
 mod memory;
 mod observation;
@@ -27,6 +28,7 @@ mod plan;
 mod policy;
 mod report;
 mod time;
+mod watching;
 
 pub use causes::{Cause, Causes};
 pub use init::{Init, InitWindow, WindowCount};
@@ -35,7 +37,8 @@ pub use ledger::{Incident, LateOutcome, LedgerAction, LedgerEntry, Precedent, Pr
 pub use memory::{Known, Memory, NAMED_SLOTS};
 pub use observation::{Access, Discovery, Look, Newcomers, Observation, ServerIdentity, Snapshot};
 pub use phase::{Phase, Signs, phase_of};
-pub use plan::{Event, JobView, Plan, Repair, Restarted, plan};
+pub use plan::{Event, JobView, Plan, Repair, plan};
 pub use policy::{Action, Policy, blind_after, interval_in_force};
 pub use report::{Attempted, JobLine, Outcome, Report, report};
 pub use time::{Moment, Timestamp};
+pub use watching::Restarted;

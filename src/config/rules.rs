@@ -1,0 +1,147 @@
+//! What must fit together in one watch.
+//!
+//! Owns the rules between keys, each with its reason. Every rule looks at what can be read, so that a mistake in one
+//! value does not hide that two others don't fit.
+
+use super::ConfigError;
+use super::keys::Scope;
+use super::layers::Layer;
+use super::types::{Action, Discovery};
+use super::validate::{Reader, echo};
+
+/// The merged layers of one watch, under the label that stands before its keys.
+pub(super) struct Rules<'a> {
+    pub(super) label: &'a str,
+    pub(super) layer: &'a Layer,
+}
+
+impl Rules<'_> {
+    /// Every rule that is broken.
+    pub(super) fn broken(&self) -> Vec<ConfigError> {
+        let mut mistakes = Vec::new();
+        self.times(&mut mistakes);
+        self.states(&mut mistakes);
+        self.columns(&mut mistakes);
+        self.zone(&mut mistakes);
+        self.choices(&mut mistakes);
+        mistakes
+    }
+
+    /// Reads a value without a word about its own mistakes: those are kept elsewhere.
+    fn quietly<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+        read(&mut Reader::new(Scope::Watch, self.label, self.layer))
+    }
+
+    fn conflict(&self, path: &str, problem: String, mend: &str) -> ConfigError {
+        let origin = self.layer.get(path).map_or("default", |setting| &setting.origin);
+        ConfigError::Conflict {
+            key: format!("{}{path} ({origin})", self.label),
+            problem,
+            mend: mend.to_owned(),
+        }
+    }
+
+    fn times(&self, mistakes: &mut Vec<ConfigError>) {
+        let span = |path| self.quietly(|reader| reader.span(path));
+        // Between two looks a healthy job must have had its chance to be seen beating.
+        if let (Some(deadline), Some(interval)) = (span("init_deadline"), span("poll_interval"))
+            && deadline < interval * 2
+        {
+            let problem = format!(
+                "{} is less than two poll intervals of {}",
+                echo(deadline),
+                echo(interval)
+            );
+            let mend = format!("raise it to at least {}, or lower poll_interval", echo(interval * 2));
+            mistakes.push(self.conflict("init_deadline", problem, &mend));
+        }
+        for path in ["init_deadline", "heartbeat_timeout"] {
+            // An abandoned job is in no other phase: it could never be missed or lost.
+            if let (Some(age), Some(limit)) = (span("max_age"), span(path))
+                && age <= limit
+            {
+                let problem = format!("{} is not longer than {path} ({})", echo(age), echo(limit));
+                mistakes.push(self.conflict("max_age", problem, &format!("raise max_age, or lower {path}")));
+            }
+        }
+        // What comes later than the deadline can't have been written together with the start.
+        if let (Some(tolerance), Some(deadline)) = (span("seed_tolerance"), span("init_deadline"))
+            && tolerance >= deadline
+        {
+            let problem = format!(
+                "{} is not shorter than init_deadline ({})",
+                echo(tolerance),
+                echo(deadline)
+            );
+            let mend = "lower it: a seeded heartbeat lies milliseconds after the start";
+            mistakes.push(self.conflict("seed_tolerance", problem, mend));
+        }
+    }
+
+    fn states(&self, mistakes: &mut Vec<ConfigError>) {
+        let paths = [
+            "table.running",
+            "table.success",
+            "table.failure",
+            "table.waiting",
+            "table.ignore",
+        ];
+        let lists = paths.map(|path| (path, self.quietly(|reader| reader.texts(path)).unwrap_or_default()));
+        for (at, (path, states)) in lists.iter().enumerate() {
+            for (earlier_path, earlier) in &lists[..at] {
+                for state in states.iter().filter(|state| earlier.contains(state)) {
+                    let problem = format!("{state:?} is in {earlier_path} too");
+                    mistakes.push(self.conflict(path, problem, "a state means one thing: keep it in one list"));
+                }
+            }
+        }
+    }
+
+    fn columns(&self, mistakes: &mut Vec<ConfigError>) {
+        let paths = [
+            "table.id",
+            "table.state",
+            "table.started_at",
+            "table.last_heartbeat_at",
+            "table.ended_at",
+            "table.error.column",
+        ];
+        let columns = paths.map(|path| (path, self.quietly(|reader| reader.text(path))));
+        for (at, (path, column)) in columns.iter().enumerate() {
+            let Some(column) = column else { continue };
+            for (earlier, _) in columns[..at]
+                .iter()
+                .filter(|(_, earlier)| earlier.as_ref() == Some(column))
+            {
+                let problem = format!("column {column:?} is {earlier} too");
+                mistakes.push(self.conflict(path, problem, "each of them needs a column of its own"));
+            }
+        }
+    }
+
+    fn zone(&self, mistakes: &mut Vec<ConfigError>) {
+        let zone = self.quietly(|reader| reader.text("table.time_zone"));
+        if let Some(zone) = zone.filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
+            let problem = format!("no zone {zone:?} in the time zone database of this host");
+            let mend = "expected an IANA name such as UTC or Europe/Berlin";
+            mistakes.push(self.conflict("table.time_zone", problem, mend));
+        }
+    }
+
+    fn choices(&self, mistakes: &mut Vec<ConfigError>) {
+        let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
+        let failure = self.quietly(|reader| reader.texts("table.failure"));
+        if action == Some(Action::Fail) && failure.is_some_and(|states| states.is_empty()) {
+            let problem = "fail writes the first of table.failure, which is empty".to_owned();
+            let mend = "set table.failure, or take observe or backfill";
+            mistakes.push(self.conflict("repair.missed_first", problem, mend));
+        }
+        let discovery = self.quietly(|reader| reader.choice("discovery", Discovery::from_spelling));
+        let born_running = self.quietly(|reader| reader.switch("table.born_running"));
+        if discovery == Some(Discovery::KeyTail) && born_running == Some(false) {
+            let problem = "key_tail finds only rows that are inserted running".to_owned();
+            let mend = "set table.born_running = true if that holds for the writer, or take auto or state";
+            mistakes.push(self.conflict("discovery", problem, mend));
+        }
+    }
+}

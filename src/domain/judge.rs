@@ -1,0 +1,145 @@
+//! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
+
+use super::{
+    Action, Cause, Event, Incident, Init, Job, JobView, Known, Memory, NAMED_SLOTS, Observation, Phase, Plan, Policy,
+    Precedents, Reading, Timestamp, init, phase_of, watching::restarted_under,
+};
+use std::time::Duration;
+
+/// What every judgement of a pass rests on.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub observation: &'a Observation,
+    pub policy: &'a Policy,
+    pub precedents: &'a Precedents,
+}
+
+/// Takes a running row into memory.
+pub(super) fn take_in(
+    memory: &mut Memory,
+    known: Option<Known>,
+    row: &Job,
+    scene: &Scene<'_>,
+    plan: &mut Plan,
+) -> Known {
+    let Scene {
+        observation, policy, ..
+    } = *scene;
+    match known {
+        Some(mut known) if known.job.started_at == row.started_at => {
+            if known.update(row.clone(), observation, policy.seed_tolerance) {
+                plan.newest_beat = plan.newest_beat.max(row.heartbeat_at.at());
+            }
+            known
+        }
+        _ => {
+            name_slot(memory, row, plan);
+            let mut known = Known::first_sight(row.clone(), observation);
+            if memory.ended.contains(&row.id, row.started_at.at()) {
+                // The same incident runs again: its init was decided when it ended.
+                known.init = Some(Init::Succeeded);
+            }
+            known
+        }
+    }
+}
+
+fn name_slot(memory: &mut Memory, row: &Job, plan: &mut Plan) {
+    let Some(name) = &row.name else { return };
+    if memory.names.contains(name) {
+        return;
+    }
+    if memory.names.len() < NAMED_SLOTS {
+        memory.names.insert(name.clone());
+    } else {
+        plan.events.push(Event::NameDropped);
+    }
+}
+
+/// Judges a running job: its phase, its init, and what withholds it.
+pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, plan: &mut Plan) -> Known {
+    let Scene {
+        observation, policy, ..
+    } = *scene;
+    let now = observation.snapshot.database_now;
+    if known.job.is_unreadable() {
+        if !known.noted_unreadable {
+            known.noted_unreadable = true;
+            plan.events.push(Event::Unreadable(known.job.id.clone()));
+        }
+        plan.unreadable += 1;
+        known.phase = None;
+        return known;
+    }
+    let signs = known.signs(observation, policy);
+    let phase = phase_of(&signs, now, policy);
+    let watched = memory.watched(&known, observation);
+    init::decide_running(memory, &mut known, phase, watched, scene, plan);
+    if phase.is_stuck() && known.phase != Some(phase) {
+        plan.events.push(Event::Stuck(known.job.id.clone(), phase));
+    }
+    if known.phase == Some(Phase::Lost) && phase == Phase::Beating {
+        plan.events.push(Event::Recovered(known.job.id.clone()));
+    }
+    known.phase = Some(phase);
+    let cause = (phase == Phase::MissedFirst)
+        .then(|| cause_of(memory, &known, watched, scene))
+        .flatten();
+    plan.jobs.push(JobView {
+        due_at: due_at(phase, &known, watched, now, policy),
+        last_sign: signs.last_sign(),
+        writer_frees_at: writer_frees_at(&known, policy),
+        job: known.job.clone(),
+        phase,
+        cause,
+    });
+    known
+}
+
+fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy: &Policy) -> Option<Timestamp> {
+    let by_watching = now.plus(policy.init_deadline.saturating_sub(watched));
+    match phase {
+        Phase::Starting | Phase::MissedFirst => Some(by_watching.max(known.start().plus(policy.init_deadline))),
+        Phase::Beating | Phase::Lost | Phase::Abandoned => None,
+    }
+}
+
+fn writer_frees_at(known: &Known, policy: &Policy) -> Option<Timestamp> {
+    match known.job.heartbeat_at.at() {
+        Some(beat) => policy.writer_stale_after.map(|after| beat.plus(after)),
+        None => policy
+            .writer_stale_after_without_heartbeat
+            .and_then(|after| Some(known.job.started_at.at()?.plus(after))),
+    }
+}
+
+/// What withholds an overdue job, up to `watching`; fuse and limit are questions of the whole plan.
+fn cause_of(memory: &Memory, known: &Known, watched: Duration, scene: &Scene<'_>) -> Option<Cause> {
+    let Scene {
+        observation,
+        policy,
+        precedents,
+    } = *scene;
+    let incident = Incident {
+        job: known.job.id.clone(),
+        started_at: known.job.started_at.at(),
+    };
+    let precedent = precedents.of(&incident);
+    let obstacle = observation.snapshot.obstacle;
+    let restarted = policy.action == Action::Fail && restarted_under(memory, known);
+    let rules = [
+        (policy.action == Action::Observe, Cause::Observe),
+        (obstacle.is_some(), obstacle.unwrap_or(Cause::Rights)),
+        (known.job.started_at == Reading::Absent, Cause::NoStart),
+        (known.start_stand_in.is_some(), Cause::Clock),
+        (
+            policy.action == Action::Backfill && known.job.heartbeat_at != Reading::Absent,
+            Cause::AwaitingWriter,
+        ),
+        (precedent.undone, Cause::Undone),
+        (precedent.had(policy.action), Cause::Repaired),
+        (restarted && watched < policy.heartbeat_timeout, Cause::DbRestart),
+        (watched < policy.init_deadline, Cause::Watching),
+    ];
+    rules.into_iter().find_map(|(applies, cause)| applies.then_some(cause))
+}

@@ -1,0 +1,50 @@
+//! The rule of two clocks: when all watching starts anew, and which jobs are older than a restart of their server.
+
+use super::{Known, Memory, Observation, Policy, Timestamp, blind_after};
+use std::time::Duration;
+
+/// Why all watching starts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restarted {
+    /// Two good passes lie too far apart: what happened between them was not seen.
+    Gap(Duration),
+    /// Another server, or the same one restarted or promoted.
+    Server,
+    /// The database's clock and ours advanced by different amounts (microseconds, database minus own).
+    Clock(i64),
+}
+
+/// Whether all watching starts anew: rules (a), (b) and (c) of the two clocks.
+pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, policy: &Policy) -> Option<Restarted> {
+    /// Two clocks that advance by amounts this far apart have not measured the same time.
+    const DRIFT_FLOOR_MICROS: i64 = 2_000_000;
+    let last = memory.last_pass.as_ref()?;
+    if last.server != observation.snapshot.server {
+        return Some(Restarted::Server);
+    }
+    let ours = observation.began.since(last.began);
+    if ours > blind_after(observation.interval, policy.init_deadline) {
+        return Some(Restarted::Gap(ours));
+    }
+    let ours = i64::try_from(ours.as_micros()).unwrap_or(i64::MAX);
+    let theirs = observation.snapshot.database_now.micros_since(last.database_now);
+    let drift = theirs.saturating_sub(ours);
+    (drift.saturating_abs() > DRIFT_FLOOR_MICROS.max(ours / 10)).then_some(Restarted::Clock(drift))
+}
+
+/// When a server that is another than before became it, at the latest; `None` where the server's own start tells, and
+/// for a file, which has no server.
+pub(super) fn promoted_by(memory: &Memory, observation: &Observation) -> Option<Timestamp> {
+    let last = memory.last_pass.as_ref()?;
+    let started_at = observation.snapshot.server_started_at?;
+    (started_at <= last.database_now).then_some(observation.snapshot.database_now)
+}
+
+/// Whether the job is older than the latest restart or promotion of its server.
+pub(super) fn restarted_under(memory: &Memory, known: &Known) -> bool {
+    /// A job this young at the restart may have begun on the old server.
+    const MARGIN: Duration = Duration::from_secs(2);
+    memory
+        .restarted_at
+        .is_some_and(|at| known.first_seen < at || known.start() < at.plus(MARGIN))
+}

@@ -1,0 +1,282 @@
+//! Every mistake with its exact words. The snapshot is the list to read: what was given, and what the user is told.
+
+use super::support::{Given, JOBS, MELTANO, by_flags};
+use beatwarden::config::Secret;
+
+fn watch(lines: &str) -> Given {
+    Given::toml(&format!("{MELTANO}{lines}\n"))
+}
+
+fn jobs(lines: &str) -> Given {
+    Given::toml(&format!("{JOBS}{lines}\n"))
+}
+
+fn top(lines: &str) -> Given {
+    Given::toml(&format!("{lines}\n{MELTANO}"))
+}
+
+fn variable(name: &str, text: &str) -> Given {
+    Given::toml(MELTANO).variable(name, text)
+}
+
+fn two_watches() -> String {
+    format!("{MELTANO}{JOBS}")
+}
+
+/// What is wrong in one file.
+fn files() -> Vec<(&'static str, Given)> {
+    vec![
+        ("misspelled key at the top", top("lisen = \"127.0.0.1:1\"")),
+        ("misspelled key of a watch", watch("pol_interval = \"5s\"")),
+        (
+            "misspelled key of the table",
+            watch("[watch.table]\nlast_heartbeat = \"beat\""),
+        ),
+        ("misspelled key of the repair", watch("[watch.repair]\nmax_per_run = 3")),
+        (
+            "misspelled key of the error",
+            watch("[watch.table]\nerror = { colum = \"payload\" }"),
+        ),
+        ("key of a watch at the top", top("poll_interval = \"5s\"")),
+        ("key of the program in a watch", watch("log_level = \"debug\"")),
+        ("key of the repair in a watch", watch("missed_first = \"fail\"")),
+        ("key that resembles none", watch("colour = \"green\"")),
+        ("key with control characters", watch("\"a\\u001b[31m\\nb\" = 1")),
+        ("section that is a text", watch("table = \"runs\"")),
+        ("watch that is one table", Given::toml("[watch]\npreset = \"meltano\"")),
+        ("watch that is a text", Given::toml("watch = \"meltano\"")),
+        ("watch that holds a number", Given::toml("watch = [1]")),
+        ("duration without a unit", watch("poll_interval = \"5\"")),
+        ("duration that is a number", watch("poll_interval = 5")),
+        ("duration below its range", watch("poll_interval = \"0s\"")),
+        ("duration above its range", watch("poll_interval = \"2h\"")),
+        ("M that is a month", watch("init_deadline = \"1M\"")),
+        ("seed tolerance above a minute", watch("seed_tolerance = \"61s\"")),
+        (
+            "deadline below two intervals",
+            watch("poll_interval = \"10s\"\ninit_deadline = \"15s\""),
+        ),
+        (
+            "age below the deadline",
+            watch("max_age = \"30s\"\nheartbeat_timeout = \"20s\""),
+        ),
+        (
+            "seed tolerance above the deadline",
+            watch("poll_interval = \"1s\"\ninit_deadline = \"5s\"\nseed_tolerance = \"6s\""),
+        ),
+        ("objective of one", watch("init_objective = 1.0")),
+        ("share above one", watch("[watch.repair]\nfuse_share = 1.5")),
+        ("no repair at all", watch("[watch.repair]\nmax_per_pass = 0")),
+        ("fraction of a repair", watch("[watch.repair]\nmax_per_pass = 2.5")),
+        ("number as a text", watch("[watch.repair]\nmax_per_pass = \"100\"")),
+        ("unknown action", watch("[watch.repair]\nmissed_first = \"backfil\"")),
+        ("unknown discovery", watch("discovery = \"index\"")),
+        ("switch that is a text", watch("job_name_label = \"yes\"")),
+        ("list that is a text", watch("[watch.table]\nrunning = \"RUNNING\"")),
+        ("empty list of running states", watch("[watch.table]\nrunning = []")),
+        ("list of numbers", watch("[watch.table]\nsuccess = [1, 2]")),
+        ("address without a port", top("listen = \"127.0.0.1\"")),
+        ("address by name", top("listen = \"localhost:12328\"")),
+        ("unknown log format", top("log_format = \"jsn\"")),
+        ("unknown log level", top("log_level = \"verbose\"")),
+        (
+            "unknown preset",
+            Given::toml("[[watch]]\npreset = \"meltno\"\ndatabase = \"m.db\""),
+        ),
+        ("unknown zone", watch("[watch.table]\ntime_zone = \"Europe/Berln\"")),
+        ("empty needed text", watch("[watch.table]\nid = \"\"")),
+        ("no database", Given::toml("[[watch]]\npreset = \"meltano\"")),
+        ("two databases", watch("database_file = \"url\"")),
+        (
+            "database that is a number",
+            Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase = 5"),
+        ),
+        (
+            "other database",
+            Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase = \"mysql://u:hunter2@h/d\""),
+        ),
+        (
+            "unknown sslmode",
+            Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase = \"postgres://u:hunter2@h/d?sslmode=full\""),
+        ),
+        (
+            "file of the URL is missing",
+            Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase_file = \"/nowhere/url\""),
+        ),
+        (
+            "URL where a file is expected",
+            Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase_file = \"postgres://u:hunter2@h/d\""),
+        ),
+        (
+            "bad value beside a broken rule",
+            watch("poll_interval = \"1\"\n[watch.table]\nsuccess = [\"RUNNING\"]"),
+        ),
+        (
+            "nothing but a database",
+            Given::toml("[[watch]]\ndatabase = \"jobs.db\""),
+        ),
+        (
+            "fail without failure states",
+            jobs("[watch.repair]\nmissed_first = \"fail\""),
+        ),
+        (
+            "state in two lists",
+            watch("[watch.table]\nfailure = [\"FAIL\", \"RUNNING\", \"IDLE\"]"),
+        ),
+        (
+            "column used twice",
+            watch("[watch.table]\nlast_heartbeat_at = \"started_at\""),
+        ),
+        (
+            "key_tail without growing keys",
+            Given::toml(&JOBS.replace("[watch.table]", "discovery = \"key_tail\"\n[watch.table]")),
+        ),
+        ("name that is a number", watch("name = 5")),
+        (
+            "name that is too long",
+            watch(&format!("name = \"{}\"", "x".repeat(65))),
+        ),
+        ("same name twice", Given::toml(&format!("{MELTANO}{MELTANO}"))),
+        (
+            "broken TOML with a password",
+            Given::toml("[[watch]]\ndatabase = \"postgres://u:hunter2@h/d\npreset = \"x\""),
+        ),
+        (
+            "key twice with a password",
+            Given::toml("[[watch]]\ndatabase = \"postgres://u:hunter2@h/d\"\ndatabase = \"x\""),
+        ),
+        (
+            "broken YAML with a password",
+            Given::file("beatwarden.yaml", "watch:\n  - database: \"postgres://u:hunter2@h/d\n"),
+        ),
+        (
+            "password under a wrong key",
+            watch("table = { name = \"postgres://u:hunter2@h/d\", id = 1 }"),
+        ),
+        (
+            "several at once",
+            Given::toml(
+                "lisen = \"x\"\nlog_level = \"loud\"\n[[watch]]\nname = \"a\"\npoll_interval = \"1\"\n[watch.table]\nrunning = []\nname = \"jobs\"\n[watch.repair]\nfuse_share = -1\nfoo = 2",
+            ),
+        ),
+    ]
+}
+
+/// What is wrong in variables, in flags, or between them and a file.
+fn variables_and_flags() -> Vec<(&'static str, Given)> {
+    vec![
+        ("nothing at all", Given::nothing()),
+        (
+            "no preset",
+            Given::nothing().flags(|flags| flags.database = Some(Secret::new("m.db"))),
+        ),
+        (
+            "no database but a preset",
+            Given::nothing().flags(|flags| flags.preset = Some("meltano".to_owned())),
+        ),
+        ("file without a watch", Given::toml("listen = \"127.0.0.1:0\"")),
+        (
+            "file that is not there",
+            Given::nothing().sources(|sources| sources.file = Some("/nowhere/beatwarden.toml".into())),
+        ),
+        (
+            "URL where a configuration is expected",
+            Given::nothing().sources(|sources| sources.file = Some("postgres://u:hunter2@h/d".into())),
+        ),
+        (
+            "variable for a file that is not there",
+            Given::nothing().variable("BEATWARDEN__CONFIG", "/nowhere/b.toml"),
+        ),
+        ("misspelled variable", variable("BEATWARDEN__LISEN", "x")),
+        ("variable that resembles none", variable("BEATWARDEN__COLOUR", "green")),
+        (
+            "key of a watch without the watch",
+            variable("BEATWARDEN__POLL_TIMEOUT", "5s"),
+        ),
+        (
+            "misspelled key in an overlay",
+            variable("BEATWARDEN__WATCH__MELTANO__POL_INTERVAL", "5s"),
+        ),
+        (
+            "nested key without its section",
+            variable("BEATWARDEN__WATCH__MELTANO__MISSED_FIRST", "fail"),
+        ),
+        (
+            "overlay of a misspelled watch",
+            variable("BEATWARDEN__WATCH__MELTNO__POLL_INTERVAL", "5s"),
+        ),
+        (
+            "overlay of no such watch",
+            variable("BEATWARDEN__WATCH__AIRFLOW__POLL_INTERVAL", "5s"),
+        ),
+        (
+            "overlay that renames",
+            variable("BEATWARDEN__WATCH__MELTANO__NAME", "x"),
+        ),
+        ("overlay without a key", variable("BEATWARDEN__WATCH__MELTANO", "x")),
+        (
+            "bad number in an overlay",
+            variable("BEATWARDEN__WATCH__MELTANO__REPAIR__MAX_PER_PASS", "many"),
+        ),
+        (
+            "bad switch in an overlay",
+            variable("BEATWARDEN__WATCH__MELTANO__JOB_NAME_LABEL", "yes"),
+        ),
+        (
+            "bad URL in an overlay",
+            variable("BEATWARDEN__WATCH__MELTANO__DATABASE", "postgres://u:hunter2@h:port/d"),
+        ),
+        (
+            "overlay that means two watches",
+            Given::toml(&format!("{MELTANO}name = \"a-b\"\n{MELTANO}name = \"a.b\""))
+                .variable("BEATWARDEN__WATCH__A_B__POLL_INTERVAL", "1s"),
+        ),
+        (
+            "database beside a file with watches",
+            variable("BEATWARDEN__DATABASE", "postgres://u:hunter2@h/d"),
+        ),
+        (
+            "twin of a flag beside a file with watches",
+            variable("BEATWARDEN__MISSED_FIRST", "fail"),
+        ),
+        (
+            "flags beside several watches",
+            Given::toml(&two_watches()).flags(|flags| {
+                flags.database = Some(Secret::new("postgres://u:hunter2@h/d"));
+                flags.missed_first = Some("fail".to_owned());
+            }),
+        ),
+        (
+            "no such watch",
+            Given::toml(&two_watches()).flags(|flags| flags.watch = Some("meltanp".to_owned())),
+        ),
+        (
+            "bad flags",
+            by_flags().flags(|flags| {
+                flags.poll_interval = Some("1".to_owned());
+                flags.init_deadline = Some("soon".to_owned());
+                flags.missed_first = Some("kill".to_owned());
+                flags.listen = Some("12328".to_owned());
+            }),
+        ),
+        (
+            "two databases by flags",
+            by_flags().flags(|flags| flags.database_file = Some("url".to_owned())),
+        ),
+    ]
+}
+
+#[test]
+fn every_mistake_says_what_was_given_what_is_expected_and_how_to_mend_it() {
+    let cases: Vec<_> = files().into_iter().chain(variables_and_flags()).collect();
+    assert!(cases.len() >= 30);
+    let text: String = cases
+        .iter()
+        .map(|(what, given)| format!("# {what}\n{}\n\n", given.mistakes()))
+        .collect();
+    assert!(!text.contains("no mistake"), "{text}");
+    assert!(!text.contains("hunter2"), "a password is shown:\n{text}");
+    insta::with_settings!({ snapshot_path => ".", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("mistakes", text);
+    });
+}

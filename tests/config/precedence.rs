@@ -1,0 +1,327 @@
+//! Which source wins, what overlays reach, what a watch is called, and that no secret is shown.
+
+use super::support::{Given, JOBS, MELTANO, by_flags};
+use beatwarden::config::{
+    Action, DatabaseSource, DatabaseUrl, Discovery, ErrorColumn, LogFormat, LogLevel, Secret, TimeFormat,
+};
+use std::{fs, path::PathBuf, time::Duration};
+
+const DEADLINE: &str = "watch.meltano.init_deadline";
+
+fn shown(value: &str, origin: &str) -> (String, String) {
+    (value.to_owned(), origin.to_owned())
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_preset_over_defaults() {
+    let variable = "BEATWARDEN__WATCH__MELTANO__INIT_DEADLINE";
+    let file = format!("{MELTANO}init_deadline = \"61s\"\n");
+
+    assert_eq!(by_flags().shown(DEADLINE), shown("\"60s\"", "default"));
+    assert_eq!(
+        by_flags().shown("watch.meltano.repair.missed_first"),
+        shown("\"backfill\"", "preset meltano")
+    );
+    assert_eq!(Given::toml(&file).shown(DEADLINE), shown("\"61s\"", "beatwarden.toml"));
+    let overlaid = || Given::toml(&file).variable(variable, "62s");
+    assert_eq!(
+        overlaid().shown(DEADLINE),
+        shown("\"62s\"", &format!("environment {variable}"))
+    );
+    let flagged = overlaid().flags(|flags| flags.init_deadline = Some("63s".to_owned()));
+    assert_eq!(flagged.shown(DEADLINE), shown("\"63s\"", "--init-deadline"));
+    assert_eq!(flagged.good().config.watches[0].init_deadline, Duration::from_secs(63));
+}
+
+#[test]
+fn a_file_wins_over_the_preset_key_by_key() {
+    let file = format!("{MELTANO}[watch.table]\nsuccess = [\"OK\"]\nerror = {{ json_key = \"fault\" }}\n");
+    let watch = &Given::toml(&file).good().config.watches[0];
+    assert_eq!(watch.table.success, ["OK"]);
+    assert_eq!(watch.table.running, ["RUNNING"]);
+    let error = ErrorColumn {
+        column: "payload".to_owned(),
+        json_key: "fault".to_owned(),
+    };
+    assert_eq!(watch.table.error, Some(error));
+}
+
+#[test]
+fn an_empty_text_takes_out_what_the_preset_says() {
+    let file = format!(
+        "{MELTANO}writer_stale_after = \"\"\n[watch.table]\nended_at = \"\"\njob_name = \"\"\nerror = {{ column = \"\" }}\n"
+    );
+    let watch = &Given::toml(&file).good().config.watches[0];
+    assert_eq!(
+        (&watch.table.ended_at, &watch.table.job_name, &watch.table.error),
+        (&None, &None, &None)
+    );
+    assert_eq!(watch.writer_stale_after, None);
+    assert_eq!(
+        watch.writer_stale_after_without_heartbeat,
+        Some(Duration::from_secs(86_400))
+    );
+}
+
+#[test]
+fn the_preset_meltano_says_what_is_promised() {
+    let loaded = by_flags().good();
+    let watch = &loaded.config.watches[0];
+    assert_eq!(watch.name, "meltano");
+    assert!(watch.job_name_label && watch.table.born_running);
+    assert_eq!(watch.repair.missed_first, Action::Backfill);
+    assert_eq!(watch.writer_stale_after, Some(Duration::from_secs(300)));
+    assert_eq!(watch.table.name, "runs");
+    assert_eq!(watch.table.failure, ["FAIL", "DEAD"]);
+    assert_eq!(
+        (&*watch.table.waiting, &*watch.table.ignore),
+        (&["IDLE".to_owned()][..], &["STATE_EDIT".to_owned()][..])
+    );
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_table_without_a_preset_needs_six_keys_and_is_only_observed() {
+    let loaded = Given::toml(JOBS).good();
+    let watch = &loaded.config.watches[0];
+    assert_eq!(watch.name, "jobs");
+    assert_eq!(watch.preset, None);
+    assert!(!watch.job_name_label && !watch.table.born_running);
+    assert_eq!(watch.repair.missed_first, Action::Observe);
+    assert_eq!(watch.discovery, Discovery::Auto);
+    assert_eq!(watch.table.time_format, TimeFormat::Timestamp);
+    assert!(watch.table.success.is_empty() && watch.table.failure.is_empty());
+    assert_eq!(
+        (&watch.table.ended_at, &watch.table.error, &watch.writer_stale_after),
+        (&None, &None, &None)
+    );
+    assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:12328");
+    assert_eq!(
+        (loaded.config.log_format, loaded.config.log_level),
+        (LogFormat::Text, LogLevel::Info)
+    );
+}
+
+#[test]
+fn variables_alone_configure_one_watch() {
+    let loaded = Given::nothing()
+        .variable("BEATWARDEN__DATABASE", "/var/lib/meltano.db")
+        .variable("BEATWARDEN__PRESET", "meltano")
+        .variable("BEATWARDEN__MISSED_FIRST", "fail")
+        .variable("BEATWARDEN__LISTEN", "0.0.0.0:9000")
+        .variable("BEATWARDEN__LOG_FORMAT", "json")
+        .variable("BEATWARDEN__WATCH__MELTANO__TABLE__RUNNING", "RUNNING, RESUMED")
+        .variable("BEATWARDEN__WATCH__MELTANO__REPAIR__FUSE_SHARE", "0.25")
+        .variable("BEATWARDEN__WATCH__MELTANO__JOB_NAME_LABEL", "false")
+        .good();
+    let watch = &loaded.config.watches[0];
+    assert_eq!(watch.repair.missed_first, Action::Fail);
+    assert_eq!(watch.table.running, ["RUNNING", "RESUMED"]);
+    assert_eq!((watch.repair.fuse_share, watch.job_name_label), (0.25, false));
+    assert_eq!(loaded.config.listen.port(), 9000);
+    assert_eq!(loaded.config.log_format, LogFormat::Json);
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_stays_a_text() {
+    let watch = Given::toml(MELTANO)
+        .variable("BEATWARDEN__WATCH__MELTANO__TABLE__SUCCESS", "1e5,007")
+        .variable("BEATWARDEN__WATCH__MELTANO__TABLE__STATE", "007")
+        .good();
+    assert_eq!(watch.config.watches[0].table.success, ["1e5", "007"]);
+    assert_eq!(watch.config.watches[0].table.state, "007");
+}
+
+#[test]
+fn an_overlay_reaches_the_watch_of_its_name_and_no_other() {
+    let file = format!("{MELTANO}name = \"a\"\n{MELTANO}name = \"a__b.c\"\n");
+    let loaded = Given::toml(&file)
+        .variable("BEATWARDEN__WATCH__A__B_C__POLL_INTERVAL", "1s")
+        .variable("BEATWARDEN__WATCH__A__POLL_INTERVAL", "2s")
+        .good();
+    let intervals: Vec<_> = loaded
+        .config
+        .watches
+        .iter()
+        .map(|watch| watch.poll_interval.as_secs())
+        .collect();
+    assert_eq!(intervals, [2, 1]);
+}
+
+#[test]
+fn variables_of_an_orchestrator_are_none_of_our_business() {
+    let given = by_flags()
+        .variable("BEATWARDEN_PORT", "tcp://10.0.0.1:1")
+        .variable("BEATWARDEN_SERVICE_HOST", "x");
+    assert_eq!(given.good().config, by_flags().good().config);
+}
+
+#[test]
+fn a_stronger_database_file_takes_the_place_of_a_weaker_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("url");
+    fs::write(&url, "other.db\n").unwrap();
+    let given = Given::toml(MELTANO).variable("BEATWARDEN__WATCH__MELTANO__DATABASE_FILE", url.to_str().unwrap());
+    assert_eq!(
+        given.good().config.watches[0].database,
+        DatabaseSource::File(url.clone())
+    );
+    let given = given.flags(|flags| flags.database = Some(Secret::new("third.db")));
+    assert_eq!(
+        given.good().config.watches[0].database,
+        DatabaseSource::Url(Secret::new("third.db"))
+    );
+}
+
+#[test]
+fn a_database_file_is_read_again_at_every_connect() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("url");
+    let source = DatabaseSource::File(url.clone());
+    for path in ["one.db", "two.db"] {
+        fs::write(&url, format!("{path}\n")).unwrap();
+        assert_eq!(source.resolve().unwrap(), DatabaseUrl::Sqlite(PathBuf::from(path)));
+    }
+    fs::write(&url, "").unwrap();
+    let message = source.resolve().unwrap_err().to_string();
+    assert!(message.contains("the database URL is empty"), "{message}");
+}
+
+#[test]
+fn yaml_says_the_same_as_toml() {
+    let yaml = "listen: 127.0.0.1:1\nwatch:\n  - preset: meltano\n    database: m.db\n    poll_interval: 2s\n    table:\n      ended_at: ~\n      success: [OK]\n    repair: { max_per_pass: 7 }\n";
+    let toml = "listen = \"127.0.0.1:1\"\n[[watch]]\npreset = \"meltano\"\ndatabase = \"m.db\"\npoll_interval = \"2s\"\ntable = { ended_at = \"\", success = [\"OK\"] }\nrepair = { max_per_pass = 7 }\n";
+    let from_yaml = Given::file("beatwarden.yml", yaml).good().config;
+    assert_eq!(from_yaml, Given::toml(toml).good().config);
+    assert_eq!(from_yaml.watches[0].repair.max_per_pass, 7);
+}
+
+#[test]
+fn the_first_usual_place_with_a_file_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (absent, first, second) = (
+        folder.path().join("0"),
+        folder.path().join("1"),
+        folder.path().join("2"),
+    );
+    fs::write(&first, MELTANO).unwrap();
+    fs::write(&second, "broken").unwrap();
+    let given = Given::nothing().sources(|sources| sources.search = vec![absent, first.clone(), second]);
+    assert_eq!(given.good().file, Some(first));
+}
+
+#[test]
+fn a_file_without_watches_leaves_the_watch_to_flags_and_variables() {
+    let given = Given::toml("log_level = \"debug\"")
+        .variable("BEATWARDEN__DATABASE", "m.db")
+        .flags(|flags| {
+            flags.preset = Some("meltano".to_owned());
+        });
+    let config = given.good().config;
+    assert_eq!((config.log_level, config.watches.len()), (LogLevel::Debug, 1));
+}
+
+#[test]
+fn one_watch_of_several_can_be_asked_for() {
+    let given = Given::toml(&format!("{MELTANO}{JOBS}"));
+    assert_eq!(given.good().config.watches.len(), 2);
+    let given = given.flags(|flags| flags.watch = Some("jobs".to_owned()));
+    let names: Vec<_> = given
+        .good()
+        .config
+        .watches
+        .into_iter()
+        .map(|watch| watch.name)
+        .collect();
+    assert_eq!(names, ["jobs"]);
+}
+
+#[test]
+fn a_hostile_name_is_escaped_and_bounded() {
+    let name = |text: &str| {
+        Given::toml(&format!("{MELTANO}name = \"{text}\""))
+            .load()
+            .map(|loaded| loaded.config.watches[0].name.clone())
+    };
+    assert_eq!(name("a\\u001b[31m\\n\\u202eb").unwrap(), "a\\u{1b}[31m\\u{a}\\u{202e}b");
+    assert_eq!(name("Ünïcode <b>").unwrap(), "Ünïcode <b>");
+    assert!(name(&"ü".repeat(64)).is_ok());
+    assert!(name(&"ü".repeat(65)).is_err());
+    assert!(name(&"\\u001b".repeat(20)).is_err(), "the escaped form is what counts");
+}
+
+#[test]
+fn no_secret_is_shown_anywhere() {
+    let url = "postgresql://beatwarden:hunter2@db/meltano?sslmode=require&options=-chunter2";
+    let file = format!("[[watch]]\npreset = \"meltano\"\ndatabase = \"{url}\"\n");
+    for given in [
+        Given::toml(&file),
+        Given::nothing()
+            .variable("BEATWARDEN__DATABASE", url)
+            .variable("BEATWARDEN__PRESET", "meltano"),
+        by_flags().flags(|flags| flags.database = Some(Secret::new(url))),
+        by_flags().flags(|flags| flags.database = Some(Secret::new("host=db user=u password='hunter2' dbname=m"))),
+    ] {
+        let loaded = given.good();
+        let resolved = loaded.config.watches[0].database.resolve().unwrap();
+        let all = format!("{loaded:?} {loaded:#?} {resolved:?} {}", resolved.redacted());
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+    let (value, _) = Given::toml(&file).shown("watch.meltano.database");
+    assert_eq!(
+        value,
+        "\"postgresql://beatwarden:***@db/meltano?sslmode=require&options=***\""
+    );
+}
+
+#[test]
+fn a_password_on_the_command_line_works_with_a_warning() {
+    let with = |url: &str| {
+        by_flags()
+            .flags(|flags| flags.database = Some(Secret::new(url)))
+            .good()
+            .warnings
+    };
+    assert_eq!(
+        with("postgres://u:hunter2@db/m"),
+        [
+            "the password in --database can be read by every user of this host; use --database-file, or BEATWARDEN__DATABASE"
+        ]
+    );
+    assert_eq!(with("host=db password=hunter2").len(), 1);
+    assert_eq!(with("postgres://u@db/m"), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_allowed_but_unlikely_to_be_meant_is_warned_about() {
+    let file =
+        format!("{MELTANO}heartbeat_timeout = \"6s\"\n[watch.repair]\nmissed_first = \"fail\"\nfuse_share = 1\n");
+    assert_eq!(
+        Given::toml(&file).good().warnings,
+        [
+            "watch.meltano.heartbeat_timeout (6s) is less than two poll intervals of 5s: living jobs may look lost between two looks",
+            "watch.meltano.repair.fuse_share is 1: however many jobs fail at once, the fuse stays closed",
+        ]
+    );
+}
+
+#[test]
+fn both_ends_of_a_range_are_allowed() {
+    for line in [
+        "poll_interval = \"100ms\"",
+        "poll_interval = \"1h\"\ninit_deadline = \"2h\"",
+        "poll_interval = \"100ms\"\ninit_deadline = \"200ms\"",
+        "seed_tolerance = \"0s\"",
+        "poll_interval = \"5s\"\ninit_deadline = \"10s\"",
+        "seed_tolerance = \"60s\"\ninit_deadline = \"61s\"",
+    ] {
+        Given::toml(&format!("{MELTANO}{line}\n")).good();
+    }
+    for line in [
+        "poll_interval = \"99ms\"",
+        "poll_interval = \"3601s\"\ninit_deadline = \"3h\"",
+        "init_deadline = \"9999ms\"",
+    ] {
+        Given::toml(&format!("{MELTANO}{line}\n")).load().unwrap_err();
+    }
+}

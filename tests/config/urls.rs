@@ -1,0 +1,226 @@
+//! Database URLs in every form that users have at hand, and the settings that are taken out of them.
+
+use beatwarden::config::{DatabaseUrl, PostgresUrl, SslMode, TargetSessionAttrs};
+use std::path::{Path, PathBuf};
+use tokio_postgres::config::Host;
+
+fn postgres(text: &str) -> PostgresUrl {
+    match DatabaseUrl::parse(text) {
+        Ok(DatabaseUrl::Postgres(url)) => url,
+        other => panic!("expected PostgreSQL, got {other:?}"),
+    }
+}
+
+/// What the driver reads out of the text that is left for it.
+fn driver(text: &str) -> tokio_postgres::Config {
+    postgres(text).text.expose().parse().expect("a text for the driver")
+}
+
+fn hosts(config: &tokio_postgres::Config) -> Vec<String> {
+    let name = |host: &Host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    config.get_hosts().iter().map(name).collect()
+}
+
+#[test]
+fn sqlite_is_found_behind_every_spelling() {
+    for (text, path) in [
+        ("sqlite:///meltano.db", "meltano.db"),
+        ("sqlite:////var/lib/meltano.db", "/var/lib/meltano.db"),
+        ("sqlite://meltano.db", "meltano.db"),
+        ("sqlite+pysqlite:///meltano.db?timeout=5", "meltano.db"),
+        ("sqlite:meltano.db", "meltano.db"),
+        ("meltano.db", "meltano.db"),
+        ("/var/lib/a=b.db", "/var/lib/a=b.db"),
+        (" .meltano/meltano.db\n", ".meltano/meltano.db"),
+    ] {
+        assert_eq!(
+            DatabaseUrl::parse(text),
+            Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn every_dialect_of_postgresql_reaches_the_driver() {
+    for scheme in ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"] {
+        let config = driver(&format!("{scheme}://me:p%40ss@db:6432/jobs"));
+        assert_eq!(config.get_user(), Some("me"));
+        assert_eq!(config.get_password(), Some(&b"p@ss"[..]));
+        assert_eq!(
+            (hosts(&config), config.get_ports()),
+            (vec!["db".to_owned()], &[6432][..])
+        );
+        assert_eq!(config.get_dbname(), Some("jobs"));
+    }
+}
+
+#[test]
+fn several_hosts_work_in_the_words_of_libpq_and_of_sqlalchemy() {
+    for text in [
+        "postgresql://me@a:1,b:2/jobs?target_session_attrs=read-write",
+        "postgresql+psycopg2://me@/jobs?host=a:1&host=b:2&target_session_attrs=primary",
+        "host=a,b port=1,2 user=me dbname=jobs target_session_attrs=read-write",
+    ] {
+        let config = driver(text);
+        assert_eq!(
+            (hosts(&config), config.get_ports()),
+            (vec!["a".to_owned(), "b".to_owned()], &[1, 2][..]),
+            "{text}"
+        );
+        assert_eq!(postgres(text).target_session_attrs, Some(TargetSessionAttrs::ReadWrite));
+    }
+}
+
+#[test]
+fn settings_that_the_driver_does_not_know_are_taken_out() {
+    let text = "postgres://me@db/jobs?sslmode=verify-full&sslrootcert=%2Fca%20s.pem&sslcert=c.pem&sslkey=k.pem\
+                &passfile=p&target_session_attrs=standby&gssencmode=disable&connect_timeout=5&keepalives_count=3";
+    let url = postgres(text);
+    assert_eq!(url.sslmode, SslMode::VerifyFull);
+    assert_eq!(url.sslrootcert.as_deref(), Some(Path::new("/ca s.pem")));
+    assert_eq!(url.sslcert.as_deref(), Some(Path::new("c.pem")));
+    assert_eq!(url.sslkey.as_deref(), Some(Path::new("k.pem")));
+    assert_eq!(url.passfile.as_deref(), Some(Path::new("p")));
+    assert_eq!(url.target_session_attrs, Some(TargetSessionAttrs::ReadOnly));
+    assert_eq!(
+        url.text.expose(),
+        "postgresql://me@db/jobs?connect_timeout=5&keepalives_retries=3"
+    );
+    assert_eq!(driver(text).get_keepalives_retries(), Some(3));
+}
+
+#[test]
+fn what_is_not_said_is_what_libpq_takes() {
+    let url = postgres("postgres://db/jobs");
+    assert_eq!((url.sslmode, url.target_session_attrs), (SslMode::Prefer, None));
+    assert_eq!((url.sslrootcert, url.passfile), (None, None));
+}
+
+#[test]
+fn a_socket_folder_and_an_ipv6_address_are_hosts() {
+    assert_eq!(
+        hosts(&driver("postgresql://me@/jobs?host=/run/postgresql")),
+        ["/run/postgresql"]
+    );
+    assert_eq!(
+        hosts(&driver("postgresql://%2Frun%2Fpostgresql/jobs")),
+        ["/run/postgresql"]
+    );
+    assert_eq!(hosts(&driver("host=/run/postgresql dbname=jobs")), ["/run/postgresql"]);
+    let config = driver("postgresql://[::1]:6432/jobs");
+    assert_eq!(
+        (hosts(&config), config.get_ports()),
+        (vec!["::1".to_owned()], &[6432][..])
+    );
+}
+
+#[test]
+fn odd_passwords_survive() {
+    for (text, password) in [
+        ("postgres://me:a/b?c@db/jobs", "a/b?c"),
+        ("postgres://me:1e5@db/jobs", "1e5"),
+        ("postgres://me:007@db/jobs", "007"),
+        ("postgres://me:%25%2F%40@db/jobs", "%/@"),
+        (
+            r"host=db user=me dbname=jobs password='it\'s a \\ secret'",
+            r"it's a \ secret",
+        ),
+        (r"host=db user=me dbname=jobs password = plain", "plain"),
+        ("postgres://me@db/jobs?password=a%26b", "a&b"),
+    ] {
+        assert_eq!(driver(text).get_password(), Some(password.as_bytes()), "{text}");
+        assert!(postgres(text).has_password(), "{text}");
+    }
+}
+
+#[test]
+fn an_at_sign_behind_the_host_is_no_end_of_a_password() {
+    let text = "postgres://db:5432/jobs?application_name=me@home";
+    let config = driver(text);
+    assert_eq!(
+        (hosts(&config), config.get_ports()),
+        (vec!["db".to_owned()], &[5432][..])
+    );
+    assert_eq!(
+        (config.get_application_name(), config.get_user()),
+        (Some("me@home"), None)
+    );
+    assert!(!postgres(text).has_password());
+}
+
+#[test]
+fn logs_show_everything_but_the_password() {
+    for (text, shown) in [
+        (
+            "postgres://me:hunter2@a:1,b:2/jobs?sslmode=require",
+            "postgresql://me:***@a:1,b:2/jobs?sslmode=require",
+        ),
+        (
+            "postgres://me@db/jobs?password=hunter2&options=-chunter2",
+            "postgresql://me@db/jobs?password=***&options=***",
+        ),
+        (
+            "host=db password='hunter2 x' user=me",
+            "host='db' password='***' user='me'",
+        ),
+        ("sqlite:////var/m.db?key=hunter2", "sqlite:////var/m.db"),
+    ] {
+        let url = DatabaseUrl::parse(text).unwrap();
+        assert_eq!(url.redacted(), shown);
+        assert!(!format!("{url:?}").contains("hunter2"), "{url:?}");
+    }
+}
+
+#[test]
+fn a_bad_url_is_refused_without_being_repeated() {
+    let cases: &[(&str, &str)] = &[
+        ("", "the database URL is empty"),
+        ("mysql://u:hunter2@h/d", "only PostgreSQL and SQLite can be watched"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        (":memory:", "in memory"),
+        ("sqlite:///file:m.db?uri=true", "file: URIs are not supported"),
+        (
+            "postgres://u:hunter2@h/d?sslmode=full",
+            "expected disable, allow, prefer, require, verify-ca, verify-full",
+        ),
+        ("postgres://u:hunter2@h/d?sslmod=require", "did you mean sslmode?"),
+        ("postgres://u:hun@ter2?hunter2=1@h/d", "a keyword is unknown"),
+        ("postgres://u:hun@hunter2@h/d", "write @ in a password as %40"),
+        ("postgres://u:hunter2", "a port is not a number"),
+        ("postgres://h:0/d", "a port is not a number"),
+        ("postgres://h:65536/d", "a port is not a number"),
+        ("postgres://[::1/d", "no closing ]"),
+        ("postgres://u:hunter2@h/d?sslmode", "has no =value"),
+        ("postgres://h/d?user=%zz", "a % is not followed by two hex digits"),
+        ("postgres://h/d?user=%+1", "a % is not followed by two hex digits"),
+        (
+            "postgres://h/d?connect_timeout=soon",
+            "the value of connect_timeout is not one that libpq knows",
+        ),
+        (
+            "postgres://h/d?hostaddr=localhost",
+            "the value of hostaddr is not one that libpq knows",
+        ),
+        ("postgres://h/d?sslcrl=x", "the keyword sslcrl is not supported"),
+        (
+            "postgres://h/d?target_session_attrs=prefer-standby",
+            "expected any, read-write, read-only, primary, standby",
+        ),
+        (
+            "host=db password=my hunter2",
+            "write a value with blanks in single quotes",
+        ),
+        ("host=db password='hunter2", "a single quote is not closed"),
+        ("postgres://h/d\npostgres://hunter2", "more than one line"),
+    ];
+    for (text, expected) in cases {
+        let problem = DatabaseUrl::parse(text).expect_err(text);
+        assert!(problem.contains(expected), "{text}: {problem}");
+        assert!(!problem.contains("hunter2"), "{text}: {problem}");
+    }
+}
