@@ -1,0 +1,553 @@
+//! The HTTP side: routes, methods, encodings, existence of metrics, hostile names, old data.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/http.rs"]
+mod http;
+
+use beatwarden::{
+    domain::{
+        Access, Action, Discovery, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Policy, Reading,
+        ServerIdentity, Snapshot, States, Timestamp, plan, report,
+    },
+    http::{HttpState, serve},
+    metrics::Metrics,
+    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Terms},
+    store::Failure,
+};
+use http::{ask, get};
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const NOW: i64 = 1_800_000_000_000_000;
+
+/// A clock that the test sets.
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn moment(&self) -> Moment {
+        Moment::from_start(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_micros(NOW).plus(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// A server over one watch.
+struct Served {
+    address: SocketAddr,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    clock: Hand,
+    stop: CancellationToken,
+}
+
+fn policy() -> Policy {
+    Policy {
+        watch: "meltano".into(),
+        states: States {
+            running: vec!["RUNNING".into()],
+            ..States::default()
+        },
+        init_deadline: Duration::from_secs(60),
+        heartbeat_timeout: Duration::from_secs(300),
+        seed_tolerance: Duration::from_millis(5),
+        max_age: Duration::from_secs(604_800),
+        init_window: Duration::from_secs(3600),
+        action: Action::Backfill,
+        max_per_pass: 100,
+        writer_stale_after: Some(Duration::from_secs(300)),
+        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+    }
+}
+
+async fn served() -> Served {
+    let board = Arc::new(Board::new(Terms {
+        policy: policy(),
+        poll_interval: Duration::from_secs(5),
+        init_objective: 0.99,
+        names: Names::Labelled,
+    }));
+    let boards = vec![("meltano".to_owned(), board.clone())];
+    let clock = Hand::default();
+    let metrics = Arc::new(Metrics::new("1.2.3", "abc", &boards, clock.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let state = Arc::new(HttpState::new(boards, metrics.clone(), clock.clone(), "1.2.3"));
+    tokio::spawn(serve(listener, state, stop.clone()));
+    Served {
+        address,
+        board,
+        metrics,
+        clock,
+        stop,
+    }
+}
+
+fn job(id: &str, name: &str, started: i64, beat: Option<i64>) -> Job {
+    let at = |seconds: i64| Reading::from_micros(NOW + seconds * 1_000_000);
+    Job {
+        id: JobId::new(id),
+        name: Some(name.into()),
+        state: Some("RUNNING".into()),
+        started_at: at(started),
+        heartbeat_at: beat.map_or(Reading::Absent, at),
+        ended_at: Reading::Absent,
+    }
+}
+
+impl Served {
+    /// A good pass over these rows, through the real decision.
+    fn pass(&self, rows: Vec<Job>) {
+        let now = self.clock.moment();
+        let observation = Observation {
+            began: now,
+            finished: now,
+            interval: Duration::from_secs(5),
+            snapshot: Snapshot {
+                database_now: self.clock.wall(),
+                server: ServerIdentity("one".into()),
+                server_started_at: None,
+                rows,
+                look: Look::Full,
+                discovery: Discovery::State,
+                access: Access::Index,
+                newcomers: Newcomers::Followed,
+                obstacle: None,
+                precedents: Vec::new(),
+                newest_repairs: Vec::new(),
+            },
+        };
+        let (mut memory, plan) = plan(Memory::default(), &observation, &policy());
+        let report = report(&mut memory, plan, Vec::new(), &observation, &policy());
+        let pass = Arc::new(GoodPass {
+            report,
+            at: now,
+            wall: self.clock.wall(),
+            took: Duration::from_millis(3),
+            interval: Duration::from_secs(5),
+            clock_skew: 0.25,
+            newcomers: Newcomers::Followed,
+            discovery: Discovery::State,
+            look: Look::Full,
+        });
+        self.metrics.watch("meltano").good(pass.clone());
+        self.board.good(pass);
+    }
+
+    fn fail(&self) {
+        let pass = FailedPass {
+            failure: Failure::Connect,
+            error: "no connection to <the database>".into(),
+            at: self.clock.moment(),
+            wall: self.clock.wall(),
+            took: Duration::from_secs(1),
+            retry_in: Duration::from_secs(5),
+        };
+        self.metrics.watch("meltano").failed(pass.clone());
+        self.board.failed(pass);
+    }
+
+    fn later(&self, by: Duration) {
+        self.clock
+            .0
+            .fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn metrics(&self) -> String {
+        get(self.address, "/metrics").text()
+    }
+
+    fn metric(&self, series: &str) -> Option<String> {
+        let wanted = format!("beatwarden_{series} ");
+        self.metrics()
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted).map(str::to_owned))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_answers_with_its_kind() {
+    let served = served().await;
+    served.pass(vec![job("1", "a", -10, Some(-1))]);
+    for (path, kind) in [
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        ("/", "text/html; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/api/v1/status", "application/json"),
+        ("/api/v1/repairs", "application/json"),
+        ("/-/healthy", "text/plain; charset=utf-8"),
+        ("/-/ready", "text/plain; charset=utf-8"),
+        ("/healthz", "text/plain; charset=utf-8"),
+        ("/readyz", "text/plain; charset=utf-8"),
+    ] {
+        let answer = get(served.address, path);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some(kind)),
+            "{path}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let head = ask(served.address, "HEAD", path, "");
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        assert!(
+            head.header("content-length").is_some_and(|length| length != "0"),
+            "{path}"
+        );
+    }
+    assert_eq!(get(served.address, "/nothing").status, 404);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let answer = ask(served.address, method, "/metrics", "");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("GET, HEAD")),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_compressed_for_those_who_ask() {
+    let served = served().await;
+    served.pass(vec![]);
+    let answer = ask(
+        served.address,
+        "GET",
+        "/metrics",
+        "Accept-Encoding: deflate, gzip;q=0.5\r\n",
+    );
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&answer.body[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.contains("beatwarden_up{watch=\"meltano\"} 1"));
+    let refused = ask(served.address, "GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n");
+    assert_eq!(refused.header("content-encoding"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_first_pass_counters_exist_and_nothing_is_claimed_of_the_table() {
+    let served = served().await;
+    assert_eq!(served.metric("up{watch=\"meltano\"}").as_deref(), Some("0"));
+    assert_eq!(
+        served.metric("job_inits_total{watch=\"meltano\"}").as_deref(),
+        Some("0")
+    );
+    assert_eq!(served.metric("fuse_open{watch=\"meltano\"}").as_deref(), Some("0"));
+    assert_eq!(
+        served
+            .metric("last_successful_poll_timestamp_seconds{watch=\"meltano\"}")
+            .as_deref(),
+        Some("0")
+    );
+    let repairs = "repairs_total{action=\"backfill\",reason=\"missed_first\",watch=\"meltano\"}";
+    assert_eq!(served.metric(repairs).as_deref(), Some("0"));
+    for cause in ["observe", "rights", "watching", "fuse", "lost_race"] {
+        let series = format!("repairs_withheld_total{{cause=\"{cause}\",watch=\"meltano\"}}");
+        assert_eq!(served.metric(&series).as_deref(), Some("0"), "{cause}");
+    }
+    for cause in ["connect", "auth", "timeout", "locked", "query", "schema", "rights"] {
+        let series = format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}");
+        assert_eq!(served.metric(&series).as_deref(), Some("0"), "{cause}");
+    }
+    let text = served.metrics();
+    for absent in [
+        "running_jobs",
+        "stuck_jobs",
+        "heartbeat_age",
+        "init_success_ratio",
+        "repair_enabled",
+    ] {
+        assert!(!text.contains(&format!("beatwarden_{absent}")), "{absent}");
+    }
+    assert_eq!(get(served.address, "/-/ready").status, 503);
+    assert_eq!(get(served.address, "/-/healthy").status, 200);
+    let page = get(served.address, "/").text();
+    assert!(page.contains("Nothing is known yet"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_are_there_at_zero_and_ages_only_if_there_is_something_to_age() {
+    let served = served().await;
+    served.pass(vec![]);
+    let running = |phase: &str| served.metric(&format!("running_jobs{{phase=\"{phase}\",watch=\"meltano\"}}"));
+    for phase in ["starting", "beating", "missed_first", "lost", "abandoned"] {
+        assert_eq!(running(phase).as_deref(), Some("0"), "{phase}");
+    }
+    assert_eq!(served.metric("heartbeat_age_max_seconds{watch=\"meltano\"}"), None);
+    served.pass(vec![
+        job("1", "a", -100, Some(-2)),
+        job("2", "a", -1000, Some(-250)),
+        job("3", "b", -30, None),
+        job("4", "c", -90, None),
+    ]);
+    assert_eq!(running("beating").as_deref(), Some("1"));
+    let stuck = |reason: &str| served.metric(&format!("stuck_jobs{{reason=\"{reason}\",watch=\"meltano\"}}"));
+    assert_eq!(
+        (stuck("missed_first").as_deref(), stuck("lost").as_deref()),
+        (Some("1"), Some("0"))
+    );
+    let age = |name: &str| {
+        served.metric(&format!(
+            "job_heartbeat_age_max_seconds{{job_name=\"{name}\",watch=\"meltano\"}}"
+        ))
+    };
+    assert_eq!((age("a").as_deref(), age("b").as_deref()), (Some("250"), Some("30")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_data_is_never_shown_as_the_present() {
+    let served = served().await;
+    served.pass(vec![job("1", "a", -10, Some(-1))]);
+    served.later(Duration::from_secs(15));
+    assert_eq!(served.metric("up{watch=\"meltano\"}").as_deref(), Some("1"));
+    served.later(Duration::from_millis(1));
+    assert_eq!(served.metric("up{watch=\"meltano\"}").as_deref(), Some("0"));
+    assert!(!served.metrics().contains("beatwarden_running_jobs"));
+    assert_eq!(get(served.address, "/-/ready").status, 503);
+    let page = get(served.address, "/").text();
+    assert!(
+        page.contains("class=\"watch old\"") && page.contains("What follows is old"),
+        "{page}"
+    );
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    assert_eq!(status["watches"][0]["up"], false);
+    assert!(status["watches"][0]["phases"].is_null());
+    served.later(Duration::from_secs(120));
+    let healthy = get(served.address, "/-/healthy");
+    assert_eq!(
+        (healthy.status, healthy.text().contains("meltano")),
+        (503, true),
+        "the loop does not turn"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_pass_is_told_and_keeps_the_probe_of_the_loop_green() {
+    let served = served().await;
+    served.fail();
+    assert_eq!(
+        served
+            .metric("poll_failures_total{cause=\"connect\",watch=\"meltano\"}")
+            .as_deref(),
+        Some("1")
+    );
+    assert_eq!(served.metric("polls_total{watch=\"meltano\"}").as_deref(), Some("1"));
+    assert_eq!(get(served.address, "/-/healthy").status, 200);
+    let ready = get(served.address, "/-/ready");
+    assert_eq!(
+        (ready.status, ready.text()),
+        (503, "meltano: no connection to <the database>\n".to_owned())
+    );
+    let page = get(served.address, "/").text();
+    assert!(page.contains("no connection to &lt;the database&gt;"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_has_the_promised_shape() {
+    let served = served().await;
+    served.pass(vec![job("7", "a", -90, None), job("8", "b", -100, Some(-2))]);
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&status), ["now", "version", "watches"]);
+    let watch = &status["watches"][0];
+    assert_eq!(
+        keys(watch),
+        [
+            "discovery",
+            "fuse_open",
+            "init",
+            "jobs",
+            "last_good_pass",
+            "missed_first_action",
+            "name",
+            "phases",
+            "poll_interval_seconds",
+            "stuck",
+            "up"
+        ]
+    );
+    assert_eq!(keys(&watch["init"]), ["failures", "inits", "ratio", "window_seconds"]);
+    let line = &watch["jobs"][0];
+    assert_eq!(
+        keys(line),
+        [
+            "age_seconds",
+            "due_at",
+            "id",
+            "last_heartbeat_at",
+            "name",
+            "next_action",
+            "phase",
+            "started_at",
+            "withheld_cause",
+            "writer_frees_at"
+        ]
+    );
+    assert_eq!(
+        (line["id"].as_str(), line["phase"].as_str()),
+        (Some("7"), Some("missed_first"))
+    );
+    assert_eq!(line["withheld_cause"], "watching");
+    assert_eq!(line["age_seconds"], 90.0);
+    assert_eq!(line["started_at"], "2027-01-15T07:58:30.000000Z");
+    assert!(line["last_heartbeat_at"].is_null());
+    assert_eq!(watch["stuck"], serde_json::json!({"missed_first": 1, "lost": 0}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_names_stay_text_everywhere() {
+    let served = served().await;
+    let names = [
+        "<script>alert(1)</script>",
+        "a\"b\\c\nd",
+        "\u{202e}right-to-left",
+        &"x".repeat(10_000),
+        "\u{0}\u{7}",
+    ];
+    served.pass(
+        names
+            .iter()
+            .enumerate()
+            .map(|(id, name)| job(&id.to_string(), name, -90, None))
+            .collect(),
+    );
+    let page = get(served.address, "/").text();
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
+    assert!(!page.contains('\u{202e}') && !page.contains(&"x".repeat(200)));
+    let text = served.metrics();
+    assert!(text.contains(r#"job_name="a\"b\\c\nd""#), "{text}");
+    assert!(!text.contains(&"x".repeat(129)), "names are cut to 128 characters");
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    assert_eq!(status["watches"][0]["jobs"].as_array().unwrap().len(), names.len());
+    check_metrics(&text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_names_get_a_label_and_the_rest_share_one() {
+    let served = served().await;
+    served.pass(
+        (0..250)
+            .map(|id| job(&id.to_string(), &format!("name-{id}"), -90, None))
+            .collect(),
+    );
+    let text = served.metrics();
+    let labelled = text
+        .lines()
+        .filter(|line| line.starts_with("beatwarden_job_heartbeat_age_max_seconds{"));
+    assert_eq!(labelled.count(), 101);
+    assert!(text.contains("job_name=\"__other__\""));
+    assert_eq!(
+        served.metric("job_names_dropped_total{watch=\"meltano\"}").as_deref(),
+        Some("150")
+    );
+}
+
+/// `promtool check metrics`, which Prometheus' own developers would run.
+fn check_metrics(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is not installed: run scripts/setup-tests.sh");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_accepts_the_metrics_in_every_state() {
+    let served = served().await;
+    check_metrics(&served.metrics());
+    served.pass(vec![]);
+    check_metrics(&served.metrics());
+    served.pass(vec![job("1", "a", -100, Some(-2)), job("2", "b", -100, None)]);
+    check_metrics(&served.metrics());
+    served.fail();
+    check_metrics(&served.metrics());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let served = served().await;
+    served.pass(vec![job("1", "a", -100, Some(-2)), job("2", "b", -3590, None)]);
+    served.later(Duration::from_secs(5));
+    let exported: BTreeSet<String> = served
+        .metrics()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|rest| rest.split(' ').next())
+        .filter(|name| name.starts_with("beatwarden_"))
+        .map(str::to_owned)
+        .collect();
+    let documentation = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let documented: BTreeSet<String> = documentation
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `beatwarden_")?.split('`').next())
+        .map(|name| format!("beatwarden_{name}"))
+        .collect();
+    assert!(documented.len() >= 40, "the table of docs/metrics.md is read");
+    // These two need a repair, and a heartbeat that changed.
+    let conditional = [
+        "beatwarden_last_repair_timestamp_seconds",
+        "beatwarden_writer_clock_offset_seconds",
+    ];
+    let undocumented: Vec<&String> = exported.difference(&documented).collect();
+    let missing: Vec<&String> = documented
+        .difference(&exported)
+        .filter(|name| !conditional.contains(&name.as_str()))
+        .collect();
+    assert_eq!((undocumented, missing), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_nothing_holds_nobody_up() {
+    let served = served().await;
+    let mut silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(served.address).unwrap()).collect();
+    for stream in &mut silent {
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ").unwrap();
+    }
+    assert_eq!(get(served.address, "/-/healthy").status, 200);
+    let mut garbage = TcpStream::connect(served.address).unwrap();
+    garbage.write_all(&[0xff; 512]).unwrap();
+    garbage.write_all(b"\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A reset is as good an answer to garbage as a 400.
+    let _ = garbage.read_to_end(&mut answer);
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert_eq!(get(served.address, "/-/healthy").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_server_lets_go_of_its_port() {
+    let served = served().await;
+    assert_eq!(get(served.address, "/metrics").status, 200);
+    served.stop.cancel();
+    let mut tries = 0;
+    while TcpStream::connect(served.address).is_ok() {
+        tries += 1;
+        assert!(tries < 500, "it still listens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
