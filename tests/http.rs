@@ -295,7 +295,7 @@ async fn counts_are_there_at_zero_and_ages_only_if_there_is_something_to_age() {
         job("3", "b", -30, None),
         job("4", "c", -90, None),
     ]);
-    assert_eq!(running("beating").as_deref(), Some("1"));
+    assert_eq!(running("beating").as_deref(), Some("2"));
     let stuck = |reason: &str| served.metric(&format!("stuck_jobs{{reason=\"{reason}\",watch=\"meltano\"}}"));
     assert_eq!(
         (stuck("missed_first").as_deref(), stuck("lost").as_deref()),

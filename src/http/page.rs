@@ -159,6 +159,7 @@ fn jobs(out: &mut String, jobs: &[JobLine], at: Timestamp) {
             span(job.age),
             escape(&next(job, at)),
             job.writer_frees_at
+                .filter(|_| job.phase.is_stuck())
                 .map_or_else(|| "–".to_owned(), |when| escape(&relative(when, at))),
             phase = job.phase.as_str(),
         );
