@@ -1,0 +1,279 @@
+//! The commands as a newcomer types them: output, exit codes, and the sentences of the README that can be run.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use support::{
+    beatwarden::{Beatwarden, command, run},
+    http,
+};
+use tempfile::TempDir;
+
+const TABLE: &str = include_str!("../src/demo/schema.sql");
+
+/// A job table like Meltano's in a file of its own.
+fn job_table(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("jobs.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.execute_batch(TABLE).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_demo_shows_a_pipeline_blocked_seen_repaired_and_running_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    let output = command(folder.path())
+        .env("TMPDIR", folder.path())
+        .args(["demo", "--once", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "it took {:?}",
+        began.elapsed()
+    );
+    let mut rest = said.as_str();
+    for step in ["marked RUNNING and dies", "BLOCKED", "SEEN", "REPAIRED", "RAN AGAIN"] {
+        let at = rest
+            .find(step)
+            .unwrap_or_else(|| panic!("`{step}` is missing or out of order: {said}"));
+        rest = &rest[at..];
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "it leaves nothing behind"
+    );
+}
+
+#[test]
+fn the_demo_takes_a_free_port_and_ends_cleanly_with_ctrl_c() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = command(folder.path())
+        .env("TMPDIR", folder.path())
+        .args(["demo", "--listen", &address])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let page = lines
+        .find_map(|line| line.split("http://").nth(1).map(str::to_owned))
+        .unwrap();
+    let own: std::net::SocketAddr = page.trim_end_matches('/').parse().unwrap();
+    assert_ne!(own, taken.local_addr().unwrap());
+    assert_eq!(http::get(own, "/").status, 200);
+    let interrupt = Command::new("kill")
+        .args(["-s", "INT", &demo.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(lines.last().as_deref(), Some("Bye."));
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "it leaves nothing behind"
+    );
+}
+
+#[test]
+fn bad_arguments_and_configuration_end_with_2() {
+    let (status, _, said) = run(&["watch", "--no-such-flag"]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    let (status, _, said) = run(&[
+        "watch",
+        "--database",
+        "x.db",
+        "--preset",
+        "meltano",
+        "--poll-interval",
+        "0",
+    ]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("poll_interval"), "{said}");
+    let (status, _, said) = run(&["watch"]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    let url = "postgres://u:secret@h/d?sslmode=verify-full";
+    let (status, _, said) = run(&["watch", "--database", url, "--preset", "meltano"]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("verify-full") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_taken_port_ends_with_1_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = [
+        "watch",
+        "--database",
+        text(&table),
+        "--preset",
+        "meltano",
+        "--listen",
+        &address,
+    ];
+    let (status, _, said) = run(&arguments);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+}
+
+#[test]
+fn check_says_line_by_line_what_is_well_and_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let check = |more: &[&str]| run(&[&["check", "--database", text(&table), "--preset", "meltano"], more].concat());
+    let (status, said, log) = check(&[]);
+    assert_eq!(status.code(), Some(0), "{said}{log}");
+    assert!(said.contains("ok   table `runs`"), "{said}");
+    assert!(said.contains("not built yet: the fuse"), "{said}");
+    assert!(said.contains("backfill sets a NULL heartbeat to the start"), "{said}");
+    let (_, said, _) = check(&["--missed-first", "fail"]);
+    assert!(said.contains("a living job that is failed wrongly breaks"), "{said}");
+
+    rusqlite::Connection::open(&table)
+        .unwrap()
+        .execute_batch("ALTER TABLE runs RENAME COLUMN last_heartbeat_at TO last_beat")
+        .unwrap();
+    let (status, said, _) = check(&[]);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("FAIL schema: column `last_heartbeat_at` not found"),
+        "{said}"
+    );
+
+    let (status, said, _) = run(&["check", "--database", "/nowhere/jobs.db", "--preset", "meltano"]);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("FAIL connect: no connection to SQLite file /nowhere/jobs.db"),
+        "{said}"
+    );
+
+    let other = folder.path().join("other.db");
+    std::fs::write(
+        &other,
+        "this is no database, but it is long enough to look like one".repeat(20),
+    )
+    .unwrap();
+    let (status, said, _) = run(&["check", "--database", text(&other), "--preset", "meltano"]);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("is not a SQLite database"), "{said}");
+}
+
+#[test]
+fn config_shows_each_value_with_its_origin_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(folder.path())
+        .env("BEATWARDEN__DATABASE", "postgres://watchdog:sesame@db/meltano")
+        .env("BEATWARDEN__PRESET", "meltano")
+        .args(["config", "--init-deadline", "90s"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("--init-deadline") && said.contains("BEATWARDEN__DATABASE"),
+        "{said}"
+    );
+    assert!(said.contains("preset meltano"), "{said}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("sesame") && !log.contains("sesame"), "{said}{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_asks_the_local_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let database = ["--database", text(&table), "--preset", "meltano"];
+    let dog = Beatwarden::watch(&database).await;
+    let listen = dog.address.to_string();
+    let ask = || run(&[&["healthcheck", "--listen", &listen], &database[..]].concat());
+    assert_eq!(ask().0.code(), Some(0));
+    assert!(dog.stop().success(), "SIGTERM is a clean end");
+    let (status, _, said) = ask();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains(&listen), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_watches_several_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let file = folder.path().join("two.toml");
+    let watch = |name: &str| {
+        format!(
+            "[[watch]]\nname = \"{name}\"\ndatabase = \"{}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\n",
+            text(&table)
+        )
+    };
+    std::fs::write(&file, watch("one") + &watch("two")).unwrap();
+    let dog = Beatwarden::watch(&["--config", text(&file)]).await;
+    for name in ["one", "two"] {
+        dog.metric_becomes(&format!("up{{watch=\"{name}\"}}"), 1.0, Duration::from_secs(10))
+            .await;
+    }
+}
+
+#[test]
+fn help_tells_every_command_and_flag() {
+    let (status, said, _) = run(&["--help"]);
+    assert!(status.success());
+    for word in [
+        "watch",
+        "demo",
+        "check",
+        "config",
+        "healthcheck",
+        "--database",
+        "--preset",
+        "--missed-first",
+        "--listen",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let (status, said, _) = run(&["--version"]);
+    assert_eq!(
+        (status.success(), said.trim()),
+        (true, concat!("beatwarden ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn the_readme_names_only_what_the_binary_has() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let command = beatwarden::cli::command();
+    let flags: Vec<String> = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+        .collect();
+    let is_ours = |line: &&str| line.contains("beatwarden watch") || line.contains("beatwarden check");
+    let lines: Vec<&str> = readme.lines().filter(is_ours).collect();
+    assert!(lines.len() >= 4);
+    for line in lines {
+        for word in line.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(flags.iter().any(|flag| flag == word), "{word} in: {line}");
+        }
+    }
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let path = link.split('#').next().unwrap();
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{link}");
+    }
+}
