@@ -9,7 +9,7 @@ use crate::{
     metrics::{Metrics, WatchMetrics},
     status::{Audience, Board, FailedPass, GoodPass, Names, SystemClock, Terms},
     store::{
-        ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
+        self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -44,6 +44,9 @@ pub enum AppError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A setting whose feature isn't built yet, and that must not silently mean less.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The port is taken, or not ours to take.
     #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
     Listen {
@@ -61,7 +64,7 @@ impl AppError {
     /// 2 for bad arguments or configuration, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Name { .. } | Self::Database { .. } => 2,
+            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Unsupported(_) => 2,
             Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
@@ -102,6 +105,22 @@ impl Audience for Everyone {
 /// # Errors
 /// If a watch can't be built from the configuration.
 pub async fn run(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<(), AppError> {
+    if config.web_config_file.is_some() {
+        return Err(AppError::Unsupported(
+            "web_config_file is not supported yet: without it HTTP has neither TLS nor passwords; listen on loopback, or \
+             put a proxy in front, and take the setting out",
+        ));
+    }
+    for watch in config
+        .watches
+        .iter()
+        .filter(|watch| watch.discovery == config::Discovery::KeyTail)
+    {
+        tracing::warn!(
+            watch = watch.name,
+            "discovery = \"key_tail\" is not built yet: this watch polls by state"
+        );
+    }
     let clock = SystemClock::start();
     let boards: Vec<(String, Arc<Board>)> = config
         .watches
@@ -145,6 +164,29 @@ pub async fn run(config: &Config, listener: TcpListener, stop: CancellationToken
     Ok(())
 }
 
+/// Looks once at the table of a watch, as its first pass does: nothing is repaired by it, since nothing was watched yet.
+///
+/// # Errors
+/// If the store can't be built from the configuration.
+pub async fn look_once(watch: &WatchConfig, clock: SystemClock) -> Result<Arc<Board>, AppError> {
+    let board = Arc::new(Board::new(terms_of(watch)));
+    let (policy, pace, stop) = (policy_of(watch), pace_of(watch), CancellationToken::new());
+    // A failed pass is on the board; when to try again is nobody's question here.
+    match store_of(watch)? {
+        AnyStore::Postgres(store) => {
+            let _ = Watch::new(*store, clock, board.clone(), policy, pace, stop)
+                .pass()
+                .await;
+        }
+        AnyStore::Sqlite(store) => {
+            let _ = Watch::new(*store, clock, board.clone(), policy, pace, stop)
+                .pass()
+                .await;
+        }
+    }
+    Ok(board)
+}
+
 /// The version of this program.
 pub const fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
@@ -165,12 +207,17 @@ pub const fn revision() -> &'static str {
 pub fn stop_on_signals() -> io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                // Its default would end the watchdog.
+                _ = hangup.recv() => tracing::warn!("SIGHUP: reload is not built yet; restart to take up a new configuration"),
+            }
         }
         cancelled.cancel();
     });
@@ -235,6 +282,7 @@ fn states_of(watch: &WatchConfig) -> States {
     }
 }
 
+/// Table and columns of a watch, their names checked.
 fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let table = &watch.table;
     let optional = |name: &Option<String>| name.as_deref().map(Identifier::new).transpose();
@@ -267,6 +315,34 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
             .transpose()?,
         born_running: table.born_running,
     })
+}
+
+/// The SQL that a database administrator runs for `role`: the least rights that the configuration of a watch needs.
+///
+/// # Errors
+/// If a name or the database address can't be used.
+pub fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, AppError> {
+    let bad_name = |source| AppError::Name {
+        watch: watch.name.clone(),
+        source,
+    };
+    let mapping = mapping_of(watch).map_err(bad_name)?;
+    let url = watch.database.resolve().map_err(|error| AppError::Database {
+        watch: watch.name.clone(),
+        source: error.into(),
+    })?;
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(store::sqlite::grants(&path, action_of(watch))),
+        DatabaseUrl::Postgres(url) => {
+            let target = target_of(&url).map_err(|source| AppError::Database {
+                watch: watch.name.clone(),
+                source,
+            })?;
+            let role = role.or(target.user()).unwrap_or("beatwarden");
+            let role = Identifier::new(role).map_err(bad_name)?;
+            Ok(store::postgres::grants(&mapping, action_of(watch), &role))
+        }
+    }
 }
 
 /// The store of a watch, not yet connected.

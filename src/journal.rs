@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Event, Outcome, Restarted},
+    domain::{Cause, Event, Obstacle, Outcome, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,8 @@ pub struct Journal {
     watch: String,
     /// The failure that was told last; the same one is not told again.
     told: Mutex<Option<String>>,
+    /// The obstacles that were told last.
+    hindered: Mutex<Vec<Obstacle>>,
 }
 
 /// So many events of one kind are told one by one; a pass can bring thousands.
@@ -27,6 +29,7 @@ impl Journal {
         Self {
             watch: watch.into(),
             told: Mutex::new(None),
+            hindered: Mutex::new(Vec::new()),
         }
     }
 
@@ -77,6 +80,22 @@ impl Journal {
         }
     }
 
+    /// Tells what keeps the watch from repairing, when it comes and when it goes.
+    fn obstacles(&self, now: &[Obstacle]) {
+        let mut told = self.hindered.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told == now {
+            return;
+        }
+        for obstacle in now.iter().filter(|obstacle| !told.contains(obstacle)) {
+            let (cause, reason) = (obstacle.cause.as_str(), obstacle.reason.as_str());
+            tracing::warn!(watch = self.watch, cause, reason, "no repairs on this watch");
+        }
+        if now.is_empty() {
+            tracing::info!(watch = self.watch, "nothing hinders repairs any more");
+        }
+        *told = now.to_vec();
+    }
+
     fn attempts(&self, pass: &GoodPass) {
         let watch = &self.watch;
         for attempted in &pass.report.attempts {
@@ -122,6 +141,7 @@ impl Audience for Journal {
             tracing::info!(watch = self.watch, "the table is read again");
         }
         let report = &pass.report;
+        self.obstacles(&report.obstacles);
         report.events.iter().take(TOLD).for_each(|event| self.event(event));
         if report.events.len() > TOLD {
             tracing::info!(

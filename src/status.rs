@@ -204,6 +204,16 @@ impl Board {
     }
 }
 
+impl<A: Audience> Audience for Arc<A> {
+    fn good(&self, pass: Arc<GoodPass>) {
+        (**self).good(pass);
+    }
+
+    fn failed(&self, pass: FailedPass) {
+        (**self).failed(pass);
+    }
+}
+
 impl Audience for Board {
     fn good(&self, pass: Arc<GoodPass>) {
         self.change(|status| {

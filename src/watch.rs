@@ -101,11 +101,13 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         if snapshot.look == Look::Full || look == Look::Full {
             self.last_full_look = Some(finished);
         }
+        // A gap is judged by the interval that was in force while it lasted.
+        let interval = self.interval;
         self.stretch(snapshot.access, look, took);
         let observation = Observation {
             began,
             finished,
-            interval: self.interval,
+            interval,
             snapshot,
         };
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);

@@ -117,6 +117,53 @@ fn bad_arguments_and_configuration_end_with_2() {
 }
 
 #[test]
+fn settings_that_nothing_would_honour_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web.yml");
+    std::fs::write(&web, "{}").unwrap();
+    let (status, _, said) = run(&[
+        "watch",
+        "--database",
+        "x.db",
+        "--preset",
+        "meltano",
+        "--web-config-file",
+        text(&web),
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("web_config_file is not supported yet"), "{said}");
+    for (setting, word) in [("sslrootcert=/x", "sslrootcert"), ("passfile=/x", "passfile")] {
+        let url = format!("postgres://u@h/d?{setting}");
+        let (status, _, said) = run(&[
+            "watch",
+            "--database",
+            &url,
+            "--preset",
+            "meltano",
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        assert_eq!((status.code(), said.contains(word)), (Some(2), true), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_does_not_end_the_watchdog() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let dog = Beatwarden::watch(&["--database", text(&table), "--preset", "meltano"]).await;
+    dog.signal("HUP");
+    support::eventually("its word", Duration::from_secs(10), async || {
+        dog.log().contains("SIGHUP").then_some(())
+    })
+    .await;
+    assert_eq!(http::get(dog.address, "/-/healthy").status, 200);
+    assert!(dog.stop().success());
+}
+
+#[test]
 fn a_taken_port_ends_with_1_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let table = job_table(&folder);
@@ -145,7 +192,10 @@ fn check_says_line_by_line_what_is_well_and_what_is_missing() {
     assert_eq!(status.code(), Some(0), "{said}{log}");
     assert!(said.contains("ok   table `runs`"), "{said}");
     assert!(said.contains("not built yet: the fuse"), "{said}");
-    assert!(said.contains("backfill sets a NULL heartbeat to the start"), "{said}");
+    assert!(
+        said.contains("action backfill sets a NULL heartbeat to the start"),
+        "{said}"
+    );
     let (_, said, _) = check(&["--missed-first", "fail"]);
     assert!(said.contains("a living job that is failed wrongly breaks"), "{said}");
 

@@ -133,7 +133,7 @@ async fn running_rows_are_observed_with_all_their_columns(bed: impl Bed) {
     assert_eq!(job(&snapshot, 2).heartbeat_at, Reading::Absent);
     assert_eq!(snapshot.newcomers, Newcomers::Followed);
     assert_eq!(snapshot.access, Access::Scan, "no index on the state");
-    assert_eq!(snapshot.obstacle, None);
+    assert_eq!(snapshot.obstacle(), None);
 }
 
 async fn known_jobs_are_read_whatever_became_of_them(bed: impl Bed) {
@@ -447,7 +447,7 @@ async fn two_replicas_make_one_ledger(bed: impl Bed) {
     let (first, second) = tokio::join!(one.prepare_ledger(), two.prepare_ledger());
     first.unwrap();
     second.unwrap();
-    assert_eq!(snapshot(&mut one).await.obstacle, None);
+    assert_eq!(snapshot(&mut one).await.obstacle(), None);
 }
 
 async fn another_server_is_not_repaired(bed: impl Bed) {
@@ -477,12 +477,12 @@ async fn somebody_elses_ledger_withholds_all_repairs(bed: impl Bed) {
     with_victim(&bed).await;
     bed.sql("CREATE TABLE beatwarden_repairs (id integer)").await;
     assert_eq!(
-        snapshot(&mut bed.store(Action::Fail)).await.obstacle,
+        snapshot(&mut bed.store(Action::Fail)).await.obstacle(),
         Some(Cause::NoLedger)
     );
-    assert_eq!(snapshot(&mut bed.store(Action::Observe)).await.obstacle, None);
+    assert_eq!(snapshot(&mut bed.store(Action::Observe)).await.obstacle(), None);
     bed.sql("DROP TABLE beatwarden_repairs").await;
-    assert_eq!(snapshot(&mut bed.store(Action::Fail)).await.obstacle, None);
+    assert_eq!(snapshot(&mut bed.store(Action::Fail)).await.obstacle(), None);
 }
 
 async fn hostile_names_are_only_text(bed: impl Bed) {

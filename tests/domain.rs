@@ -3,8 +3,8 @@
 
 use beatwarden::domain::{
     Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LedgerAction, LedgerEntry, Look, Memory, Moment,
-    Newcomers, Observation, Outcome, Phase, Plan, Policy, Reading, RepairId, Report, Restarted, ServerIdentity,
-    Snapshot, States, Timestamp, interval_in_force, plan, report,
+    Newcomers, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading, RepairId, Report, Restarted,
+    ServerIdentity, Snapshot, States, Timestamp, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -97,7 +97,14 @@ impl Watchdog {
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
-                obstacle: self.obstacle,
+                obstacles: self
+                    .obstacle
+                    .map(|cause| Obstacle {
+                        cause,
+                        reason: "as the test wants it".into(),
+                    })
+                    .into_iter()
+                    .collect(),
                 precedents: self.ledger.clone(),
                 newest_repairs: Vec::new(),
             },

@@ -126,7 +126,7 @@ impl Served {
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
-                obstacle: None,
+                obstacles: Vec::new(),
                 precedents: Vec::new(),
                 newest_repairs: Vec::new(),
             },

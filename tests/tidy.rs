@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config", "domain", "http", "journal", "metrics", "status", "store", "watch",
         ],
     ),
-    ("cli", &["app", "config", "demo", "domain", "store"]),
+    ("cli", &["app", "config", "demo", "domain", "http", "status", "store"]),
     ("main", &["cli"]),
 ];
 
@@ -35,6 +35,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["store"]),
     ("rusqlite", &["store", "demo"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
 ];
 
 fn root() -> PathBuf {

@@ -4,10 +4,17 @@ use super::runtime;
 use crate::{
     app::{self, AnyStore, AppError},
     config::{Loaded, WatchConfig},
-    domain::{Access, Action, Cause, Look, Newcomers, Snapshot},
+    domain::{
+        Access, Action, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind, interval_in_force,
+    },
+    status::{Clock, SystemClock},
     store::{Inquiry, Store, StoreError},
 };
-use std::process::ExitCode;
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// How a line of the check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,126 +46,274 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn check(watch: &WatchConfig) -> Result<Vec<(Verdict, String)>, AppError> {
-    let inquiry = Inquiry {
-        known: Vec::new(),
-        look: Look::Full,
-    };
-    let looked = match app::store_of(watch)? {
-        AnyStore::Postgres(mut store) => store.observe(&inquiry).await,
-        AnyStore::Sqlite(mut store) => store.observe(&inquiry).await,
-    };
-    Ok(match looked {
-        Ok(snapshot) => found(watch, &snapshot),
-        Err(error) => vec![(Verdict::Bad, refused(&error))],
+async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
+    Ok(match app::store_of(watch)? {
+        AnyStore::Postgres(store) => look_twice(watch, *store).await,
+        AnyStore::Sqlite(store) => look_twice(watch, *store).await,
     })
 }
 
-fn refused(error: &StoreError) -> String {
-    format!("{}: {}", error.failure().as_str(), error.chain())
+/// A line and how it came out.
+type Line = (Verdict, String);
+
+/// The first look finds out what there is; the second, on the same connection, what an ordinary poll costs.
+async fn look_twice(watch: &WatchConfig, mut store: impl Store) -> Vec<Line> {
+    let inquiry = |look| Inquiry {
+        known: Vec::new(),
+        look,
+    };
+    let first = match store.observe(&inquiry(Look::Full)).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return vec![refused(&error)],
+    };
+    let skew = first.database_now.micros_since(SystemClock::start().wall());
+    let began = Instant::now();
+    let cost = store.observe(&inquiry(Look::Ordinary)).await.map(|_| began.elapsed());
+    match cost {
+        Ok(cost) => found(watch, &first, cost, skew),
+        Err(error) => vec![refused(&error)],
+    }
 }
 
-fn found(watch: &WatchConfig, snapshot: &Snapshot) -> Vec<(Verdict, String)> {
-    let policy = app::policy_of(watch);
-    let table = &watch.table.name;
-    let running = snapshot
-        .rows
-        .iter()
-        .filter(|job| policy.states.kind_of(job.state.as_deref()) == crate::domain::StateKind::Running)
-        .count();
-    let mut lines = vec![
-        (Verdict::Good, format!("table `{table}`: its columns fit the mapping; {running} jobs running")),
-        repairs(watch, snapshot.obstacle, policy.action),
-        kinds(policy.action),
-        (
-            match snapshot.access {
-                Access::Index => Verdict::Good,
-                Access::Scan => Verdict::Note,
-            },
-            match snapshot.access {
-                Access::Index => "the poll finds running jobs by an index".to_owned(),
-                Access::Scan => format!(
-                    "the poll scans the table; on a large one, create a partial index on the key: CREATE INDEX ON {table} \
-                     ({}) WHERE {} IN ('{}'); never index the heartbeat column, it makes every heartbeat dearer",
-                    watch.table.id,
-                    watch.table.state,
-                    watch.table.running.join("', '")
-                ),
-            },
-        ),
-        match snapshot.newcomers {
-            Newcomers::Followed => (
-                Verdict::Good,
-                "jobs that start and end between two polls are counted, by the growing key".to_owned(),
-            ),
-            Newcomers::Unseen => (
-                Verdict::Note,
-                "jobs that start and end between two polls are not counted (init_tracking 0): the key doesn't grow, or \
-                 watch.table.born_running is false"
-                    .to_owned(),
-            ),
-        },
-    ];
-    lines.push((
-        Verdict::Note,
-        "not built yet: the fuse, recognising false repairs, undo, and the guard; under `fail`, look at /api/v1/repairs \
-         after each repair"
-            .to_owned(),
-    ));
-    lines
-}
-
-fn repairs(watch: &WatchConfig, obstacle: Option<Cause>, action: Action) -> (Verdict, String) {
-    let mend = match obstacle {
-        _ if action == Action::Observe => {
-            return (
-                Verdict::Good,
-                "missed_first = \"observe\": nothing is ever changed".to_owned(),
-            );
-        }
-        None => {
-            return (
-                Verdict::Good,
-                format!(
-                    "repairs are possible: rights, unique key `{}` and ledger `{}` are as needed",
-                    watch.table.id, watch.repair.ledger
-                ),
-            );
-        }
-        Some(Cause::Rights) => format!(
-            "the table is no plain table, row security is active for this role, the key `{}` is not unique by a \
-             constraint on it alone, or the right to UPDATE the changed columns is missing",
-            watch.table.id
-        ),
-        Some(Cause::ReadOnly) => {
-            "the server is a standby, or the file can't be written: connect to the primary".to_owned()
-        }
-        Some(Cause::NetworkFs) => "the file lies on a network file system, whose locks can't be trusted".to_owned(),
-        Some(_) => format!(
-            "the ledger `{}` can't be written: let this role create tables in the schema, or create the ledger and grant \
-             SELECT and INSERT on it",
-            watch.repair.ledger
-        ),
+fn refused(error: &StoreError) -> Line {
+    let cure = match error {
+        StoreError::Connect { .. } => "; is the server up, and the address right?",
+        StoreError::Timeout { .. } | StoreError::Locked { .. } => "; who holds it? (pg_locks, pg_stat_activity)",
+        _ => "",
     };
     (
         Verdict::Bad,
-        format!("no repairs ({}): {mend}", obstacle.map_or("", Cause::as_str)),
+        format!("{}: {}{cure}", error.failure().as_str(), error.chain()),
+    )
+}
+
+fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) -> Vec<Line> {
+    let policy = app::policy_of(watch);
+    let mut lines = vec![(
+        Verdict::Good,
+        format!(
+            "table `{}`: it is there, and its columns have types that fit the mapping",
+            watch.table.name
+        ),
+    )];
+    lines.push(states(watch, snapshot, &policy));
+    lines.extend(repairs(watch, snapshot, policy.action));
+    lines.push(clock(snapshot, &policy, skew));
+    lines.push(poll(watch, snapshot, cost));
+    lines.push(inits(snapshot));
+    lines.push(writer(snapshot, &policy));
+    lines.push((Verdict::Note, kinds(policy.action).to_owned()));
+    let missing = "not built yet: the fuse, recognising false repairs, undo, and the guard; under `fail`, look at \
+                   /api/v1/repairs after each repair";
+    lines.push((Verdict::Note, missing.to_owned()));
+    lines
+}
+
+/// Whether the rows' states are those of the configuration.
+fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
+    let kind = |job: &Job| policy.states.kind_of(job.state.as_deref());
+    let running = snapshot
+        .rows
+        .iter()
+        .filter(|job| kind(job) == StateKind::Running)
+        .count();
+    let unknown: BTreeSet<String> = snapshot
+        .rows
+        .iter()
+        .filter(|job| kind(job) == StateKind::Unknown)
+        .map(|job| {
+            job.state
+                .as_ref()
+                .map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", state.escape_debug()))
+        })
+        .take(1_000)
+        .collect();
+    let known = watch.table.running.join(", ");
+    if unknown.is_empty() {
+        return (
+            Verdict::Good,
+            format!("states: {running} jobs are in a running state ({known})"),
+        );
+    }
+    let shown: Vec<String> = unknown
+        .into_iter()
+        .take(8)
+        .map(|state| state.chars().take(60).collect())
+        .collect();
+    (
+        Verdict::Bad,
+        format!(
+            "states: rows are in states that no list of watch.table names: {}; put each into running, success, failure, \
+             waiting or ignore",
+            shown.join(", ")
+        ),
+    )
+}
+
+/// Rights, row security, read-only servers and the ledger.
+fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line> {
+    if action == Action::Observe {
+        let text = "repairs: missed_first = \"observe\", nothing is ever changed, no ledger is needed";
+        return vec![(Verdict::Good, text.to_owned())];
+    }
+    if snapshot.obstacles.is_empty() {
+        return vec![(
+            Verdict::Good,
+            format!(
+                "repairs: rights, unique key `{}`, row security and ledger `{}` are as action `{}` needs them",
+                watch.table.id,
+                watch.repair.ledger,
+                action.as_str()
+            ),
+        )];
+    }
+    let line = |obstacle: &Obstacle| {
+        (
+            Verdict::Bad,
+            format!("{}: {}", obstacle.cause.as_str(), obstacle.reason),
+        )
+    };
+    snapshot.obstacles.iter().map(line).collect()
+}
+
+/// Whether the writer's times make sense by the database's clock.
+fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
+    /// Two clocks of one machine room; more than this shows in ages.
+    const SKEW_MICROS: i64 = 5_000_000;
+    /// The smallest step between time zones.
+    const ZONE_MICROS: i64 = 15 * 60 * 1_000_000;
+    let times = snapshot
+        .rows
+        .iter()
+        .flat_map(|job| [job.started_at.at(), job.heartbeat_at.at()]);
+    let ahead = times
+        .flatten()
+        .max()
+        .map_or(0, |newest| newest.micros_since(snapshot.database_now));
+    if ahead > ZONE_MICROS {
+        let text = format!(
+            "clock: times of the table lie {} ahead of the database's clock: is watch.table.time_zone the writer's?",
+            span(ahead)
+        );
+        return (Verdict::Bad, text);
+    }
+    let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    let beats = snapshot
+        .rows
+        .iter()
+        .filter(is_running)
+        .filter_map(|job| job.heartbeat_at.at());
+    let behind = beats
+        .max()
+        .map_or(0, |newest| snapshot.database_now.micros_since(newest));
+    if behind > ZONE_MICROS {
+        let text = format!(
+            "clock: the newest heartbeat of a running job is {} old: if jobs are alive, watch.table.time_zone is not the writer's",
+            span(behind)
+        );
+        return (Verdict::Note, text);
+    }
+    if skew.abs() > SKEW_MICROS {
+        let text = format!(
+            "clock: the database's clock and this machine's differ by {}",
+            span(skew.abs())
+        );
+        return (Verdict::Note, text);
+    }
+    (
+        Verdict::Good,
+        "clock: the database's clock, this machine's and the writer's times agree".to_owned(),
+    )
+}
+
+fn span(micros: i64) -> String {
+    let seconds = Duration::from_secs(u64::try_from(micros / 1_000_000).unwrap_or_default());
+    humantime::format_duration(seconds).to_string()
+}
+
+/// What an ordinary poll costs, and the index that would make it cheap.
+fn poll(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration) -> Line {
+    let Access::Scan = snapshot.access else {
+        return (
+            Verdict::Good,
+            format!("poll: finds running jobs by an index, in {cost:.1?}"),
+        );
+    };
+    let interval = interval_in_force(watch.poll_interval, &[cost; 5]);
+    let cure = format!(
+        "CREATE INDEX CONCURRENTLY ON {} ({}) WHERE {} IN ('{}'); never index the heartbeat column, it makes every heartbeat \
+         dearer",
+        watch.table.name,
+        watch.table.id,
+        watch.table.state,
+        watch.table.running.join("', '")
+    );
+    if interval > watch.init_deadline / 2 {
+        let text = format!(
+            "poll: scans the table, in {cost:.1?}, so that it is polled every {interval:.0?} only, which is more than half of \
+             init_deadline: {cure}"
+        );
+        (Verdict::Bad, text)
+    } else {
+        (
+            Verdict::Note,
+            format!("poll: scans the table, in {cost:.1?} now; when the table grows: {cure}"),
+        )
+    }
+}
+
+fn inits(snapshot: &Snapshot) -> Line {
+    match snapshot.newcomers {
+        Newcomers::Followed => (
+            Verdict::Good,
+            "inits: jobs that start and end between two polls are counted, by the growing key".to_owned(),
+        ),
+        Newcomers::Unseen => (
+            Verdict::Note,
+            "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the key is no \
+             growing integer or watch.table.born_running is false; those seen while running are"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
+fn writer(snapshot: &Snapshot, policy: &Policy) -> Line {
+    let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
+    let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
+    for job in started {
+        match job.heartbeat(policy.seed_tolerance) {
+            Heartbeat::Absent => absent += 1,
+            Heartbeat::Seeded(_) => seeded += 1,
+            Heartbeat::Real(_) => real += 1,
+        }
+    }
+    let what = match (absent, seeded) {
+        (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
+        (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
+        (0, _) => {
+            "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"
+        }
+        (_, _) => "both kinds occur: `backfill` reaches those without a heartbeat, `fail` all",
+    };
+    (
+        Verdict::Note,
+        format!("writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"),
     )
 }
 
 /// What the action can and can't do for which kind of writer.
-fn kinds(action: Action) -> (Verdict, String) {
-    let text = match action {
-        Action::Observe => "stuck jobs are reported, never repaired",
+fn kinds(action: Action) -> &'static str {
+    match action {
+        Action::Observe => "action observe: stuck jobs are reported, never repaired",
         Action::Backfill => {
-            "backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
+            "action backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
              writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living job that \
              blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
         }
         Action::Fail => {
-            "fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed wrongly \
-             breaks, so init_deadline must be longer than any job's way to its first heartbeat"
+            "action fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed \
+             wrongly breaks, so init_deadline must be longer than any job's way to its first heartbeat"
         }
-    };
-    (Verdict::Note, text.to_owned())
+    }
 }

@@ -6,14 +6,25 @@ mod demo;
 mod healthcheck;
 mod local_http;
 mod logging;
+mod status;
 mod watch;
 
 use crate::{
-    app::AppError,
+    app::{self, AppError},
     config::{Config, Flags, Loaded, Secret, Sources},
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
+
+const EXAMPLES: &str = "\
+Examples:
+  beatwarden demo
+  beatwarden check --database .meltano/meltano.db --preset meltano
+  beatwarden watch --database-file /run/secrets/database --preset meltano --missed-first observe
+  beatwarden status --config beatwarden.toml --json
+  beatwarden grants --config beatwarden.toml --role watchdog | psql meltano
+
+Exit codes: 0 good, 1 failed, 2 bad arguments or configuration.";
 
 /// Watches a job table, tells Prometheus which jobs are alive, and repairs those that missed their first heartbeat.
 #[derive(Debug, Parser)]
@@ -21,7 +32,8 @@ use std::{path::PathBuf, process::ExitCode};
     name = "beatwarden",
     version,
     propagate_version = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
 )]
 struct Cli {
     #[command(flatten)]
@@ -38,6 +50,19 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Connect and verify, a line each with how to mend it
     Check,
+    /// One look at the table, as a table or as JSON
+    Status(status::StatusArgs),
+    /// Print the SQL that gives a role the least rights that this configuration needs
+    Grants {
+        /// The role [default: the user of the database URL]
+        #[arg(long, value_name = "NAME")]
+        role: Option<String>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Show the configuration in force, secrets hidden, and where each value comes from
     Config,
     /// Ask the local instance whether it is healthy: for images without a shell
@@ -132,6 +157,12 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
         Command::Watch => watch::run(&loaded(cli.flags)?),
         Command::Demo(args) => demo::run(cli.flags, &args),
         Command::Check => check::run(&loaded(cli.flags)?),
+        Command::Status(args) => status::run(&loaded(cli.flags)?, &args),
+        Command::Grants { role } => show_grants(&loaded(cli.flags)?, role.as_deref()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "beatwarden", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Config => Ok(show_config(&loaded(cli.flags)?)),
         Command::Healthcheck => Ok(healthcheck::run(&loaded(cli.flags)?)),
     }
@@ -144,6 +175,13 @@ fn loaded(flags: CommonFlags) -> Result<Loaded, AppError> {
         tracing::warn!("{warning}");
     }
     Ok(loaded)
+}
+
+fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
+    for watch in &loaded.config.watches {
+        println!("{}", app::grants_for(watch, role)?);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show_config(loaded: &Loaded) -> ExitCode {

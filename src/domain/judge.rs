@@ -125,7 +125,7 @@ fn cause_of(memory: &Memory, known: &Known, watched: Duration, scene: &Scene<'_>
         started_at: known.job.started_at.at(),
     };
     let precedent = precedents.of(&incident);
-    let obstacle = observation.snapshot.obstacle;
+    let obstacle = observation.snapshot.obstacle();
     let restarted = policy.action == Action::Fail && restarted_under(memory, known);
     let rules = [
         (policy.action == Action::Observe, Cause::Observe),

@@ -53,6 +53,15 @@ pub enum Newcomers {
     Unseen,
 }
 
+/// Something that keeps a whole watch from repairing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// One of `rights`, `read_only`, `network_fs`, `no_ledger`.
+    pub cause: Cause,
+    /// What it is, and how to mend it.
+    pub reason: String,
+}
+
 /// What a store reads in one go.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -72,12 +81,19 @@ pub struct Snapshot {
     pub access: Access,
     /// Whether jobs that start and end between two passes are seen.
     pub newcomers: Newcomers,
-    /// What keeps this watch from repairing at all: one of `rights`, `read_only`, `network_fs`, `no_ledger`.
-    pub obstacle: Option<Cause>,
+    /// What keeps this watch from repairing at all, in order of precedence.
+    pub obstacles: Vec<Obstacle>,
     /// Ledger entries of the jobs among `rows` that have no real heartbeat or have ended.
     pub precedents: Vec<LedgerEntry>,
     /// The newest ledger entries of this watch, newest first, 100 at most.
     pub newest_repairs: Vec<LedgerEntry>,
+}
+
+impl Snapshot {
+    /// The first obstacle's cause: the one that counts.
+    pub fn obstacle(&self) -> Option<Cause> {
+        self.obstacles.first().map(|obstacle| obstacle.cause)
+    }
 }
 
 /// A snapshot, and the times of our own clock around it.

@@ -111,7 +111,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         unreadable: 0,
         unknown_state: 0,
         window: WindowCount::default(),
-        obstacle: snapshot.obstacle,
+        obstacle: snapshot.obstacle(),
         newest_beat: None,
     };
     if let Some(why) = watching_restarts(&memory, observation, policy) {

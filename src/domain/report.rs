@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Cause, Event, Incident, JobId, LedgerEntry, Memory, Observation, Phase, Plan, Policy, Repair, RepairId,
-    Timestamp, WindowCount,
+    Action, Cause, Event, Incident, JobId, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan, Policy, Repair,
+    RepairId, Timestamp, WindowCount,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -88,6 +88,8 @@ pub struct Report {
     pub writer_offset_micros: Option<i64>,
     /// Whether a repair could be made: the action is not `observe`, and nothing hinders the whole watch.
     pub repair_enabled: bool,
+    /// What hinders it, in order of precedence.
+    pub obstacles: Vec<Obstacle>,
     /// The stuck jobs and the oldest, 50 at most, worst first.
     pub jobs: Vec<JobLine>,
     /// The newest ledger entries, newest first.
@@ -126,6 +128,7 @@ pub fn report(
         window: plan.window,
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
         repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
+        obstacles: observation.snapshot.obstacles.clone(),
         jobs: Vec::new(),
         repairs: observation.snapshot.newest_repairs.clone(),
         events: Vec::new(),

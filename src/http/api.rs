@@ -3,26 +3,29 @@
 use super::HttpState;
 use crate::{
     domain::{JobLine, LedgerEntry, Moment, Phase, Timestamp},
-    status::WatchStatus,
+    status::{Board, Clock, WatchStatus},
     store::rfc3339,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// `/api/v1/status`.
 pub(super) fn status(state: &HttpState) -> String {
-    let now = state.clock.moment();
-    let watches: Vec<Value> = state
-        .boards
+    status_of(&state.boards, &*state.clock, state.version).to_string()
+}
+
+/// The status of all watches, as `/api/v1/status` and `beatwarden status --json` have it.
+pub fn status_of(boards: &[(String, Arc<Board>)], clock: &dyn Clock, version: &str) -> Value {
+    let now = clock.moment();
+    let watches: Vec<Value> = boards
         .iter()
         .map(|(name, board)| watch(name, &board.read(), now))
         .collect();
     json!({
-        "version": state.version,
-        "now": rfc3339(state.clock.wall()),
+        "version": version,
+        "now": rfc3339(clock.wall()),
         "watches": watches,
     })
-    .to_string()
 }
 
 fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {

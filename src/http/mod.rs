@@ -4,6 +4,8 @@ mod api;
 mod page;
 mod routes;
 
+pub use api::status_of;
+
 use crate::{
     metrics::Metrics,
     status::{Board, Clock},

@@ -57,6 +57,14 @@ fn watch(out: &mut String, name: &str, status: &WatchStatus, now: Moment) {
             text(&failure.error)
         );
     }
+    for obstacle in current.iter().flat_map(|pass| &pass.report.obstacles) {
+        let _ = write!(
+            out,
+            "<p class=\"error\">No repairs ({}): {}</p>",
+            obstacle.cause.as_str(),
+            escape(&obstacle.reason)
+        );
+    }
     // What was seen last is shown greyed, never as the present.
     if let Some(pass) = &status.last_good {
         tiles(out, pass, now);

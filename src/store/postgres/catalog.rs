@@ -2,7 +2,7 @@
 
 use super::{PostgresSettings, link::Link};
 use crate::{
-    domain::{Access, Action, Cause},
+    domain::{Access, Action, Cause, Obstacle},
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
 };
 use std::sync::{OnceLock, atomic::AtomicBool};
@@ -70,7 +70,7 @@ pub(super) struct Catalog {
     pub ended_at: Option<(Column, TimeKind)>,
     pub error: Option<Column>,
     /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
-    pub obstacle: Option<Cause>,
+    pub obstacle: Option<Obstacle>,
     pub access: Access,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
@@ -129,7 +129,6 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
         _ => None,
     };
-    let is_table = matches!(kind.as_str(), "r" | "p");
     Ok(Catalog {
         oid,
         ledger: TableName {
@@ -138,7 +137,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         table,
         grows: mapping.born_running && id.is_integer(),
-        obstacle: (!is_table || !id.is_unique).then_some(Cause::Rights),
+        obstacle: obstacle(mapping, &kind, &id),
         id,
         state,
         started_at: columns.time(&mapping.started_at, "started_at")?,
@@ -151,6 +150,32 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         access: Access::Scan,
         shape: OnceLock::new(),
         ledger_exists: AtomicBool::new(false),
+    })
+}
+
+/// What keeps repairs from such a table for good.
+fn obstacle(mapping: &Mapping, kind: &str, id: &Column) -> Option<Obstacle> {
+    let table = mapping.table.plain();
+    let kind = match kind {
+        "r" | "p" => None,
+        "v" => Some("a view"),
+        "m" => Some("a materialized view"),
+        "f" => Some("a foreign table"),
+        _ => Some("no table"),
+    };
+    let reason = match kind {
+        Some(kind) => format!("`{table}` is {kind}: name the table behind it in watch.table.name"),
+        None if !id.is_unique => format!(
+            "the key `{}` of `{table}` is not unique by a valid constraint on that column alone, so \"this one row\" can't be \
+             said; add one, or name another column in watch.table.id (a partitioned table can only have a unique key that \
+             contains its partition key)",
+            id.name
+        ),
+        None => return None,
+    };
+    Some(Obstacle {
+        cause: Cause::Rights,
+        reason,
     })
 }
 

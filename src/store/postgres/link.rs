@@ -74,6 +74,11 @@ impl Target {
         })
     }
 
+    /// The role that connects, where the address names one.
+    pub fn user(&self) -> Option<&str> {
+        self.config.get_user()
+    }
+
     /// User, hosts and database, without the password.
     pub fn shown(&self) -> String {
         use tokio_postgres::config::Host;

@@ -4,13 +4,16 @@
 //! what lets a pooler in transaction mode stand in between.
 
 mod catalog;
+mod grants;
 mod ledger;
 mod link;
 mod observe;
+mod obstacles;
 mod render;
 mod repair;
 mod row;
 
+pub use grants::grants;
 pub use link::{BadTarget, Target};
 
 use super::{Inquiry, Mapping, Resolution, Store, StoreError, repair_id};

@@ -3,11 +3,11 @@
 use super::{
     PostgresSettings, Ready,
     link::{Link, Param},
-    row,
+    obstacles, row,
 };
 use crate::{
     domain::{
-        Access, Action, Cause, Discovery, Heartbeat, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity,
+        Access, Action, Discovery, Heartbeat, Job, JobId, LedgerEntry, Look, Newcomers, Obstacle, ServerIdentity,
         Snapshot, StateKind, Timestamp,
     },
     store::{Inquiry, StoreError},
@@ -57,7 +57,7 @@ struct Facts {
     now: Timestamp,
     server: String,
     server_started_at: Option<Timestamp>,
-    obstacle: Option<Cause>,
+    obstacles: Vec<Obstacle>,
     ledger_readable: bool,
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn observe(
         } else {
             Newcomers::Unseen
         },
-        obstacle: facts.obstacle,
+        obstacles: facts.obstacles,
         precedents,
         newest_repairs,
     })
@@ -307,25 +307,12 @@ impl View<'_> {
                 self.settings.mapping.table.plain()
             )));
         }
-        let not_updatable: Vec<String> = row.get("not_updatable");
-        let row_security = row.get::<_, Option<bool>>("row_security").unwrap_or(false);
-        let ledger_writable: bool = row.get("ledger_writable");
-        let acts = self.settings.action != Action::Observe;
-        let obstacle = if catalog.obstacle.is_some() || row_security || !not_updatable.is_empty() {
-            Some(Cause::Rights)
-        } else if row.get("read_only") {
-            Some(Cause::ReadOnly)
-        } else if acts && !ledger_writable {
-            Some(Cause::NoLedger)
-        } else {
-            None
-        };
         Ok(Facts {
             now: row::timestamp(row, "now").ok_or_else(|| StoreError::Schema("the server has no time".to_owned()))?,
             server: row.get("server"),
             server_started_at: row::timestamp(row, "server_started_at"),
-            obstacle,
-            ledger_readable: row.get("ledger_readable"),
+            obstacles: obstacles::of(row, catalog, self.settings),
+            ledger_readable: row.get::<_, bool>("ledger_readable") && row.get::<_, bool>("ledger_ours"),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{SqliteSettings, connection::failed};
 use crate::{
-    domain::{Access, Cause},
+    domain::{Access, Cause, Obstacle},
     store::{Identifier, Mapping, StoreError, nearest},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -28,7 +28,7 @@ pub(super) struct Statements {
 /// The watched table.
 pub(super) struct Catalog {
     /// What keeps repairs from this table for good: a view, or no unique key.
-    pub obstacle: Option<Cause>,
+    pub obstacle: Option<Obstacle>,
     /// Whether the key holds integers, so that a key's text is bound as one.
     pub integer_key: bool,
     /// Whether new rows are found by a growing key.
@@ -98,13 +98,30 @@ impl Catalog {
         let statements = Statements::render(mapping)?;
         let access = access(connection, &statements, mapping).map_err(told)?;
         Ok(Self {
-            obstacle: (kind != "table" || !unique).then_some(Cause::Rights),
+            obstacle: obstacle(mapping, &kind, unique),
             integer_key,
             grows: mapping.born_running && integer_key,
             access,
             statements,
         })
     }
+}
+
+fn obstacle(mapping: &Mapping, kind: &str, unique: bool) -> Option<Obstacle> {
+    let table = mapping.table.plain();
+    let reason = match (kind, unique) {
+        ("table", true) => return None,
+        ("table", false) => format!(
+            "the key `{}` of `{table}` is not unique by a constraint on that column alone: add one, or name another column \
+             in watch.table.id",
+            mapping.id.as_str()
+        ),
+        _ => format!("`{table}` is a {kind}: name the table behind it in watch.table.name"),
+    };
+    Some(Obstacle {
+        cause: Cause::Rights,
+        reason,
+    })
 }
 
 fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<Column>> {

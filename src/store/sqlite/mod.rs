@@ -35,6 +35,19 @@ pub struct SqliteSettings {
     pub action: Action,
 }
 
+/// What a user needs: SQLite knows no roles.
+pub fn grants(path: &std::path::Path, action: Action) -> String {
+    let need = match action {
+        Action::Observe => "read",
+        Action::Backfill | Action::Fail => "read and write",
+    };
+    format!(
+        "-- SQLite has no roles: the user that runs Beatwarden has to {need} {}, and to write its folder while the\n\
+         -- journal mode is WAL, because readers share the -shm file.\n",
+        path.display()
+    )
+}
+
 /// The longest that one repair may take, waiting for the write lock included.
 const REPAIR_WITHIN: Duration = Duration::from_secs(5);
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Action, Cause, Discovery, Heartbeat, Job, JobId, Look, Newcomers, Reading, ServerIdentity, Snapshot, StateKind,
-        Timestamp,
+        Action, Cause, Discovery, Heartbeat, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
+        StateKind, Timestamp,
     },
     store::{Inquiry, StoreError},
 };
@@ -94,26 +94,32 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         } else {
             Newcomers::Unseen
         },
-        obstacle: obstacle(open, settings)?,
+        obstacles: obstacles(open, settings)?,
         precedents,
         newest_repairs,
     })
 }
 
-/// What keeps this watch from repairing at all.
-fn obstacle(open: &Open, settings: &SqliteSettings) -> Result<Option<Cause>, StoreError> {
+/// What keeps this watch from repairing at all, in order of precedence.
+fn obstacles(open: &Open, settings: &SqliteSettings) -> Result<Vec<Obstacle>, StoreError> {
     let told = |error| failed("reading what may be written", &open.path, error);
-    if open.catalog.obstacle.is_some() {
-        return Ok(open.catalog.obstacle);
-    }
+    let path = open.path.display();
+    let mut obstacles: Vec<Obstacle> = open.catalog.obstacle.iter().cloned().collect();
+    let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
     if open.connection.is_readonly("main").map_err(told)? {
-        return Ok(Some(Cause::ReadOnly));
+        let reason = format!("{path} can't be written by this user: give it write access to the file and its folder");
+        add(Cause::ReadOnly, reason);
     }
     if place::is_on_network(&open.path) {
-        return Ok(Some(Cause::NetworkFs));
+        let reason = format!("{path} lies on a network file system, whose locks can't be trusted: run beside the file");
+        add(Cause::NetworkFs, reason);
     }
-    let foreign = settings.action != Action::Observe && ledger::is_foreign(open, settings)?;
-    Ok(foreign.then_some(Cause::NoLedger))
+    if settings.action != Action::Observe && ledger::is_foreign(open, settings)? {
+        let ledger = settings.mapping.ledger.plain();
+        let reason = format!("`{ledger}` is somebody else's table: name another one in watch.repair.ledger");
+        add(Cause::NoLedger, reason);
+    }
+    Ok(obstacles)
 }
 
 /// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.

@@ -14,16 +14,10 @@ SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS serve
               WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
                 AND NOT has_column_privilege(relation.oid, attribute.attnum, 'UPDATE')) AS not_updatable,
        ledger.oid IS NOT NULL AS ledger_exists,
-       CASE WHEN ledger.oid IS NULL
-            THEN coalesce(has_schema_privilege(to_regnamespace($5::text)::oid, 'CREATE'), false)
-            ELSE has_table_privilege(ledger.oid, 'SELECT') AND has_table_privilege(ledger.oid, 'INSERT')
-                 AND 17 = (SELECT count(*) FROM pg_attribute AS attribute
-                            WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[]))
-       END AS ledger_writable,
-       CASE WHEN ledger.oid IS NULL THEN false
-            ELSE has_table_privilege(ledger.oid, 'SELECT')
-                 AND 17 = (SELECT count(*) FROM pg_attribute AS attribute
-                            WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[]))
-       END AS ledger_readable
+       coalesce(has_schema_privilege(to_regnamespace($5::text)::oid, 'CREATE'), false) AS ledger_creatable,
+       17 = (SELECT count(*) FROM pg_attribute AS attribute
+              WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[])) AS ledger_ours,
+       coalesce(has_table_privilege(ledger.oid, 'SELECT'), false) AS ledger_readable,
+       coalesce(has_table_privilege(ledger.oid, 'INSERT'), false) AS ledger_writable
   FROM (SELECT to_regclass($1::text)::oid AS oid) AS relation,
        (SELECT to_regclass($2::text)::oid AS oid) AS ledger

@@ -1,0 +1,114 @@
+//! `beatwarden status`: one look, as a table or as the JSON of `/api/v1/status`.
+
+use super::runtime;
+use crate::{
+    app::{self, AppError},
+    config::Loaded,
+    domain::{JobLine, Phase},
+    http::status_of,
+    status::{Board, SystemClock},
+};
+use clap::Args;
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+/// Arguments of the status.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// As JSON, in the shape of /api/v1/status
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 1 if a table can't be read; stuck jobs are no failure of ours.
+pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
+    let clock = SystemClock::start();
+    let mut boards: Vec<(String, Arc<Board>)> = Vec::new();
+    runtime()?.block_on(async {
+        for watch in &loaded.config.watches {
+            boards.push((watch.name.clone(), app::look_once(watch, clock).await?));
+        }
+        Ok::<(), AppError>(())
+    })?;
+    if args.json {
+        println!("{}", status_of(&boards, &clock, app::version()));
+    } else {
+        boards.iter().for_each(|(name, board)| show(name, board));
+    }
+    let all_read = boards.iter().all(|(_, board)| board.read().last_good.is_some());
+    Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(name: &str, board: &Board) {
+    let status = board.read();
+    println!("watch {}", name.escape_debug());
+    if let Some(failure) = &status.failure {
+        println!("  can't be read ({}): {}", failure.failure.as_str(), failure.error);
+    }
+    let Some(pass) = &status.last_good else { return };
+    let report = &pass.report;
+    let counts: Vec<String> = Phase::ALL
+        .iter()
+        .map(|phase| {
+            let count = report.phases.get(phase).copied().unwrap_or_default();
+            format!("{count} {}", phase.as_str())
+        })
+        .collect();
+    println!("  {}", counts.join(", "));
+    match report.window.ratio() {
+        Some(ratio) => println!(
+            "  inits: {} decided in the window, {:.1} % good",
+            report.window.inits,
+            ratio * 100.0
+        ),
+        None => println!("  inits: none decided in the window"),
+    }
+    for obstacle in &report.obstacles {
+        println!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
+    }
+    if report.jobs.is_empty() {
+        return;
+    }
+    println!(
+        "  {:<12} {:<28} {:<13} {:>12}  NEXT",
+        "ID", "NAME", "PHASE", "SILENT FOR"
+    );
+    for line in &report.jobs {
+        println!(
+            "  {:<12} {:<28} {:<13} {:>12}  {}",
+            cell(line.id.as_str(), 12),
+            cell(line.name.as_deref().unwrap_or("-"), 28),
+            line.phase.as_str(),
+            humantime::format_duration(Duration::from_secs(line.age.as_secs())),
+            next(line)
+        );
+    }
+}
+
+fn next(line: &JobLine) -> String {
+    match (line.next_action, line.withheld_cause) {
+        (_, Some(cause)) => format!("withheld: {}", cause.as_str()),
+        (Some(action), None) => format!("{} if it stays silent", action.as_str()),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// A hostile text in a terminal: control characters and direction marks escaped, cut to its column.
+fn cell(text: &str, width: usize) -> String {
+    let plain: String = text
+        .chars()
+        .take(width)
+        .flat_map(|letter| {
+            let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let shown: Vec<char> = if letter.is_control() || turns {
+                letter.escape_unicode().collect()
+            } else {
+                vec![letter]
+            };
+            shown
+        })
+        .collect();
+    if plain.chars().count() <= width {
+        return plain;
+    }
+    plain.chars().take(width - 1).chain(['…']).collect()
+}

@@ -1,0 +1,84 @@
+//! What keeps a watch from repairing, found anew in each pass because it can change at any time, with the words to mend it.
+
+use super::{PostgresSettings, catalog::Catalog};
+use crate::{
+    domain::{Action, Cause, Obstacle},
+    store::Identifier,
+};
+use tokio_postgres::Row;
+
+/// All obstacles that a row of facts shows, in order of precedence.
+pub(super) fn of(row: &Row, catalog: &Catalog, settings: &PostgresSettings) -> Vec<Obstacle> {
+    let table = catalog.table.quoted();
+    let mut obstacles: Vec<Obstacle> = catalog.obstacle.iter().cloned().collect();
+    let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
+    if row.get::<_, Option<bool>>("row_security").unwrap_or(false) {
+        add(
+            Cause::Rights,
+            format!(
+                "row security is active on {table} for this role, so it may not see every row: ALTER ROLE ... BYPASSRLS, or \
+                 connect as the table's owner"
+            ),
+        );
+    }
+    let not_updatable: Vec<String> = row.get("not_updatable");
+    if !not_updatable.is_empty() {
+        let columns: Vec<String> = not_updatable
+            .iter()
+            .map(|name| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted()))
+            .collect();
+        add(
+            Cause::Rights,
+            format!(
+                "no right to change: GRANT UPDATE ({}) ON {table} TO this role",
+                columns.join(", ")
+            ),
+        );
+    }
+    if row.get("read_only") {
+        let reason =
+            "the server is a standby or takes no writes: name the primary in the database URL, or several hosts";
+        add(Cause::ReadOnly, reason.to_owned());
+    }
+    if settings.action != Action::Observe
+        && let Some(reason) = ledger(row, catalog)
+    {
+        add(Cause::NoLedger, reason);
+    }
+    obstacles
+}
+
+fn ledger(row: &Row, catalog: &Catalog) -> Option<String> {
+    let ledger = catalog.ledger.quoted();
+    let is = |column: &str| row.get::<_, bool>(column);
+    if !is("ledger_exists") {
+        let schema = catalog
+            .ledger
+            .schema
+            .as_ref()
+            .map(Identifier::quoted)
+            .unwrap_or_default();
+        return (!is("ledger_creatable")).then(|| {
+            format!(
+                "the ledger {ledger} is not there, and this role may not create it: GRANT CREATE ON SCHEMA {schema} TO this \
+                 role, or run what `beatwarden grants` prints"
+            )
+        });
+    }
+    if !is("ledger_ours") {
+        return Some(format!(
+            "{ledger} is somebody else's table: name another one in watch.repair.ledger"
+        ));
+    }
+    let missing: Vec<&str> = [("ledger_readable", "SELECT"), ("ledger_writable", "INSERT")]
+        .into_iter()
+        .filter(|(column, _)| !is(column))
+        .map(|(_, right)| right)
+        .collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "no right to write the ledger: GRANT {} ON {ledger} TO this role",
+            missing.join(", ")
+        )
+    })
+}

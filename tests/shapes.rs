@@ -1,0 +1,360 @@
+//! Tables that are not Meltano's: names, keys, states and times of every promised kind, read and repaired.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use beatwarden::{
+    domain::{Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Outcome, Reading, Repair, Snapshot, States},
+    store::{
+        Identifier, Inquiry, Mapping, Store, TableName, TimeFormat,
+        postgres::{PostgresSettings, PostgresStore, Target},
+        sqlite::{SqliteSettings, SqliteStore},
+    },
+};
+use std::time::Duration;
+use support::postgres::{self, Cluster, TestDatabase};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const TOLERANCE: Duration = Duration::from_millis(5);
+
+fn name(name: &str) -> Identifier {
+    Identifier::new(name).unwrap()
+}
+
+fn mapping(table: &str) -> Mapping {
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Mapping {
+        watch: "jobs".into(),
+        table: TableName::parse(table).unwrap(),
+        ledger: TableName::parse("beatwarden_repairs").unwrap(),
+        id: name("id"),
+        job_name: None,
+        state: name("state"),
+        states: States {
+            running: list(&["running"]),
+            success: list(&["done"]),
+            failure: list(&["failed"]),
+            waiting: list(&["pending"]),
+            ignore: Vec::new(),
+        },
+        started_at: name("started"),
+        last_heartbeat_at: name("beat"),
+        ended_at: Some(name("ended")),
+        time_format: TimeFormat::Timestamp,
+        time_zone: "UTC".into(),
+        error: None,
+        born_running: false,
+    }
+}
+
+fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore {
+    let url = url.to_owned();
+    PostgresStore::new(PostgresSettings {
+        target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
+        mapping,
+        action,
+        poll_timeout: Duration::from_secs(10),
+        seed_tolerance: TOLERANCE,
+        instance: "test/1".into(),
+    })
+}
+
+async fn observe(store: &mut impl Store) -> Snapshot {
+    let inquiry = Inquiry {
+        known: Vec::new(),
+        look: Look::Full,
+    };
+    store.observe(&inquiry).await.unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+fn job(snapshot: &Snapshot, id: &str) -> Job {
+    let found = snapshot.rows.iter().find(|job| job.id.as_str() == id);
+    found.unwrap_or_else(|| panic!("{id} is not among {:?}", snapshot.rows)).clone()
+}
+
+fn age(snapshot: &Snapshot, reading: Reading) -> f64 {
+    snapshot.database_now.micros_since(reading.at().expect("a time")) as f64 / 1e6
+}
+
+/// Repairs a job by `action`, and returns the row as it is then.
+async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
+    let snapshot = observe(store).await;
+    let repair = Repair {
+        action,
+        job: job(&snapshot, id),
+        init_deadline: DEADLINE,
+        server: snapshot.server.clone(),
+    };
+    store.prepare_ledger().await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let outcome = store.repair(&repair).await;
+    assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
+    let inquiry = Inquiry {
+        known: vec![repair.job.id.clone()],
+        look: Look::Ordinary,
+    };
+    job(&store.observe(&inquiry).await.unwrap(), id)
+}
+
+/// Reads, backfills one job and fails another, in a table with the columns of [`mapping`] where `one` and `two` are
+/// running for ten minutes, `three` beat a second ago, and `four` is pending.
+async fn read_and_repair(mut store: impl Store, mut failing: impl Store, keys: [&str; 4]) {
+    let snapshot = observe(&mut store).await;
+    assert_eq!(snapshot.obstacles, []);
+    for key in &keys[..2] {
+        let row = job(&snapshot, key);
+        assert!((age(&snapshot, row.started_at) - 600.0).abs() < 5.0, "{row:?}");
+        assert_eq!(row.heartbeat(TOLERANCE), Heartbeat::Absent);
+    }
+    let beating = job(&snapshot, keys[2]);
+    assert!((age(&snapshot, beating.heartbeat_at) - 1.0).abs() < 5.0, "{beating:?}");
+    assert!(!snapshot.rows.iter().any(|job| job.id.as_str() == keys[3]), "pending is not running");
+
+    let row = repaired(&mut store, keys[0], Action::Backfill).await;
+    assert_eq!(row.heartbeat_at, row.started_at);
+    assert_eq!(row.state.as_deref(), Some("running"));
+    let row = repaired(&mut failing, keys[1], Action::Fail).await;
+    assert_eq!(row.state.as_deref(), Some("failed"));
+    let snapshot = observe(&mut store).await;
+    assert!(age(&snapshot, row.ended_at).abs() < 5.0, "{row:?}");
+    assert_eq!(row.heartbeat_at, Reading::Absent);
+    assert_eq!(job(&snapshot, keys[2]), beating, "the neighbour");
+    assert_eq!(snapshot.newest_repairs.len(), 2);
+}
+
+const UUIDS: [&str; 4] = [
+    "00000000-0000-4000-8000-000000000001",
+    "00000000-0000-4000-8000-000000000002",
+    "00000000-0000-4000-8000-000000000003",
+    "00000000-0000-4000-8000-000000000004",
+];
+
+async fn quoted_uuid_enum(database: TestDatabase) {
+    let client = database.client().await;
+    client
+        .batch_execute(
+            r#"CREATE SCHEMA "Work Space";
+               CREATE TYPE "Work Space"."Job State" AS ENUM ('pending', 'running', 'done', 'failed');
+               CREATE TABLE "Work Space"."Job.Runs" ("Id" uuid PRIMARY KEY, "The State" "Work Space"."Job State" NOT NULL,
+                   "Started ""At""" timestamptz, "Beat" timestamptz, "Ended" timestamptz);"#,
+        )
+        .await
+        .unwrap();
+    for (key, state, start, beat) in [
+        (UUIDS[0], "running", "now() - interval '10 min'", "NULL"),
+        (UUIDS[1], "running", "now() - interval '10 min'", "NULL"),
+        (UUIDS[2], "running", "now() - interval '10 min'", "now() - interval '1 s'"),
+        (UUIDS[3], "pending", "NULL", "NULL"),
+    ] {
+        let insert = format!(r#"INSERT INTO "Work Space"."Job.Runs" VALUES ('{key}', '{state}', {start}, {beat})"#);
+        client.batch_execute(&insert).await.unwrap();
+    }
+    let mut mapping = mapping("Work Space.Job");
+    mapping.table.name = name("Job.Runs");
+    mapping.id = name("Id");
+    mapping.state = name("The State");
+    mapping.started_at = name("Started \"At\"");
+    mapping.last_heartbeat_at = name("Beat");
+    mapping.ended_at = Some(name("Ended"));
+    let store = |action| postgres_store(&database.url, mapping.clone(), action);
+    read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;
+    // A job goes from pending to running under our eyes.
+    let start = format!(r#"UPDATE "Work Space"."Job.Runs" SET "The State" = 'running', "Started ""At""" = now() WHERE "Id" = '{}'"#, UUIDS[3]);
+    client.batch_execute(&start).await.unwrap();
+    let snapshot = observe(&mut store(Action::Observe)).await;
+    assert_eq!(job(&snapshot, UUIDS[3]).state.as_deref(), Some("running"));
+    assert_eq!(snapshot.newcomers, Newcomers::Unseen, "a uuid doesn't grow");
+}
+
+#[tokio::test]
+async fn quoted_names_a_uuid_key_an_enum_and_timestamptz() {
+    quoted_uuid_enum(postgres::shared().database().await).await;
+}
+
+async fn bigint_epoch_millis(database: TestDatabase) {
+    let client = database.client().await;
+    client
+        .batch_execute("CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started bigint, beat bigint, ended bigint)")
+        .await
+        .unwrap();
+    let millis = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    client
+        .batch_execute(&format!(
+            "INSERT INTO jobs VALUES (9007199254740993, 'running', {millis} - 600000, NULL), (2, 'running', {millis} - 600000, NULL),
+                (3, 'running', {millis} - 600000, {millis} - 1000), (4, 'pending', NULL, NULL)"
+        ))
+        .await
+        .unwrap();
+    let mut mapping = mapping("jobs");
+    mapping.time_format = TimeFormat::EpochMillis;
+    let store = |action| postgres_store(&database.url, mapping.clone(), action);
+    read_and_repair(store(Action::Backfill), store(Action::Fail), ["9007199254740993", "2", "3", "4"]).await;
+    let odd = "INSERT INTO jobs VALUES (10, 'running', 9223372036854775807, NULL), (11, 'running', -1, NULL)";
+    client.batch_execute(odd).await.unwrap();
+    let snapshot = observe(&mut store(Action::Fail)).await;
+    assert!(job(&snapshot, "10").is_unreadable() && job(&snapshot, "11").is_unreadable());
+}
+
+#[tokio::test]
+async fn a_bigint_key_and_epoch_milliseconds() {
+    bigint_epoch_millis(postgres::shared().database().await).await;
+}
+
+#[tokio::test]
+async fn naive_times_in_a_zone_with_daylight_saving() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute("CREATE TABLE jobs (id varchar(20) PRIMARY KEY, state varchar(10), started timestamp, beat timestamp, ended timestamp)")
+        .await
+        .unwrap();
+    let local = "clock_timestamp() AT TIME ZONE 'America/New_York'";
+    client
+        .batch_execute(&format!(
+            "INSERT INTO jobs VALUES ('one', 'running', {local} - interval '10 min', NULL), ('two', 'running', {local} - interval '10 min', NULL),
+                ('three', 'running', {local} - interval '10 min', {local} - interval '1 s'), ('four', 'pending', NULL, NULL)"
+        ))
+        .await
+        .unwrap();
+    let mut mapping = mapping("jobs");
+    mapping.time_zone = "America/New_York".into();
+    let store = |action| postgres_store(&database.url, mapping.clone(), action);
+    read_and_repair(store(Action::Backfill), store(Action::Fail), ["one", "two", "three", "four"]).await;
+    // 01:30 happens twice on 2026-11-01: the later instant, 06:30 UTC, makes the smaller age.
+    client
+        .batch_execute("INSERT INTO jobs VALUES ('fold', 'running', '2026-11-01 01:30:00', NULL)")
+        .await
+        .unwrap();
+    let snapshot = observe(&mut store(Action::Fail)).await;
+    let later = "2026-11-01T06:30:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
+    assert_eq!(job(&snapshot, "fold").started_at, Reading::from_micros(later));
+}
+
+#[tokio::test]
+async fn a_text_key_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let time = |seconds: i32| format!("strftime('%Y-%m-%dT%H:%M:%f', 'now', '{seconds} seconds')");
+    connection
+        .execute_batch(&format!(
+            "CREATE TABLE \"job table\" (id TEXT NOT NULL UNIQUE, state TEXT, started TEXT, beat TEXT, ended TEXT);
+             INSERT INTO \"job table\" VALUES ('007', 'running', {0}, NULL, NULL), ('b', 'running', {0}, NULL, NULL),
+                ('c', 'running', {0}, {1}, NULL), ('d', 'pending', NULL, NULL, NULL)",
+            time(-600),
+            time(-1)
+        ))
+        .unwrap();
+    let store = |action| {
+        let path = path.clone();
+        SqliteStore::new(SqliteSettings {
+            path: Box::new(move || Ok(path.clone())),
+            mapping: mapping("job table"),
+            poll_timeout: Duration::from_secs(10),
+            seed_tolerance: TOLERANCE,
+            instance: "test/1".into(),
+            action,
+        })
+    };
+    read_and_repair(store(Action::Backfill), store(Action::Fail), ["007", "b", "c", "d"]).await;
+    let ended: String = connection
+        .query_row("SELECT ended FROM \"job table\" WHERE id = 'b'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((ended.len(), ended.as_bytes()[10]), (26, b'T'), "in the shape of its neighbours: {ended}");
+}
+
+#[tokio::test]
+async fn an_index_on_the_state_is_used() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started timestamptz, beat timestamptz, ended timestamptz);
+             INSERT INTO jobs SELECT number, 'done', now(), now(), now() FROM generate_series(1, 20000) AS number;
+             INSERT INTO jobs VALUES (20001, 'running', now(), NULL, NULL); ANALYZE jobs",
+        )
+        .await
+        .unwrap();
+    let store = || postgres_store(&database.url, mapping("jobs"), Action::Observe);
+    assert_eq!(observe(&mut store()).await.access, Access::Scan);
+    client.batch_execute("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs").await.unwrap();
+    assert_eq!(observe(&mut store()).await.access, Access::Index);
+}
+
+/// Tables that can be watched and not repaired: each says why.
+#[tokio::test]
+async fn tables_that_cant_be_repaired_say_why() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    let columns = "state text, started timestamptz, beat timestamptz, ended timestamptz";
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE parted (id bigint, day date, {columns}, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+             CREATE TABLE good (id bigint PRIMARY KEY, {columns}); CREATE VIEW seen AS SELECT * FROM good;
+             CREATE TABLE loose (id bigint, {columns}); CREATE UNIQUE INDEX ON loose (id) WHERE state = 'running';
+             CREATE TABLE hashed (id bigint PRIMARY KEY, {columns}) PARTITION BY HASH (id);
+             CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+             CREATE TABLE late (id bigint UNIQUE DEFERRABLE, {columns})"
+        ))
+        .await
+        .unwrap();
+    for (table, word) in [
+        ("parted", "a partitioned table can only have a unique key that contains its partition key"),
+        ("seen", "is a view"),
+        ("loose", "not unique by a valid constraint"),
+        ("late", "not unique by a valid constraint"),
+    ] {
+        let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
+        let obstacle = &snapshot.obstacles[0];
+        assert_eq!(obstacle.cause, Cause::Rights, "{table}");
+        assert!(obstacle.reason.contains(word), "{table}: {}", obstacle.reason);
+    }
+    for table in ["good", "hashed"] {
+        let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
+        assert_eq!(snapshot.obstacles, [], "{table}");
+    }
+}
+
+/// Types that a column can't have: each error names key, column and what was expected.
+#[tokio::test]
+async fn columns_of_a_wrong_type_are_named() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    let cases = [
+        ("state boolean, started timestamptz", "column `state` of `t0` is boolean (watch.table.state); expected a text or an enum"),
+        ("state text, started bigint", "column `started` of `t1` is bigint (watch.table.started_at); expected timestamp or timestamptz"),
+        ("state text, started date", "column `started` of `t2` is date (watch.table.started_at)"),
+    ];
+    for (number, (columns, words)) in cases.iter().enumerate() {
+        let table = format!("t{number}");
+        let create = format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
+        client.batch_execute(&create).await.unwrap();
+        let inquiry = Inquiry {
+            known: Vec::new(),
+            look: Look::Full,
+        };
+        let error = postgres_store(&database.url, mapping(&table), Action::Observe).observe(&inquiry).await.unwrap_err();
+        assert!(error.chain().starts_with(words), "{}", error.chain());
+    }
+    client
+        .batch_execute(
+            "CREATE TYPE phase AS ENUM ('pending', 'runing'); CREATE TABLE e (id int PRIMARY KEY, state phase,
+             started timestamptz, beat timestamptz, ended timestamptz)",
+        )
+        .await
+        .unwrap();
+    let inquiry = Inquiry {
+        known: Vec::new(),
+        look: Look::Full,
+    };
+    let error = postgres_store(&database.url, mapping("e"), Action::Observe).observe(&inquiry).await.unwrap_err();
+    assert!(error.chain().contains("did you mean `runing`?"), "{}", error.chain());
+}
+
+/// The same on PostgreSQL 18.
+#[tokio::test]
+async fn postgresql_18_is_read_and_repaired_alike() {
+    let cluster = Cluster::start_18();
+    quoted_uuid_enum(cluster.database().await).await;
+    bigint_epoch_millis(cluster.database().await).await;
+}
