@@ -193,6 +193,37 @@ impl Cluster {
         self.pg_ctl(&["-m", "fast", "stop"]);
     }
 
+    /// From here on this role needs its password.
+    pub async fn require_password(&self, role: &str) {
+        let file = self.folder.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&file).expect("the access rules");
+        fs::write(&file, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}")).expect("our own file");
+        let admin = connect(&self.url("postgres", "postgres")).await;
+        admin.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    }
+
+    /// A standby of this cluster as it is now, on its own; it follows nobody until it is promoted.
+    pub fn standby(&self) -> Self {
+        self.stop();
+        let primary = self.folder.join("data");
+        let standby = Self::start_from(|_| bin(), "");
+        standby.stop();
+        let data = standby.folder.join("data");
+        let settings = fs::read_to_string(data.join("postgresql.auto.conf")).expect("its settings");
+        run(Command::new("rm").arg("-rf").arg(&data));
+        run(Command::new("cp").arg("-a").arg(&primary).arg(&data));
+        fs::write(data.join("postgresql.auto.conf"), settings).expect("our own file");
+        fs::write(data.join("standby.signal"), "").expect("our own file");
+        self.start();
+        standby.start();
+        standby
+    }
+
+    /// Host and port, for programs that don't take URLs.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Sends a signal to every process of the server.
     pub fn signal(&self, signal: &str) {
         let mut pid = String::new();
