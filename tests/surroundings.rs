@@ -370,6 +370,50 @@ async fn a_pooler_in_transaction_mode_may_stand_in_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_changes_while_we_watch_is_followed_or_refused() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    let dog = Beatwarden::watch(&short(&database.url, "observe")).await;
+    dog.metric_becomes(&withheld("observe"), 1.0, SOON).await;
+    let alter = |kind: &str, using: &str| format!("ALTER TABLE runs ALTER started_at TYPE {kind} USING {using}");
+    client
+        .batch_execute(&alter("timestamptz", "started_at AT TIME ZONE 'UTC'"))
+        .await
+        .unwrap();
+    failed_once_and_back(&dog).await;
+    let age = dog.metric(&of_watch("heartbeat_age_max_seconds")).unwrap();
+    assert!((590.0..700.0).contains(&age), "{age}");
+    client.batch_execute(&alter("text", "started_at::text")).await.unwrap();
+    dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
+    eventually("its words", SOON, async || {
+        dog.log().contains("is text (watch.table").then_some(())
+    })
+    .await;
+    failed(
+        &dog,
+        "schema",
+        "column `started_at` of `runs` is text (watch.table.started_at); expected timestamp",
+    )
+    .await;
+    client
+        .batch_execute(&alter("timestamptz", "started_at::timestamptz"))
+        .await
+        .unwrap();
+    dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+}
+
+/// The change is noticed by a failed pass, and the next one is good again.
+async fn failed_once_and_back(dog: &Beatwarden) {
+    eventually("the change is noticed", SOON, async || {
+        dog.log().contains("changed or replaced").then_some(())
+    })
+    .await;
+    dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_file_is_another_database() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
