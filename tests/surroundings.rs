@@ -126,7 +126,7 @@ async fn missing_and_withdrawn_rights_are_named_and_come_back() {
     client.batch_execute(TABLE).await.unwrap();
     let (role, url) = role(&database).await;
     let dog = Beatwarden::watch(&short(&url, "observe")).await;
-    failed(&dog, "rights", "GRANT SELECT (\\\"id\\\") ON \\\"runs\\\" TO this role").await;
+    failed(&dog, "rights", "GRANT SELECT (\\\"id\\\", \\\"state\\\", ").await;
     client
         .batch_execute(&format!("GRANT SELECT ON runs TO {role}"))
         .await
