@@ -328,18 +328,17 @@ pub fn index_for(watch: &WatchConfig) -> String {
         .iter()
         .map(|state| format!("'{}'", state.replace('\'', "''")))
         .collect();
-    // SQLite has no way to build one beside the writers.
-    let concurrently = match watch.database.resolve() {
-        Ok(DatabaseUrl::Postgres(_)) => " CONCURRENTLY",
-        _ => "",
-    };
-    format!(
-        "CREATE INDEX{concurrently} ON {} ({}) WHERE {} IN ({})",
-        mapping.table.quoted(),
-        mapping.id.quoted(),
-        mapping.state.quoted(),
-        states.join(", ")
-    )
+    let (table, key, state) = (mapping.table.quoted(), mapping.id.quoted(), mapping.state.quoted());
+    match watch.database.resolve() {
+        Ok(DatabaseUrl::Postgres(_)) => {
+            format!(
+                "CREATE INDEX CONCURRENTLY ON {table} ({key}) WHERE {state} IN ({})",
+                states.join(", ")
+            )
+        }
+        // SQLite uses a partial index only for literals, and our states are bound; an index there needs a name.
+        _ => format!("CREATE INDEX beatwarden_by_state ON {table} ({state})"),
+    }
 }
 
 /// The SQL that a database administrator runs for `role`: the least rights that the configuration of a watch needs.

@@ -279,6 +279,32 @@ fn check_finds_a_wrong_time_zone() {
     assert!(good && said.contains("ok   clock"), "{said}");
 }
 
+/// The cures that `check` names for states and zones, in the configuration, cure.
+#[test]
+fn the_cures_of_check_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = with_rows(&folder, &[("RUNNING", 7200, Some(7201)), ("CANCELLED", 7000, None)]);
+    let file = folder.path().join("beatwarden.toml");
+    let check = |table_keys: &str| {
+        let configuration = format!(
+            "[[watch]]\ndatabase = \"{}\"\npreset = \"meltano\"\n[watch.table]\n{table_keys}",
+            text(&table)
+        );
+        std::fs::write(&file, configuration).unwrap();
+        let (status, said, log) = run(&["check", "--config", text(&file)]);
+        (status.success(), said + &log)
+    };
+    let (good, said) = check("");
+    assert!(
+        !good && said.contains("FAIL states") && said.contains("FAIL clock"),
+        "{said}"
+    );
+    let (good, said) = check("ignore = [\"STATE_EDIT\", \"CANCELLED\"]\ntime_zone = \"Africa/Cairo\"\n");
+    // Cairo is two or three hours ahead, as the season wants it.
+    assert!(said.contains("ok   states") && !said.contains("FAIL clock"), "{said}");
+    assert!(good, "{said}");
+}
+
 #[test]
 fn check_tells_which_kind_of_writer_it_sees() {
     let (_, said) = checked(&[("RUNNING", -10, None), ("SUCCESS", -100, Some(-50))], &[]);
@@ -295,12 +321,12 @@ fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
     let said = check();
     assert!(
         said.contains("note poll: scans the table")
-            && said.contains(r#"CREATE INDEX ON "runs" ("id") WHERE "state" IN ('RUNNING')"#),
+            && said.contains(r#"CREATE INDEX beatwarden_by_state ON "runs" ("state")"#),
         "{said}"
     );
     rusqlite::Connection::open(&table)
         .unwrap()
-        .execute_batch("CREATE INDEX by_state ON runs (state)")
+        .execute_batch(r#"CREATE INDEX beatwarden_by_state ON "runs" ("state")"#)
         .unwrap();
     assert!(
         check().contains("ok   poll: finds running jobs by an index"),

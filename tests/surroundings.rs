@@ -223,6 +223,10 @@ async fn no_ledger_row_security_and_missing_rights_are_causes_with_their_cures()
         "{said}"
     );
     assert!(said.contains("FAIL no_ledger: the ledger"), "{said}");
+    assert!(
+        said.contains("CREATE TABLE IF NOT EXISTS \"beatwarden_repairs\""),
+        "the SQL itself: {said}"
+    );
     client
         .batch_execute(&format!("GRANT UPDATE (last_heartbeat_at) ON runs TO {role}"))
         .await

@@ -5,7 +5,8 @@ use crate::{
     app::{self, AnyStore, AppError},
     config::{Loaded, WatchConfig},
     domain::{
-        Access, Action, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind, interval_in_force,
+        Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
+        interval_in_force,
     },
     status::{Clock, SystemClock},
     store::{Inquiry, Store, StoreError},
@@ -168,10 +169,16 @@ fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line
         )];
     }
     let line = |obstacle: &Obstacle| {
-        (
-            Verdict::Bad,
-            format!("{}: {}", obstacle.cause.as_str(), obstacle.reason),
-        )
+        let mut text = format!("{}: {}", obstacle.cause.as_str(), obstacle.reason);
+        if obstacle.cause == Cause::NoLedger {
+            // The administrator may have no Beatwarden at hand: the SQL itself is the cure.
+            let sql = app::grants_for(watch, None).unwrap_or_default();
+            for line in sql.lines() {
+                text.push_str("\n         ");
+                text.push_str(line);
+            }
+        }
+        (Verdict::Bad, text)
     };
     snapshot.obstacles.iter().map(line).collect()
 }

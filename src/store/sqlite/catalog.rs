@@ -81,20 +81,10 @@ impl Catalog {
             return Err(missing_table(connection, path, mapping));
         };
         let columns = columns(connection, mapping).map_err(told)?;
+        all_there(&columns, mapping)?;
         let id = find(&columns, mapping, &mapping.id, "id")?;
         let integer_key = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
-        find(&columns, mapping, &mapping.state, "state")?;
-        find(&columns, mapping, &mapping.started_at, "started_at")?;
-        find(&columns, mapping, &mapping.last_heartbeat_at, "last_heartbeat_at")?;
-        for (name, key) in [(&mapping.job_name, "job_name"), (&mapping.ended_at, "ended_at")] {
-            if let Some(name) = name {
-                find(&columns, mapping, name, key)?;
-            }
-        }
-        if let Some(error) = &mapping.error {
-            find(&columns, mapping, &error.column, "error.column")?;
-        }
         let statements = Statements::render(mapping)?;
         let access = access(connection, &statements, mapping).map_err(told)?;
         Ok(Self {
@@ -134,6 +124,29 @@ fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<C
         })
     })?;
     rows.collect()
+}
+
+/// All missing columns in one error.
+fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
+    let mut wanted = vec![
+        (&mapping.id, "id"),
+        (&mapping.state, "state"),
+        (&mapping.started_at, "started_at"),
+        (&mapping.last_heartbeat_at, "last_heartbeat_at"),
+    ];
+    wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
+    wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
+    wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
+    let missing: Vec<String> = wanted
+        .into_iter()
+        .filter_map(|(name, key)| find(columns, mapping, name, key).err())
+        .map(|error| error.to_string())
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(StoreError::Schema(missing.join("; ")))
+    }
 }
 
 fn find<'a>(
