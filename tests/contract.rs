@@ -4,6 +4,8 @@
 
 #[path = "contract/bed.rs"]
 mod bed;
+#[path = "contract/sqlite_file.rs"]
+mod sqlite_file;
 #[path = "support/mod.rs"]
 mod support;
 
