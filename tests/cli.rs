@@ -228,6 +228,130 @@ fn check_says_line_by_line_what_is_well_and_what_is_missing() {
     assert!(said.contains("is not a SQLite database"), "{said}");
 }
 
+/// A job table with one row for each of the given states and times, in seconds from now.
+fn with_rows(folder: &TempDir, rows: &[(&str, i32, Option<i32>)]) -> PathBuf {
+    let path = job_table(folder);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let time = |seconds: i32| format!("strftime('%Y-%m-%d %H:%M:%f000', 'now', '{seconds} seconds')");
+    for (state, start, beat) in rows {
+        let beat = beat.map_or_else(|| "NULL".to_owned(), time);
+        let insert = format!(
+            "INSERT INTO runs (job_name, state, started_at, last_heartbeat_at) VALUES ('<b>job\u{1b}[31m', '{state}', {}, {beat})",
+            time(*start)
+        );
+        connection.execute_batch(&insert).unwrap();
+    }
+    path
+}
+
+/// What `check` says of such a table.
+fn checked(rows: &[(&str, i32, Option<i32>)], more: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let table = with_rows(&folder, rows);
+    let (status, said, log) = run(&[&["check", "--database", text(&table), "--preset", "meltano"], more].concat());
+    (status.success(), said + &log)
+}
+
+#[test]
+fn check_finds_states_that_no_list_names() {
+    let (good, said) = checked(&[("RUNNING", -5, Some(-1)), ("CANCELLED", -50, None)], &[]);
+    assert!(
+        !good && said.contains("FAIL states: rows are in states that no list of watch.table names: `CANCELLED`"),
+        "{said}"
+    );
+    let (good, said) = checked(&[("RUNNING", -5, Some(-1)), ("FAIL", -50, None)], &[]);
+    assert!(
+        good && said.contains("ok   states: 1 jobs are in a running state (RUNNING)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_finds_a_wrong_time_zone() {
+    let (good, said) = checked(&[("RUNNING", 7200, Some(7201))], &[]);
+    assert!(!good && said.contains("FAIL clock: times of the table lie"), "{said}");
+    let (good, said) = checked(&[("RUNNING", -7201, Some(-7200))], &[]);
+    assert!(
+        good && said.contains("note clock: the newest heartbeat of a running job is 2h"),
+        "{said}"
+    );
+    let (good, said) = checked(&[("RUNNING", -10, Some(-1))], &[]);
+    assert!(good && said.contains("ok   clock"), "{said}");
+}
+
+#[test]
+fn check_tells_which_kind_of_writer_it_sees() {
+    let (_, said) = checked(&[("RUNNING", -10, None), ("SUCCESS", -100, Some(-50))], &[]);
+    assert!(said.contains("it starts jobs without a heartbeat"), "{said}");
+    let (_, said) = checked(&[("RUNNING", -10, Some(-10)), ("SUCCESS", -100, Some(-50))], &[]);
+    assert!(said.contains("it writes the first heartbeat with the start"), "{said}");
+}
+
+#[test]
+fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = with_rows(&folder, &[("RUNNING", -10, Some(-1))]);
+    let check = || run(&["check", "--database", text(&table), "--preset", "meltano"]).1;
+    let said = check();
+    assert!(
+        said.contains("note poll: scans the table") && said.contains("ON runs (id) WHERE state IN ('RUNNING')"),
+        "{said}"
+    );
+    rusqlite::Connection::open(&table)
+        .unwrap()
+        .execute_batch("CREATE INDEX by_state ON runs (state)")
+        .unwrap();
+    assert!(
+        check().contains("ok   poll: finds running jobs by an index"),
+        "{}",
+        check()
+    );
+}
+
+#[test]
+fn status_is_one_look_as_a_table_or_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = with_rows(&folder, &[("RUNNING", -100, None), ("RUNNING", -100, Some(-1))]);
+    let status = |more: &[&str]| run(&[&["status", "--database", text(&table), "--preset", "meltano"], more].concat());
+    let (code, said, _) = status(&[]);
+    assert!(code.success(), "stuck jobs are no failure: {said}");
+    assert!(
+        said.contains("0 starting, 1 beating, 1 missed_first, 0 lost, 0 abandoned"),
+        "{said}"
+    );
+    assert!(
+        said.contains("withheld: watching") && !said.contains('\u{1b}'),
+        "{said:?}"
+    );
+    let (code, said, _) = status(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(code.success());
+    assert_eq!(
+        json["watches"][0]["stuck"],
+        serde_json::json!({"missed_first": 1, "lost": 0})
+    );
+    assert_eq!(json["watches"][0]["jobs"][0]["name"], "<b>job\u{1b}[31m");
+    let before = std::fs::read(&table).unwrap();
+    let (code, said, _) = run(&["status", "--database", "/nowhere.db", "--preset", "meltano", "--json"]);
+    assert_eq!(code.code(), Some(1));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["watches"][0]["up"],
+        false
+    );
+    assert_eq!(std::fs::read(&table).unwrap(), before, "a look changes nothing");
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, said, _) = run(&["completions", shell]);
+        assert!(
+            status.success() && said.contains("beatwarden") && said.contains("healthcheck"),
+            "{shell}"
+        );
+    }
+}
+
 #[test]
 fn config_shows_each_value_with_its_origin_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
@@ -296,6 +420,10 @@ fn help_tells_every_command_and_flag() {
         "--preset",
         "--missed-first",
         "--listen",
+        "status",
+        "grants",
+        "completions",
+        "Examples:",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }

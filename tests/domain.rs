@@ -693,6 +693,34 @@ fn the_interval_follows_the_cost_of_scans_only() {
     assert_eq!(interval_in_force(five, &[SECOND * 100; 5]), SECOND * 3600);
 }
 
+#[test]
+fn a_million_names_take_the_room_of_a_hundred() {
+    let mut dog = Watchdog::new(Action::Observe);
+    let mut dropped = 0;
+    for pass in 0..20_u32 {
+        dog.rows = (0..50_000)
+            .map(|row| {
+                let id = pass * 50_000 + row;
+                let mut job = job(id, "RUNNING", Some(-10.0), Some(-1.0));
+                job.name = Some(format!("name-{id}").into());
+                job
+            })
+            .collect();
+        let now = f64::from(pass) * 5.0;
+        let plan = dog.look(now);
+        dropped += plan
+            .events
+            .iter()
+            .filter(|event| matches!(event, Event::NameDropped))
+            .count();
+        let report = dog.settle(now, plan, &Outcome::Locked);
+        assert!(report.ages_by_name.len() <= 101, "a hundred names and the rest");
+        assert!(report.jobs.len() <= 50);
+        dog.events.clear();
+    }
+    assert_eq!(dropped, 1_000_000 - 100);
+}
+
 /// A row as a writer might leave it at some moment, times relative to the test's zero.
 fn any_row() -> impl Strategy<Value = Job> {
     let time = prop_oneof![Just(None), (-2000..400_i32).prop_map(|s| Some(f64::from(s)))];

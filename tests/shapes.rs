@@ -65,12 +65,17 @@ async fn observe(store: &mut impl Store) -> Snapshot {
         known: Vec::new(),
         look: Look::Full,
     };
-    store.observe(&inquiry).await.unwrap_or_else(|error| panic!("{}", error.chain()))
+    store
+        .observe(&inquiry)
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
 fn job(snapshot: &Snapshot, id: &str) -> Job {
     let found = snapshot.rows.iter().find(|job| job.id.as_str() == id);
-    found.unwrap_or_else(|| panic!("{id} is not among {:?}", snapshot.rows)).clone()
+    found
+        .unwrap_or_else(|| panic!("{id} is not among {:?}", snapshot.rows))
+        .clone()
 }
 
 fn age(snapshot: &Snapshot, reading: Reading) -> f64 {
@@ -86,7 +91,10 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
     };
-    store.prepare_ledger().await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    store
+        .prepare_ledger()
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
     let outcome = store.repair(&repair).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
     let inquiry = Inquiry {
@@ -108,7 +116,10 @@ async fn read_and_repair(mut store: impl Store, mut failing: impl Store, keys: [
     }
     let beating = job(&snapshot, keys[2]);
     assert!((age(&snapshot, beating.heartbeat_at) - 1.0).abs() < 5.0, "{beating:?}");
-    assert!(!snapshot.rows.iter().any(|job| job.id.as_str() == keys[3]), "pending is not running");
+    assert!(
+        !snapshot.rows.iter().any(|job| job.id.as_str() == keys[3]),
+        "pending is not running"
+    );
 
     let row = repaired(&mut store, keys[0], Action::Backfill).await;
     assert_eq!(row.heartbeat_at, row.started_at);
@@ -143,7 +154,12 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     for (key, state, start, beat) in [
         (UUIDS[0], "running", "now() - interval '10 min'", "NULL"),
         (UUIDS[1], "running", "now() - interval '10 min'", "NULL"),
-        (UUIDS[2], "running", "now() - interval '10 min'", "now() - interval '1 s'"),
+        (
+            UUIDS[2],
+            "running",
+            "now() - interval '10 min'",
+            "now() - interval '1 s'",
+        ),
         (UUIDS[3], "pending", "NULL", "NULL"),
     ] {
         let insert = format!(r#"INSERT INTO "Work Space"."Job.Runs" VALUES ('{key}', '{state}', {start}, {beat})"#);
@@ -159,7 +175,10 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
     read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;
     // A job goes from pending to running under our eyes.
-    let start = format!(r#"UPDATE "Work Space"."Job.Runs" SET "The State" = 'running', "Started ""At""" = now() WHERE "Id" = '{}'"#, UUIDS[3]);
+    let start = format!(
+        r#"UPDATE "Work Space"."Job.Runs" SET "The State" = 'running', "Started ""At""" = now() WHERE "Id" = '{}'"#,
+        UUIDS[3]
+    );
     client.batch_execute(&start).await.unwrap();
     let snapshot = observe(&mut store(Action::Observe)).await;
     assert_eq!(job(&snapshot, UUIDS[3]).state.as_deref(), Some("running"));
@@ -174,7 +193,9 @@ async fn quoted_names_a_uuid_key_an_enum_and_timestamptz() {
 async fn bigint_epoch_millis(database: TestDatabase) {
     let client = database.client().await;
     client
-        .batch_execute("CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started bigint, beat bigint, ended bigint)")
+        .batch_execute(
+            "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started bigint, beat bigint, ended bigint)",
+        )
         .await
         .unwrap();
     let millis = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -188,7 +209,12 @@ async fn bigint_epoch_millis(database: TestDatabase) {
     let mut mapping = mapping("jobs");
     mapping.time_format = TimeFormat::EpochMillis;
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
-    read_and_repair(store(Action::Backfill), store(Action::Fail), ["9007199254740993", "2", "3", "4"]).await;
+    read_and_repair(
+        store(Action::Backfill),
+        store(Action::Fail),
+        ["9007199254740993", "2", "3", "4"],
+    )
+    .await;
     let odd = "INSERT INTO jobs VALUES (10, 'running', 9223372036854775807, NULL), (11, 'running', -1, NULL)";
     client.batch_execute(odd).await.unwrap();
     let snapshot = observe(&mut store(Action::Fail)).await;
@@ -219,14 +245,22 @@ async fn naive_times_in_a_zone_with_daylight_saving() {
     let mut mapping = mapping("jobs");
     mapping.time_zone = "America/New_York".into();
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
-    read_and_repair(store(Action::Backfill), store(Action::Fail), ["one", "two", "three", "four"]).await;
+    read_and_repair(
+        store(Action::Backfill),
+        store(Action::Fail),
+        ["one", "two", "three", "four"],
+    )
+    .await;
     // 01:30 happens twice on 2026-11-01: the later instant, 06:30 UTC, makes the smaller age.
     client
         .batch_execute("INSERT INTO jobs VALUES ('fold', 'running', '2026-11-01 01:30:00', NULL)")
         .await
         .unwrap();
     let snapshot = observe(&mut store(Action::Fail)).await;
-    let later = "2026-11-01T06:30:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
+    let later = "2026-11-01T06:30:00Z"
+        .parse::<jiff::Timestamp>()
+        .unwrap()
+        .as_microsecond();
     assert_eq!(job(&snapshot, "fold").started_at, Reading::from_micros(later));
 }
 
@@ -260,7 +294,11 @@ async fn a_text_key_on_sqlite() {
     let ended: String = connection
         .query_row("SELECT ended FROM \"job table\" WHERE id = 'b'", [], |row| row.get(0))
         .unwrap();
-    assert_eq!((ended.len(), ended.as_bytes()[10]), (26, b'T'), "in the shape of its neighbours: {ended}");
+    assert_eq!(
+        (ended.len(), ended.as_bytes()[10]),
+        (26, b'T'),
+        "in the shape of its neighbours: {ended}"
+    );
 }
 
 #[tokio::test]
@@ -277,7 +315,10 @@ async fn an_index_on_the_state_is_used() {
         .unwrap();
     let store = || postgres_store(&database.url, mapping("jobs"), Action::Observe);
     assert_eq!(observe(&mut store()).await.access, Access::Scan);
-    client.batch_execute("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs").await.unwrap();
+    client
+        .batch_execute("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs")
+        .await
+        .unwrap();
     assert_eq!(observe(&mut store()).await.access, Access::Index);
 }
 
@@ -299,7 +340,10 @@ async fn tables_that_cant_be_repaired_say_why() {
         .await
         .unwrap();
     for (table, word) in [
-        ("parted", "a partitioned table can only have a unique key that contains its partition key"),
+        (
+            "parted",
+            "a partitioned table can only have a unique key that contains its partition key",
+        ),
         ("seen", "is a view"),
         ("loose", "not unique by a valid constraint"),
         ("late", "not unique by a valid constraint"),
@@ -321,19 +365,32 @@ async fn columns_of_a_wrong_type_are_named() {
     let database = postgres::shared().database().await;
     let client = database.client().await;
     let cases = [
-        ("state boolean, started timestamptz", "column `state` of `t0` is boolean (watch.table.state); expected a text or an enum"),
-        ("state text, started bigint", "column `started` of `t1` is bigint (watch.table.started_at); expected timestamp or timestamptz"),
-        ("state text, started date", "column `started` of `t2` is date (watch.table.started_at)"),
+        (
+            "state boolean, started timestamptz",
+            "column `state` of `t0` is boolean (watch.table.state); expected a text or an enum",
+        ),
+        (
+            "state text, started bigint",
+            "column `started` of `t1` is bigint (watch.table.started_at); expected timestamp or timestamptz",
+        ),
+        (
+            "state text, started date",
+            "column `started` of `t2` is date (watch.table.started_at)",
+        ),
     ];
     for (number, (columns, words)) in cases.iter().enumerate() {
         let table = format!("t{number}");
-        let create = format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
+        let create =
+            format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
         client.batch_execute(&create).await.unwrap();
         let inquiry = Inquiry {
             known: Vec::new(),
             look: Look::Full,
         };
-        let error = postgres_store(&database.url, mapping(&table), Action::Observe).observe(&inquiry).await.unwrap_err();
+        let error = postgres_store(&database.url, mapping(&table), Action::Observe)
+            .observe(&inquiry)
+            .await
+            .unwrap_err();
         assert!(error.chain().starts_with(words), "{}", error.chain());
     }
     client
@@ -347,7 +404,10 @@ async fn columns_of_a_wrong_type_are_named() {
         known: Vec::new(),
         look: Look::Full,
     };
-    let error = postgres_store(&database.url, mapping("e"), Action::Observe).observe(&inquiry).await.unwrap_err();
+    let error = postgres_store(&database.url, mapping("e"), Action::Observe)
+        .observe(&inquiry)
+        .await
+        .unwrap_err();
     assert!(error.chain().contains("did you mean `runing`?"), "{}", error.chain());
 }
 

@@ -50,15 +50,6 @@ pub struct Meltano {
     place: Place,
 }
 
-fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    set("BEATWARDEN_TEST_CACHE").unwrap_or_else(|| {
-        set("XDG_CACHE_HOME")
-            .unwrap_or_else(|| set("HOME").expect("a home").join(".cache"))
-            .join("beatwarden-tests")
-    })
-}
-
 impl Meltano {
     /// A new project; its tables come with its first run.
     pub fn new(version: Version, place: Place) -> Self {
@@ -92,7 +83,7 @@ impl Meltano {
             Version::V3_6 => "meltano-3.6",
             Version::V4 => "meltano-4",
         };
-        let program = cache().join(name).join("bin/meltano");
+        let program = super::cache().join(name).join("bin/meltano");
         assert!(
             program.exists(),
             "{} is missing: run scripts/setup-tests.sh",

@@ -10,7 +10,10 @@ pub mod http;
 pub mod meltano;
 pub mod postgres;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// Asks again and again until there is an answer; for what happens in another process, which can't tell us.
 ///
@@ -25,4 +28,14 @@ pub async fn eventually<T>(what: &str, within: Duration, mut ask: impl AsyncFnMu
         assert!(Instant::now() < until, "not within {within:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Where scripts/setup-tests.sh puts what it installs.
+pub fn cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    set("BEATWARDEN_TEST_CACHE").unwrap_or_else(|| {
+        set("XDG_CACHE_HOME")
+            .unwrap_or_else(|| set("HOME").expect("a home").join(".cache"))
+            .join("beatwarden-tests")
+    })
 }

