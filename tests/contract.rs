@@ -6,6 +6,8 @@
 mod bed;
 #[path = "contract/sqlite_file.rs"]
 mod sqlite_file;
+#[path = "contract/sqlite_values.rs"]
+mod sqlite_values;
 #[path = "support/mod.rs"]
 mod support;
 
