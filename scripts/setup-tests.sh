@@ -17,6 +17,7 @@ Python 3.10 to 3.13 with venv|python_there|python3-venv
 C compiler|command -v cc|gcc
 pgrep|command -v pgrep|procps
 setpriv|command -v setpriv|util-linux
+OpenSSL|command -v openssl|openssl
 PgBouncer|command -v pgbouncer|pgbouncer
 npm|command -v npm|npm
 TABLE

@@ -152,14 +152,21 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             }
         }
         let interval = interval_in_force(self.pace.poll_interval, &self.scans);
-        if interval != self.interval {
+        let configured = self.pace.poll_interval;
+        if self.interval == configured && interval != configured {
             tracing::warn!(
                 watch = self.policy.watch,
-                interval = ?interval,
-                "the poll scans the table: the interval in force follows its cost; an index on the state makes it cheap"
+                ?interval,
+                "the poll scans the table: from here on the interval in force follows its cost; an index makes it cheap"
             );
-            self.interval = interval;
         }
+        if self.interval != configured && interval == configured {
+            tracing::info!(
+                watch = self.policy.watch,
+                "the poll is cheap again: the configured interval is in force"
+            );
+        }
+        self.interval = interval;
     }
 
     fn fail(&mut self, error: &StoreError, took: Duration) -> Duration {

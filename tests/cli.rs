@@ -294,7 +294,8 @@ fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
     let check = || run(&["check", "--database", text(&table), "--preset", "meltano"]).1;
     let said = check();
     assert!(
-        said.contains("note poll: scans the table") && said.contains("ON runs (id) WHERE state IN ('RUNNING')"),
+        said.contains("note poll: scans the table")
+            && said.contains(r#"CREATE INDEX ON "runs" ("id") WHERE "state" IN ('RUNNING')"#),
         "{said}"
     );
     rusqlite::Connection::open(&table)

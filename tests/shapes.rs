@@ -359,6 +359,34 @@ async fn tables_that_cant_be_repaired_say_why() {
     }
 }
 
+/// Several columns missing at once are one error that names them all, whatever rights are missing.
+#[tokio::test]
+async fn all_missing_columns_are_named_at_once() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)")
+        .await
+        .unwrap();
+    let inquiry = Inquiry {
+        known: Vec::new(),
+        look: Look::Full,
+    };
+    let error = postgres_store(&database.url, mapping("jobs"), Action::Fail)
+        .observe(&inquiry)
+        .await
+        .unwrap_err();
+    let said = error.chain();
+    for words in [
+        "column `state` not found in `jobs` (watch.table.state)",
+        "did you mean `status`?",
+        "column `started` not found in `jobs` (watch.table.started_at)",
+        "did you mean `started_on`?",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 /// Types that a column can't have: each error names key, column and what was expected.
 #[tokio::test]
 async fn columns_of_a_wrong_type_are_named() {

@@ -126,7 +126,7 @@ async fn missing_and_withdrawn_rights_are_named_and_come_back() {
     client.batch_execute(TABLE).await.unwrap();
     let (role, url) = role(&database).await;
     let dog = Beatwarden::watch(&short(&url, "observe")).await;
-    failed(&dog, "rights", "GRANT SELECT (\\\"id\\\") ON \\\"runs\\\" TO this role").await;
+    failed(&dog, "rights", "GRANT SELECT (\\\"id\\\", \\\"state\\\", ").await;
     client
         .batch_execute(&format!("GRANT SELECT ON runs TO {role}"))
         .await
@@ -295,6 +295,42 @@ async fn full_connection_slots_are_told_and_waited_for() {
     failed(&dog, "connect", "53300").await;
     held.clear();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sslmode_means_what_it_says() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    database.client().await.batch_execute(TABLE).await.unwrap();
+    // A server without TLS: `require` is refused, never silently plain; `prefer` goes on without.
+    let with = |mode: &str| format!("{}?sslmode={mode}", database.url);
+    let dog = Beatwarden::watch(&short(&with("require"), "observe")).await;
+    failed(&dog, "connect", "does not support TLS").await;
+    cluster.speak_tls();
+    dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+    let client = database.client().await;
+    let encrypted = async || -> Vec<bool> {
+        let query = "SELECT ssl.ssl FROM pg_stat_ssl AS ssl JOIN pg_stat_activity AS activity USING (pid)
+                      WHERE activity.application_name = 'beatwarden'";
+        client
+            .query(query, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect()
+    };
+    assert_eq!(encrypted().await, [true]);
+    drop(dog);
+    for (mode, expected) in [("disable", false), ("prefer", true), ("allow", true)] {
+        eventually("the last one is gone", SOON, async || {
+            encrypted().await.is_empty().then_some(())
+        })
+        .await;
+        let dog = Beatwarden::watch(&short(&with(mode), "observe")).await;
+        dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+        assert_eq!(encrypted().await, [expected], "{mode}");
+    }
 }
 
 /// PgBouncer in transaction mode, gone with the test.

@@ -241,12 +241,8 @@ fn poll(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration) -> Line {
     };
     let interval = interval_in_force(watch.poll_interval, &[cost; 5]);
     let cure = format!(
-        "CREATE INDEX CONCURRENTLY ON {} ({}) WHERE {} IN ('{}'); never index the heartbeat column, it makes every heartbeat \
-         dearer",
-        watch.table.name,
-        watch.table.id,
-        watch.table.state,
-        watch.table.running.join("', '")
+        "{}; never index the heartbeat column, it makes every heartbeat dearer",
+        app::index_for(watch)
     );
     if interval > watch.init_deadline / 2 {
         let text = format!(

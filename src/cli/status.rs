@@ -38,6 +38,10 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Widest columns: a uuid fits, and most names.
+const ID: usize = 36;
+const NAME: usize = 32;
+
 fn show(name: &str, board: &Board) {
     let status = board.read();
     println!("watch {}", name.escape_debug());
@@ -68,17 +72,19 @@ fn show(name: &str, board: &Board) {
     if report.jobs.is_empty() {
         return;
     }
+    let longest = report.jobs.iter().map(|line| line.id.as_str().chars().count()).max();
+    let width = longest.unwrap_or_default().clamp(2, ID);
     println!(
-        "  {:<12} {:<28} {:<13} {:>12}  NEXT",
+        "  {:<width$} {:<NAME$} {:<13} {:>12}  NEXT",
         "ID", "NAME", "PHASE", "SILENT FOR"
     );
     for line in &report.jobs {
         println!(
-            "  {:<12} {:<28} {:<13} {:>12}  {}",
-            cell(line.id.as_str(), 12),
-            cell(line.name.as_deref().unwrap_or("-"), 28),
+            "  {:<width$} {:<NAME$} {:<13} {:>12}  {}",
+            cell(line.id.as_str(), width),
+            cell(line.name.as_deref().unwrap_or("-"), NAME),
             line.phase.as_str(),
-            humantime::format_duration(Duration::from_secs(line.age.as_secs())),
+            humantime::format_duration(Duration::from_secs(line.age.as_secs())).to_string(),
             next(line)
         );
     }
@@ -96,7 +102,7 @@ fn next(line: &JobLine) -> String {
 fn cell(text: &str, width: usize) -> String {
     let plain: String = text
         .chars()
-        .take(width)
+        .take(width + 1)
         .flat_map(|letter| {
             let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             let shown: Vec<char> = if letter.is_control() || turns {

@@ -202,6 +202,37 @@ impl Cluster {
         admin.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
     }
 
+    /// From here on the server speaks TLS, with a certificate that nobody signed.
+    pub fn speak_tls(&self) {
+        let data = self.folder.join("data");
+        let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+        run(Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-keyout",
+            ])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate));
+        run(Command::new("chmod").arg("600").arg(&key));
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&key).arg(&certificate));
+        }
+        let file = data.join("postgresql.auto.conf");
+        let settings = fs::read_to_string(&file).expect("its settings");
+        fs::write(&file, settings + "ssl = on\n").expect("our own file");
+        self.stop();
+        self.start();
+    }
+
     /// A standby of this cluster as it is now, on its own; it follows nobody until it is promoted.
     pub fn standby(&self) -> Self {
         self.stop();

@@ -120,11 +120,9 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
             .collect(),
         mapping,
     };
+    columns.all_there(settings.action)?;
     let id = columns.find(&mapping.id, "id")?;
     let state = columns.state(settings.action)?;
-    if let Some(job_name) = &mapping.job_name {
-        columns.find(job_name, "job_name")?;
-    }
     let error = match &mapping.error {
         Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
         _ => None,
@@ -202,25 +200,67 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn find(&self, wanted: &Identifier, key: &str) -> Result<Column, StoreError> {
-        let table = self.mapping.table.plain();
-        let Some(column) = self.columns.iter().find(|column| column.name == wanted.as_str()) else {
-            let names = self.columns.iter().map(|column| column.name.as_str());
-            return Err(StoreError::Schema(format!(
-                "column `{}` not found in `{table}` (watch.table.{key}); {}",
-                wanted.as_str(),
-                nearest(wanted.as_str(), names, "the table has")
-            )));
-        };
-        if !column.readable {
-            return Err(StoreError::Rights(format!(
-                "no right to read column `{}` of `{table}` (watch.table.{key}); GRANT SELECT ({}) ON {} TO this role",
-                column.name,
-                wanted.quoted(),
-                self.mapping.table.quoted()
-            )));
+    /// Every mapped column with its key.
+    fn wanted(&self, action: Action) -> Vec<(&Identifier, &'static str)> {
+        let mapping = self.mapping;
+        let mut wanted = vec![
+            (&mapping.id, "id"),
+            (&mapping.state, "state"),
+            (&mapping.started_at, "started_at"),
+            (&mapping.last_heartbeat_at, "last_heartbeat_at"),
+        ];
+        wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
+        wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
+        if action == Action::Fail {
+            wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
         }
-        Ok(column.clone())
+        wanted
+    }
+
+    /// All missing columns in one error; then all that may not be read in another.
+    fn all_there(&self, action: Action) -> Result<(), StoreError> {
+        let wanted = self.wanted(action);
+        let missing: Vec<String> = wanted
+            .iter()
+            .filter_map(|(name, key)| match self.find(name, key) {
+                Err(StoreError::Schema(text)) => Some(text),
+                _ => None,
+            })
+            .collect();
+        if !missing.is_empty() {
+            return Err(StoreError::Schema(missing.join("; ")));
+        }
+        let unreadable: Vec<String> = wanted
+            .iter()
+            .filter(|(name, _)| {
+                self.columns
+                    .iter()
+                    .any(|column| column.name == name.as_str() && !column.readable)
+            })
+            .map(|(name, _)| name.quoted())
+            .collect();
+        if unreadable.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Rights(format!(
+            "no right to read `{}`: GRANT SELECT ({}) ON {} TO this role",
+            self.mapping.table.plain(),
+            unreadable.join(", "),
+            self.mapping.table.quoted()
+        )))
+    }
+
+    fn find(&self, wanted: &Identifier, key: &str) -> Result<Column, StoreError> {
+        if let Some(column) = self.columns.iter().find(|column| column.name == wanted.as_str()) {
+            return Ok(column.clone());
+        }
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        Err(StoreError::Schema(format!(
+            "column `{}` not found in `{}` (watch.table.{key}); {}",
+            wanted.as_str(),
+            self.mapping.table.plain(),
+            nearest(wanted.as_str(), names, "the table has")
+        )))
     }
 
     fn state(&self, action: Action) -> Result<Column, StoreError> {
