@@ -394,6 +394,38 @@ async fn a_file_that_stays_locked_is_said_to_be_and_left_soon() {
     snapshot(&mut store).await;
 }
 
+/// A transaction that began by reading could not: its reading would be out of date by the time it may write.
+#[tokio::test]
+async fn a_repair_waits_out_a_short_write_to_another_row() {
+    let file = File::new();
+    file.sql("PRAGMA journal_mode = WAL");
+    let mut store = file.store(Action::Fail);
+    let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
+    store.prepare_ledger().await.unwrap();
+    let writer = file.writer();
+    let mut outcomes = Vec::new();
+    // More than once, because a busy machine can make a short write longer than a repair waits.
+    for _ in 0..5 {
+        writer
+            .execute_batch("BEGIN IMMEDIATE; UPDATE runs SET payload = 'w' WHERE id = 1")
+            .unwrap();
+        let repair_2 = repair_2.clone();
+        let repairing = tokio::spawn(async move {
+            let outcome = store.repair(&repair_2).await;
+            (store, outcome)
+        });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        writer.execute_batch("COMMIT").unwrap();
+        let outcome;
+        (store, outcome) = repairing.await.unwrap();
+        outcomes.push(outcome);
+        if matches!(outcomes.last(), Some(Outcome::Repaired(_))) {
+            return;
+        }
+    }
+    panic!("{outcomes:?}");
+}
+
 /// Runs the binary on the file as somebody who may read it and no more.
 #[test]
 fn a_file_that_may_only_be_read_is_watched_and_not_repaired() {
