@@ -4,6 +4,10 @@
 
 #[path = "contract/bed.rs"]
 mod bed;
+#[path = "contract/sqlite_file.rs"]
+mod sqlite_file;
+#[path = "contract/sqlite_values.rs"]
+mod sqlite_values;
 #[path = "support/mod.rs"]
 mod support;
 

@@ -9,42 +9,51 @@ pub struct Merge {
     /// The kind of the old value, for the ledger: `null`, `blank`, `braces`, `object` or `other`.
     pub was: &'static str,
     /// The new value; `None` leaves the column alone.
-    pub value: Option<String>,
+    pub value: Option<Vec<u8>>,
 }
 
-/// White space as JSON has it.
-const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
-
-/// Merges `pair`, a JSON key and value, into what is there.
-pub fn merge(old: Option<&str>, pair: &str) -> Merge {
-    let Some(old) = old else {
-        return Merge {
-            was: "null",
-            value: Some(format!("{{{pair}}}")),
-        };
-    };
-    let trimmed = old.trim_matches(BLANK);
-    if trimmed.is_empty() {
-        return Merge {
-            was: "blank",
-            value: Some(format!("{{{pair}}}")),
-        };
-    }
-    let inner = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let last = old.rfind('}');
-    match (inner, last) {
-        (Some(inner), _) if inner.trim_matches(BLANK).is_empty() => Merge {
-            was: "braces",
-            value: Some(format!("{{{pair}}}")),
-        },
-        (Some(_), Some(last)) => Merge {
-            was: "object",
-            value: Some(format!("{}, {pair}{}", &old[..last], &old[last..])),
-        },
-        _ => Merge {
+impl Merge {
+    /// Of a value that is no JSON object: the error text has no place in it.
+    pub const fn left_alone() -> Self {
+        Self {
             was: "other",
             value: None,
-        },
+        }
+    }
+}
+
+/// Merges `pair`, a JSON key and value, into what is there. Bytes, not text: a column may hold what is no UTF-8.
+pub fn merge(old: Option<&[u8]>, pair: &str) -> Merge {
+    let fresh = |was| Merge {
+        was,
+        value: Some(format!("{{{pair}}}").into_bytes()),
+    };
+    let Some(old) = old else {
+        return fresh("null");
+    };
+    match trimmed(old) {
+        [] => fresh("blank"),
+        [b'{', inside @ .., b'}'] if trimmed(inside).is_empty() => fresh("braces"),
+        [b'{', .., b'}'] => {
+            let last = old
+                .iter()
+                .rposition(|byte| *byte == b'}')
+                .expect("it ends with a brace");
+            Merge {
+                was: "object",
+                value: Some([&old[..last], b", ", pair.as_bytes(), &old[last..]].concat()),
+            }
+        }
+        _ => Merge::left_alone(),
+    }
+}
+
+/// Without the white space around it, as JSON has it.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let is_content = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    match (bytes.iter().position(is_content), bytes.iter().rposition(is_content)) {
+        (Some(first), Some(last)) => &bytes[first..=last],
+        _ => &[],
     }
 }
 
@@ -63,10 +72,10 @@ mod tests {
             (Some("{}"), "braces"),
             (Some(" { \n} "), "braces"),
         ] {
-            let merge = merge(old, PAIR);
+            let merge = merge(old.map(str::as_bytes), PAIR);
             assert_eq!(
                 (merge.was, merge.value.as_deref()),
-                (was, Some("{\"error\": \"x\"}")),
+                (was, Some(&b"{\"error\": \"x\"}"[..])),
                 "{old:?}"
             );
         }
@@ -79,8 +88,8 @@ mod tests {
             "{\"ü\": \"}\"}\n",
             r#"{"x": "\u0000"}"#,
         ] {
-            let merge = merge(Some(old), PAIR);
-            let new = merge.value.expect("an object");
+            let merge = merge(Some(old.as_bytes()), PAIR);
+            let new = String::from_utf8(merge.value.expect("an object")).expect("text as it was");
             assert_eq!(merge.was, "object");
             assert_eq!(new.replacen(", \"error\": \"x\"", "", 1), old);
         }
@@ -89,14 +98,7 @@ mod tests {
     #[test]
     fn anything_else_is_left_alone() {
         for old in ["null", "[1]", "{", "}", "text", "{\"a\": 1} trailing"] {
-            assert_eq!(
-                merge(Some(old), PAIR),
-                Merge {
-                    was: "other",
-                    value: None
-                },
-                "{old}"
-            );
+            assert_eq!(merge(Some(old.as_bytes()), PAIR), Merge::left_alone(), "{old}");
         }
     }
 }

@@ -111,7 +111,7 @@ pub trait Bed {
     }
 }
 
-fn mapping() -> Mapping {
+pub fn mapping() -> Mapping {
     let name = |name: &str| Identifier::new(name).unwrap();
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Mapping {

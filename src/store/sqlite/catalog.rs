@@ -29,7 +29,8 @@ pub(super) struct Statements {
 pub(super) struct Catalog {
     /// What keeps repairs from this table for good: a view, or no unique key.
     pub obstacle: Option<Obstacle>,
-    /// Whether the key holds integers, so that a key's text is bound as one.
+    /// Whether a key's text that is a number is bound as one: the column holds integers, or has no type and so keeps a
+    /// number and its text apart.
     pub integer_key: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
@@ -83,14 +84,14 @@ impl Catalog {
         let columns = columns(connection, mapping).map_err(told)?;
         all_there(&columns, mapping)?;
         let id = find(&columns, mapping, &mapping.id, "id")?;
-        let integer_key = id.declared.to_ascii_uppercase().contains("INT");
+        let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
         let statements = Statements::render(mapping)?;
         let access = access(connection, &statements, mapping).map_err(told)?;
         Ok(Self {
             obstacle: obstacle(mapping, &kind, unique),
-            integer_key,
-            grows: mapping.born_running && integer_key,
+            integer_key: is_integer || id.declared.is_empty(),
+            grows: mapping.born_running && is_integer,
             access,
             statements,
         })
@@ -198,7 +199,7 @@ fn is_unique(connection: &Connection, mapping: &Mapping, columns: &[Column], id:
     }
     let indexes = "SELECT count(*) FROM pragma_index_list(?1) AS list
                     WHERE list.\"unique\" AND NOT list.partial
-                      AND (SELECT group_concat(info.name, '/') FROM pragma_index_info(list.name) AS info) = ?2";
+                      AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
     let count: i64 = connection.query_row(indexes, (mapping.table.name.as_str(), &id.name), |row| row.get(0))?;
     Ok(count > 0)
 }
@@ -240,11 +241,11 @@ impl Statements {
             fail_set.push(format!("{} = ?6", ended_at.quoted()));
         }
         if let Some(error) = &mapping.error {
-            fail_set.push(format!("{} = ?7", error.column.quoted()));
+            let column = error.column.quoted();
+            fail_set.push(format!("{column} = coalesce(?7, {column})"));
         }
         let error_column = mapping.error.as_ref().map(|error| error.column.clone());
         let names = [
-            ("job", include_str!("sql/job.sql").to_owned()),
             ("table", mapping.table.quoted()),
             ("ledger", mapping.ledger.quoted()),
             ("ledger_unqualified", mapping.ledger.name.quoted()),
@@ -259,16 +260,7 @@ impl Statements {
             ("error", optional(&error_column, "NULL")),
             ("fail_set", fail_set.join(", ")),
         ];
-        let fill = |template: &str| {
-            let mut text = template.to_owned();
-            // Twice: the first round brings in job.sql, which holds names of its own.
-            for _ in 0..2 {
-                for (name, value) in &names {
-                    text = text.replace(&format!("{{{{{name}}}}}"), value);
-                }
-            }
-            text
-        };
+        let fill = |template: &str| fill(&template.replace("{{job}}", include_str!("sql/job.sql")), &names);
         Ok(Self {
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),
@@ -285,4 +277,20 @@ impl Statements {
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
         })
     }
+}
+
+/// Puts the names into a statement, in one go: a column may be called `{{id}}`, and is not looked into again.
+fn fill(template: &str, names: &[(&str, String)]) -> String {
+    let mut parts = template.split("{{");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").expect("a placeholder is closed");
+        let (_, value) = names
+            .iter()
+            .find(|(known, _)| *known == name)
+            .expect("a placeholder has a name");
+        text.push_str(value);
+        text.push_str(rest);
+    }
+    text
 }

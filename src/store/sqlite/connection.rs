@@ -10,7 +10,7 @@ use std::{
 };
 
 /// How long a read waits for a writer that is committing in rollback-journal mode.
-const READ_BUSY: Duration = Duration::from_secs(1);
+pub(super) const READ_BUSY: Duration = Duration::from_secs(1);
 
 /// The open file and what was found out about it.
 pub(super) struct Open {
@@ -28,14 +28,22 @@ pub(super) struct Open {
 impl Open {
     /// Opens the file at `path`, which must be there.
     pub(super) fn at(path: &Path, settings: &SqliteSettings) -> Result<Self, StoreError> {
-        let missing = |source: std::io::Error| StoreError::Connect {
+        let away = |why: String| StoreError::Connect {
             to: format!("SQLite file {}", path.display()),
-            source: source.into(),
+            source: why.into(),
+        };
+        // Nothing is created in its place: an empty file would be taken for the writer's.
+        let missing = |error: std::io::Error| {
+            away(format!(
+                "{error}: check the path, or wait until the writer has made the file"
+            ))
         };
         let identity = FileIdentity::of(path).map_err(missing)?;
         let connection = connect(path)?;
         if FileIdentity::of(path).map_err(missing)? != identity {
-            return Err(missing(std::io::Error::other("it was replaced while it was opened")));
+            return Err(away(
+                "it was replaced while it was opened; the next look opens it anew".to_owned(),
+            ));
         }
         let journal: String = connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))

@@ -87,7 +87,8 @@ impl SqliteStore {
         }
     }
 
-    /// Runs `work` on the thread. After any error the file is closed, so that the next call begins afresh.
+    /// Runs `work` on the thread. After any error, and if a transaction is left, the file is closed, so that
+    /// the next call begins afresh.
     async fn call<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -102,7 +103,9 @@ impl SqliteStore {
                     work(open, &settings)
                 });
                 interrupt.disarm();
-                if result.is_err() {
+                // A rollback that failed would hold the write lock until the file is closed.
+                let is_idle = place.open.as_ref().is_some_and(|open| open.connection.is_autocommit());
+                if result.is_err() || !is_idle {
                     place.open = None;
                 }
                 result

@@ -3,7 +3,7 @@
 
 use super::{
     SqliteSettings,
-    connection::{Open, failed},
+    connection::{Open, READ_BUSY, failed},
     ledger, place,
     times::Times,
 };
@@ -35,6 +35,10 @@ const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
 /// Looks once.
 pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
     let mapping = &settings.mapping;
+    // A repair on this connection has set the shorter patience of a write.
+    open.connection
+        .busy_timeout(READ_BUSY)
+        .map_err(|error| failed("reading the table", &open.path, error))?;
     let json = |values: &[String]| serde_json::json!(values).to_string();
     let unknown = match inquiry.look {
         Look::Full => unknown_states(open, settings)?,

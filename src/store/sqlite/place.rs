@@ -31,19 +31,29 @@ impl FileIdentity {
 }
 
 /// File systems whose locks can't be trusted, because another machine can hold the file.
-const NETWORK: [&str; 12] = [
+const NETWORK: &[&str] = &[
     "nfs",
     "nfs4",
     "cifs",
     "smb3",
     "smbfs",
     "9p",
+    "virtiofs",
+    "vboxsf",
     "afs",
     "ceph",
     "glusterfs",
+    "gfs2",
     "lustre",
-    "fuse.sshfs",
+    "ocfs2",
+    "fuse.ceph-fuse",
+    "fuse.gcsfuse",
     "fuse.glusterfs",
+    "fuse.juicefs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.sshfs",
+    "fuse.vmhgfs-fuse",
 ];
 
 /// Whether the file lies on a network file system, as the kernel's table of mounts has it.

@@ -19,7 +19,7 @@ use crate::{
 };
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, ToSql, TransactionBehavior, ffi,
-    types::{Value, ValueRef},
+    types::{ToSqlOutput, Value, ValueRef},
 };
 use serde_json::json;
 
@@ -62,8 +62,6 @@ pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair
 fn refused(error: &rusqlite::Error) -> Outcome {
     match error.sqlite_error() {
         Some(code) if code.code == ErrorCode::DatabaseBusy || code.code == ErrorCode::DatabaseLocked => Outcome::Locked,
-        // The repair's identity is the ledger's key: this incident already had this action.
-        Some(code) if code.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY => Outcome::Already,
         _ => Outcome::Failed(error.to_string()),
     }
 }
@@ -74,8 +72,16 @@ struct Row {
     state: Value,
     started_at: Value,
     heartbeat_at: Value,
-    ended_at: Value,
-    error: Value,
+    /// For the ledger only.
+    ended_at: serde_json::Value,
+    error: ErrorColumn,
+}
+
+/// What the error column holds, in the bytes that it has: SQLite promises no UTF-8.
+enum ErrorColumn {
+    Null,
+    Text(Vec<u8>),
+    NoText,
 }
 
 fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), Unmade> {
@@ -121,8 +127,12 @@ fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusql
             job,
             started_at: row.get(4)?,
             heartbeat_at: row.get(5)?,
-            ended_at: row.get(6)?,
-            error: row.get(7)?,
+            ended_at: shown(row.get_ref(6)?),
+            error: match row.get_ref(7)? {
+                ValueRef::Null => ErrorColumn::Null,
+                ValueRef::Text(bytes) => ErrorColumn::Text(bytes.to_vec()),
+                ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => ErrorColumn::NoText,
+            },
             state: row.get(8)?,
         }))
     });
@@ -179,8 +189,8 @@ impl Change<'_> {
         exactly_one(statement.execute((&self.key, state, started_at))?)?;
         let column = self.settings.mapping.last_heartbeat_at.as_str();
         Ok(Images {
-            before: json!({ column: shown(heartbeat_at) }),
-            after: json!({ column: shown(started_at) }),
+            before: json!({ column: shown(heartbeat_at.into()) }),
+            after: json!({ column: shown(started_at.into()) }),
         })
     }
 
@@ -192,21 +202,18 @@ impl Change<'_> {
             )));
         };
         let merged = self.merged_error();
-        let error = match merged.as_ref().and_then(|merge| merge.value.clone()) {
-            Some(text) => Value::Text(text),
-            None => row.error.clone(),
-        };
+        let error = merged.as_ref().and_then(|merge| merge.value.as_deref()).map(Text);
         let guards = (&self.key, &row.state, &row.started_at, &row.heartbeat_at);
         let mut statement = self.transaction.prepare_cached(&self.statements.repair_fail)?;
         let values: [&dyn ToSql; 7] = [guards.0, guards.1, guards.2, guards.3, failure, &end, &error];
         // Without a column for the end or the error the statement has fewer parameters.
         let count = statement.parameter_count();
         exactly_one(statement.execute(&values[..count])?)?;
-        let mut before = json!({ mapping.state.as_str(): shown(&row.state) });
+        let mut before = json!({ mapping.state.as_str(): shown((&row.state).into()) });
         let mut after = json!({ mapping.state.as_str(): failure });
         if let Some(ended_at) = &mapping.ended_at {
-            before[ended_at.as_str()] = shown(&row.ended_at);
-            after[ended_at.as_str()] = shown(&end);
+            before[ended_at.as_str()] = row.ended_at.clone();
+            after[ended_at.as_str()] = shown((&end).into());
         }
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
@@ -219,20 +226,18 @@ impl Change<'_> {
         let error = self.settings.mapping.error.as_ref()?;
         let text = error_text(self.id, self.repair.init_deadline);
         let pair = format!("{}: \"{text}\"", json!(error.key));
-        let old = match &self.row.error {
-            Value::Null => None,
-            Value::Text(text) => Some(text.as_str()),
-            // No text: left alone.
-            Value::Integer(_) | Value::Real(_) | Value::Blob(_) => Some("other"),
-        };
-        Some(merge(old, &pair))
+        Some(match &self.row.error {
+            ErrorColumn::Null => merge(None, &pair),
+            ErrorColumn::Text(bytes) => merge(Some(bytes), &pair),
+            ErrorColumn::NoText => Merge::left_alone(),
+        })
     }
 
     /// Enters the change in the ledger.
     fn enter(&self, images: &Images) -> Result<(), Unmade> {
         let (mapping, repair) = (&self.settings.mapping, self.repair);
         let mut statement = self.transaction.prepare_cached(&self.statements.ledger_insert)?;
-        statement.execute((
+        let entered = statement.execute((
             uuid::Uuid::from_u128(self.id.0).to_string(),
             &mapping.watch,
             mapping.table.plain(),
@@ -244,18 +249,37 @@ impl Change<'_> {
             rfc3339(self.now),
             images.before.to_string(),
             images.after.to_string(),
-        ))?;
-        Ok(())
+        ));
+        match entered {
+            Ok(_) => Ok(()),
+            // The repair's identity is the ledger's key: this incident already had this action.
+            Err(error) if is_primary_key_conflict(&error) => Err(Unmade::Known(Outcome::Already)),
+            Err(error) => Err(Unmade::Refused(error)),
+        }
+    }
+}
+
+fn is_primary_key_conflict(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|code| code.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+/// Bytes bound as text, UTF-8 or not.
+struct Text<'a>(&'a [u8]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
     }
 }
 
 /// A raw value as JSON.
-fn shown(value: &Value) -> serde_json::Value {
+fn shown(value: ValueRef<'_>) -> serde_json::Value {
     match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => (*number).into(),
-        Value::Real(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::Blob(bytes) => text(ValueRef::Blob(bytes)).into(),
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => number.into(),
+        ValueRef::Text(_) | ValueRef::Blob(_) => text(value).into(),
     }
 }
