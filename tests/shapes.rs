@@ -147,7 +147,7 @@ async fn quoted_uuid_enum(database: TestDatabase) {
             r#"CREATE SCHEMA "Work Space";
                CREATE TYPE "Work Space"."Job State" AS ENUM ('pending', 'running', 'done', 'failed');
                CREATE TABLE "Work Space"."Job.Runs" ("Id" uuid PRIMARY KEY, "The State" "Work Space"."Job State" NOT NULL,
-                   "Started ""At""" timestamptz, "Beat" timestamptz, "Ended" timestamptz);"#,
+                   "Started ""At""" timestamptz, "{{id}}" timestamptz, "Ended" timestamptz);"#,
         )
         .await
         .unwrap();
@@ -170,7 +170,8 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     mapping.id = name("Id");
     mapping.state = name("The State");
     mapping.started_at = name("Started \"At\"");
-    mapping.last_heartbeat_at = name("Beat");
+    // A name that looks like a place in our own statements.
+    mapping.last_heartbeat_at = name("{{id}}");
     mapping.ended_at = Some(name("Ended"));
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
     read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;

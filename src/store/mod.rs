@@ -8,11 +8,13 @@ mod mapping;
 mod nearest;
 pub mod postgres;
 pub mod sqlite;
+mod template;
 
 pub use error::{Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
 
 pub(crate) use nearest::nearest;
+pub(crate) use template::fill;
 
 use crate::domain::{Incident, JobId, Look, Outcome, Repair, RepairId, Snapshot, Timestamp};
 use std::future::Future;

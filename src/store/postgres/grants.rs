@@ -2,7 +2,7 @@
 
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, TableName},
+    store::{Identifier, Mapping, TableName, fill},
 };
 
 /// The statements that let `role` do what the action needs, and nothing else. The ledger is created by whoever runs them,
@@ -60,10 +60,12 @@ pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
         let short: String = ledger.name.as_str().chars().take(40).collect();
         format!("\"{}_{suffix}\"", short.replace('"', "\"\""))
     };
-    let create = include_str!("sql/ledger_create.sql")
-        .replace("{{ledger}}", &ledger.quoted())
-        .replace("{{ledger_by_time}}", &index("by_time"))
-        .replace("{{ledger_by_job}}", &index("by_job"));
+    let names = [
+        ("ledger", ledger.quoted()),
+        ("ledger_by_time", index("by_time")),
+        ("ledger_by_job", index("by_job")),
+    ];
+    let create = fill(include_str!("sql/ledger_create.sql"), &names);
     let statements: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();
     sql.push_str(&statements.join("\n"));
     sql.push_str(&format!("\nGRANT SELECT, INSERT ON {} TO {role};\n", ledger.quoted()));

@@ -3,7 +3,7 @@
 //! What is filled in are quoted names, types of the catalog, and expressions made of them. Values are always bound.
 
 use super::catalog::{Catalog, Column, TimeKind};
-use crate::store::{Identifier, Mapping, StoreError, TimeFormat};
+use crate::store::{Identifier, Mapping, StoreError, TimeFormat, fill};
 
 /// The rendered statements.
 #[derive(Debug)]
@@ -35,7 +35,9 @@ impl Statements {
                 .map(|name| name.quoted())
                 .map_err(|error| StoreError::Schema(error.to_string()))
         };
-        let names = names(mapping, catalog, &index("by_time")?, &index("by_job")?);
+        let mut names = names(mapping, catalog, &index("by_time")?, &index("by_job")?);
+        // The canonical relation is filled by itself, so that no statement is filled twice.
+        names.push(("job", fill(include_str!("sql/job.sql"), &names)));
         let fill = |template: &str| fill(template, &names);
         Ok(Self {
             facts: fill(include_str!("sql/facts.sql")),
@@ -56,17 +58,6 @@ impl Statements {
 
 type Names = Vec<(&'static str, String)>;
 
-fn fill(template: &str, names: &Names) -> String {
-    let mut text = template.to_owned();
-    // Twice: the first round brings in job.sql and identity.sql, which hold names of their own.
-    for _ in 0..2 {
-        for (name, value) in names {
-            text = text.replace(&format!("{{{{{name}}}}}"), value);
-        }
-    }
-    text
-}
-
 fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> Names {
     let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
     let job_name = mapping.job_name.as_ref().map_or_else(
@@ -85,7 +76,6 @@ fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> N
         write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
     };
     vec![
-        ("job", include_str!("sql/job.sql").to_owned()),
         ("identity", include_str!("sql/identity.sql").to_owned()),
         ("table", catalog.table.quoted()),
         ("ledger", catalog.ledger.quoted()),

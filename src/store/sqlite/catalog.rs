@@ -3,7 +3,7 @@
 use super::{SqliteSettings, connection::failed};
 use crate::{
     domain::{Access, Cause, Obstacle},
-    store::{Identifier, Mapping, StoreError, nearest},
+    store::{Identifier, Mapping, StoreError, fill, nearest},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -277,20 +277,4 @@ impl Statements {
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
         })
     }
-}
-
-/// Puts the names into a statement, in one go: a column may be called `{{id}}`, and is not looked into again.
-fn fill(template: &str, names: &[(&str, String)]) -> String {
-    let mut parts = template.split("{{");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once("}}").expect("a placeholder is closed");
-        let (_, value) = names
-            .iter()
-            .find(|(known, _)| *known == name)
-            .expect("a placeholder has a name");
-        text.push_str(value);
-        text.push_str(rest);
-    }
-    text
 }
