@@ -76,6 +76,12 @@ impl Journal {
                 );
             }
             Event::InitFailed(job) => tracing::info!(watch, job = shown(job.as_str()), "init failed"),
+            Event::Fuse(true) => tracing::error!(
+                watch,
+                "the fuse is open: so many jobs look dead at once that this is more likely our mistake, or a failed job was \
+                 alive; nothing is failed until that is gone for three passes"
+            ),
+            Event::Fuse(false) => tracing::warn!(watch, "the fuse is closed again"),
             Event::InitSucceeded(..) | Event::NameDropped => {}
         }
     }

@@ -49,6 +49,8 @@ pub struct Terms {
     pub policy: Policy,
     /// The poll interval of the configuration.
     pub poll_interval: Duration,
+    /// The deadline of one look.
+    pub poll_timeout: Duration,
     /// The objective of the init success ratio.
     pub init_objective: f64,
     /// Whether job names become labels.

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use beatwarden::domain::{
-    Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LedgerAction, LedgerEntry, Look, Memory, Moment,
-    Newcomers, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading, RepairId, Report, Restarted,
-    ServerIdentity, Snapshot, States, Timestamp, interval_in_force, plan, report,
+    Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Look,
+    Memory, Moment, Newcomers, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading, RepairId, Report,
+    Restarted, ServerIdentity, Snapshot, States, Timestamp, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -35,6 +35,8 @@ fn policy(action: Action) -> Policy {
         max_age: Duration::from_secs(7 * 86_400),
         init_window: Duration::from_secs(3600),
         action,
+        fuse_min_jobs: 10,
+        fuse_share: 0.5,
         max_per_pass: 100,
         writer_stale_after: Some(TIMEOUT),
         writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
@@ -62,6 +64,8 @@ struct Watchdog {
     server_started_at: Option<Timestamp>,
     obstacle: Option<Cause>,
     ledger: Vec<LedgerEntry>,
+    /// The newest entries of the ledger.
+    newest: Vec<LedgerEntry>,
     /// Database's clock minus ours.
     offset: f64,
     events: Vec<Event>,
@@ -77,6 +81,7 @@ impl Watchdog {
             server_started_at: None,
             obstacle: None,
             ledger: Vec::new(),
+            newest: Vec::new(),
             offset: 0.0,
             events: Vec::new(),
         }
@@ -106,7 +111,7 @@ impl Watchdog {
                     .into_iter()
                     .collect(),
                 precedents: self.ledger.clone(),
-                newest_repairs: Vec::new(),
+                newest_repairs: self.newest.clone(),
             },
         }
     }
@@ -691,6 +696,96 @@ fn the_interval_follows_the_cost_of_scans_only() {
         ms(5100)
     );
     assert_eq!(interval_in_force(five, &[SECOND * 100; 5]), SECOND * 3600);
+}
+
+/// So many dead jobs of ten minutes, and so many that beat.
+fn mass_silence(dead: u32, alive: u32, now: f64) -> Vec<Job> {
+    let dead = (0..dead).map(|id| job(id, "RUNNING", Some(-600.0), None));
+    let alive = (0..alive).map(|id| job(10_000 + id, "RUNNING", Some(-600.0), Some(now - 1.0)));
+    dead.chain(alive).collect()
+}
+
+#[test]
+fn the_fuse_opens_above_its_share_and_its_number_only() {
+    // (dead, alive) -> open
+    for (dead, alive, expected) in [
+        (40, 0, true),
+        (30, 10, true),
+        (20, 20, false),
+        (21, 20, true),
+        (10, 0, false),
+        (11, 0, true),
+        (11, 11, false),
+    ] {
+        let mut dog = Watchdog::new(Action::Fail);
+        let mut plan = None;
+        for pass in 0..=12 {
+            let now = f64::from(pass) * 5.0;
+            dog.rows = mass_silence(dead, alive, now);
+            plan = Some(dog.look(now));
+        }
+        let plan = plan.unwrap();
+        assert_eq!(plan.fuse_open, expected, "{dead} dead, {alive} alive");
+        let withheld = plan.jobs.iter().filter(|view| view.cause == Some(Cause::Fuse)).count();
+        assert_eq!(withheld, if expected { dead as usize } else { 0 });
+        assert_eq!(plan.repairs.is_empty(), expected);
+    }
+}
+
+#[test]
+fn leftovers_and_backfills_don_t_open_the_fuse() {
+    let mut dog = Watchdog::new(Action::Fail);
+    let week = 8.0 * 86_400.0;
+    dog.rows = (0..3_000).map(|id| job(id, "RUNNING", Some(-week), None)).collect();
+    dog.rows
+        .extend((0..40).map(|id| job(5_000 + id, "RUNNING", Some(-5.0), None)));
+    assert!(!dog.look_through(0.0, 30.0).fuse_open, "abandoned jobs count nowhere");
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.rows = mass_silence(40, 0, 0.0);
+    let plan = dog.look_through(0.0, 60.0);
+    assert_eq!((plan.fuse_open, plan.repairs.len()), (false, 40));
+}
+
+#[test]
+fn the_fuse_counts_what_was_failed_within_the_last_deadline_and_closes_after_three_calm_passes() {
+    let mut dog = Watchdog::new(Action::Fail);
+    // Ten were failed a moment ago, one more is due: a slow dribble.
+    dog.newest = (0..10)
+        .map(|id| entry(LedgerAction::Fail, 100 + id, Some(-600.0)))
+        .collect();
+    for dead in &mut dog.newest {
+        dead.repaired_at = at(55.0);
+    }
+    dog.rows = mass_silence(1, 0, 0.0);
+    let plan = dog.look_through(0.0, 60.0);
+    assert!(plan.fuse_open && plan.repairs.is_empty());
+    // The deadline passes: calm, and three passes later it closes.
+    assert!(
+        dog.look_through(65.0, 115.0).fuse_open,
+        "still within the last deadline"
+    );
+    assert!(dog.look(120.0).fuse_open);
+    assert!(dog.look(125.0).fuse_open);
+    let plan = dog.look(130.0);
+    assert_eq!((plan.fuse_open, plan.repairs.len()), (false, 1));
+}
+
+#[test]
+fn an_acknowledgement_suspends_the_rule_and_an_unacknowledged_false_repair_holds_it() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = mass_silence(40, 0, 0.0);
+    assert!(dog.look_through(0.0, 60.0).fuse_open);
+    let mut ack = entry(LedgerAction::AckFuse, 0, None);
+    ack.repaired_at = at(61.0);
+    dog.newest = vec![ack];
+    assert_eq!(dog.look(65.0).repairs.len(), 40);
+    let mut wrong = entry(LedgerAction::Fail, 500, Some(-6000.0));
+    wrong.outcome = Some(LateOutcome::FalseRepair);
+    wrong.repaired_at = at(-5000.0);
+    dog.newest.push(wrong);
+    assert!(dog.look(70.0).fuse_open, "whatever was acknowledged of the rule");
+    dog.newest[1].acknowledged_at = Some(at(72.0));
+    assert!(!dog.look(75.0).fuse_open);
 }
 
 #[test]

@@ -324,7 +324,8 @@ async fn a_watchdog_killed_between_repairs_repairs_nothing_twice<F: Future<Outpu
     let file = folder.path().join("beatwarden.toml");
     let configuration = format!(
         "[[watch]]\ndatabase = \"{}\"\npreset = \"meltano\"\npoll_interval = \"150ms\"\ninit_deadline = \"1s\"\n\
-         heartbeat_timeout = \"2s\"\n[watch.repair]\nmissed_first = \"fail\"\nmax_per_pass = 1\n",
+         heartbeat_timeout = \"2s\"\n[watch.repair]\nmissed_first = \"fail\"\nmax_per_pass = 1\n\
+         fuse_min_jobs = 100\n",
         meltano.uri()
     );
     fs::write(&file, configuration).unwrap();

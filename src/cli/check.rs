@@ -104,8 +104,8 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) ->
     lines.push(inits(snapshot));
     lines.push(writer(snapshot, &policy));
     lines.push((Verdict::Note, kinds(policy.action).to_owned()));
-    let missing = "not built yet: the fuse, recognising false repairs, undo, and the guard; under `fail`, look at \
-                   /api/v1/repairs after each repair";
+    let missing = "not built yet: acknowledging the fuse, recognising false repairs, undo, and the guard; under `fail`, look \
+                   at /api/v1/repairs after each repair";
     lines.push((Verdict::Note, missing.to_owned()));
     lines
 }

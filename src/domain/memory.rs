@@ -1,8 +1,8 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Causes, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, ServerIdentity, Signs,
-    Timestamp,
+    Causes, Fuse, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, ServerIdentity,
+    Signs, Timestamp,
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -183,6 +183,7 @@ pub struct Memory {
     pub(super) window: InitWindow,
     pub(super) names: BTreeSet<Box<str>>,
     pub(super) attempts: u64,
+    pub(super) fuse: Fuse,
     /// A repair whose outcome is unknown; nothing else is repaired until it is known.
     pub(super) unresolved: Option<Repair>,
 }

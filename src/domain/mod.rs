@@ -17,6 +17,7 @@
 //! The glue is one function, [`plan`]: `(Memory, Observation, Policy) -> (Memory, Plan)`.
 
 mod causes;
+mod fuse;
 mod init;
 mod job;
 mod judge;
@@ -31,6 +32,7 @@ mod time;
 mod watching;
 
 pub use causes::{Cause, Causes};
+pub use fuse::Fuse;
 pub use init::{Init, InitWindow, WindowCount};
 pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
 pub use ledger::{Incident, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};

@@ -54,6 +54,8 @@ pub enum Event {
     UnknownState(JobId, Option<Box<str>>),
     /// A job's name found all labels taken.
     NameDropped,
+    /// The fuse opened (true) or closed.
+    Fuse(bool),
 }
 
 /// A running job, judged.
@@ -94,6 +96,8 @@ pub struct Plan {
     pub window: WindowCount,
     /// What keeps this watch from repairing at all.
     pub obstacle: Option<Cause>,
+    /// Whether the fuse keeps jobs from being failed.
+    pub fuse_open: bool,
     /// The newest heartbeat among those that changed since the last pass.
     pub newest_beat: Option<Timestamp>,
 }
@@ -112,6 +116,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         unknown_state: 0,
         window: WindowCount::default(),
         obstacle: snapshot.obstacle(),
+        fuse_open: false,
         newest_beat: None,
     };
     if let Some(why) = watching_restarts(&memory, observation, policy) {
@@ -179,6 +184,19 @@ fn choose(memory: &mut Memory, observation: &Observation, policy: &Policy, plan:
         (attempt, job.started_at, job.id.clone())
     };
     due.sort_by_cached_key(place);
+    let failing = if policy.action == Action::Fail { due.len() } else { 0 };
+    let was_open = memory.fuse;
+    plan.fuse_open = memory
+        .fuse
+        .pass(failing, plan, &observation.snapshot.newest_repairs, policy);
+    if was_open.is_open() != plan.fuse_open {
+        plan.events.push(Event::Fuse(plan.fuse_open));
+    }
+    if plan.fuse_open && policy.action == Action::Fail {
+        for index in due.drain(..) {
+            plan.jobs[index].cause = Some(Cause::Fuse);
+        }
+    }
     for index in due.iter().skip(policy.max_per_pass) {
         plan.jobs[*index].cause = Some(Cause::Limit);
     }

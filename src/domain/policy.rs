@@ -44,6 +44,10 @@ pub struct Policy {
     pub init_window: Duration,
     /// What is done with jobs that missed their first heartbeat.
     pub action: Action,
+    /// Up to so many failing jobs the fuse stays closed, whatever their share.
+    pub fuse_min_jobs: usize,
+    /// The share of failing jobs, among them and the living ones, above which the fuse opens.
+    pub fuse_share: f64,
     /// The most repairs of one pass.
     pub max_per_pass: usize,
     /// After how long the writer itself takes a silent job for dead.

@@ -88,6 +88,8 @@ pub struct Report {
     pub writer_offset_micros: Option<i64>,
     /// Whether a repair could be made: the action is not `observe`, and nothing hinders the whole watch.
     pub repair_enabled: bool,
+    /// Whether the fuse keeps jobs from being failed.
+    pub fuse_open: bool,
     /// What hinders it, in order of precedence.
     pub obstacles: Vec<Obstacle>,
     /// The stuck jobs and the oldest, 50 at most, worst first.
@@ -128,6 +130,7 @@ pub fn report(
         window: plan.window,
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
         repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
+        fuse_open: plan.fuse_open,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: Vec::new(),
         repairs: observation.snapshot.newest_repairs.clone(),

@@ -32,16 +32,18 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
     let policy = &status.terms.policy;
     let current = status.current(now);
     let report = current.map(|pass| &pass.report);
-    let counts = |wanted: fn(Phase) -> bool| -> Value {
-        report.map_or(Value::Null, |report| {
-            let counts: BTreeMap<&str, u64> = report
-                .phases
-                .iter()
-                .filter(|(phase, _)| wanted(**phase))
-                .map(|(phase, count)| (phase.as_str(), *count))
-                .collect();
-            json!(counts)
-        })
+    // Unknown counts are null, under their keys: whoever reads them needn't ask first whether there are any.
+    let counts = |wanted: fn(Phase) -> bool| -> BTreeMap<&str, Option<u64>> {
+        Phase::ALL
+            .into_iter()
+            .filter(|phase| wanted(*phase))
+            .map(|phase| {
+                (
+                    phase.as_str(),
+                    report.and_then(|report| report.phases.get(&phase).copied()),
+                )
+            })
+            .collect()
     };
     let window = report.map(|report| report.window);
     let jobs: Vec<Value> = report.map_or_else(Vec::new, |report| report.jobs.iter().map(job).collect());
@@ -59,7 +61,7 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
             "ratio": window.and_then(|window| window.ratio()),
         },
         "missed_first_action": policy.action.as_str(),
-        "fuse_open": false,
+        "fuse_open": report.is_some_and(|report| report.fuse_open),
         "discovery": current.map(|pass| pass.discovery.as_str()),
         "jobs": jobs,
     })

@@ -99,7 +99,8 @@ fn turns(status: &WatchStatus, now: Moment) -> bool {
     let failed = status.failure.as_ref().map(|pass| (pass.at, pass.retry_in));
     // Before the first pass the loop counts from the start of the process.
     let (last, next_in) = good.max(failed).unwrap_or_default();
-    now.since(last) <= next_in * 3 + LATE
+    // A pass may take its deadline for connecting, for the catalog, for looking and for repairs.
+    now.since(last) <= next_in * 3 + status.terms.poll_timeout * 4 + LATE
 }
 
 /// Whether every watch had a good pass lately.
@@ -109,10 +110,11 @@ fn ready(state: &HttpState) -> Answer {
     for (name, board) in &state.boards {
         let status = board.read();
         if status.current(now).is_none() {
+            // The kind only: probes need no password, and the words name hosts and users.
             let why = status
                 .failure
                 .as_ref()
-                .map_or("no good pass yet", |failure| &failure.error);
+                .map_or("no good pass yet", |failure| failure.failure.as_str());
             waiting.push_str(&format!("{name}: {why}\n"));
         }
     }

@@ -170,7 +170,11 @@ impl Counters {
             Event::LateFirstHeartbeat(_) => self.late_first.with_label_values(&[watch]).inc(),
             Event::Recovered(_) => self.recovered.with_label_values(&[watch]).inc(),
             Event::NameDropped => self.names_dropped.with_label_values(&[watch]).inc(),
-            Event::Stuck(..) | Event::WatchingRestarted(_) | Event::Unreadable(_) | Event::UnknownState(..) => {}
+            Event::Fuse(_)
+            | Event::Stuck(..)
+            | Event::WatchingRestarted(_)
+            | Event::Unreadable(_)
+            | Event::UnknownState(..) => {}
         }
     }
 

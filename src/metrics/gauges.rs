@@ -150,7 +150,10 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         "fuse_open",
         "1 while the fuse keeps jobs from being failed.",
         watch,
-        each(shown, |_| Some(0.0)),
+        each(shown, |one| {
+            let last = one.status.last_good.as_ref();
+            Some(number(last.is_some_and(|pass| pass.report.fuse_open)))
+        }),
     );
     scrape.gauge(
         "guard_installed",
