@@ -7,6 +7,7 @@ mod error_text_merge;
 mod mapping;
 mod nearest;
 pub mod postgres;
+mod reading;
 pub mod sqlite;
 mod template;
 

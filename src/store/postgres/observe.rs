@@ -7,50 +7,19 @@ use super::{
 };
 use crate::{
     domain::{
-        Access, Action, Discovery, Heartbeat, Job, JobId, LedgerEntry, Look, Newcomers, Obstacle, ServerIdentity,
-        Snapshot, StateKind, Timestamp,
+        Access, Action, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, Obstacle, ServerIdentity, Snapshot,
+        Timestamp,
     },
-    store::{Inquiry, StoreError},
+    store::{
+        Inquiry, StoreError,
+        reading::{
+            HISTORY, LEDGER_COLUMNS, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNKNOWN_WITHIN,
+            needs_precedents, too_many,
+        },
+    },
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 use tokio_postgres::{Row, types::Type};
-
-/// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
-const MOST_RUNNING: i64 = 500_000;
-/// Rows in unknown states that are looked at.
-const MOST_UNKNOWN: i64 = 1_000;
-/// Newcomers read by one pass; what is left comes with the next.
-const MOST_NEWCOMERS: i64 = 10_000;
-/// Rows read after a start for the success ratio.
-const HISTORY: i64 = 10_000;
-/// Ledger entries shown.
-const SHOWN_REPAIRS: i64 = 100;
-/// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
-const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
-/// Columns of the ledger; a table of its name without them is somebody else's.
-const LEDGER_COLUMNS: [&str; 17] = [
-    "repair_id",
-    "watch",
-    "table_name",
-    "job_id",
-    "job_name",
-    "reason",
-    "action",
-    "instance",
-    "started_at",
-    "repaired_at",
-    "before",
-    "after",
-    "outcome",
-    "outcome_at",
-    "acknowledged_at",
-    "undo_of",
-    "version",
-];
 
 /// What the catalog says in every pass.
 struct Facts {
@@ -110,31 +79,6 @@ pub(super) async fn observe(
         precedents,
         newest_repairs,
     })
-}
-
-/// Rows of several answers, one for each key: the later answer is the truth.
-#[derive(Default)]
-struct Merged {
-    places: HashMap<JobId, usize>,
-    rows: Vec<Job>,
-}
-
-impl Merged {
-    fn take(&mut self, jobs: Vec<Job>) {
-        for job in jobs {
-            match self.places.get(&job.id) {
-                Some(place) => self.rows[*place] = job,
-                None => {
-                    self.places.insert(job.id.clone(), self.rows.len());
-                    self.rows.push(job);
-                }
-            }
-        }
-    }
-
-    fn into_rows(self) -> Vec<Job> {
-        self.rows
-    }
 }
 
 /// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.
@@ -257,10 +201,7 @@ impl View<'_> {
         };
         let (facts, running) = self.link.within("reading the running jobs", answers).await?;
         if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
-            return Err(StoreError::Schema(format!(
-                "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
-                mapping.table.plain()
-            )));
+            return Err(too_many(mapping));
         }
         let facts = self.facts(&facts)?;
         Ok((facts, running.iter().map(row::job).collect()))
@@ -373,11 +314,7 @@ impl View<'_> {
         let mapping = &self.settings.mapping;
         let asked: Vec<&str> = rows
             .iter()
-            .filter(|job| {
-                let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-                let real = matches!(job.heartbeat(self.settings.seed_tolerance), Heartbeat::Real(_));
-                !(running && real)
-            })
+            .filter(|job| needs_precedents(job, mapping, self.settings.seed_tolerance))
             .map(|job| job.id.as_str())
             .collect();
         let (watch, asked) = (&mapping.watch, &asked);

@@ -38,27 +38,6 @@ pub(super) struct Catalog {
     pub statements: Statements,
 }
 
-/// Columns of the ledger; a table of its name without them is somebody else's.
-pub(super) const LEDGER_COLUMNS: [&str; 17] = [
-    "repair_id",
-    "watch",
-    "table_name",
-    "job_id",
-    "job_name",
-    "reason",
-    "action",
-    "instance",
-    "started_at",
-    "repaired_at",
-    "before",
-    "after",
-    "outcome",
-    "outcome_at",
-    "acknowledged_at",
-    "undo_of",
-    "version",
-];
-
 struct Column {
     name: String,
     declared: String,

@@ -2,18 +2,19 @@
 
 use super::{
     SqliteSettings,
-    catalog::LEDGER_COLUMNS,
     connection::{Open, failed},
 };
 use crate::{
     domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Repair, RepairId, Timestamp},
-    store::{Resolution, StoreError, repair_id},
+    store::{
+        Resolution, StoreError,
+        reading::{LEDGER_COLUMNS, SHOWN_REPAIRS},
+        repair_id,
+    },
 };
 use rusqlite::{Connection, Row, TransactionBehavior};
 use std::time::Duration;
 
-/// Ledger entries shown.
-const SHOWN_REPAIRS: i64 = 100;
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
 pub(super) const WRITE_BUSY: Duration = Duration::from_millis(200);
 

@@ -9,27 +9,22 @@ use super::{
 };
 use crate::{
     domain::{
-        Action, Cause, Discovery, Heartbeat, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
-        StateKind, Timestamp,
+        Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot, Timestamp,
     },
-    store::{Inquiry, StoreError},
+    store::{
+        Inquiry, StoreError,
+        reading::{
+            HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, UNKNOWN_WITHIN, needs_precedents, too_many,
+        },
+    },
 };
 use rusqlite::{Row, ToSql, types::ValueRef};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
-/// More running rows than this are no job table with a sensible list of running states.
-const MOST_RUNNING: i64 = 500_000;
-/// Rows in unknown states that are looked at.
-const MOST_UNKNOWN: i64 = 1_000;
-/// Newcomers read by one pass; what is left comes with the next.
-const MOST_NEWCOMERS: i64 = 10_000;
-/// Rows read after a start for the success ratio.
-const HISTORY: i64 = 10_000;
-/// The scan for unknown states gives up after this; sooner where reading keeps the writer from committing.
-const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// The scan for unknown states gives up sooner where reading keeps the writer from committing.
 const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
 
 /// Looks once.
@@ -54,10 +49,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
     )?;
     let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
     if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
-        return Err(StoreError::Schema(format!(
-            "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
-            mapping.table.plain()
-        )));
+        return Err(too_many(mapping));
     }
     let seen: HashSet<&JobId> = running.iter().map(|job| &job.id).collect();
     let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !seen.contains(id)).collect();
@@ -74,14 +66,10 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
     if open.catalog.grows {
         rows.take(newcomers(open)?);
     }
-    let rows = rows.rows;
+    let rows = rows.into_rows();
     let asked: Vec<&str> = rows
         .iter()
-        .filter(|job| {
-            let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-            let real = matches!(job.heartbeat(settings.seed_tolerance), Heartbeat::Real(_));
-            !(running && real)
-        })
+        .filter(|job| needs_precedents(job, mapping, settings.seed_tolerance))
         .map(|job| job.id.as_str())
         .collect();
     let (precedents, newest_repairs) = ledger::read(open, settings, &asked)?;
@@ -209,27 +197,6 @@ pub(super) fn key(open: &Open, id: &JobId) -> Key {
     match id.as_str().parse() {
         Ok(number) if open.catalog.integer_key => Key::Integer(number),
         _ => Key::Text(id.as_str().to_owned()),
-    }
-}
-
-/// Rows of several answers, one for each key: the later answer is the truth.
-#[derive(Default)]
-struct Merged {
-    places: HashMap<JobId, usize>,
-    rows: Vec<Job>,
-}
-
-impl Merged {
-    fn take(&mut self, jobs: Vec<Job>) {
-        for job in jobs {
-            match self.places.get(&job.id) {
-                Some(place) => self.rows[*place] = job,
-                None => {
-                    self.places.insert(job.id.clone(), self.rows.len());
-                    self.rows.push(job);
-                }
-            }
-        }
     }
 }
 

@@ -1,0 +1,77 @@
+//! What reading a table has in common on every database: how much of it is read at most, and how answers become one.
+
+use super::{Mapping, StoreError};
+use crate::domain::{Heartbeat, Job, JobId, StateKind};
+use std::{collections::HashMap, time::Duration};
+
+/// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
+pub(crate) const MOST_RUNNING: i64 = 500_000;
+/// Rows in unknown states that are looked at.
+pub(crate) const MOST_UNKNOWN: i64 = 1_000;
+/// Newcomers read by one pass; what is left comes with the next.
+pub(crate) const MOST_NEWCOMERS: i64 = 10_000;
+/// Rows read after a start for the success ratio.
+pub(crate) const HISTORY: i64 = 10_000;
+/// Ledger entries shown.
+pub(crate) const SHOWN_REPAIRS: i64 = 100;
+/// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
+pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// Columns of the ledger; a table of its name without them is somebody else's.
+pub(crate) const LEDGER_COLUMNS: [&str; 17] = [
+    "repair_id",
+    "watch",
+    "table_name",
+    "job_id",
+    "job_name",
+    "reason",
+    "action",
+    "instance",
+    "started_at",
+    "repaired_at",
+    "before",
+    "after",
+    "outcome",
+    "outcome_at",
+    "acknowledged_at",
+    "undo_of",
+    "version",
+];
+
+/// The error of a table with too many running rows.
+pub(crate) fn too_many(mapping: &Mapping) -> StoreError {
+    StoreError::Schema(format!(
+        "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
+        mapping.table.plain()
+    ))
+}
+
+/// Whether the judgement of a row may need the ledger: a running job with a real heartbeat never does.
+pub(crate) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Duration) -> bool {
+    let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    !(running && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
+}
+
+/// Rows of several answers, one for each key: the later answer is the truth.
+#[derive(Default)]
+pub(crate) struct Merged {
+    places: HashMap<JobId, usize>,
+    rows: Vec<Job>,
+}
+
+impl Merged {
+    pub(crate) fn take(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            match self.places.get(&job.id) {
+                Some(place) => self.rows[*place] = job,
+                None => {
+                    self.places.insert(job.id.clone(), self.rows.len());
+                    self.rows.push(job);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn into_rows(self) -> Vec<Job> {
+        self.rows
+    }
+}
