@@ -369,6 +369,29 @@ fn status_is_one_look_as_a_table_or_as_json() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    for arguments in [&["config"][..], &["check"], &["status"], &["completions", "bash"]] {
+        let mut child = command(folder.path())
+            .args(arguments)
+            .env("BEATWARDEN__DATABASE", &table)
+            .env("BEATWARDEN__PRESET", "meltano")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && !said.contains("panicked"),
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn completions_are_there_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (status, said, _) = run(&["completions", shell]);

@@ -31,14 +31,14 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     let mut all_good = true;
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
-            println!("watch {}", watch.name);
+            outln!("watch {}", watch.name);
             for (verdict, text) in check(watch).await? {
                 let mark = match verdict {
                     Verdict::Good => "ok  ",
                     Verdict::Note => "note",
                     Verdict::Bad => "FAIL",
                 };
-                println!("  {mark} {text}");
+                outln!("  {mark} {text}");
                 all_good &= verdict != Verdict::Bad;
             }
         }

@@ -35,14 +35,14 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
         let address = listener.local_addr().map_err(AppError::Runtime)?;
         let table =
             JobTable::create(&folder.0.join("jobs.db")).map_err(|error| AppError::Runtime(io::Error::other(error)))?;
-        println!("Beatwarden demo: an embedded job table with three simulated pipelines, watched with action `fail`.");
-        println!("  status page  http://{address}/");
-        println!("  metrics      http://{address}/metrics");
-        println!("  Ctrl-C ends it and leaves nothing behind.\n");
+        outln!("Beatwarden demo: an embedded job table with three simulated pipelines, watched with action `fail`.");
+        outln!("  status page  http://{address}/");
+        outln!("  metrics      http://{address}/metrics");
+        outln!("  Ctrl-C ends it and leaves nothing behind.\n");
         let story = tokio::spawn(story(table, address, stop.clone(), args.once));
         app::run(&loaded.config, listener, stop.clone()).await?;
         story.abort();
-        println!("Bye.");
+        outln!("Bye.");
         Ok::<(), AppError>(())
     })?;
     Ok(ExitCode::SUCCESS)
@@ -113,7 +113,7 @@ struct Teller {
 
 impl Teller {
     fn tell(&self, text: &str) {
-        println!("[{:>5.1}s] {text}", self.began.elapsed().as_secs_f64());
+        outln!("[{:>5.1}s] {text}", self.began.elapsed().as_secs_f64());
     }
 
     async fn crash_and_recover(&self, table: &JobTable) -> Result<(), demo::Error> {

@@ -1,6 +1,11 @@
 //! The command line: one file for each command. Data goes to stdout, logs to stderr; 0 good, 1 failed, 2 bad arguments
 //! or configuration.
 
+/// A line to stdout. A reader that has gone away, as `head` does, is no error of ours.
+macro_rules! outln {
+    ($($argument:tt)*) => { $crate::cli::out(&format!("{}\n", format_args!($($argument)*))) };
+}
+
 mod check;
 mod demo;
 mod healthcheck;
@@ -160,7 +165,9 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
         Command::Status(args) => status::run(&loaded(cli.flags)?, &args),
         Command::Grants { role } => show_grants(&loaded(cli.flags)?, role.as_deref()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "beatwarden", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "beatwarden", &mut script);
+            out(&String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
         Command::Config => Ok(show_config(&loaded(cli.flags)?)),
@@ -179,16 +186,23 @@ fn loaded(flags: CommonFlags) -> Result<Loaded, AppError> {
 
 fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
     for watch in &loaded.config.watches {
-        println!("{}", app::grants_for(watch, role)?);
+        outln!("{}", app::grants_for(watch, role)?);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn show_config(loaded: &Loaded) -> ExitCode {
     for value in &loaded.provenance {
-        println!("{} = {}  # {}", value.key, value.value, value.origin);
+        outln!("{} = {}  # {}", value.key, value.value, value.origin);
     }
     ExitCode::SUCCESS
+}
+
+/// Writes to stdout; see `outln`.
+fn out(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// An error and its sources, once, in one line.

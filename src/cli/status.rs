@@ -30,7 +30,7 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
         Ok::<(), AppError>(())
     })?;
     if args.json {
-        println!("{}", status_of(&boards, &clock, app::version()));
+        outln!("{}", status_of(&boards, &clock, app::version()));
     } else {
         boards.iter().for_each(|(name, board)| show(name, board));
     }
@@ -44,9 +44,9 @@ const NAME: usize = 32;
 
 fn show(name: &str, board: &Board) {
     let status = board.read();
-    println!("watch {}", name.escape_debug());
+    outln!("watch {}", name.escape_debug());
     if let Some(failure) = &status.failure {
-        println!("  can't be read ({}): {}", failure.failure.as_str(), failure.error);
+        outln!("  can't be read ({}): {}", failure.failure.as_str(), failure.error);
     }
     let Some(pass) = &status.last_good else { return };
     let report = &pass.report;
@@ -57,29 +57,32 @@ fn show(name: &str, board: &Board) {
             format!("{count} {}", phase.as_str())
         })
         .collect();
-    println!("  {}", counts.join(", "));
+    outln!("  {}", counts.join(", "));
     match report.window.ratio() {
-        Some(ratio) => println!(
+        Some(ratio) => outln!(
             "  inits: {} decided in the window, {:.1} % good",
             report.window.inits,
             ratio * 100.0
         ),
-        None => println!("  inits: none decided in the window"),
+        None => outln!("  inits: none decided in the window"),
     }
     for obstacle in &report.obstacles {
-        println!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
+        outln!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
     }
     if report.jobs.is_empty() {
         return;
     }
     let longest = report.jobs.iter().map(|line| line.id.as_str().chars().count()).max();
     let width = longest.unwrap_or_default().clamp(2, ID);
-    println!(
+    outln!(
         "  {:<width$} {:<NAME$} {:<13} {:>12}  NEXT",
-        "ID", "NAME", "PHASE", "SILENT FOR"
+        "ID",
+        "NAME",
+        "PHASE",
+        "SILENT FOR"
     );
     for line in &report.jobs {
-        println!(
+        outln!(
             "  {:<width$} {:<NAME$} {:<13} {:>12}  {}",
             cell(line.id.as_str(), width),
             cell(line.name.as_deref().unwrap_or("-"), NAME),
