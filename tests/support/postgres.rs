@@ -19,9 +19,11 @@ use tokio_postgres::{Client, NoTls};
 const SETTINGS: &str = "fsync = off\nsynchronous_commit = on\nfull_page_writes = off\nlisten_addresses = '127.0.0.1'\n\
                         shared_buffers = 16MB\nmax_connections = 60\nlog_min_messages = warning\nautovacuum = off\n";
 
-/// Waits on its standard input, which the test process holds: when that ends, however it ends, the cluster goes too.
-const SUPERVISOR: &str =
-    "cat >/dev/null; \"$1/pg_ctl\" -D \"$2/data\" -m immediate stop >/dev/null 2>&1; rm -rf \"$2\"";
+/// Waits on its standard input, which the test process holds: when that ends, however it ends, the cluster goes too, even
+/// if the test left it frozen.
+const SUPERVISOR: &str = "cat >/dev/null; pid=$(head -n 1 \"$2/data/postmaster.pid\" 2>/dev/null); \
+    if [ -n \"$pid\" ]; then pkill -CONT -P \"$pid\"; kill -CONT \"$pid\"; fi; \
+    \"$1/pg_ctl\" -D \"$2/data\" -m immediate -t 10 stop >/dev/null 2>&1 || kill -KILL \"$pid\" 2>/dev/null; rm -rf \"$2\"";
 
 /// A cluster of our own.
 pub struct Cluster {
