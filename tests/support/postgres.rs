@@ -136,7 +136,7 @@ impl Cluster {
         let bin = bin(&folder);
         let data = folder.join("data");
         if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&folder));
+            run(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
         }
         run(as_postgres(&bin.join("initdb")).arg("-D").arg(&data).args([
             "-U",
