@@ -437,7 +437,12 @@ async fn hostile_names_stay_text_everywhere() {
     assert!(text.contains(r#"job_name="a\"b\\c\nd""#), "{text}");
     assert!(!text.contains(&"x".repeat(129)), "names are cut to 128 characters");
     let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
-    assert_eq!(status["watches"][0]["jobs"].as_array().unwrap().len(), names.len());
+    let jobs = status["watches"][0]["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), names.len());
+    assert!(
+        jobs.iter()
+            .all(|job| job["name"].as_str().unwrap().chars().count() <= 1_000)
+    );
     check_metrics(&text);
 }
 

@@ -67,6 +67,13 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
     })
 }
 
+/// A name is cut here: fifty names of a megabyte each would make an answer that nobody asked for.
+const NAME: usize = 1_000;
+
+fn cut(name: &str) -> String {
+    name.chars().take(NAME).collect()
+}
+
 fn time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| rfc3339(at).into())
 }
@@ -74,7 +81,7 @@ fn time(at: Option<Timestamp>) -> Value {
 fn job(line: &JobLine) -> Value {
     json!({
         "id": line.id.as_str(),
-        "name": line.name,
+        "name": line.name.as_deref().map(cut),
         "phase": line.phase.as_str(),
         "started_at": time(line.started_at),
         "last_heartbeat_at": time(line.last_heartbeat_at),
@@ -112,7 +119,7 @@ fn repair(entry: &LedgerEntry) -> Value {
         "watch": entry.watch,
         "table_name": entry.table_name,
         "job_id": entry.job_id.as_str(),
-        "job_name": entry.job_name,
+        "job_name": entry.job_name.as_deref().map(cut),
         "reason": entry.reason,
         "action": entry.action.as_str(),
         "instance": entry.instance,

@@ -24,6 +24,8 @@ const HEADER_WITHIN: Duration = Duration::from_secs(10);
 const CONNECTION_WITHIN: Duration = Duration::from_secs(300);
 /// After a failed `accept` (out of descriptors, say) the next attempt waits.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// After the stop a client has so long to take its last answer.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Largest head of a request, in bytes.
 const HEAD: usize = 16 * 1024;
 
@@ -86,11 +88,13 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: Cancellat
                 .serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
             // Errors here are the client's: it went away, or spoke no HTTP.
+            // The connection comes first: a request that has arrived is answered, also when the stop comes with it.
             tokio::select! {
+                biased;
                 _ = connection.as_mut() => {}
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+                    let _ = tokio::time::timeout(LAST_ANSWER_WITHIN, connection).await;
                 }
                 () = tokio::time::sleep(CONNECTION_WITHIN) => {}
             }
