@@ -10,7 +10,7 @@ cache="${BEATWARDEN_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/beatwarden-tests
 # what | how to see that it is there | Debian package
 needs() {
     cat <<'TABLE'
-PostgreSQL server (initdb)|server_there|postgresql
+PostgreSQL server, 15 or newer|server_there|postgresql
 Prometheus|command -v prometheus|prometheus
 promtool|command -v promtool|prometheus
 Python 3.10 to 3.13 with venv|python_there|python3-venv
@@ -18,12 +18,23 @@ C compiler|command -v cc|gcc
 pgrep|command -v pgrep|procps
 setpriv|command -v setpriv|util-linux
 OpenSSL|command -v openssl|openssl
-PgBouncer|command -v pgbouncer|pgbouncer
+PgBouncer|command -v pgbouncer /usr/sbin/pgbouncer|pgbouncer
 npm|command -v npm|npm
 TABLE
 }
 
-server_there() { command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb'; }
+# Debian keeps the server's programs off the path.
+server_there() {
+    local initdb version
+    for initdb in /usr/lib/postgresql/*/bin/initdb "$(command -v initdb || true)"; do
+        [[ -x $initdb ]] || continue
+        version=$("$initdb" --version) && version=${version##*) }
+        if ((${version%%[!0-9]*} >= 15)) && [[ -x ${initdb%/*}/pg_ctl && -x ${initdb%/*}/postgres ]]; then
+            return 0
+        fi
+    done
+    return 1
+}
 
 # The first Python that Meltano supports and that can make virtual environments.
 python_there() {
@@ -41,39 +52,60 @@ missing=() packages=()
 while IFS='|' read -r what probe package; do
     if ! eval "$probe" >/dev/null 2>&1; then
         missing+=("$what")
-        packages+=("$package")
+        [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
     fi
 done < <(needs)
 
-if ((${#missing[@]})); then
-    echo "missing: ${missing[*]}"
-    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-        echo "install it with: sudo apt-get install -y ${packages[*]}   (on Debian or Ubuntu; elsewhere by their names)" >&2
-        exit 1
-    fi
-    # The tests make their own clusters, and start their own Prometheus: no service of the system's is wanted.
+# The tests make their own clusters, and start their own Prometheus: no service of the system's is wanted.
+install_quietly() {
     mkdir -p /etc/postgresql-common
     [[ -e /etc/postgresql-common/createcluster.conf ]] ||
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    # Debian asks this file before it starts a service; 101 means no. Whoever has one already has decided.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        # shellcheck disable=SC2064 # the name as it is now
+        trap "rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >/dev/null
-    RUNLEVEL=1 apt-get install -q -y --no-install-recommends "${packages[@]}" >/dev/null
+    apt-get install -q -y --no-install-recommends "$@" >/dev/null
+}
+
+if ((${#missing[@]})); then
+    printf 'missing: %s\n' "${missing[@]}" >&2
+    if ! command -v apt-get >/dev/null; then
+        echo "install them by your system's means; Debian's packages are: ${packages[*]}" >&2
+        exit 1
+    elif [[ $(id -u) != 0 ]]; then
+        echo "install them with: sudo apt-get install -y ${packages[*]}" >&2
+        exit 1
+    fi
+    echo "installing ${packages[*]}"
+    install_quietly "${packages[@]}"
     while IFS='|' read -r what probe package; do
         eval "$probe" >/dev/null 2>&1 || {
-            echo "$what is still missing after installing $package" >&2
+            echo "$what is still missing after the installation of $package" >&2
             exit 1
         }
     done < <(needs)
 fi
 
+# Two of us at once would install into the same folders.
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9
+
 # One virtual environment for each version; the stamp is written last, so that a half-installed one is made anew.
 meltano() {
-    local name=$1 requirement=$2 folder="$cache/$1"
+    local requirement=$2 folder="$cache/$1"
     local stamp="$folder/.installed"
-    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && return
+    # A Python that was upgraded or removed leaves an environment that is stamped, and does not run.
+    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && "$folder/bin/python" -c '' 2>/dev/null && return
     echo "installing $requirement into $folder"
     rm -rf "$folder"
-    mkdir -p "$cache"
     "$(python_there)" -m venv "$folder"
     "$folder/bin/pip" install --quiet "$requirement" psycopg2-binary || {
         echo "pip can't install $requirement: is a package index reachable? Set PIP_INDEX_URL to one that is." >&2

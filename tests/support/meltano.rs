@@ -1,14 +1,23 @@
 //! The real Meltano, in a project with two small scripts for a tap and a target.
 
-use super::postgres::TestDatabase;
+use super::{eventually, postgres::TestDatabase};
+use rusqlite::{Connection, OpenFlags};
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 use tempfile::TempDir;
+
+/// No run of a test takes nearly as long; one that hangs fails its test instead of hanging it.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+
+/// How long to wait for what a run writes: Meltano needs about a second to its row, more on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A row as text, column by column.
 pub type WholeRow = BTreeMap<String, Option<String>>;
@@ -48,6 +57,50 @@ pub struct Meltano {
     folder: TempDir,
     version: Version,
     place: Place,
+    runs: AtomicU32,
+}
+
+/// A `meltano run` under way. Dropped, it is killed: no run outlives its test.
+pub struct Running {
+    child: Child,
+    output: PathBuf,
+}
+
+/// A `meltano run` that is over.
+pub struct Ended {
+    /// How it ended; a crash ends by a signal.
+    pub status: ExitStatus,
+    /// What it printed, on both streams.
+    pub output: String,
+}
+
+impl Running {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it takes longer than any test's run should.
+    pub async fn ended(mut self) -> Ended {
+        let child = &mut self.child;
+        let status = eventually("the end of the run", LONGEST_RUN, async || {
+            child.try_wait().expect("our own child")
+        })
+        .await;
+        let output = fs::read_to_string(&self.output).expect("its output");
+        Ended { status, output }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be over already. Its tap and target end by themselves, for want of a reader.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Meltano {
@@ -61,7 +114,12 @@ impl Meltano {
             fs::copy(template.join(file), &to).expect("the template");
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("our own file");
         }
-        Self { folder, version, place }
+        Self {
+            folder,
+            version,
+            place,
+            runs: AtomicU32::new(0),
+        }
     }
 
     /// The address that Meltano and Beatwarden are both given.
@@ -77,30 +135,21 @@ impl Meltano {
         self.folder.path().join(".meltano/meltano.db")
     }
 
-    /// Starts `meltano run`, its output in a file.
-    pub fn start(&self, run: Run) -> Child {
-        let name = match self.version {
-            Version::V3_6 => "meltano-3.6",
-            Version::V4 => "meltano-4",
-        };
-        let program = super::cache().join(name).join("bin/meltano");
-        assert!(
-            program.exists(),
-            "{} is missing: run scripts/setup-tests.sh",
-            program.display()
-        );
-        let output = fs::File::create(self.folder.path().join("output")).expect("our own file");
-        let mut command = Command::new(program);
+    /// What Meltano would leave in the user's cache if it asked the network for something.
+    pub fn user_cache(&self) -> PathBuf {
+        self.folder.path().join("user-cache")
+    }
+
+    /// Starts `meltano run`, its output in a file of its own.
+    pub fn start(&self, run: Run) -> Running {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let output = self.folder.path().join(format!("output-{number}"));
+        let file = fs::File::create(&output).expect("our own file");
+        let mut command = self.command();
         command
-            .args(["run", "tap-x", "target-x"])
-            .current_dir(self.folder.path())
-            .env("MELTANO_DATABASE_URI", self.uri())
-            .env("MELTANO_DISABLE_TRACKING", "1")
-            .env("NO_COLOR", "1")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
-            .stderr(output.try_clone().expect("our own file"))
-            .stdout(output);
+            .stderr(file.try_clone().expect("our own file"))
+            .stdout(file);
         let patched = self.folder.path().join("patch");
         match run {
             Run::Works(seconds) => command.env("TAP_SECONDS", seconds.to_string()),
@@ -110,18 +159,82 @@ impl Meltano {
                 .env("PYTHONPATH", patched)
                 .env("BLOCK_SECONDS", seconds.to_string()),
         };
-        command.spawn().expect("Meltano starts")
+        let child = command.spawn().expect("Meltano starts");
+        Running { child, output }
+    }
+
+    /// `meltano run` of this project, untouched by the settings of whoever runs the tests, and without the network.
+    fn command(&self) -> Command {
+        let name = match self.version {
+            Version::V3_6 => "meltano-3.6",
+            Version::V4 => "meltano-4",
+        };
+        let bin = super::cache().join(name).join("bin");
+        let program = bin.join("meltano");
+        assert!(
+            program.exists(),
+            "{} is missing: run scripts/setup-tests.sh",
+            program.display()
+        );
+        let mut command = Command::new(program);
+        for (variable, _) in env::vars_os() {
+            let name = variable.to_string_lossy();
+            if ["MELTANO", "PYTHON", "TAP_", "CRASH_AT_START", "BLOCK_SECONDS"]
+                .iter()
+                .any(|theirs| name.starts_with(theirs))
+            {
+                command.env_remove(&variable);
+            }
+        }
+        // The tap and the target run by Meltano's own Python, whatever `python3` is here.
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(std::iter::once(bin).chain(env::split_paths(&path))).expect("folders");
+        command
+            .args(["run", "tap-x", "target-x"])
+            .current_dir(self.folder.path())
+            .env("PATH", path)
+            .env("MELTANO_DATABASE_URI", self.uri())
+            .env("MELTANO_DISABLE_TRACKING", "1")
+            // 4.x asks the package index at each start whether it is the newest, and keeps the answer for the user.
+            .env("MELTANO_CLI_DISABLE_VERSION_CHECK", "1")
+            .env("XDG_CACHE_HOME", self.user_cache())
+            .env("NO_COLOR", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        command
     }
 
     /// Runs to the end: whether it ended well, and what it printed.
     pub async fn run(&self, run: Run) -> (bool, String) {
-        let mut child = self.start(run);
-        let status = tokio::task::spawn_blocking(move || child.wait())
-            .await
-            .expect("joined")
-            .expect("waited");
-        let output = fs::read_to_string(self.folder.path().join("output")).expect("its output");
-        (status.success(), output)
+        let ended = self.start(run).ended().await;
+        (ended.status.success(), ended.output)
+    }
+
+    /// The newest row of the job table, as soon as it is as wanted; the table need not be there yet.
+    ///
+    /// # Panics
+    /// If it is not within half a minute.
+    pub async fn row_when(&self, what: &str, wanted: impl Fn(&WholeRow) -> bool) -> WholeRow {
+        eventually(what, SOON, async || {
+            if !self.has_table("runs").await {
+                return None;
+            }
+            self.rows().await.pop().filter(|row| wanted(row))
+        })
+        .await
+    }
+
+    async fn has_table(&self, table: &str) -> bool {
+        match &self.place {
+            // Meltano makes the file; opening it here first would make an empty one.
+            Place::Sqlite => {
+                self.file().exists() && connect(&self.file()).table_exists(None, table).expect("an answer")
+            }
+            Place::Postgres(database) => {
+                let client = database.client().await;
+                let row = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await;
+                row.expect("an answer").get(0)
+            }
+        }
     }
 
     /// All rows of `table`, whole, in the order of `key`.
@@ -151,11 +264,9 @@ impl Meltano {
     pub async fn sql(&self, statement: &str) {
         match &self.place {
             Place::Sqlite => {
-                let connection = rusqlite::Connection::open(self.file()).expect("the file");
-                connection
-                    .busy_timeout(std::time::Duration::from_secs(5))
-                    .expect("a timeout");
-                connection.execute_batch(statement).expect("a good statement");
+                connect(&self.file())
+                    .execute_batch(statement)
+                    .expect("a good statement");
             }
             Place::Postgres(database) => {
                 database
@@ -185,6 +296,13 @@ impl Meltano {
     }
 }
 
+/// Opens a file that is there, and never makes one.
+fn connect(file: &Path) -> Connection {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the file");
+    connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
+    connection
+}
+
 fn from_json(text: &str) -> WholeRow {
     let columns: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).expect("a row");
     let text = |value| match value {
@@ -196,7 +314,7 @@ fn from_json(text: &str) -> WholeRow {
 }
 
 fn sqlite_rows(file: &Path, query: &str) -> Vec<WholeRow> {
-    let connection = rusqlite::Connection::open(file).expect("the file");
+    let connection = connect(file);
     let mut statement = connection.prepare(query).expect("a query");
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let whole = |row: &rusqlite::Row<'_>| {

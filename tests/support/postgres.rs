@@ -19,11 +19,19 @@ use tokio_postgres::{Client, NoTls};
 const SETTINGS: &str = "fsync = off\nsynchronous_commit = on\nfull_page_writes = off\nlisten_addresses = '127.0.0.1'\n\
                         shared_buffers = 16MB\nmax_connections = 60\nlog_min_messages = warning\nautovacuum = off\n";
 
-/// Waits on its standard input, which the test process holds: when that ends, however it ends, the cluster goes too, even
-/// if the test left it frozen.
-const SUPERVISOR: &str = "cat >/dev/null; pid=$(head -n 1 \"$2/data/postmaster.pid\" 2>/dev/null); \
-    if [ -n \"$pid\" ]; then pkill -CONT -P \"$pid\"; kill -CONT \"$pid\"; fi; \
-    \"$1/pg_ctl\" -D \"$2/data\" -m immediate -t 10 stop >/dev/null 2>&1 || kill -KILL \"$pid\" 2>/dev/null; rm -rf \"$2\"";
+/// Waits on its standard input, which the test process holds: when that ends, however it ends, the cluster goes too. It
+/// wakes the server first, since a frozen one would ignore the stop.
+const SUPERVISOR: &str = r#"
+    cat >/dev/null
+    if read -r postmaster <"$2/data/postmaster.pid"; then
+        kill -s CONT $(pgrep -P "$postmaster") "$postmaster"
+        "$1/pg_ctl" -D "$2/data" -m immediate -t 10 stop || kill -s KILL "$postmaster"
+    fi
+    rm -rf "$2"
+"#;
+
+/// A port found free may be taken by somebody else before the server has it: so often a new cluster looks for another.
+const PORTS_TRIED: u32 = 5;
 
 /// A cluster of our own.
 pub struct Cluster {
@@ -67,7 +75,16 @@ fn bin() -> PathBuf {
         .map(|entry| entry.path().join("bin"))
         .filter(|path| path.join("initdb").exists())
         .collect();
-    found.sort();
+    // By the number of the version, since 9.6 is older than 15.
+    found.sort_by_key(|bin| {
+        let version = bin
+            .parent()
+            .and_then(Path::file_name)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        version.split('.').next().and_then(|major| major.parse::<u32>().ok())
+    });
     found
         .pop()
         .or_else(on_path)
@@ -77,6 +94,16 @@ fn bin() -> PathBuf {
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| folder.join("initdb").exists())
+}
+
+/// PgBouncer; Debian keeps it where only root's path leads.
+pub fn pgbouncer() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join("pgbouncer"))
+        .find(|program| program.exists())
+        .expect("PgBouncer is not installed: run scripts/setup-tests.sh")
 }
 
 /// PostgreSQL refuses to run as root: there, `command` runs as the user postgres.
@@ -96,13 +123,36 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) {
+    attempt(command).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Runs a program to its end; what it said is the error.
+fn attempt(command: &mut Command) -> Result<(), String> {
     let output = command.output().expect("the program can be started");
-    assert!(
-        output.status.success(),
-        "{command:?} failed: {}{}",
+    if output.status.success() {
+        return Ok(());
+    }
+    let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&output.stderr),
     );
+    Err(format!("{command:?} failed: {stdout}{stderr}"))
+}
+
+/// Starts the shell that outlives us, and ends the cluster when its standard input ends.
+fn supervise(bin: &Path, folder: &Path) -> (Child, Option<ChildStdin>) {
+    let mut shell = as_postgres(Path::new("/bin/sh"));
+    shell.arg("-c").arg(SUPERVISOR).arg("sh").arg(bin).arg(folder);
+    // A group of its own, so that a Ctrl-C in the terminal reaches the tests first.
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    let mut shell = shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    let stdin = shell.stdin.take();
+    (shell, stdin)
 }
 
 impl Cluster {
@@ -134,11 +184,26 @@ impl Cluster {
         fs::create_dir_all(&folder).expect("a temporary folder");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
         let bin = bin(&folder);
-        let data = folder.join("data");
         if is_root() {
+            // All of it, so that the supervisor can remove all of it.
             run(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
         }
-        run(as_postgres(&bin.join("initdb")).arg("-D").arg(&data).args([
+        // Before anything that may fail: from here on the folder goes with this process.
+        let mut cluster = Self {
+            supervisor: Mutex::new(supervise(&bin, &folder)),
+            folder,
+            bin,
+            port: 0,
+            databases: AtomicU32::new(0),
+        };
+        cluster.make(settings);
+        cluster
+    }
+
+    /// Makes the data and starts the server, on a free port.
+    fn make(&mut self, settings: &str) {
+        let data = self.folder.join("data");
+        run(as_postgres(&self.bin.join("initdb")).arg("-D").arg(&data).args([
             "-U",
             "postgres",
             "-A",
@@ -148,51 +213,47 @@ impl Cluster {
             "--locale=C",
             "--no-sync",
         ]));
-        let port = free_port();
-        let socket = format!("unix_socket_directories = '{}'\nport = {port}\n", folder.display());
         let file = data.join("postgresql.auto.conf");
-        fs::write(&file, format!("{SETTINGS}{socket}{settings}")).expect("our own folder");
-        let mut watched = as_postgres(Path::new("/bin/sh"));
-        watched.arg("-c").arg(SUPERVISOR).arg("sh").arg(&bin).arg(&folder);
-        // A group of its own, so that a Ctrl-C in the terminal reaches the tests first.
-        std::os::unix::process::CommandExt::process_group(&mut watched, 0);
-        let mut supervisor = watched
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        let stdin = supervisor.stdin.take();
-        let cluster = Self {
-            folder,
-            bin,
-            port,
-            supervisor: Mutex::new((supervisor, stdin)),
-            databases: AtomicU32::new(0),
-        };
-        cluster.start();
-        cluster
+        let mut failure = String::new();
+        for _ in 0..PORTS_TRIED {
+            self.port = free_port();
+            let place = format!(
+                "unix_socket_directories = '{}'\nport = {}\n",
+                self.folder.display(),
+                self.port
+            );
+            fs::write(&file, format!("{SETTINGS}{place}{settings}")).expect("our own folder");
+            match self.pg_ctl(&["start"]) {
+                Ok(()) => return,
+                Err(reason) => failure = reason,
+            }
+        }
+        panic!("{failure}");
     }
 
-    fn pg_ctl(&self, arguments: &[&str]) {
-        run(as_postgres(&self.bin.join("pg_ctl"))
+    fn pg_ctl(&self, arguments: &[&str]) -> Result<(), String> {
+        let log = self.folder.join("log");
+        let mut command = as_postgres(&self.bin.join("pg_ctl"));
+        command
             .arg("-D")
             .arg(self.folder.join("data"))
             .arg("-l")
-            .arg(self.folder.join("log"))
+            .arg(&log)
             .arg("-w")
-            .args(arguments)
-            .stdout(Stdio::null()));
+            .args(arguments);
+        attempt(command.stdout(Stdio::null()))
+            .map_err(|failure| format!("{failure}\n{}", fs::read_to_string(&log).unwrap_or_default()))
     }
 
     /// Starts the server, and waits until it answers.
     pub fn start(&self) {
-        self.pg_ctl(&["start"]);
+        self.pg_ctl(&["start"]).unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// Stops the server, and waits until it is gone.
     pub fn stop(&self) {
-        self.pg_ctl(&["-m", "fast", "stop"]);
+        self.pg_ctl(&["-m", "fast", "stop"])
+            .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// From here on this role needs its password.
@@ -250,6 +311,11 @@ impl Cluster {
         self.start();
         standby.start();
         standby
+    }
+
+    /// Where all of it lives.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Host and port, for programs that don't take URLs.
