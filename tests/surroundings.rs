@@ -352,7 +352,7 @@ impl Pooler {
         // With auth_type = any every client becomes the user of the database line.
         std::fs::write(&file, configuration.replace("port=", "user=postgres port=")).unwrap();
         Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status().unwrap();
-        let child = Command::new("pgbouncer")
+        let child = Command::new(postgres::pgbouncer())
             .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
