@@ -669,6 +669,27 @@ fn an_unknown_outcome_is_kept_until_it_is_known() {
 }
 
 #[test]
+fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
+    for action in [Action::Backfill, Action::Fail] {
+        let mut dog = Watchdog::new(action);
+        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        let plan = dog.look_through(0.0, 60.0);
+        dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
+        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), Some(64.0))];
+        let plan = dog.look(65.0);
+        let repair = plan.unresolved.clone().expect("it is asked for first");
+        let observation = dog.observation(65.0);
+        let known = vec![Attempted {
+            repair,
+            outcome: Outcome::Repaired(RepairId(7)),
+        }];
+        let report = report(&mut dog.memory, plan, known, &observation, &dog.policy);
+        assert_eq!(report.phases[&Phase::Beating], 1, "{action:?}");
+        assert_eq!(report.withheld[&Cause::AwaitingWriter], 0, "{action:?}");
+    }
+}
+
+#[test]
 fn a_withheld_job_is_counted_once_for_each_cause() {
     let mut dog = Watchdog::new(Action::Backfill);
     dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];

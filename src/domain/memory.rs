@@ -194,16 +194,6 @@ impl Memory {
         self.jobs.keys()
     }
 
-    /// Whether the job is among those that the next pass must read.
-    pub fn knows(&self, id: &JobId) -> bool {
-        self.jobs.contains_key(id)
-    }
-
-    /// The repair whose outcome is still unknown.
-    pub fn unresolved(&self) -> Option<&Repair> {
-        self.unresolved.as_ref()
-    }
-
     /// How long the row was watched, unchanged and without a gap, up to the observation.
     pub(super) fn watched(&self, known: &Known, observation: &Observation) -> Duration {
         observation.began.since(known.unchanged_since.max(self.watching_since))

@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Cause, Event, Incident, JobId, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan, Policy, Repair,
-    RepairId, Timestamp, WindowCount,
+    Action, Cause, Event, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan, Policy,
+    Repair, RepairId, Timestamp, WindowCount,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -117,7 +117,9 @@ pub fn report(
     for attempted in &attempts {
         settle(memory, &mut plan, attempted, &mut gone);
     }
-    plan.jobs.retain(|view| !gone.contains(&view.job.id));
+    // Only as it was when it was repaired: a job that runs again since then stays.
+    plan.jobs
+        .retain(|view| view.phase != Phase::MissedFirst || !gone.contains(&view.job.id));
     let mut report = Report {
         at: plan.at,
         phases: Phase::ALL.into_iter().map(|phase| (phase, 0)).collect(),
@@ -197,8 +199,10 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
     set_cause(plan, id, cause);
 }
 
+/// Sets the cause of an overdue job. A job that is no longer overdue, as after an answer that came late, has none.
 fn set_cause(plan: &mut Plan, id: &JobId, cause: Cause) {
-    if let Some(view) = plan.jobs.iter_mut().find(|view| view.job.id == *id) {
+    let overdue = |view: &&mut JobView| view.job.id == *id && view.phase == Phase::MissedFirst;
+    if let Some(view) = plan.jobs.iter_mut().find(overdue) {
         view.cause = Some(cause);
     }
 }

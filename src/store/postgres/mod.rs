@@ -87,7 +87,7 @@ impl PostgresStore {
         self.passes = None;
         let link = self.connect().await?;
         let catalog = catalog::read(&link, &self.settings).await?;
-        let statements = Statements::render(&self.settings.mapping, &catalog, self.settings.action)?;
+        let statements = Statements::render(&self.settings.mapping, &catalog)?;
         let mut ready = Ready { catalog, statements };
         ready.catalog.access = observe::access(&link, &ready, &self.settings).await?;
         let ready = Arc::new(ready);

@@ -23,11 +23,7 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn render(
-        mapping: &Mapping,
-        catalog: &Catalog,
-        _action: crate::domain::Action,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn render(mapping: &Mapping, catalog: &Catalog) -> Result<Self, StoreError> {
         let index = |suffix: &str| {
             // Names are cut at 63 bytes by the server, which would make two of them one.
             let ledger: String = catalog.ledger.name.as_str().chars().take(40).collect();
