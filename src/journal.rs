@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Event, Obstacle, Outcome, Restarted},
+    domain::{Cause, Event, LateOutcome, Noted, Obstacle, Outcome, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,6 +102,37 @@ impl Journal {
         *told = now.to_vec();
     }
 
+    fn findings(&self, pass: &GoodPass) {
+        let watch = &self.watch;
+        for (finding, noted) in &pass.report.findings {
+            let (job, repair) = (shown(finding.job.as_str()), uuid::Uuid::from_u128(finding.repair_id.0));
+            let because = finding.sign.as_str();
+            match (noted, finding.outcome) {
+                (Noted::First, LateOutcome::FalseRepair) => tracing::warn!(
+                    watch,
+                    job,
+                    repair = %repair,
+                    because,
+                    "false repair: this job was failed by Beatwarden and is alive; `beatwarden undo` gives it back, and the fuse \
+                     stays open until `beatwarden ack` acknowledges it"
+                ),
+                (Noted::First, LateOutcome::LateHeartbeat) => {
+                    tracing::info!(watch, job, repair = %repair, "a job that was backfilled beats after all");
+                }
+                (Noted::Known, _) => {}
+                (Noted::NotWritten(why), outcome) => tracing::warn!(
+                    watch,
+                    job,
+                    repair = %repair,
+                    because,
+                    outcome = outcome.as_str(),
+                    why,
+                    "what turned out about a repair could not be written down; tried again"
+                ),
+            }
+        }
+    }
+
     fn attempts(&self, pass: &GoodPass) {
         let watch = &self.watch;
         for attempted in &pass.report.attempts {
@@ -169,6 +200,7 @@ impl Audience for Journal {
                 "repair withheld"
             );
         }
+        self.findings(&pass);
         self.attempts(&pass);
     }
 

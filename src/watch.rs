@@ -2,7 +2,10 @@
 //! simulation runs this very code.
 
 use crate::{
-    domain::{self, Access, Attempted, Look, Memory, Observation, Outcome, Plan, Policy, Repair, interval_in_force},
+    domain::{
+        self, Access, Action, Attempted, Cause, Look, Memory, Noted, Observation, Outcome, Plan, Policy, Repair,
+        interval_in_force,
+    },
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError},
 };
@@ -112,8 +115,9 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
         self.memory = memory;
+        let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
-        let report = domain::report(&mut self.memory, plan, attempts, &observation, &self.policy);
+        let report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
         let wall = self.clock.wall();
         let since = self.clock.moment().since(began);
         let skew = report.at.micros_since(wall) as f64 / 1e6 + since.as_secs_f64();
@@ -184,6 +188,35 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             retry_in,
         });
         retry_in
+    }
+
+    /// Writes down what turned out about earlier repairs; what can't be written now is found again by the next pass.
+    async fn note(&mut self, plan: &Plan) -> Vec<Noted> {
+        let began = self.clock.moment();
+        let mut not_now = match plan.obstacle {
+            _ if self.policy.action == Action::Observe => {
+                Some("the action is `observe`, which writes nothing".to_owned())
+            }
+            Some(cause @ (Cause::ReadOnly | Cause::NetworkFs | Cause::NoLedger)) => Some(cause.as_str().to_owned()),
+            _ => None,
+        };
+        let mut noted = Vec::with_capacity(plan.findings.len());
+        for finding in &plan.findings {
+            if not_now.is_none() && self.clock.moment().since(began) > self.pace.poll_timeout {
+                not_now = Some("there was no time for it in this pass".to_owned());
+            }
+            noted.push(match &not_now {
+                Some(why) => Noted::NotWritten(why.clone()),
+                None => match self.store.note(finding).await {
+                    Ok(noted) => noted,
+                    Err(error) => {
+                        not_now = Some(error.chain());
+                        Noted::NotWritten(error.chain())
+                    }
+                },
+            });
+        }
+        noted
     }
 
     /// Carries out the plan: first what is still unknown, then the repairs, one transaction each.

@@ -12,7 +12,10 @@ mod sqlite_values;
 mod support;
 
 use beatwarden::{
-    domain::{Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Reading, Repair, Snapshot},
+    domain::{
+        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Reading, Repair, Snapshot,
+        StartGuard,
+    },
     store::{Inquiry, Resolution, Store, StoreError},
 };
 use bed::{Bed, Held, PostgresBed, SqliteBed, Written};
@@ -33,6 +36,10 @@ macro_rules! contract {
         }
     };
 }
+
+// After the macro, which it uses.
+#[path = "contract/operator.rs"]
+mod operator;
 
 contract!(
     running_rows_are_observed_with_all_their_columns,
@@ -97,6 +104,8 @@ fn repair_of(snapshot: &Snapshot, id: u32, action: Action) -> Repair {
         job: job(snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
+        start: StartGuard::Overdue,
+        after_undo: None,
     }
 }
 
@@ -226,7 +235,7 @@ async fn a_backfill_changes_one_column_of_one_row(bed: impl Bed) {
     assert_eq!((entry.watch.as_str(), entry.table_name.as_str()), ("meltano", "runs"));
     assert_eq!(
         (entry.reason.as_str(), entry.instance.as_str(), entry.version),
-        ("missed_first", "test/1", 1)
+        ("missed_first", "test/1", 2)
     );
     assert_eq!(entry.started_at, repair_2.job.started_at.at());
     assert!(entry.repaired_at.age_at(after.database_now) < Duration::from_secs(10));

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use beatwarden::domain::{
-    Access, Action, Attempted, Cause, Discovery, Event, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Look,
-    Memory, Moment, Newcomers, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading, RepairId, Report,
-    Restarted, ServerIdentity, Snapshot, States, Timestamp, interval_in_force, plan, report,
+    Access, Action, Attempted, ByHand, Cause, Discovery, Event, Job, JobId, LateOutcome, LedgerAction, LedgerEntry,
+    LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading,
+    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, interval_in_force, plan,
+    report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -40,6 +41,7 @@ fn policy(action: Action) -> Policy {
         max_per_pass: 100,
         writer_stale_after: Some(TIMEOUT),
         writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+        by_hand: None,
     }
 }
 
@@ -144,8 +146,9 @@ impl Watchdog {
                 outcome: outcome.clone(),
             })
             .collect();
+        let noted = vec![Noted::First; plan.findings.len()];
         let observation = self.observation(now);
-        report(&mut self.memory, plan, attempts, &observation, &self.policy)
+        report(&mut self.memory, plan, attempts, noted, &observation, &self.policy)
     }
 
     fn inits(&self) -> (usize, usize) {
@@ -439,6 +442,7 @@ fn entry(action: LedgerAction, id: u32, start: Option<f64>) -> LedgerEntry {
         outcome_at: None,
         acknowledged_at: None,
         undo_of: None,
+        heartbeat_after: None,
         version: 1,
     }
 }
@@ -664,7 +668,7 @@ fn an_unknown_outcome_is_kept_until_it_is_known() {
         repair,
         outcome: Outcome::Repaired(RepairId(7)),
     }];
-    report(&mut dog.memory, plan, known, &observation, &dog.policy);
+    report(&mut dog.memory, plan, known, Vec::new(), &observation, &dog.policy);
     assert_eq!(dog.look(70.0).unresolved, None);
 }
 
@@ -683,7 +687,7 @@ fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
             repair,
             outcome: Outcome::Repaired(RepairId(7)),
         }];
-        let report = report(&mut dog.memory, plan, known, &observation, &dog.policy);
+        let report = report(&mut dog.memory, plan, known, Vec::new(), &observation, &dog.policy);
         assert_eq!(report.phases[&Phase::Beating], 1, "{action:?}");
         assert_eq!(report.withheld[&Cause::AwaitingWriter], 0, "{action:?}");
     }
@@ -807,6 +811,223 @@ fn an_acknowledgement_suspends_the_rule_and_an_unacknowledged_false_repair_holds
     assert!(dog.look(70.0).fuse_open, "whatever was acknowledged of the rule");
     dog.newest[1].acknowledged_at = Some(at(72.0));
     assert!(!dog.look(75.0).fuse_open);
+}
+
+/// A dog that reads a `fail` of job 1 in the ledger, whose row was left as `row`.
+fn after_a_fail(row: Job, heartbeat_after: Option<Reading>) -> Watchdog {
+    let mut dog = Watchdog::new(Action::Fail);
+    let mut fail = entry(LedgerAction::Fail, 1, Some(-100.0));
+    fail.heartbeat_after = heartbeat_after;
+    dog.newest = vec![fail];
+    dog.rows = vec![row];
+    dog
+}
+
+#[test]
+fn a_failed_job_that_shows_life_is_a_false_repair_from_the_pass_after() {
+    let dead = || job(1, "FAIL", Some(-100.0), None);
+    let lives = [
+        (job(1, "FAIL", Some(-100.0), Some(1.0)), LifeSign::Beat),
+        (job(1, "RUNNING", Some(-100.0), None), LifeSign::RunsAgain),
+        (job(1, "SUCCESS", Some(-100.0), None), LifeSign::Succeeded),
+        // A heartbeat that reads as seeded is a change all the same.
+        (job(1, "FAIL", Some(-100.0), Some(-100.0)), LifeSign::Beat),
+    ];
+    for (alive, sign) in lives {
+        let mut dog = after_a_fail(dead(), Some(Reading::Absent));
+        assert_eq!(dog.look(0.0).findings, []);
+        assert!(
+            dog.memory.known_jobs().any(|id| id.as_str() == "1"),
+            "it is read by key"
+        );
+        dog.rows = vec![alive];
+        let plan = dog.look(5.0);
+        let found: Vec<_> = plan.findings.iter().map(|found| (found.outcome, found.sign)).collect();
+        assert_eq!(found, [(LateOutcome::FalseRepair, sign)]);
+        assert!(plan.fuse_open, "in the very pass that found it");
+        dog.newest[0].outcome = Some(LateOutcome::FalseRepair);
+        let plan = dog.look(10.0);
+        assert_eq!(
+            (plan.findings.len(), plan.fuse_open),
+            (0, true),
+            "written once, open until ack"
+        );
+        dog.newest[0].acknowledged_at = Some(at(11.0));
+        assert!(!dog.look_through(15.0, 25.0).fuse_open, "calm for three passes");
+    }
+}
+
+#[test]
+fn what_is_no_sign_of_life_is_no_false_repair() {
+    type Case = (&'static str, fn(&mut Watchdog));
+    let cases: [Case; 6] = [
+        ("nothing happened", |_| {}),
+        ("a new start", |dog| {
+            dog.rows = vec![job(1, "RUNNING", Some(-1.0), None)]
+        }),
+        ("the row is gone", |dog| dog.rows.clear()),
+        ("undone", |dog| {
+            let mut undo = entry(LedgerAction::Undo, 1, Some(-100.0));
+            (undo.repair_id, undo.undo_of) = (RepairId(2), Some(RepairId(1)));
+            dog.newest.push(undo);
+            dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
+        }),
+        ("another failure", |dog| {
+            dog.rows = vec![job(1, "DEAD", Some(-100.0), None)]
+        }),
+        ("a day later", |dog| {
+            dog.newest[0].repaired_at = at(-86_401.0);
+            dog.look(4.0);
+            dog.rows = vec![job(1, "SUCCESS", Some(-100.0), None)];
+        }),
+    ];
+    for (name, change) in cases {
+        let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), None), Some(Reading::Absent));
+        dog.look(0.0);
+        change(&mut dog);
+        assert_eq!(dog.look(5.0).findings, [], "{name}");
+    }
+}
+
+#[test]
+fn an_entry_that_does_not_tell_the_heartbeat_is_judged_from_what_was_first_seen() {
+    let seeded = job(1, "FAIL", Some(-100.0), Some(-100.0));
+    let mut dog = after_a_fail(seeded.clone(), None);
+    dog.look(0.0);
+    assert_eq!(dog.look(5.0).findings, [], "as it was when first seen");
+    dog.rows[0].heartbeat_at = Reading::At(at(-101.0));
+    assert_eq!(dog.look(10.0).findings.len(), 1, "it changed while we looked");
+    let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), Some(-10.0)), None);
+    dog.look(0.0);
+    assert_eq!(
+        dog.look(5.0).findings.len(),
+        1,
+        "only a living job has a real heartbeat"
+    );
+}
+
+#[test]
+fn a_backfilled_job_that_beats_is_late_and_harmless() {
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.newest = vec![entry(LedgerAction::Backfill, 1, Some(-100.0))];
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(-100.0))];
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(3.0))];
+    let plan = dog.look(5.0);
+    assert_eq!(plan.findings[0].outcome, LateOutcome::LateHeartbeat);
+    assert!(!plan.fuse_open);
+    assert_eq!(dog.inits().0, 0, "what was repaired is no init success");
+}
+
+#[test]
+fn somebody_who_insists_gets_past_the_rules_and_never_past_the_guard() {
+    let insist = |dog: &mut Watchdog| {
+        dog.policy.by_hand = Some(ByHand {
+            job: Some(JobId::new("1")),
+            watch_for: SECOND * 5,
+        });
+    };
+    type Case = (&'static str, Cause, fn(&mut Watchdog));
+    let cases: [Case; 4] = [
+        ("no start", Cause::NoStart, |dog| {
+            dog.rows[0].started_at = Reading::Absent
+        }),
+        ("a start ahead", Cause::Clock, |dog| {
+            dog.rows[0].started_at = Reading::At(at(9_999.0));
+        }),
+        ("undone", Cause::Undone, |dog| {
+            let mut undo = entry(LedgerAction::Undo, 1, Some(-1000.0));
+            (undo.repair_id, undo.undo_of) = (RepairId(2), Some(RepairId(1)));
+            dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-1000.0)), undo];
+        }),
+        ("a restart", Cause::DbRestart, |dog| {
+            dog.server_started_at = Some(at(-10.0))
+        }),
+    ];
+    for (name, cause_without, change) in cases {
+        let world = || {
+            let mut dog = Watchdog::new(Action::Fail);
+            dog.rows = vec![
+                job(1, "RUNNING", Some(-1000.0), None),
+                job(2, "RUNNING", Some(-1000.0), None),
+            ];
+            change(&mut dog);
+            dog
+        };
+        let mut dog = world();
+        let causes: Vec<_> = dog.look_through(0.0, 70.0).jobs.iter().map(|view| view.cause).collect();
+        assert!(causes.contains(&Some(cause_without)), "{name}: {causes:?}");
+        let mut dog = world();
+        insist(&mut dog);
+        // A start that is missing or ahead counts from first sight, so that job is overdue a deadline later.
+        let plan = dog.look_through(0.0, 70.0);
+        let repaired: Vec<&str> = plan.repairs.iter().map(|repair| repair.job.id.as_str()).collect();
+        assert_eq!(repaired, ["1"], "{name}: that job, and no other");
+        let waived = matches!(cause_without, Cause::NoStart | Cause::Clock);
+        assert_eq!(plan.repairs[0].start == StartGuard::Waived, waived, "{name}");
+        assert_eq!(
+            plan.repairs[0].after_undo.is_some(),
+            cause_without == Cause::Undone,
+            "{name}"
+        );
+    }
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-700_000.0), None)];
+    insist(&mut dog);
+    assert_eq!(dog.look_through(0.0, 5.0).repairs.len(), 1, "older than max_age");
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = mass_silence(40, 0, 0.0);
+    insist(&mut dog);
+    let plan = dog.look_through(0.0, 5.0);
+    assert_eq!(
+        (plan.fuse_open, plan.repairs.len()),
+        (true, 1),
+        "past an open fuse, one job"
+    );
+    for row in &mut dog.rows {
+        row.heartbeat_at = Reading::At(at(6.0));
+    }
+    assert_eq!(dog.look(10.0).repairs, [], "a job that beats is never due");
+}
+
+#[test]
+fn looking_twice_five_seconds_apart_is_enough_by_hand() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.policy.by_hand = Some(ByHand {
+        job: None,
+        watch_for: SECOND * 5,
+    });
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    assert_eq!(cause(&dog.look(0.0)), Some(Cause::Watching));
+    assert_eq!(dog.look(5.0).repairs.len(), 1);
+}
+
+#[test]
+fn a_dribble_of_deaths_opens_the_fuse_over_a_deadline_and_a_wrong_zone_at_once() {
+    // One death each 5 s beside 8 living jobs: none alone is many, eleven within one deadline are.
+    let mut dog = Watchdog::new(Action::Fail);
+    let mut opened = None;
+    for step in 0..40_u32 {
+        let now = f64::from(step) * 5.0;
+        dog.rows = (100..108)
+            .map(|id| job(id, "RUNNING", Some(-2000.0), Some(now)))
+            .collect();
+        if dog.look(now).fuse_open {
+            opened = Some(step);
+            break;
+        }
+        let mut done = entry(LedgerAction::Fail, 1 + step, Some(-1000.0));
+        done.repair_id = RepairId(u128::from(step) + 1);
+        done.repaired_at = at(now);
+        dog.newest.insert(0, done);
+    }
+    assert_eq!(opened, Some(11));
+    // A zone that makes every living job look an hour silent: nothing is failed, since none of them missed its first
+    // beat, and those without a heartbeat are too many at once.
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = (0..40).map(|id| job(id, "RUNNING", Some(-3600.0), None)).collect();
+    let plan = dog.look_through(0.0, 120.0);
+    assert_eq!((plan.fuse_open, plan.repairs.len()), (true, 0));
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn policy() -> Policy {
         max_per_pass: 100,
         writer_stale_after: Some(Duration::from_secs(300)),
         writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+        by_hand: None,
     }
 }
 
@@ -135,7 +136,7 @@ impl Served {
             },
         };
         let (mut memory, plan) = plan(Memory::default(), &observation, &policy());
-        let report = report(&mut memory, plan, Vec::new(), &observation, &policy());
+        let report = report(&mut memory, plan, Vec::new(), Vec::new(), &observation, &policy());
         let pass = Arc::new(GoodPass {
             report,
             at: now,

@@ -5,7 +5,9 @@
 mod support;
 
 use beatwarden::{
-    domain::{Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Outcome, Reading, Repair, Snapshot, States},
+    domain::{
+        Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Outcome, Reading, Repair, Snapshot, StartGuard, States,
+    },
     store::{
         Identifier, Inquiry, Mapping, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -90,6 +92,8 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         job: job(&snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
+        start: StartGuard::Overdue,
+        after_undo: None,
     };
     store
         .prepare_ledger()

@@ -37,6 +37,7 @@ pub fn policy_of(watch: &WatchConfig) -> Policy {
         max_per_pass: usize::try_from(watch.repair.max_per_pass).unwrap_or(usize::MAX),
         writer_stale_after: watch.writer_stale_after,
         writer_stale_after_without_heartbeat: watch.writer_stale_after_without_heartbeat,
+        by_hand: None,
     }
 }
 

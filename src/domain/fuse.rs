@@ -40,7 +40,7 @@ impl Fuse {
             .count();
         let share = failing as f64 / (alive + failing).max(1) as f64;
         let too_many = failing > policy.fuse_min_jobs && share > policy.fuse_share;
-        let stormy = (too_many && !is_acknowledged(ledger, plan.at)) || has_false_repair(ledger);
+        let stormy = (too_many && !is_acknowledged(ledger, plan.at)) || has_false_repair(ledger, plan);
         if stormy {
             *self = Self { open: true, calm: 0 };
         } else if self.open {
@@ -58,8 +58,14 @@ fn is_acknowledged(ledger: &[LedgerEntry], now: Timestamp) -> bool {
         .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.age_at(now) <= ACKNOWLEDGED_FOR)
 }
 
-fn has_false_repair(ledger: &[LedgerEntry]) -> bool {
-    ledger
+fn has_false_repair(ledger: &[LedgerEntry], plan: &Plan) -> bool {
+    let just_found = plan
+        .findings
         .iter()
-        .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none())
+        .any(|finding| finding.outcome == LateOutcome::FalseRepair);
+    // The entries are those that the pass read; the ledger is asked for every unacknowledged one.
+    just_found
+        || ledger
+            .iter()
+            .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none())
 }

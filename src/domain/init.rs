@@ -110,6 +110,11 @@ pub(super) fn decide_running(
     if known.init.is_some() {
         return;
     }
+    let incident = Incident {
+        job: known.job.id.clone(),
+        started_at: known.job.started_at.at(),
+    };
+    let repaired = scene.precedents.of(&incident).repaired();
     let init = match phase {
         Phase::Starting => {
             known.seen_starting = true;
@@ -117,7 +122,7 @@ pub(super) fn decide_running(
         }
         Phase::MissedFirst if known.seen_starting || watched >= policy.init_deadline => Init::Failed,
         Phase::MissedFirst => return,
-        Phase::Beating | Phase::Lost if missed_before && late => Init::Failed,
+        Phase::Beating | Phase::Lost if (missed_before && late) || repaired => Init::Failed,
         Phase::Beating | Phase::Lost => Init::Succeeded,
         // Too old to be in any counter.
         Phase::Abandoned => return,

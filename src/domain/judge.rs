@@ -1,8 +1,8 @@
 //! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
 
 use super::{
-    Action, Cause, Event, Incident, Init, Job, JobView, Known, Memory, NAMED_SLOTS, Observation, Phase, Plan, Policy,
-    Precedents, Reading, Timestamp, init, phase_of, watching::restarted_under,
+    Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Memory, NAMED_SLOTS, Observation, Phase,
+    Plan, Policy, Precedents, Reading, Timestamp, init, phase_of, watching::restarted_under,
 };
 use std::time::Duration;
 
@@ -72,7 +72,13 @@ pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, pl
         return known;
     }
     let signs = known.signs(observation, policy);
-    let phase = phase_of(&signs, now, policy);
+    let phase = match phase_of(&signs, now, policy) {
+        // However old it is: somebody insists on it.
+        Phase::Abandoned if policy.insists_on(&known.job.id) && !matches!(signs.heartbeat, Heartbeat::Real(_)) => {
+            Phase::MissedFirst
+        }
+        phase => phase,
+    };
     let watched = memory.watched(&known, observation);
     init::decide_running(memory, &mut known, phase, watched, scene, plan);
     if phase.is_stuck() && known.phase != Some(phase) {
@@ -97,7 +103,7 @@ pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, pl
 }
 
 fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy: &Policy) -> Option<Timestamp> {
-    let by_watching = now.plus(policy.init_deadline.saturating_sub(watched));
+    let by_watching = now.plus(policy.watch_for().saturating_sub(watched));
     match phase {
         Phase::Starting | Phase::MissedFirst => Some(by_watching.max(known.start().plus(policy.init_deadline))),
         Phase::Beating | Phase::Lost | Phase::Abandoned => None,
@@ -125,21 +131,34 @@ fn cause_of(memory: &Memory, known: &Known, watched: Duration, scene: &Scene<'_>
         started_at: known.job.started_at.at(),
     };
     let precedent = precedents.of(&incident);
+    let insisted = policy.insists_on(&known.job.id);
+    // An incident that was undone gets the action once more only if somebody insists.
+    let had = if insisted {
+        precedent.stands(policy.action)
+    } else {
+        precedent.had(policy.action)
+    };
     let obstacle = observation.snapshot.obstacle();
     let restarted = policy.action == Action::Fail && restarted_under(memory, known);
     let rules = [
         (policy.action == Action::Observe, Cause::Observe),
         (obstacle.is_some(), obstacle.unwrap_or(Cause::Rights)),
-        (known.job.started_at == Reading::Absent, Cause::NoStart),
-        (known.start_stand_in.is_some(), Cause::Clock),
+        (
+            known.job.started_at == Reading::Absent && !(insisted && policy.action == Action::Fail),
+            Cause::NoStart,
+        ),
+        (known.start_stand_in.is_some() && !insisted, Cause::Clock),
         (
             policy.action == Action::Backfill && known.job.heartbeat_at != Reading::Absent,
             Cause::AwaitingWriter,
         ),
-        (precedent.undone, Cause::Undone),
-        (precedent.had(policy.action), Cause::Repaired),
-        (restarted && watched < policy.heartbeat_timeout, Cause::DbRestart),
-        (watched < policy.init_deadline, Cause::Watching),
+        (precedent.undone.is_some() && !insisted, Cause::Undone),
+        (had, Cause::Repaired),
+        (
+            restarted && watched < policy.heartbeat_timeout && !insisted,
+            Cause::DbRestart,
+        ),
+        (watched < policy.watch_for(), Cause::Watching),
     ];
     rules.into_iter().find_map(|(applies, cause)| applies.then_some(cause))
 }

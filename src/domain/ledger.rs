@@ -1,7 +1,7 @@
 //! What the ledger knows: entries, and the precedents that keep an incident from being repaired twice.
 
-use super::{Action, JobId, Timestamp};
-use std::collections::HashMap;
+use super::{Action, JobId, Reading, Timestamp};
+use std::collections::{HashMap, HashSet};
 
 /// The identity of a repair, fixed before its first attempt (a UUID as an integer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,9 +109,15 @@ pub struct LedgerEntry {
     pub acknowledged_at: Option<Timestamp>,
     /// The repair that this entry takes back.
     pub undo_of: Option<RepairId>,
+    /// The heartbeat as it stood after a `fail`; unknown for other actions, and for entries of the first layout.
+    pub heartbeat_after: Option<Reading>,
     /// Layout version.
     pub version: i32,
 }
+
+/// The layout of the ledger that this version writes. 1: as first made. 2: the after-image of a `fail` holds the
+/// heartbeat and the error text too, and an index finds false repairs that nobody acknowledged.
+pub const LEDGER_LAYOUT: i32 = 2;
 
 impl LedgerEntry {
     /// The incident that the entry belongs to.
@@ -130,8 +136,12 @@ pub struct Precedent {
     pub backfilled: bool,
     /// It had a `fail`.
     pub failed: bool,
-    /// One of its repairs was taken back.
-    pub undone: bool,
+    /// Its `backfill` was not taken back.
+    pub backfill_stands: bool,
+    /// Its `fail` was not taken back.
+    pub fail_stands: bool,
+    /// The latest entry that took one of its repairs back.
+    pub undone: Option<RepairId>,
 }
 
 impl Precedent {
@@ -141,6 +151,15 @@ impl Precedent {
             Action::Observe => false,
             Action::Backfill => self.backfilled,
             Action::Fail => self.failed,
+        }
+    }
+
+    /// Whether a repair by `action` was made and not taken back.
+    pub const fn stands(self, action: Action) -> bool {
+        match action {
+            Action::Observe => false,
+            Action::Backfill => self.backfill_stands,
+            Action::Fail => self.fail_stands,
         }
     }
 
@@ -155,15 +174,30 @@ impl Precedent {
 pub struct Precedents(HashMap<Incident, Precedent>);
 
 impl Precedents {
-    /// Gathers them from ledger entries, in any order.
-    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>) -> Self {
+    /// Gathers them from ledger entries, in any order; an entry may come twice.
+    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry> + Clone) -> Self {
+        let undone: HashSet<RepairId> = entries.clone().into_iter().filter_map(|entry| entry.undo_of).collect();
         let mut known: HashMap<Incident, Precedent> = HashMap::new();
+        let mut latest: HashMap<Incident, Timestamp> = HashMap::new();
         for entry in entries {
             let precedent = known.entry(entry.incident()).or_default();
+            let stands = !undone.contains(&entry.repair_id);
             match entry.action {
-                LedgerAction::Backfill => precedent.backfilled = true,
-                LedgerAction::Fail => precedent.failed = true,
-                LedgerAction::Undo => precedent.undone = true,
+                LedgerAction::Backfill => {
+                    precedent.backfilled = true;
+                    precedent.backfill_stands |= stands;
+                }
+                LedgerAction::Fail => {
+                    precedent.failed = true;
+                    precedent.fail_stands |= stands;
+                }
+                LedgerAction::Undo => {
+                    let at = latest.entry(entry.incident()).or_insert(entry.repaired_at);
+                    if precedent.undone.is_none() || entry.repaired_at > *at {
+                        *at = entry.repaired_at;
+                        precedent.undone = Some(entry.repair_id);
+                    }
+                }
                 LedgerAction::AckFuse => {}
             }
         }

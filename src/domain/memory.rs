@@ -1,8 +1,8 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Causes, Fuse, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, ServerIdentity,
-    Signs, Timestamp,
+    Causes, Fuse, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, RepairId,
+    ServerIdentity, Signs, Timestamp, aftermath::UnderWatch,
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -184,6 +184,8 @@ pub struct Memory {
     pub(super) names: BTreeSet<Box<str>>,
     pub(super) attempts: u64,
     pub(super) fuse: Fuse,
+    /// Repairs whose jobs are still looked at.
+    pub(super) under_watch: HashMap<RepairId, UnderWatch>,
     /// A repair whose outcome is unknown; nothing else is repaired until it is known.
     pub(super) unresolved: Option<Repair>,
 }
@@ -191,7 +193,8 @@ pub struct Memory {
 impl Memory {
     /// The keys of all jobs that the next pass must read, whatever their state.
     pub fn known_jobs(&self) -> impl Iterator<Item = &JobId> {
-        self.jobs.keys()
+        let unlisted = |job: &&JobId| !self.jobs.contains_key(*job);
+        self.jobs.keys().chain(self.repaired_jobs().filter(unlisted))
     }
 
     /// How long the row was watched, unchanged and without a gap, up to the observation.

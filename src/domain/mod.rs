@@ -12,10 +12,12 @@
 //! | cause | [`Cause`] | why an overdue job is not repaired |
 //! | outcome | [`Outcome`] | what became of a planned repair |
 //! | report | [`Report`] | plan and outcomes, as log, metrics, page and API show them |
+//! | finding | [`Finding`] | what turned out about an earlier repair: false, or late |
 //! | ledger | [`LedgerEntry`] | the record of repairs in the watched database |
 //!
 //! The glue is one function, [`plan`]: `(Memory, Observation, Policy) -> (Memory, Plan)`.
 
+mod aftermath;
 mod causes;
 mod fuse;
 mod init;
@@ -31,16 +33,17 @@ mod report;
 mod time;
 mod watching;
 
+pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign};
 pub use causes::{Cause, Causes};
 pub use fuse::Fuse;
 pub use init::{Init, InitWindow, WindowCount};
 pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
-pub use ledger::{Incident, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
+pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
 pub use memory::{Known, Memory, NAMED_SLOTS};
 pub use observation::{Access, Discovery, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot};
 pub use phase::{Phase, Signs, phase_of};
-pub use plan::{Event, JobView, Plan, Repair, plan};
-pub use policy::{Action, Policy, blind_after, interval_in_force};
-pub use report::{Attempted, JobLine, Outcome, Report, report};
+pub use plan::{Event, JobView, Plan, Repair, StartGuard, plan};
+pub use policy::{Action, ByHand, Policy, blind_after, interval_in_force};
+pub use report::{Attempted, JobLine, Noted, Outcome, Report, report};
 pub use time::{Moment, Timestamp};
 pub use watching::Restarted;

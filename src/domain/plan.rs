@@ -1,8 +1,9 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Incident, Job, JobId, Known, Memory, Observation, Phase, Policy, Precedents, Restarted, StateKind,
-    Timestamp, WindowCount,
+    Action, Cause, Finding, Incident, Job, JobId, Known, Memory, Observation, Phase, Policy, Precedents, RepairId,
+    Restarted, StateKind, Timestamp, WindowCount,
+    aftermath::follow,
     init::decide_ended,
     judge::{Scene, judge, take_in},
     memory::LastPass,
@@ -21,6 +22,19 @@ pub struct Repair {
     pub init_deadline: Duration,
     /// The server as observed.
     pub server: super::ServerIdentity,
+    /// Whether the row's start must lie a deadline back.
+    pub start: StartGuard,
+    /// The undo after which somebody insists on the same repair once more.
+    pub after_undo: Option<RepairId>,
+}
+
+/// What the guard of a repair demands of the row's start, beyond being as observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartGuard {
+    /// It lies at least a deadline back, by the database's clock.
+    Overdue,
+    /// Nothing: somebody insists on a job without a start, or with one in the future.
+    Waived,
 }
 
 impl Repair {
@@ -88,6 +102,8 @@ pub struct Plan {
     pub repairs: Vec<Repair>,
     /// A repair of an earlier pass whose outcome has to be found out first.
     pub unresolved: Option<Repair>,
+    /// What turned out about earlier repairs.
+    pub findings: Vec<Finding>,
     /// Running rows whose times can't be read.
     pub unreadable: u64,
     /// Rows whose state is in no list.
@@ -112,6 +128,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         jobs: Vec::new(),
         repairs: Vec::new(),
         unresolved: memory.unresolved.clone(),
+        findings: follow(&mut memory, observation, policy),
         unreadable: 0,
         unknown_state: 0,
         window: WindowCount::default(),
@@ -132,7 +149,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     }
     memory.restarted_at = memory.restarted_at.max(snapshot.server_started_at);
 
-    let precedents = Precedents::from_entries(&snapshot.precedents);
+    let precedents = Precedents::from_entries(snapshot.precedents.iter().chain(&snapshot.newest_repairs));
     let scene = Scene {
         observation,
         policy,
@@ -163,7 +180,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     }
     // What is left in `before` was deleted: an undecided init of such a job is not counted.
 
-    choose(&mut memory, observation, policy, &mut plan);
+    choose(&mut memory, &scene, &mut plan);
     plan.window = memory.window.count_since(now.minus(policy.init_window));
     memory.last_pass = Some(LastPass {
         began: observation.began,
@@ -174,7 +191,12 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
 }
 
 /// Chooses the repairs among the due jobs; the rest is withheld by the limit.
-fn choose(memory: &mut Memory, observation: &Observation, policy: &Policy, plan: &mut Plan) {
+fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
+    let Scene {
+        observation,
+        policy,
+        precedents,
+    } = *scene;
     let mut due: Vec<usize> = (0..plan.jobs.len())
         .filter(|index| plan.jobs[*index].phase == Phase::MissedFirst && plan.jobs[*index].cause.is_none())
         .collect();
@@ -193,21 +215,40 @@ fn choose(memory: &mut Memory, observation: &Observation, policy: &Policy, plan:
         plan.events.push(Event::Fuse(plan.fuse_open));
     }
     if plan.fuse_open && policy.action == Action::Fail {
-        for index in due.drain(..) {
-            plan.jobs[index].cause = Some(Cause::Fuse);
-        }
+        due.retain(|index| {
+            let view = &mut plan.jobs[*index];
+            let insisted = policy.insists_on(&view.job.id);
+            if !insisted {
+                view.cause = Some(Cause::Fuse);
+            }
+            insisted
+        });
     }
+    due.retain(|index| !policy.spares(&plan.jobs[*index].job.id));
     for index in due.iter().skip(policy.max_per_pass) {
         plan.jobs[*index].cause = Some(Cause::Limit);
     }
     due.truncate(policy.max_per_pass);
     plan.repairs = due
         .into_iter()
-        .map(|index| Repair {
-            action: policy.action,
-            job: plan.jobs[index].job.clone(),
-            init_deadline: policy.init_deadline,
-            server: observation.snapshot.server.clone(),
+        .map(|index| {
+            let job = plan.jobs[index].job.clone();
+            let mut repair = Repair {
+                action: policy.action,
+                init_deadline: policy.init_deadline,
+                server: observation.snapshot.server.clone(),
+                start: StartGuard::Overdue,
+                after_undo: None,
+                job,
+            };
+            if policy.insists_on(&repair.job.id) {
+                repair.after_undo = precedents.of(&repair.incident()).undone;
+                let known = memory.jobs.get(&repair.job.id);
+                if known.is_some_and(|known| known.start_stand_in.is_some()) {
+                    repair.start = StartGuard::Waived;
+                }
+            }
+            repair
         })
         .collect();
 }

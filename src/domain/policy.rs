@@ -1,6 +1,6 @@
 //! What the operator decided for one watch, as far as judgement needs it.
 
-use super::States;
+use super::{JobId, States};
 use std::time::Duration;
 
 /// What is done with a job that missed its first heartbeat.
@@ -54,6 +54,40 @@ pub struct Policy {
     pub writer_stale_after: Option<Duration>,
     /// The same for a job without a heartbeat.
     pub writer_stale_after_without_heartbeat: Option<Duration>,
+    /// What somebody at a terminal insists on; nothing for the sidecar.
+    pub by_hand: Option<ByHand>,
+}
+
+/// What somebody who repairs by hand takes upon themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// The one job to repair, although a restart of the database, its start, an undo, the fuse or its age speak against
+    /// it. The guard of the row holds all the same.
+    pub job: Option<JobId>,
+    /// How long a row has to be watched, in place of a whole `init_deadline`.
+    pub watch_for: Duration,
+}
+
+impl Policy {
+    /// How long a row has to be watched, unchanged, before it is repaired.
+    pub fn watch_for(&self) -> Duration {
+        self.by_hand
+            .as_ref()
+            .map_or(self.init_deadline, |by_hand| by_hand.watch_for)
+    }
+
+    /// Whether somebody insists on the repair of this job.
+    pub fn insists_on(&self, job: &JobId) -> bool {
+        self.by_hand
+            .as_ref()
+            .is_some_and(|by_hand| by_hand.job.as_ref() == Some(job))
+    }
+
+    /// Whether somebody wants another job repaired, and only that one.
+    pub fn spares(&self, job: &JobId) -> bool {
+        let wanted = self.by_hand.as_ref().and_then(|by_hand| by_hand.job.as_ref());
+        wanted.is_some_and(|wanted| wanted != job)
+    }
 }
 
 /// How far apart two good passes may lie before all watching starts anew.

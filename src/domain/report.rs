@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Cause, Event, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan, Policy,
-    Repair, RepairId, Timestamp, WindowCount,
+    Action, Cause, Event, Finding, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan,
+    Policy, Repair, RepairId, Timestamp, WindowCount,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,6 +36,17 @@ pub struct Attempted {
     pub repair: Repair,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// What became of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// Written to its ledger entry, by this process first.
+    First,
+    /// Somebody else has written it, or has undone the repair since.
+    Known,
+    /// Not written now: with the reason.
+    NotWritten(String),
 }
 
 /// One job as the status page and the API show it.
@@ -100,7 +111,12 @@ pub struct Report {
     pub events: Vec<Event>,
     /// What was attempted.
     pub attempts: Vec<Attempted>,
+    /// What turned out about earlier repairs, and whether it was written down.
+    pub findings: Vec<(Finding, Noted)>,
 }
+
+/// So many of the newest repairs are shown.
+const SHOWN_REPAIRS: usize = 100;
 
 /// So many jobs are listed one by one; the rest stands in the counts.
 const LISTED: usize = 50;
@@ -110,6 +126,7 @@ pub fn report(
     memory: &mut Memory,
     mut plan: Plan,
     attempts: Vec<Attempted>,
+    noted: Vec<Noted>,
     observation: &Observation,
     policy: &Policy,
 ) -> Report {
@@ -135,9 +152,16 @@ pub fn report(
         fuse_open: plan.fuse_open,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: Vec::new(),
-        repairs: observation.snapshot.newest_repairs.clone(),
+        repairs: observation
+            .snapshot
+            .newest_repairs
+            .iter()
+            .take(SHOWN_REPAIRS)
+            .cloned()
+            .collect(),
         events: Vec::new(),
         attempts,
+        findings: std::mem::take(&mut plan.findings).into_iter().zip(noted).collect(),
     };
     for view in &plan.jobs {
         *report.phases.entry(view.phase).or_default() += 1;

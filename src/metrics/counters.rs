@@ -1,7 +1,7 @@
 //! Counters and histograms: what happened since this process started.
 
 use crate::{
-    domain::{Action, Cause, Event, Outcome},
+    domain::{Action, Cause, Event, LateOutcome, Noted, Outcome},
     status::{FailedPass, GoodPass},
     store::Failure,
 };
@@ -135,6 +135,12 @@ impl Counters {
         }
         for (_, cause) in &pass.report.newly_withheld {
             self.withheld.with_label_values(&[watch, cause.as_str()]).inc();
+        }
+        for (finding, noted) in &pass.report.findings {
+            // Counted by whoever wrote it down, so that replicas can be summed. A late heartbeat is counted as an event.
+            if finding.outcome == LateOutcome::FalseRepair && *noted == Noted::First {
+                self.false_repairs.with_label_values(&[watch]).inc();
+            }
         }
         for attempted in &pass.report.attempts {
             match attempted.outcome {

@@ -48,6 +48,26 @@ pub fn merge(old: Option<&[u8]>, pair: &str) -> Merge {
     }
 }
 
+/// Takes `pair` out again, byte for byte, where it still stands as [`merge`] wrote it; `None` where it doesn't. `was` is
+/// the kind of value that was there before. The value to put back may be NULL.
+#[expect(
+    clippy::option_option,
+    reason = "whether there is a value to put back, and that value, which may be NULL"
+)]
+pub fn unmerge(now: &[u8], was: &str, pair: &str) -> Option<Option<Vec<u8>>> {
+    if was == "object" {
+        let written = [b", ", pair.as_bytes()].concat();
+        let at = now.windows(written.len()).rposition(|window| window == written)?;
+        return Some(Some([&now[..at], &now[at + written.len()..]].concat()));
+    }
+    let written = format!("{{{pair}}}");
+    (now == written.as_bytes()).then(|| match was {
+        "null" => None,
+        "blank" => Some(Vec::new()),
+        _ => Some(b"{}".to_vec()),
+    })
+}
+
 /// Without the white space around it, as JSON has it.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let is_content = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
@@ -92,6 +112,32 @@ mod tests {
             let new = String::from_utf8(merge.value.expect("an object")).expect("text as it was");
             assert_eq!(merge.was, "object");
             assert_eq!(new.replacen(", \"error\": \"x\"", "", 1), old);
+        }
+    }
+
+    #[test]
+    fn what_was_merged_is_taken_out_byte_for_byte() {
+        for old in [r#"{"a": 1e2, "b": NaN}"#, "{\"ü\": \"}\"}\n", " {\"a\": {}} "] {
+            let merged = merge(Some(old.as_bytes()), PAIR);
+            let new = merged.value.expect("an object");
+            assert_eq!(unmerge(&new, merged.was, PAIR), Some(Some(old.as_bytes().to_vec())));
+        }
+        for (old, back) in [(None, None), (Some(" "), Some("")), (Some(" {}"), Some("{}"))] {
+            let merged = merge(old.map(str::as_bytes), PAIR);
+            let new = merged.value.expect("an object");
+            let back = back.map(|text| text.as_bytes().to_vec());
+            assert_eq!(unmerge(&new, merged.was, PAIR), Some(back), "{old:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_somebody_changed_since_stays() {
+        for (now, was) in [
+            ("{\"error\": \"x\", \"a\": 1}", "null"),
+            ("{\"a\": 1}", "object"),
+            ("", "object"),
+        ] {
+            assert_eq!(unmerge(now.as_bytes(), was, PAIR), None, "{now}");
         }
     }
 

@@ -4,10 +4,12 @@
 
 mod error;
 mod error_text_merge;
+mod image;
 mod mapping;
 mod nearest;
 pub mod postgres;
 mod reading;
+mod refusal;
 pub mod sqlite;
 mod template;
 
@@ -17,7 +19,9 @@ pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, Ti
 pub(crate) use nearest::nearest;
 pub(crate) use template::fill;
 
-use crate::domain::{Incident, JobId, Look, Outcome, Repair, RepairId, Snapshot, Timestamp};
+use crate::domain::{
+    Finding, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
+};
 use std::future::Future;
 
 /// What a pass asks of the table.
@@ -53,18 +57,115 @@ pub trait Store: Send {
 
     /// Finds out whether a repair whose answer was lost was committed.
     fn resolve(&mut self, repair: &Repair) -> impl Future<Output = Result<Resolution, StoreError>> + Send;
+
+    /// Writes to its ledger entry what turned out about a repair, unless somebody has written something there, or has
+    /// undone the repair. Returns [`Noted::First`] or [`Noted::Known`].
+    fn note(&mut self, finding: &Finding) -> impl Future<Output = Result<Noted, StoreError>> + Send;
+}
+
+/// What an operator does with the ledger. Every call ends within a deadline of its own.
+pub trait Ledger: Send {
+    /// The newest entries of this watch, newest first.
+    ///
+    /// # Errors
+    /// If the ledger can't be read; one that isn't there yet is empty.
+    fn history(&mut self, limit: u32) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
+
+    /// Every entry of one job, oldest first.
+    ///
+    /// # Errors
+    /// As `history`.
+    fn history_of(&mut self, job: &JobId) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
+
+    /// Takes one repair back: the row as it was before, and an entry of its own, in one transaction.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
+    fn undo(&mut self, id: RepairId) -> impl Future<Output = Result<Undo, StoreError>> + Send;
+
+    /// Acknowledges a false repair.
+    ///
+    /// # Errors
+    /// If the ledger can't be written.
+    fn acknowledge(&mut self, id: RepairId) -> impl Future<Output = Result<Acknowledged, StoreError>> + Send;
+
+    /// Acknowledges the fuse: suspends its rule for all replicas, from now on.
+    ///
+    /// # Errors
+    /// If the ledger can't be written.
+    fn acknowledge_fuse(&mut self) -> impl Future<Output = Result<RepairId, StoreError>> + Send;
+}
+
+/// What became of an undo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The row is as before the repair, but for what the writer changed since.
+    Done {
+        /// The undo's own entry.
+        entry: RepairId,
+        /// What became of the error text.
+        error_text: ErrorTextRemoval,
+    },
+    /// Nothing was changed, for this reason: column and values are named.
+    Refused(String),
+    /// This watch's ledger has no such repair.
+    NotFound,
+}
+
+/// What became of the error text when a `fail` was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorTextRemoval {
+    /// None had been written.
+    NotThere,
+    /// It was taken out, byte for byte.
+    TakenOut,
+    /// The column no longer has it as it was written: left alone.
+    LeftAlone,
+}
+
+/// What became of an acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// It is written now.
+    Now,
+    /// It was before.
+    Before,
+    /// The entry is no false repair.
+    NotFalse,
+    /// This watch's ledger has no such repair.
+    NotFound,
 }
 
 /// The identity of a repair: the same in every replica and after every restart.
 ///
 /// A name-based UUID (RFC 9562, version 5) of what a repair is about: watch, table, incident and action. It is the
-/// ledger's primary key, so the database itself refuses a second repair of the same incident.
+/// ledger's primary key, so the database itself refuses a second repair of the same incident. Only after an undo can
+/// somebody insist on another one; its identity includes that undo's.
 pub fn repair_id(watch: &str, table: &str, repair: &Repair) -> RepairId {
     let Incident { job, started_at } = repair.incident();
     let start = started_at.map_or_else(String::new, |at| at.as_micros().to_string());
     let parts = [watch, table, job.as_str(), &start, repair.action.as_str()];
+    let undo = repair.after_undo.map(|id| uuid::Uuid::from_u128(id.0).to_string());
+    named(parts.into_iter().chain(undo.as_deref()))
+}
+
+/// The identity of the undo of a repair: the ledger's key refuses a second one.
+pub(crate) fn undo_id(repair: RepairId) -> RepairId {
+    let repair = uuid::Uuid::from_u128(repair.0).to_string();
+    named(["undo", &repair])
+}
+
+/// An identity that nothing else has: for an acknowledgement of the fuse, which may come twice.
+pub(crate) fn fresh_id() -> RepairId {
+    RepairId(uuid::Uuid::new_v4().as_u128())
+}
+
+fn named<'a>(parts: impl IntoIterator<Item = &'a str>) -> RepairId {
     // Length prefixes keep ("a", "bc") and ("ab", "c") apart.
-    let name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+    let name: String = parts
+        .into_iter()
+        .map(|part| format!("{}:{part};", part.len()))
+        .collect();
     RepairId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).as_u128())
 }
 
@@ -90,7 +191,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Action, Job, Reading, ServerIdentity};
+    use crate::domain::{Action, Job, Reading, ServerIdentity, StartGuard};
     use std::time::Duration;
 
     fn repair(id: &str, start: i64, action: Action) -> Repair {
@@ -106,6 +207,8 @@ mod tests {
             },
             init_deadline: Duration::from_secs(60),
             server: ServerIdentity(String::new()),
+            start: StartGuard::Overdue,
+            after_undo: None,
         }
     }
 

@@ -14,6 +14,10 @@ pub(crate) const MOST_NEWCOMERS: i64 = 10_000;
 pub(crate) const HISTORY: i64 = 10_000;
 /// Ledger entries shown.
 pub(crate) const SHOWN_REPAIRS: i64 = 100;
+/// Ledger entries of the last day whose jobs stay under watch; their undos come on top.
+pub(crate) const WATCHED_REPAIRS: i64 = 2_000;
+/// False repairs that nobody acknowledged: one holds the fuse open, the rest is for people.
+pub(crate) const UNACKNOWLEDGED: i64 = 100;
 /// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// Columns of the ledger; a table of its name without them is somebody else's.

@@ -4,7 +4,7 @@ use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     domain::{Action, States},
     store::{
-        ErrorText, Identifier, Mapping, Store, TableName, TimeFormat,
+        ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -88,7 +88,7 @@ pub trait Held {
 
 /// One database with one job table.
 pub trait Bed {
-    type Store: Store;
+    type Store: Store + Ledger;
     type Held: Held;
 
     /// A watchdog's store on it; each call another replica.
@@ -103,6 +103,10 @@ pub trait Bed {
     fn odd_times(&self) -> Vec<&'static str>;
     /// Another session takes the row's lock, or the file's.
     async fn hold_row(&self, id: u32) -> Self::Held;
+    /// A ledger of the first layout with one entry, as the version that wrote it left it.
+    fn first_layout(&self) -> &'static str;
+    /// How many indexes of the ledger have this word in their name.
+    async fn count(&self, word: &str) -> i64;
     /// From here on every insert into the ledger fails with "no entry today".
     async fn refuse_ledger(&self);
 
@@ -243,6 +247,16 @@ impl Bed for PostgresBed {
         HeldRow(client)
     }
 
+    fn first_layout(&self) -> &'static str {
+        include_str!("ledger_1.postgres.sql")
+    }
+
+    async fn count(&self, word: &str) -> i64 {
+        let sql =
+            "SELECT count(*) FROM pg_indexes WHERE tablename = 'beatwarden_repairs' AND strpos(indexname, $1) > 0";
+        self.client.query_one(sql, &[&word]).await.unwrap().get(0)
+    }
+
     async fn refuse_ledger(&self) {
         self.sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no entry today'; END $$;
@@ -354,6 +368,15 @@ impl Bed for SqliteBed {
         let connection = self.connection();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         HeldFile(connection)
+    }
+
+    fn first_layout(&self) -> &'static str {
+        include_str!("ledger_1.sqlite.sql")
+    }
+
+    async fn count(&self, word: &str) -> i64 {
+        let sql = "SELECT count(*) FROM pragma_index_list('beatwarden_repairs') WHERE instr(name, ?1) > 0";
+        self.connection().query_row(sql, [word], |row| row.get(0)).unwrap()
     }
 
     async fn refuse_ledger(&self) {

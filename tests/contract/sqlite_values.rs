@@ -6,7 +6,7 @@ use super::{
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Reading, Repair, Snapshot},
+    domain::{Action, Look, Outcome, Reading, Repair, Snapshot, StartGuard},
     store::{Identifier, Inquiry, Store, TimeFormat},
 };
 use std::time::Duration;
@@ -86,6 +86,8 @@ fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
             .clone(),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
+        start: StartGuard::Overdue,
+        after_undo: None,
     }
 }
 
@@ -289,7 +291,7 @@ async fn the_ledger_has_the_promised_columns_indexes_and_times() {
             SELECT (SELECT group_concat(name) FROM pragma_index_info(list.name)) AS columns
               FROM pragma_index_list('beatwarden_repairs') AS list WHERE origin = 'c' ORDER BY columns)",
     );
-    assert_eq!(indexes, "watch,job_id; watch,repaired_at");
+    assert_eq!(indexes, "watch,job_id; watch,repaired_at; watch,repaired_at");
     let entry: String = file.one(
         "SELECT concat_ws('|', repair_id, watch, table_name, job_id, job_name, reason, action, instance, version, typeof(version),
             outcome IS NULL, outcome_at IS NULL, acknowledged_at IS NULL, undo_of IS NULL) FROM beatwarden_repairs",
@@ -297,7 +299,7 @@ async fn the_ledger_has_the_promised_columns_indexes_and_times() {
     let id = uuid::Uuid::from_u128(id.0);
     assert_eq!(
         entry,
-        format!("{id}|meltano|runs|2|b|missed_first|backfill|test/1|1|integer|1|1|1|1")
+        format!("{id}|meltano|runs|2|b|missed_first|backfill|test/1|2|integer|1|1|1|1")
     );
     let started: String = file.one("SELECT replace(started_at, ' ', 'T') || 'Z' FROM runs WHERE id = 2");
     assert_eq!(file.one::<String>("SELECT started_at FROM beatwarden_repairs"), started);

@@ -69,6 +69,8 @@ pub(super) struct Catalog {
     pub heartbeat_at: (Column, TimeKind),
     pub ended_at: Option<(Column, TimeKind)>,
     pub error: Option<Column>,
+    /// The error column whatever the action is, where it is there and readable: an undo may have to clean it.
+    pub error_column: Option<Column>,
     /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
     pub obstacle: Option<Obstacle>,
     pub access: Access,
@@ -127,6 +129,11 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
         _ => None,
     };
+    let error_column = mapping
+        .error
+        .as_ref()
+        .and_then(|error| columns.error(&error.column).ok())
+        .filter(|column| column.readable);
     Ok(Catalog {
         oid,
         ledger: TableName {
@@ -145,6 +152,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
             None => None,
         },
         error,
+        error_column,
         access: Access::Scan,
         shape: OnceLock::new(),
         ledger_exists: AtomicBool::new(false),

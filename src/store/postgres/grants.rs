@@ -64,11 +64,15 @@ pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
         ("ledger", ledger.quoted()),
         ("ledger_by_time", index("by_time")),
         ("ledger_by_job", index("by_job")),
+        ("ledger_unacknowledged", index("unacknowledged")),
     ];
     let create = fill(include_str!("sql/ledger_create.sql"), &names);
     let statements: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();
     sql.push_str(&statements.join("\n"));
-    sql.push_str(&format!("\nGRANT SELECT, INSERT ON {} TO {role};\n", ledger.quoted()));
+    sql.push_str(&format!(
+        "\nGRANT SELECT, INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON {} TO {role};\n",
+        ledger.quoted()
+    ));
     if schema(&ledger) != schema(&mapping.table) {
         sql.push_str(&format!("GRANT USAGE ON SCHEMA {} TO {role};\n", schema(&ledger)));
     }

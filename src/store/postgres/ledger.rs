@@ -1,12 +1,15 @@
 //! The ledger: how it comes to be, and how a repair whose answer was lost is found in it.
 
-use super::{Ready, link::Link};
+use super::{
+    PostgresSettings, Ready,
+    link::{Link, Param},
+};
 use crate::{
-    domain::RepairId,
+    domain::{Finding, Noted, RepairId},
     store::{Resolution, StoreError},
 };
 use std::time::Duration;
-use tokio_postgres::{error::SqlState, types::Type};
+use tokio_postgres::{Row, error::SqlState, types::Type};
 
 /// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".
 pub(super) const GATE: i32 = 0x4245_4154;
@@ -41,6 +44,76 @@ pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError>
         }
     };
     link.within_for(WITHIN, "creating the ledger", created).await
+}
+
+/// Whether the ledger is there.
+pub(super) async fn exists(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
+    let ledger = ready.catalog.ledger.quoted();
+    let answer = link.ask(include_str!("sql/ledger_exists.sql"), vec![(&ledger, Type::TEXT)]);
+    let rows = link.within("looking for the ledger", answer).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+/// Brings a ledger of an older layout to the present one, where this role may; returns whether there was something to do.
+pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
+    let (ledger, index) = (ready.catalog.ledger.quoted(), &ready.statements.unacknowledged_index);
+    let statement = include_str!("sql/ledger_unacknowledged_index.sql");
+    let answer = link.ask(statement, vec![(&ledger, Type::TEXT), (index, Type::TEXT)]);
+    let rows = link.within_for(WITHIN, "reading the ledger's layout", answer).await?;
+    if !rows.first().is_some_and(|row| row.get(0)) {
+        return Ok(false);
+    }
+    write(link, "migrating the ledger", &ready.statements.ledger_migrate, vec![]).await?;
+    Ok(true)
+}
+
+/// Runs one statement that writes to the ledger only, under the limits of a repair.
+pub(super) async fn write(
+    link: &Link,
+    what: &'static str,
+    statement: &str,
+    params: Vec<Param<'_>>,
+) -> Result<Vec<Row>, StoreError> {
+    let client = link.client();
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}");
+    let answers = async {
+        let (begun, rows, ended) = tokio::join!(
+            biased;
+            client.batch_execute(&begin),
+            link.ask(statement, params),
+            client.batch_execute("COMMIT"),
+        );
+        begun?;
+        // A COMMIT after a failed statement answers well: the statement's error tells.
+        let rows = rows?;
+        ended?;
+        Ok(rows)
+    };
+    link.within_for(WITHIN, what, answers).await
+}
+
+/// Writes what turned out about a repair; whether this was the first to do so.
+pub(super) async fn note(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+    finding: &Finding,
+) -> Result<Noted, StoreError> {
+    let key = uuid::Uuid::from_u128(finding.repair_id.0);
+    let outcome = finding.outcome.as_str();
+    let params: Vec<Param<'_>> = vec![
+        (&settings.mapping.watch, Type::TEXT),
+        (&key, Type::UUID),
+        (&outcome, Type::TEXT),
+    ];
+    let changed = write(
+        link,
+        "noting what became of a repair",
+        &ready.statements.ledger_note,
+        params,
+    )
+    .await?;
+    Ok(if changed.is_empty() { Noted::Known } else { Noted::First })
 }
 
 fn raced(error: &tokio_postgres::Error) -> bool {

@@ -9,17 +9,20 @@ mod ledger;
 mod link;
 mod observe;
 mod obstacles;
+mod operator;
 mod render;
 mod repair;
 mod row;
+mod undo;
 
 pub use grants::grants;
 pub use link::{BadTarget, Target};
 
-use super::{Inquiry, Mapping, Resolution, Store, StoreError, repair_id};
-use crate::domain::{Action, Outcome, Repair, Snapshot};
+use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, repair_id};
+use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use catalog::Catalog;
 use link::Link;
+use operator::Desk;
 use render::Statements;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -65,6 +68,8 @@ pub struct PostgresStore {
     ready: Option<Arc<Ready>>,
     /// The newest key seen, and the server that it was seen on.
     newest: Option<(i64, String)>,
+    /// Whether the ledger's layout was looked at.
+    migrated: bool,
 }
 
 impl PostgresStore {
@@ -76,6 +81,7 @@ impl PostgresStore {
             repairs: None,
             ready: None,
             newest: None,
+            migrated: false,
         }
     }
 
@@ -112,6 +118,18 @@ impl PostgresStore {
         Ok(self.repairs.as_ref().expect("just connected"))
     }
 
+    /// The connection for an operator's questions: the one for passes, its deadline begun anew.
+    async fn at_the_desk(&mut self) -> Result<Desk<'_>, StoreError> {
+        self.passes().await?;
+        let (link, ready) = self.passes.as_ref().expect("just connected");
+        link.start_deadline();
+        Ok(Desk {
+            link,
+            ready,
+            settings: &self.settings,
+        })
+    }
+
     fn ready(&self) -> Result<Arc<Ready>, StoreError> {
         self.ready
             .clone()
@@ -134,8 +152,19 @@ impl Store for PostgresStore {
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
-        // A role that may write somebody's ledger needn't be allowed to create one.
+        // A role that may write somebody's ledger needn't be allowed to create or change one.
         if ready.catalog.ledger_exists.load(Ordering::Relaxed) {
+            if !self.migrated {
+                self.migrated = true;
+                if let Err(error) = ledger::migrate(self.repairs().await?, &ready).await {
+                    self.repairs = None;
+                    let error = error.chain();
+                    tracing::warn!(
+                        error,
+                        "the ledger keeps its older layout, which is right but slower; tried again at the next start"
+                    );
+                }
+            }
             return Ok(());
         }
         ledger::create(self.repairs().await?, &ready).await
@@ -171,5 +200,44 @@ impl Store for PostgresStore {
             repair,
         );
         ledger::resolve(self.repairs().await?, &ready, id).await
+    }
+
+    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
+        let ready = self.ready()?;
+        self.repairs().await?;
+        let link = self.repairs.take().expect("just connected");
+        let noted = ledger::note(&link, &ready, &self.settings, finding).await?;
+        // After an error the connection may be in a transaction: it is dropped.
+        self.repairs = Some(link);
+        Ok(noted)
+    }
+}
+
+impl Ledger for PostgresStore {
+    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+        let desk = self.at_the_desk().await?;
+        operator::history(desk, limit).await
+    }
+
+    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
+        let desk = self.at_the_desk().await?;
+        operator::history_of(desk, job.as_str()).await
+    }
+
+    async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
+        let desk = self.at_the_desk().await?;
+        operator::undo(desk, id).await
+    }
+
+    async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
+        let desk = self.at_the_desk().await?;
+        operator::acknowledge(desk, id).await
+    }
+
+    async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
+        self.passes().await?;
+        self.prepare_ledger().await?;
+        let desk = self.at_the_desk().await?;
+        operator::acknowledge_fuse(desk).await
     }
 }

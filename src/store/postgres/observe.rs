@@ -13,8 +13,8 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            HISTORY, LEDGER_COLUMNS, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNKNOWN_WITHIN,
-            needs_precedents, too_many,
+            HISTORY, LEDGER_COLUMNS, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNACKNOWLEDGED,
+            UNKNOWN_WITHIN, WATCHED_REPAIRS, needs_precedents, too_many,
         },
     },
 };
@@ -328,13 +328,23 @@ impl View<'_> {
                 ),
                 link.ask(
                     &self.ready.statements.ledger_newest,
-                    vec![(watch, Type::TEXT), (&SHOWN_REPAIRS, Type::INT8)],
+                    vec![
+                        (watch, Type::TEXT),
+                        (&SHOWN_REPAIRS, Type::INT8),
+                        (&WATCHED_REPAIRS, Type::INT8),
+                        (&UNACKNOWLEDGED, Type::INT8),
+                    ],
                 ),
             );
             Ok((of_jobs?, newest?))
         };
         let (of_jobs, newest) = self.link.within("reading the ledger", answers).await?;
-        let entries = |rows: Vec<Row>| rows.iter().filter_map(row::ledger_entry).collect();
+        let heartbeat = mapping.last_heartbeat_at.as_str();
+        let entries = |rows: Vec<Row>| {
+            rows.iter()
+                .filter_map(|row| row::ledger_entry(row, heartbeat))
+                .collect()
+        };
         Ok((entries(of_jobs), entries(newest)))
     }
 

@@ -70,11 +70,15 @@ fn ledger(row: &Row, catalog: &Catalog) -> Option<String> {
             "{ledger} is somebody else's table: name another one in watch.repair.ledger"
         ));
     }
-    let missing: Vec<&str> = [("ledger_readable", "SELECT"), ("ledger_writable", "INSERT")]
-        .into_iter()
-        .filter(|(column, _)| !is(column))
-        .map(|(_, right)| right)
-        .collect();
+    let missing: Vec<&str> = [
+        ("ledger_readable", "SELECT"),
+        ("ledger_writable", "INSERT"),
+        ("ledger_notable", "UPDATE (outcome, outcome_at, acknowledged_at)"),
+    ]
+    .into_iter()
+    .filter(|(column, _)| !is(column))
+    .map(|(_, right)| right)
+    .collect();
     (!missing.is_empty()).then(|| {
         format!(
             "no right to write the ledger: GRANT {} ON {ledger} TO this role",

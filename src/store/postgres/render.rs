@@ -2,8 +2,14 @@
 //!
 //! What is filled in are quoted names, types of the catalog, and expressions made of them. Values are always bound.
 
-use super::catalog::{Catalog, Column, TimeKind};
-use crate::store::{Identifier, Mapping, StoreError, TimeFormat, fill};
+use super::{
+    catalog::{Catalog, Column, TimeKind},
+    undo,
+};
+use crate::{
+    domain::LEDGER_LAYOUT,
+    store::{Identifier, Mapping, StoreError, TimeFormat, fill},
+};
 
 /// The rendered statements.
 #[derive(Debug)]
@@ -18,6 +24,18 @@ pub(super) struct Statements {
     pub ledger_of_jobs: String,
     pub ledger_newest: String,
     pub ledger_find: String,
+    pub ledger_history: String,
+    pub ledger_of_job: String,
+    pub ledger_entry: String,
+    pub ledger_note: String,
+    pub ledger_acknowledge: String,
+    pub ledger_ack_fuse: String,
+    pub ledger_migrate: String,
+    /// The name of the index of the second layout.
+    pub unacknowledged_index: String,
+    pub undo_look: String,
+    pub undo_backfill: String,
+    pub undo_fail: String,
     pub repair_backfill: String,
     pub repair_fail: String,
 }
@@ -27,11 +45,14 @@ impl Statements {
         let index = |suffix: &str| {
             // Names are cut at 63 bytes by the server, which would make two of them one.
             let ledger: String = catalog.ledger.name.as_str().chars().take(40).collect();
-            Identifier::new(&format!("{ledger}_{suffix}"))
-                .map(|name| name.quoted())
-                .map_err(|error| StoreError::Schema(error.to_string()))
+            Identifier::new(&format!("{ledger}_{suffix}")).map_err(|error| StoreError::Schema(error.to_string()))
         };
-        let mut names = names(mapping, catalog, &index("by_time")?, &index("by_job")?);
+        let unacknowledged = index("unacknowledged")?;
+        let mut names = names(mapping, catalog);
+        names.push(("ledger_by_time", index("by_time")?.quoted()));
+        names.push(("ledger_by_job", index("by_job")?.quoted()));
+        names.push(("ledger_unacknowledged", unacknowledged.quoted()));
+        names.extend(undo::names(mapping, catalog));
         // The canonical relation is filled by itself, so that no statement is filled twice.
         names.push(("job", fill(include_str!("sql/job.sql"), &names)));
         let fill = |template: &str| fill(template, &names);
@@ -46,15 +67,26 @@ impl Statements {
             ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
             ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
+            ledger_history: fill(include_str!("sql/ledger_history.sql")),
+            ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
+            ledger_entry: fill(include_str!("sql/ledger_entry.sql")),
+            ledger_note: fill(include_str!("sql/ledger_note.sql")),
+            ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
+            ledger_ack_fuse: fill(include_str!("sql/ledger_ack_fuse.sql")),
+            ledger_migrate: fill(include_str!("sql/ledger_migrate.sql")),
+            unacknowledged_index: unacknowledged.as_str().to_owned(),
+            undo_look: fill(include_str!("sql/undo_look.sql")),
+            undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
+            undo_fail: fill(include_str!("sql/undo_fail.sql")),
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
         })
     }
 }
 
-type Names = Vec<(&'static str, String)>;
+pub(super) type Names = Vec<(&'static str, String)>;
 
-fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> Names {
+fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
     let job_name = mapping.job_name.as_ref().map_or_else(
         || "NULL::text".to_owned(),
@@ -75,8 +107,7 @@ fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> N
         ("identity", include_str!("sql/identity.sql").to_owned()),
         ("table", catalog.table.quoted()),
         ("ledger", catalog.ledger.quoted()),
-        ("ledger_by_time", by_time.to_owned()),
-        ("ledger_by_job", by_job.to_owned()),
+        ("layout", LEDGER_LAYOUT.to_string()),
         ("id", mapping.id.quoted()),
         ("id_type", catalog.id.cast().to_owned()),
         ("job_name", job_name),
@@ -101,16 +132,16 @@ fn names(mapping: &Mapping, catalog: &Catalog, by_time: &str, by_job: &str) -> N
 }
 
 /// A column of the target row.
-fn target(column: &Column) -> String {
+pub(super) fn target(column: &Column) -> String {
     format!("target.{}", quoted(&column.name))
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text in SQL, whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
@@ -225,10 +256,21 @@ fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
     if let Some((ended_at, _)) = &catalog.ended_at {
         parts.push(format!("{}, {}", literal(&ended_at.name), target(ended_at)));
     }
-    if let Some(error) = &catalog.error
-        && side == Side::Before
-    {
-        parts.push(format!("'error_was', {}", error_kind(error)));
+    match (side, &catalog.error) {
+        (Side::Before, Some(error)) => parts.push(format!("'error_was', {}", error_kind(error))),
+        (Side::Before, None) => {}
+        // What false repairs are recognised by, and what undo takes out again.
+        (Side::After, error) => {
+            let heartbeat = read(
+                &target(&catalog.heartbeat_at.0),
+                catalog.heartbeat_at.1,
+                mapping.time_format,
+            );
+            parts.push(format!("{}, {heartbeat}", literal(mapping.last_heartbeat_at.as_str())));
+            if error.is_some() {
+                parts.push("'error_text', $18::text".to_owned());
+            }
+        }
     }
     format!("jsonb_build_object({})", parts.join(", "))
 }

@@ -7,7 +7,7 @@ use super::{
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{Action, Outcome, Repair, RepairId},
+    domain::{Action, Outcome, Repair, RepairId, StartGuard},
     store::error_text,
 };
 use std::time::Duration;
@@ -19,10 +19,18 @@ use tokio_postgres::{Error, Row, error::SqlState, types::Type};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The answers of the batch, in the order in which it was sent.
-struct Answers {
+pub(super) struct Answers {
     limits: [Result<(), Error>; 4],
     statement: Result<Vec<Row>, Error>,
     commit: Result<(), Error>,
+}
+
+impl Answers {
+    /// A truth value of the statement's row.
+    pub(super) fn flag(&self, column: &str) -> bool {
+        let row = self.statement.as_ref().ok().and_then(|rows| rows.first());
+        row.is_some_and(|row| row.get(column))
+    }
 }
 
 /// Makes one repair.
@@ -46,8 +54,8 @@ pub(super) async fn repair(
 }
 
 async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair, id: RepairId) -> Answers {
-    let client = link.client();
     let job = &repair.job;
+    let waived = repair.start == StartGuard::Waived;
     let mapping = &settings.mapping;
     let times = [job.started_at, job.heartbeat_at, job.ended_at].map(|reading| BoundTime(reading.at()));
     let seconds = repair.init_deadline.as_secs_f64();
@@ -89,10 +97,21 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
                 (&error_key, Type::TEXT),
             ];
             params.extend(extra);
+            params.push((&waived, Type::BOOL));
             &ready.statements.repair_fail
         }
-        Action::Backfill | Action::Observe => &ready.statements.repair_backfill,
+        Action::Backfill | Action::Observe => {
+            params.push((&waived, Type::BOOL));
+            &ready.statements.repair_backfill
+        }
     };
+    send_batch(link, statement, params).await
+}
+
+/// Sends a statement in a transaction of its own, with its limits, all of it before the first answer is read: no row lock
+/// waits for our network.
+pub(super) async fn send_batch(link: &Link, statement: &str, params: Vec<Param<'_>>) -> Answers {
+    let client = link.client();
     let (begin, lock, statement_timeout, idle, statement, commit) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
@@ -110,14 +129,14 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
 }
 
 /// What the answers say.
-enum Judged {
+pub(super) enum Judged {
     /// That's it.
     Final(Outcome),
     /// Nothing was changed, although the gate was won: the row has to be looked at to learn why.
     Untouched,
 }
 
-fn judge(answers: Answers, id: RepairId) -> Judged {
+pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Answers {
         limits,
         statement,

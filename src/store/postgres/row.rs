@@ -1,6 +1,7 @@
 //! Rows of answers as values of the domain.
 
 use crate::domain::{Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Reading, RepairId, Timestamp};
+use crate::store::image;
 use tokio_postgres::{
     Row,
     types::{FromSql, Type},
@@ -74,8 +75,11 @@ pub(super) fn job(row: &Row) -> Job {
 }
 
 /// A row of the ledger; `None` for an action that this version doesn't know.
-pub(super) fn ledger_entry(row: &Row) -> Option<LedgerEntry> {
+/// `heartbeat` names the column that the after-image of a `fail` has it under.
+pub(super) fn ledger_entry(row: &Row, heartbeat: &str) -> Option<LedgerEntry> {
+    let after: String = row.get("after");
     Some(LedgerEntry {
+        heartbeat_after: image::heartbeat_after(&after, heartbeat),
         repair_id: RepairId(row.get::<_, uuid::Uuid>("repair_id").as_u128()),
         watch: row.get("watch"),
         table_name: row.get("table_name"),
@@ -87,7 +91,7 @@ pub(super) fn ledger_entry(row: &Row) -> Option<LedgerEntry> {
         started_at: timestamp(row, "started_at"),
         repaired_at: timestamp(row, "repaired_at")?,
         before: row.get("before"),
-        after: row.get("after"),
+        after,
         outcome: row.get::<_, Option<&str>>("outcome").and_then(LateOutcome::from_word),
         outcome_at: timestamp(row, "outcome_at"),
         acknowledged_at: timestamp(row, "acknowledged_at"),

@@ -2,7 +2,7 @@
 
 use super::{SqliteSettings, connection::failed};
 use crate::{
-    domain::{Access, Cause, Obstacle},
+    domain::{Access, Cause, LEDGER_LAYOUT, Obstacle},
     store::{Identifier, Mapping, StoreError, fill, nearest},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -20,6 +20,18 @@ pub(super) struct Statements {
     pub ledger_newest: String,
     pub ledger_find: String,
     pub ledger_insert: String,
+    pub ledger_history: String,
+    pub ledger_of_job: String,
+    pub ledger_entry: String,
+    pub ledger_undone: String,
+    pub ledger_note: String,
+    pub ledger_acknowledge: String,
+    pub ledger_migrate: String,
+    /// The name of the index of the second layout.
+    pub unacknowledged_index: String,
+    pub undo_newer: String,
+    pub undo_backfill: String,
+    pub undo_fail: String,
     pub repair_row: String,
     pub repair_backfill: String,
     pub repair_fail: String,
@@ -202,14 +214,15 @@ impl Statements {
             name.as_ref()
                 .map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
         };
-        let index = |suffix: &str| {
+        let index_name = |suffix: &str| {
             let ledger: String = mapping.ledger.name.as_str().chars().take(40).collect();
-            Identifier::new(&format!("{ledger}_{suffix}"))
-                .map(|name| match &mapping.ledger.schema {
-                    Some(schema) => format!("{}.{}", schema.quoted(), name.quoted()),
-                    None => name.quoted(),
-                })
-                .map_err(|error| StoreError::Schema(error.to_string()))
+            Identifier::new(&format!("{ledger}_{suffix}")).map_err(|error| StoreError::Schema(error.to_string()))
+        };
+        let index = |suffix: &str| {
+            index_name(suffix).map(|name| match &mapping.ledger.schema {
+                Some(schema) => format!("{}.{}", schema.quoted(), name.quoted()),
+                None => name.quoted(),
+            })
         };
         let job_name = mapping.job_name.as_ref().map_or_else(
             || "NULL".to_owned(),
@@ -222,6 +235,14 @@ impl Statements {
         if let Some(error) = &mapping.error {
             let column = error.column.quoted();
             fail_set.push(format!("{column} = coalesce(?7, {column})"));
+        }
+        let mut undo_set = vec![format!("{} = ?4", mapping.state.quoted())];
+        if let Some(ended_at) = &mapping.ended_at {
+            undo_set.push(format!("{} = ?5", ended_at.quoted()));
+        }
+        if let Some(error) = &mapping.error {
+            let column = error.column.quoted();
+            undo_set.push(format!("{column} = CASE WHEN ?7 THEN ?6 ELSE {column} END"));
         }
         let error_column = mapping.error.as_ref().map(|error| error.column.clone());
         let names = [
@@ -238,6 +259,9 @@ impl Statements {
             ("ended_at", optional(&mapping.ended_at, "NULL")),
             ("error", optional(&error_column, "NULL")),
             ("fail_set", fail_set.join(", ")),
+            ("undo_set", undo_set.join(", ")),
+            ("layout", LEDGER_LAYOUT.to_string()),
+            ("ledger_unacknowledged", index("unacknowledged")?),
         ];
         let fill = |template: &str| fill(&template.replace("{{job}}", include_str!("sql/job.sql")), &names);
         Ok(Self {
@@ -251,6 +275,17 @@ impl Statements {
             ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
             ledger_insert: fill(include_str!("sql/ledger_insert.sql")),
+            ledger_history: fill(include_str!("sql/ledger_history.sql")),
+            ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
+            ledger_entry: fill(include_str!("sql/ledger_entry.sql")),
+            ledger_undone: fill(include_str!("sql/ledger_undone.sql")),
+            ledger_note: fill(include_str!("sql/ledger_note.sql")),
+            ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
+            ledger_migrate: fill(include_str!("sql/ledger_migrate.sql")),
+            unacknowledged_index: index_name("unacknowledged")?.as_str().to_owned(),
+            undo_newer: fill(include_str!("sql/undo_newer.sql")),
+            undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
+            undo_fail: fill(include_str!("sql/undo_fail.sql")),
             repair_row: fill(include_str!("sql/repair_row.sql")),
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),

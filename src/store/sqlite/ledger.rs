@@ -5,14 +5,14 @@ use super::{
     connection::{Open, failed},
 };
 use crate::{
-    domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Repair, RepairId, Timestamp},
+    domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
     store::{
-        Resolution, StoreError,
-        reading::{LEDGER_COLUMNS, SHOWN_REPAIRS},
-        repair_id,
+        Resolution, StoreError, image,
+        reading::{LEDGER_COLUMNS, SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
+        repair_id, rfc3339,
     },
 };
-use rusqlite::{Connection, Row, TransactionBehavior};
+use rusqlite::{Connection, Row, ToSql, TransactionBehavior};
 use std::time::Duration;
 
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
@@ -59,6 +59,7 @@ pub(super) fn read(
     }
     let statements = &open.catalog.statements;
     let watch = &settings.mapping.watch;
+    let entry = |row: &Row<'_>| entry(row, settings);
     let read = || -> rusqlite::Result<(Vec<LedgerEntry>, Vec<LedgerEntry>)> {
         let ids = serde_json::json!(asked).to_string();
         let mut of_jobs = open.connection.prepare_cached(&statements.ledger_of_jobs)?;
@@ -67,7 +68,7 @@ pub(super) fn read(
             .collect::<rusqlite::Result<_>>()?;
         let mut newest = open.connection.prepare_cached(&statements.ledger_newest)?;
         let newest: Vec<Option<LedgerEntry>> = newest
-            .query_map((watch, SHOWN_REPAIRS), entry)?
+            .query_map((watch, SHOWN_REPAIRS, WATCHED_REPAIRS, UNACKNOWLEDGED), entry)?
             .collect::<rusqlite::Result<_>>()?;
         Ok((
             of_jobs.into_iter().flatten().collect(),
@@ -78,7 +79,7 @@ pub(super) fn read(
 }
 
 /// A row of the ledger; `None` where somebody wrote what this version can't read.
-fn entry(row: &Row<'_>) -> rusqlite::Result<Option<LedgerEntry>> {
+pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Result<Option<LedgerEntry>> {
     let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
         let text: Option<String> = row.get(column)?;
         let instant = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
@@ -99,6 +100,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<LedgerEntry>> {
         return Ok(None);
     };
     let outcome: Option<String> = row.get("outcome")?;
+    let after: String = row.get("after")?;
+    let heartbeat = settings.mapping.last_heartbeat_at.as_str();
     Ok(Some(LedgerEntry {
         repair_id,
         watch: row.get("watch")?,
@@ -111,7 +114,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<LedgerEntry>> {
         started_at: time("started_at")?,
         repaired_at,
         before: row.get("before")?,
-        after: row.get("after")?,
+        heartbeat_after: image::heartbeat_after(&after, heartbeat),
+        after,
         outcome: outcome.as_deref().and_then(LateOutcome::from_word),
         outcome_at: time("outcome_at")?,
         acknowledged_at: time("acknowledged_at")?,
@@ -123,15 +127,98 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<LedgerEntry>> {
 /// Creates the ledger and its indexes, if they aren't there.
 pub(super) fn create(open: &mut Open, settings: &SqliteSettings) -> Result<(), StoreError> {
     if is_ours(&columns(open, settings)?) {
-        return Ok(());
+        return migrate(open);
     }
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_create);
     let made = under_write_lock(connection, |transaction| transaction.execute_batch(sql));
     made.map_err(|error| failed("creating the ledger", &open.path, error))
 }
 
+/// Brings a ledger of an older layout to the present one.
+fn migrate(open: &mut Open) -> Result<(), StoreError> {
+    let statements = &open.catalog.statements;
+    let (connection, sql) = (&mut open.connection, &statements.ledger_migrate);
+    let index = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1)";
+    let migrated = connection
+        .query_row(index, [&statements.unacknowledged_index], |row| row.get::<_, bool>(0))
+        .and_then(|is_there| match is_there {
+            true => Ok(()),
+            false => under_write_lock(connection, |transaction| transaction.execute_batch(sql)),
+        });
+    migrated.map_err(|error| failed("migrating the ledger", &open.path, error))
+}
+
+/// Whether the ledger is there, and ours.
+pub(super) fn is_there(open: &Open, settings: &SqliteSettings) -> Result<bool, StoreError> {
+    Ok(is_ours(&columns(open, settings)?))
+}
+
+/// The database's own time.
+pub(super) fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
+    let clock = "SELECT CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
+    let millis: i64 = connection.query_row(clock, [], |row| row.get(0))?;
+    Ok(Timestamp::from_micros(millis.saturating_mul(1_000)))
+}
+
+/// An entry to be made.
+pub(super) struct NewEntry<'a> {
+    pub id: RepairId,
+    pub watch: &'a str,
+    pub table: &'a str,
+    pub job: &'a str,
+    pub name: Option<&'a str>,
+    pub action: LedgerAction,
+    pub instance: &'a str,
+    pub started_at: Option<Timestamp>,
+    pub at: Timestamp,
+    pub before: String,
+    pub after: String,
+    pub undo_of: Option<RepairId>,
+}
+
+/// An identity as the ledger has it.
+pub(super) fn text_of(id: RepairId) -> String {
+    uuid::Uuid::from_u128(id.0).to_string()
+}
+
+/// Adds an entry.
+pub(super) fn insert(connection: &Connection, sql: &str, entry: &NewEntry<'_>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let values: [&dyn ToSql; 12] = [
+        &text_of(entry.id),
+        &entry.watch,
+        &entry.table,
+        &entry.job,
+        &entry.name,
+        &entry.action.as_str(),
+        &entry.instance,
+        &entry.started_at.map(rfc3339),
+        &rfc3339(entry.at),
+        &entry.before,
+        &entry.after,
+        &entry.undo_of.map(text_of),
+    ];
+    statement.execute(&values[..])?;
+    Ok(())
+}
+
+/// Writes what turned out about a repair; whether this was the first to do so.
+pub(super) fn note(open: &mut Open, settings: &SqliteSettings, finding: &Finding) -> Result<Noted, StoreError> {
+    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_note);
+    let (watch, id) = (&settings.mapping.watch, text_of(finding.repair_id));
+    let changed = under_write_lock(connection, |transaction| {
+        let at = rfc3339(now(transaction)?);
+        transaction.execute(sql, (watch, id, finding.outcome.as_str(), at))
+    });
+    match changed {
+        Ok(0) => Ok(Noted::Known),
+        Ok(_) => Ok(Noted::First),
+        Err(error) => Err(failed("noting what became of a repair", &open.path, error)),
+    }
+}
+
 /// Runs `work` in one immediate transaction: an upgrade from a read transaction would answer BUSY at once.
-fn under_write_lock<T>(
+pub(super) fn under_write_lock<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {

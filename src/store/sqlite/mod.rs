@@ -5,13 +5,14 @@ mod catalog;
 mod connection;
 mod ledger;
 mod observe;
+mod operator;
 mod place;
 mod repair;
 mod thread;
 mod times;
 
-use super::{Inquiry, Mapping, Resolution, Store, StoreError};
-use crate::domain::{Action, Outcome, Repair, Snapshot};
+use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo};
+use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use connection::Open;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use thread::Thread;
@@ -155,5 +156,55 @@ impl Store for SqliteStore {
             move |open, settings| ledger::resolve(open, settings, &repair),
         )
         .await
+    }
+
+    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
+        let finding = finding.clone();
+        self.call(
+            "noting what became of a repair",
+            REPAIR_WITHIN,
+            move |open, settings| ledger::note(open, settings, &finding),
+        )
+        .await
+    }
+}
+
+impl Ledger for SqliteStore {
+    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.call(
+            "reading the ledger",
+            self.settings.poll_timeout,
+            move |open, settings| operator::history(open, settings, limit),
+        )
+        .await
+    }
+
+    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
+        let job = job.clone();
+        self.call(
+            "reading the ledger",
+            self.settings.poll_timeout,
+            move |open, settings| operator::history_of(open, settings, job.as_str()),
+        )
+        .await
+    }
+
+    async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
+        self.call("taking the repair back", REPAIR_WITHIN, move |open, settings| {
+            operator::undo(open, settings, id)
+        })
+        .await
+    }
+
+    async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
+        self.call("acknowledging a false repair", REPAIR_WITHIN, move |open, settings| {
+            operator::acknowledge(open, settings, id)
+        })
+        .await
+    }
+
+    async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
+        self.call("acknowledging the fuse", REPAIR_WITHIN, operator::acknowledge_fuse)
+            .await
     }
 }

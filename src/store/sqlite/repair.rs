@@ -5,12 +5,12 @@ use super::{
     SqliteSettings,
     catalog::Statements,
     connection::Open,
-    ledger::WRITE_BUSY,
+    ledger::{self, NewEntry, WRITE_BUSY},
     observe::{job, key, text},
     times::Times,
 };
 use crate::{
-    domain::{Action, Job, Outcome, Repair, RepairId, Timestamp},
+    domain::{Action, Job, LedgerAction, Outcome, Repair, RepairId, StartGuard, Timestamp},
     store::{
         error_text,
         error_text_merge::{Merge, merge},
@@ -67,18 +67,18 @@ fn refused(error: &rusqlite::Error) -> Outcome {
 }
 
 /// The row under the write lock.
-struct Row {
-    job: Job,
-    state: Value,
-    started_at: Value,
-    heartbeat_at: Value,
+pub(super) struct Row {
+    pub job: Job,
+    pub state: Value,
+    pub started_at: Value,
+    pub heartbeat_at: Value,
     /// For the ledger only.
-    ended_at: serde_json::Value,
-    error: ErrorColumn,
+    pub ended_at: serde_json::Value,
+    pub error: ErrorColumn,
 }
 
 /// What the error column holds, in the bytes that it has: SQLite promises no UTF-8.
-enum ErrorColumn {
+pub(super) enum ErrorColumn {
     Null,
     Text(Vec<u8>),
     NoText,
@@ -91,9 +91,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
     let transaction = open
         .connection
         .transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let clock = "SELECT CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
-    let millis: i64 = transaction.query_row(clock, [], |row| row.get(0))?;
-    let now = Timestamp::from_micros(millis.saturating_mul(1_000));
+    let now = ledger::now(&transaction)?;
     let found = row(&transaction, &statements.repair_row, &key, &open.times)?;
     let row = match found {
         Some(row) if is_as_observed(&row.job, repair, now) => row,
@@ -119,7 +117,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
 }
 
 /// Reads the row under the write lock.
-fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusqlite::Result<Option<Row>> {
+pub(super) fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusqlite::Result<Option<Row>> {
     let mut statement = transaction.prepare_cached(sql)?;
     let row = statement.query_row([key], |row| {
         let Some(job) = job(row, times)? else { return Ok(None) };
@@ -145,7 +143,7 @@ fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
         .started_at
         .at()
         .is_some_and(|start| start <= now.minus(repair.init_deadline));
-    *job == repair.job && overdue
+    *job == repair.job && (overdue || repair.start == StartGuard::Waived)
 }
 
 /// Exactly one row, or nothing at all.
@@ -215,8 +213,12 @@ impl Change<'_> {
             before[ended_at.as_str()] = row.ended_at.clone();
             after[ended_at.as_str()] = shown((&end).into());
         }
+        // What false repairs are recognised by.
+        after[mapping.last_heartbeat_at.as_str()] = row.job.heartbeat_at.at().map(rfc3339).into();
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
+            // What undo takes out again.
+            after["error_text"] = self.error_text().into();
         }
         Ok(Images { before, after })
     }
@@ -224,8 +226,7 @@ impl Change<'_> {
     /// The error text in what the error column holds, where one is configured.
     fn merged_error(&self) -> Option<Merge> {
         let error = self.settings.mapping.error.as_ref()?;
-        let text = error_text(self.id, self.repair.init_deadline);
-        let pair = format!("{}: \"{text}\"", json!(error.key));
+        let pair = pair(&error.key, &self.error_text());
         Some(match &self.row.error {
             ErrorColumn::Null => merge(None, &pair),
             ErrorColumn::Text(bytes) => merge(Some(bytes), &pair),
@@ -233,25 +234,36 @@ impl Change<'_> {
         })
     }
 
+    fn error_text(&self) -> String {
+        error_text(self.id, self.repair.init_deadline)
+    }
+
     /// Enters the change in the ledger.
     fn enter(&self, images: &Images) -> Result<(), Unmade> {
         let (mapping, repair) = (&self.settings.mapping, self.repair);
-        let mut statement = self.transaction.prepare_cached(&self.statements.ledger_insert)?;
-        let entered = statement.execute((
-            uuid::Uuid::from_u128(self.id.0).to_string(),
-            &mapping.watch,
-            mapping.table.plain(),
-            repair.job.id.as_str(),
-            repair.job.name.as_deref(),
-            repair.action.as_str(),
-            &self.settings.instance,
-            repair.job.started_at.at().map(rfc3339),
-            rfc3339(self.now),
-            images.before.to_string(),
-            images.after.to_string(),
-        ));
+        let entered = ledger::insert(
+            self.transaction,
+            &self.statements.ledger_insert,
+            &NewEntry {
+                id: self.id,
+                watch: &mapping.watch,
+                table: &mapping.table.plain(),
+                job: repair.job.id.as_str(),
+                name: repair.job.name.as_deref(),
+                action: match repair.action {
+                    Action::Fail => LedgerAction::Fail,
+                    Action::Backfill | Action::Observe => LedgerAction::Backfill,
+                },
+                instance: &self.settings.instance,
+                started_at: repair.job.started_at.at(),
+                at: self.now,
+                before: images.before.to_string(),
+                after: images.after.to_string(),
+                undo_of: None,
+            },
+        );
         match entered {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             // The repair's identity is the ledger's key: this incident already had this action.
             Err(error) if is_primary_key_conflict(&error) => Err(Unmade::Known(Outcome::Already)),
             Err(error) => Err(Unmade::Refused(error)),
@@ -259,14 +271,19 @@ impl Change<'_> {
     }
 }
 
-fn is_primary_key_conflict(error: &rusqlite::Error) -> bool {
+/// A JSON key and a text that is escaped already, as they stand in the error column.
+pub(super) fn pair(key: &str, text: &str) -> String {
+    format!("{}: \"{text}\"", json!(key))
+}
+
+pub(super) fn is_primary_key_conflict(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()
         .is_some_and(|code| code.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
 /// Bytes bound as text, UTF-8 or not.
-struct Text<'a>(&'a [u8]);
+pub(super) struct Text<'a>(pub &'a [u8]);
 
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -275,7 +292,7 @@ impl ToSql for Text<'_> {
 }
 
 /// A raw value as JSON.
-fn shown(value: ValueRef<'_>) -> serde_json::Value {
+pub(super) fn shown(value: ValueRef<'_>) -> serde_json::Value {
     match value {
         ValueRef::Null => serde_json::Value::Null,
         ValueRef::Integer(number) => number.into(),

@@ -18,6 +18,9 @@ SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS serve
        17 = (SELECT count(*) FROM pg_attribute AS attribute
               WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[])) AS ledger_ours,
        coalesce(has_table_privilege(ledger.oid, 'SELECT'), false) AS ledger_readable,
-       coalesce(has_table_privilege(ledger.oid, 'INSERT'), false) AS ledger_writable
+       coalesce(has_table_privilege(ledger.oid, 'INSERT'), false) AS ledger_writable,
+       coalesce((SELECT bool_and(has_column_privilege(ledger.oid, attribute.attnum, 'UPDATE')) FROM pg_attribute AS attribute
+                  WHERE attribute.attrelid = ledger.oid AND attribute.attname IN ('outcome', 'outcome_at', 'acknowledged_at')),
+                false) AS ledger_notable
   FROM (SELECT to_regclass($1::text)::oid AS oid) AS relation,
        (SELECT to_regclass($2::text)::oid AS oid) AS ledger

@@ -21,3 +21,5 @@ CREATE TABLE IF NOT EXISTS {{ledger}} (
 );
 CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger}} (watch, repaired_at);
 CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger}} (watch, job_id);
+CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger}} (watch, repaired_at)
+ WHERE outcome = 'false_repair' AND acknowledged_at IS NULL;

@@ -11,7 +11,7 @@
 -- * entry: from what the update returned, so that there is an entry exactly if there was an update;
 -- * now() stands for one instant in all of them; clock_timestamp() would not.
 -- $1 zone, $2 key, $3 name, $4 state, $5 start, $6 heartbeat, $7 end, $8 server, $9 seconds of the deadline,
--- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance
+-- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 whether somebody waived the deadline
 WITH gate AS MATERIALIZED (
         SELECT CASE WHEN pg_is_in_recovery() THEN false
                     ELSE {{identity}} = $8::text AND pg_try_advisory_xact_lock($10, $11) END AS won
@@ -26,7 +26,7 @@ WITH gate AS MATERIALIZED (
            AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
            AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
            AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
-           AND {{started_at_read}} <= now() - make_interval(secs => $9::double precision)
+           AND ($16::boolean OR {{started_at_read}} <= now() - make_interval(secs => $9::double precision))
            FOR NO KEY UPDATE OF target SKIP LOCKED
      ),
      changed AS (
@@ -40,13 +40,13 @@ WITH gate AS MATERIALIZED (
            AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
            AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
            AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
-           AND {{started_at_read}} <= now() - make_interval(secs => $9::double precision)
+           AND ($16::boolean OR {{started_at_read}} <= now() - make_interval(secs => $9::double precision))
         RETURNING target.{{id}}::text AS job_id, locked.before AS before, jsonb_build_object({{heartbeat_at_literal}}, target.{{heartbeat_at}}) AS after
      ),
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, version)
-        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', 'backfill', $15, $5, now(), changed.before, changed.after, 1
+        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', 'backfill', $15, $5, now(), changed.before, changed.after, {{layout}}
           FROM changed
         RETURNING repair_id
      )

@@ -1,0 +1,36 @@
+//! The images in a ledger entry: JSON objects of the changed columns, before and after. Owns the keys that are no columns.
+
+use crate::domain::{LedgerEntry, Reading};
+
+/// One value of an image, as text; `None` for NULL and for what isn't there.
+pub(crate) fn value(image: &str, key: &str) -> Option<String> {
+    let image: serde_json::Value = serde_json::from_str(image).ok()?;
+    match image.get(key)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Which kind of value the error column had before the repair.
+pub(crate) fn error_was(entry: &LedgerEntry) -> Option<String> {
+    value(&entry.before, "error_was")
+}
+
+/// The error text that the repair wrote, JSON-escaped; entries of the first layout don't keep it.
+pub(crate) fn error_text(entry: &LedgerEntry) -> Option<String> {
+    value(&entry.after, "error_text")
+}
+
+/// The heartbeat in the after-image of a `fail`, under the name of its column; entries of the first layout have none.
+pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<Reading> {
+    let image: serde_json::Value = serde_json::from_str(after).ok()?;
+    match image.get(column)? {
+        serde_json::Value::Null => Some(Reading::Absent),
+        serde_json::Value::String(text) => {
+            let at = text.parse::<jiff::Timestamp>().ok()?;
+            Some(Reading::from_micros(at.as_microsecond()))
+        }
+        _ => None,
+    }
+}

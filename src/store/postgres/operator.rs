@@ -1,0 +1,264 @@
+//! What an operator does with the ledger: reading it, taking a repair back, acknowledging.
+
+use super::{
+    PostgresSettings, Ready,
+    ledger::{self, GATE, gate_of},
+    link::{Link, Param},
+    repair::{Judged, judge, send_batch},
+    row::{self, BoundTime},
+};
+use crate::{
+    domain::{LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
+    store::{
+        Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
+        refusal::{Meeting, refusal},
+        undo_id,
+    },
+};
+use std::time::Duration;
+use tokio_postgres::types::Type;
+
+/// How often the gate is tried while another repair is in progress, and how long between two tries.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(100);
+/// The longest that one undo may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// What every question of an operator needs.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub link: &'a Link,
+    pub ready: &'a Ready,
+    pub settings: &'a PostgresSettings,
+}
+
+/// The newest entries.
+pub(super) async fn history(desk: Desk<'_>, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+    let (watch, limit) = (&desk.settings.mapping.watch, i64::from(limit));
+    let params: Vec<Param<'_>> = vec![(watch, Type::TEXT), (&limit, Type::INT8)];
+    entries(desk, &desk.ready.statements.ledger_history, params).await
+}
+
+/// The entries of one job.
+pub(super) async fn history_of(desk: Desk<'_>, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
+    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&job, Type::TEXT)];
+    entries(desk, &desk.ready.statements.ledger_of_job, params).await
+}
+
+async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<LedgerEntry>, StoreError> {
+    if !ledger::exists(desk.link, desk.ready).await? {
+        return Ok(Vec::new());
+    }
+    let rows = desk
+        .link
+        .within("reading the ledger", desk.link.ask(statement, params))
+        .await?;
+    let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
+    Ok(rows
+        .iter()
+        .filter_map(|row| row::ledger_entry(row, heartbeat))
+        .collect())
+}
+
+/// One entry, and when it was taken back.
+async fn find(desk: Desk<'_>, id: RepairId) -> Result<Option<(LedgerEntry, Option<Timestamp>)>, StoreError> {
+    if !ledger::exists(desk.link, desk.ready).await? {
+        return Ok(None);
+    }
+    let key = uuid::Uuid::from_u128(id.0);
+    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&key, Type::UUID)];
+    let answer = desk.link.ask(&desk.ready.statements.ledger_entry, params);
+    let rows = desk.link.within("reading the ledger", answer).await?;
+    let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
+    Ok(rows.first().and_then(|row| {
+        let entry = row::ledger_entry(row, heartbeat)?;
+        Some((entry, row::timestamp(row, "undone_at")))
+    }))
+}
+
+/// Acknowledges a false repair.
+pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowledged, StoreError> {
+    let Some((entry, _)) = find(desk, id).await? else {
+        return Ok(Acknowledged::NotFound);
+    };
+    let key = uuid::Uuid::from_u128(id.0);
+    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&key, Type::UUID)];
+    let statement = &desk.ready.statements.ledger_acknowledge;
+    let changed = ledger::write(desk.link, "acknowledging a false repair", statement, params).await?;
+    Ok(match (changed.is_empty(), entry.acknowledged_at) {
+        (false, _) => Acknowledged::Now,
+        (true, Some(_)) => Acknowledged::Before,
+        (true, None) => Acknowledged::NotFalse,
+    })
+}
+
+/// Acknowledges the fuse.
+pub(super) async fn acknowledge_fuse(desk: Desk<'_>) -> Result<RepairId, StoreError> {
+    let id = fresh_id();
+    let key = uuid::Uuid::from_u128(id.0);
+    let table = desk.settings.mapping.table.plain();
+    let params: Vec<Param<'_>> = vec![
+        (&key, Type::UUID),
+        (&desk.settings.mapping.watch, Type::TEXT),
+        (&table, Type::TEXT),
+        (&desk.settings.instance, Type::TEXT),
+    ];
+    let statement = &desk.ready.statements.ledger_ack_fuse;
+    ledger::write(desk.link, "acknowledging the fuse", statement, params).await?;
+    Ok(id)
+}
+
+/// Takes a repair back.
+pub(super) async fn undo(desk: Desk<'_>, id: RepairId) -> Result<Undo, StoreError> {
+    let Some((entry, undone_at)) = find(desk, id).await? else {
+        return Ok(Undo::NotFound);
+    };
+    let attempt = Attempt { desk, entry };
+    for _ in 0..TRIES {
+        let meeting = attempt.look().await?;
+        if let Some(why) = refusal(&attempt.entry, undone_at, meeting.as_ref(), &desk.settings.mapping) {
+            return Ok(Undo::Refused(why));
+        }
+        match attempt.make().await? {
+            Made::Done(done) => return Ok(done),
+            Made::Again => tokio::time::sleep(BETWEEN).await,
+        }
+    }
+    Ok(Undo::Refused(
+        "another session holds the row, or another repair of this table is in progress: nothing was changed, try again"
+            .to_owned(),
+    ))
+}
+
+/// What came of one try.
+enum Made {
+    Done(Undo),
+    /// Somebody was in the way: look again, to learn whether the row changed.
+    Again,
+}
+
+struct Attempt<'a> {
+    desk: Desk<'a>,
+    entry: LedgerEntry,
+}
+
+impl Attempt<'_> {
+    /// Reads what the undo would meet.
+    async fn look(&self) -> Result<Option<Meeting>, StoreError> {
+        let mapping = &self.desk.settings.mapping;
+        let (key, states) = (self.entry.job_id.as_str(), &mapping.states.running);
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&key, Type::TEXT),
+            (&self.entry.after, Type::TEXT),
+            (states, Type::TEXT_ARRAY),
+        ];
+        let answer = self.desk.link.ask(&self.desk.ready.statements.undo_look, params);
+        let rows = self
+            .desk
+            .link
+            .within("looking at the job of the repair", answer)
+            .await?;
+        Ok(rows.first().map(|row| Meeting {
+            started_at: match row::reading(row, "started_at") {
+                Reading::At(at) => Some(at),
+                Reading::Absent | Reading::Unreadable => None,
+            },
+            state: row.get("state"),
+            ended_at: row.get("ended_at"),
+            heartbeat_at: row.get("heartbeat_at"),
+            end_unchanged: row.get("end_unchanged"),
+            heartbeat_unchanged: row.get("heartbeat_unchanged"),
+            newer: row.get("newer"),
+        }))
+    }
+
+    async fn make(&self) -> Result<Made, StoreError> {
+        let mapping = &self.desk.settings.mapping;
+        let entry = &self.entry;
+        let undo = undo_id(entry.repair_id);
+        let (repair_key, undo_key) = (uuid::Uuid::from_u128(entry.repair_id.0), uuid::Uuid::from_u128(undo.0));
+        let (key, start) = (entry.job_id.as_str(), BoundTime(entry.started_at));
+        let gate = gate_of(self.desk.ready.catalog.oid);
+        let mut params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&key, Type::TEXT),
+            (&start, Type::TIMESTAMPTZ),
+            (&entry.after, Type::TEXT),
+            (&repair_key, Type::UUID),
+            (&undo_key, Type::UUID),
+            (&entry.watch, Type::TEXT),
+            (&entry.table_name, Type::TEXT),
+            (&self.desk.settings.instance, Type::TEXT),
+            (&GATE, Type::INT4),
+            (&gate, Type::INT4),
+            (&entry.job_name, Type::TEXT),
+        ];
+        let text = self.written_text();
+        let error_key = mapping
+            .error
+            .as_ref()
+            .map(|error| error.key.clone())
+            .unwrap_or_default();
+        let pair = format!("{}: \"{text}\"", serde_json::Value::String(error_key.clone()));
+        let statement = if entry.action == LedgerAction::Fail {
+            let extra: [Param<'_>; 5] = [
+                (&entry.before, Type::TEXT),
+                (&mapping.states.running, Type::TEXT_ARRAY),
+                (&pair, Type::TEXT),
+                (&text, Type::TEXT),
+                (&error_key, Type::TEXT),
+            ];
+            params.extend(extra);
+            &self.desk.ready.statements.undo_fail
+        } else {
+            &self.desk.ready.statements.undo_backfill
+        };
+        let answers = send_batch(self.desk.link, statement, params);
+        let Ok(answers) = tokio::time::timeout(WITHIN, answers).await else {
+            self.desk.link.cancel();
+            return self.after_missing_answer(undo).await;
+        };
+        let error_there = answers.flag("error_removed");
+        match judge(answers, undo) {
+            Judged::Final(Outcome::Repaired(_)) => Ok(Made::Done(self.done(undo, error_there))),
+            Judged::Final(Outcome::Already) => Ok(Made::Done(Undo::Refused("it was undone just now".to_owned()))),
+            Judged::Final(Outcome::Unknown(_)) => self.after_missing_answer(undo).await,
+            Judged::Final(Outcome::Failed(error)) => Err(StoreError::Query {
+                what: "taking the repair back",
+                source: error.into(),
+            }),
+            Judged::Final(_) | Judged::Untouched => Ok(Made::Again),
+        }
+    }
+
+    fn done(&self, undo: RepairId, error_there: bool) -> Undo {
+        let written =
+            self.entry.action == LedgerAction::Fail && image::error_was(&self.entry).is_some_and(|was| was != "other");
+        Undo::Done {
+            entry: undo,
+            error_text: match (written, error_there) {
+                (false, _) => ErrorTextRemoval::NotThere,
+                (true, true) => ErrorTextRemoval::TakenOut,
+                (true, false) => ErrorTextRemoval::LeftAlone,
+            },
+        }
+    }
+
+    /// The error text as the repair wrote it; empty, so that it is found nowhere, where the entry doesn't keep it.
+    fn written_text(&self) -> String {
+        image::error_text(&self.entry).unwrap_or_default()
+    }
+
+    /// Whether the undo was made is known to the ledger alone; the connection is of no use any more.
+    async fn after_missing_answer(&self, undo: RepairId) -> Result<Made, StoreError> {
+        match ledger::resolve(self.desk.link, self.desk.ready, undo).await {
+            Ok(Resolution::Committed(_)) => Ok(Made::Done(self.done(undo, false))),
+            Ok(Resolution::NotCommitted | Resolution::NotLeader) => Ok(Made::Again),
+            Err(error) => Err(StoreError::Query {
+                what: "taking the repair back: the answer is missing; `beatwarden history` tells whether it was done",
+                source: error.chain().into(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+/* beatwarden: undo fail */
+-- Takes a fail back: state and end as they were before, the error text taken out byte for byte. Returns one row, always:
+-- whether the gate was won, the undo's entry if it was made, and whether the error text was there. By the key's unique
+-- index, and by the running rows for the question of a newer job.
+-- Safe against races: the update itself repeats every guard, on the newest version of the row; the entry comes from
+-- what it returned; the ledger's key refuses a second undo. now() is one instant.
+-- Compares only state and end: a living job beats on, and may have written to its other columns.
+-- $1 zone, $2 key, $3 start, $4 the after-image, $5 the repair, $6 the undo, $7 watch, $8 table, $9 instance,
+-- $10 and $11 the gate, $12 the job's name, $13 the before-image, $14 the running states, $15 the error text's pair,
+-- $16 its text, $17 its key
+WITH gate AS MATERIALIZED (
+        SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE pg_try_advisory_xact_lock($10, $11) END AS won
+     ),
+     seen AS MATERIALIZED (
+        SELECT {{undo_error_there}} AS error_there FROM {{table}} AS target WHERE target.{{id}} = $2::text::{{id_type}}
+     ),
+     changed AS (
+        UPDATE {{table}} AS target
+           SET {{undo_set}}
+         WHERE (SELECT won FROM gate)
+           AND target.{{id}} = $2::text::{{id_type}}
+           AND {{started_at_read}} IS NOT DISTINCT FROM $3::timestamptz
+           AND target.{{state}}::text = $4::text::jsonb ->> {{state_literal}}
+           AND {{undo_end_unchanged}}
+           AND NOT EXISTS (SELECT FROM ({{job}}) AS job
+                            WHERE job.raw_state = ANY ($14::text[]{{state_array}}) AND job.name = $12::text
+                              AND job.id <> $2::text AND job.started_at > $3::timestamptz)
+        RETURNING target.{{id}}::text AS job_id, $15::text AS pair, $16::text AS text, $17::text AS key
+     ),
+     entry AS (
+        INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
+                                repaired_at, before, after, undo_of, version)
+        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, now(), $4::text::jsonb,
+               $13::text::jsonb - 'error_was', $5, {{layout}}
+          FROM changed
+        RETURNING repair_id
+     )
+SELECT (SELECT won FROM gate) AS won, (SELECT repair_id FROM entry) AS repair_id,
+       coalesce((SELECT error_there FROM seen), false) AS error_removed

@@ -1,0 +1,90 @@
+//! Why a repair can't be taken back: each refusal names the column and the values, so that the operator can see for
+//! themselves. The same words for both databases.
+
+use super::{Mapping, image, rfc3339};
+use crate::domain::{LedgerAction, LedgerEntry, Timestamp};
+
+/// The row that an undo meets, with its values as text.
+pub(crate) struct Meeting {
+    pub started_at: Option<Timestamp>,
+    pub state: Option<String>,
+    pub ended_at: Option<String>,
+    pub heartbeat_at: Option<String>,
+    /// Whether the end is as the repair left it.
+    pub end_unchanged: bool,
+    /// Whether the heartbeat is as the repair left it.
+    pub heartbeat_unchanged: bool,
+    /// A newer job of the same name that runs.
+    pub newer: Option<String>,
+}
+
+/// The reason to refuse, if there is one.
+pub(crate) fn refusal(
+    entry: &LedgerEntry,
+    undone_at: Option<Timestamp>,
+    meeting: Option<&Meeting>,
+    mapping: &Mapping,
+) -> Option<String> {
+    if matches!(entry.action, LedgerAction::Undo | LedgerAction::AckFuse) {
+        return Some(format!(
+            "this entry is no repair but `{}`: there is nothing to take back",
+            entry.action.as_str()
+        ));
+    }
+    if let Some(at) = undone_at {
+        return Some(format!("it was undone before, at {}", rfc3339(at)));
+    }
+    let (id, job) = (mapping.id.as_str(), entry.job_id.as_str().escape_debug());
+    let Some(row) = meeting else {
+        return Some(format!("the row {id} = {job} is gone from `{}`", mapping.table.plain()));
+    };
+    let left = |column: &str| image::value(&entry.after, column);
+    let (start, state, beat) = (
+        mapping.started_at.as_str(),
+        mapping.state.as_str(),
+        mapping.last_heartbeat_at.as_str(),
+    );
+    if row.started_at != entry.started_at {
+        let shown = |at: Option<Timestamp>| at.map_or_else(|| "NULL".to_owned(), rfc3339);
+        return Some(format!(
+            "{start} is {}, and was {} at the repair: the row has been started anew",
+            shown(row.started_at),
+            shown(entry.started_at)
+        ));
+    }
+    if entry.action == LedgerAction::Backfill {
+        return (!row.heartbeat_unchanged).then(|| {
+            format!(
+                "{beat} is {}, and the repair left {}: the writer has written it since",
+                value(row.heartbeat_at.as_deref()),
+                value(left(beat).as_deref())
+            )
+        });
+    }
+    if row.state != left(state) {
+        return Some(format!(
+            "{state} is {}, and the repair left {}: somebody has changed it since",
+            value(row.state.as_deref()),
+            value(left(state).as_deref())
+        ));
+    }
+    if let Some(end) = mapping.ended_at.as_ref().filter(|_| !row.end_unchanged) {
+        return Some(format!(
+            "{} is {}, and the repair left {}: somebody has changed it since",
+            end.as_str(),
+            value(row.ended_at.as_deref()),
+            value(left(end.as_str()).as_deref())
+        ));
+    }
+    row.newer.as_ref().map(|newer| {
+        format!(
+            "{id} = {} has the same name, started later and is in a running state: giving this job back would make two of \
+             them run",
+            newer.escape_debug()
+        )
+    })
+}
+
+fn value(text: Option<&str>) -> String {
+    text.map_or_else(|| "NULL".to_owned(), |text| format!("`{}`", text.escape_debug()))
+}

@@ -1,0 +1,311 @@
+//! What an operator does with the ledger: reading it, taking a repair back, acknowledging.
+
+use super::{
+    SqliteSettings,
+    connection::{Open, failed},
+    ledger::{self, NewEntry, text_of, under_write_lock},
+    observe::{self, key},
+    repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
+};
+use crate::{
+    domain::{LedgerAction, LedgerEntry, RepairId, Timestamp},
+    store::{
+        Acknowledged, ErrorTextRemoval, StoreError, Undo,
+        error_text_merge::unmerge,
+        fresh_id, image,
+        refusal::{Meeting, refusal},
+        rfc3339, undo_id,
+    },
+};
+use rusqlite::{Connection, OptionalExtension, ToSql, types::Value};
+use serde_json::json;
+
+/// The newest entries.
+pub(super) fn history(open: &Open, settings: &SqliteSettings, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+    let sql = &open.catalog.statements.ledger_history;
+    entries(open, settings, sql, &[&settings.mapping.watch, &limit])
+}
+
+/// The entries of one job.
+pub(super) fn history_of(open: &Open, settings: &SqliteSettings, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
+    let sql = &open.catalog.statements.ledger_of_job;
+    entries(open, settings, sql, &[&settings.mapping.watch, &job])
+}
+
+fn entries(
+    open: &Open,
+    settings: &SqliteSettings,
+    sql: &str,
+    params: &[&dyn ToSql],
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    if !ledger::is_there(open, settings)? {
+        return Ok(Vec::new());
+    }
+    let read = || -> rusqlite::Result<Vec<LedgerEntry>> {
+        let mut statement = open.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, |row| ledger::entry(row, settings))?;
+        Ok(rows
+            .collect::<rusqlite::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    };
+    read().map_err(|error| failed("reading the ledger", &open.path, error))
+}
+
+/// Acknowledges a false repair.
+pub(super) fn acknowledge(
+    open: &mut Open,
+    settings: &SqliteSettings,
+    id: RepairId,
+) -> Result<Acknowledged, StoreError> {
+    let sql = &open.catalog.statements.ledger_entry;
+    let found = entries(open, settings, sql, &[&settings.mapping.watch, &text_of(id)])?;
+    let Some(entry) = found.into_iter().next() else {
+        return Ok(Acknowledged::NotFound);
+    };
+    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_acknowledge);
+    let changed = under_write_lock(connection, |transaction| {
+        let at = rfc3339(ledger::now(transaction)?);
+        transaction.execute(sql, (&settings.mapping.watch, text_of(id), at))
+    });
+    let changed = changed.map_err(|error| failed("acknowledging a false repair", &open.path, error))?;
+    Ok(match (changed, entry.acknowledged_at) {
+        (0, None) => Acknowledged::NotFalse,
+        (0, Some(_)) => Acknowledged::Before,
+        _ => Acknowledged::Now,
+    })
+}
+
+/// Acknowledges the fuse: an entry that belongs to no job.
+pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Result<RepairId, StoreError> {
+    ledger::create(open, settings)?;
+    let id = fresh_id();
+    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_insert);
+    let made = under_write_lock(connection, |transaction| {
+        let entry = NewEntry {
+            id,
+            watch: &settings.mapping.watch,
+            table: &settings.mapping.table.plain(),
+            job: "",
+            name: None,
+            action: LedgerAction::AckFuse,
+            instance: &settings.instance,
+            started_at: None,
+            at: ledger::now(transaction)?,
+            before: "{}".to_owned(),
+            after: "{}".to_owned(),
+            undo_of: None,
+        };
+        ledger::insert(transaction, sql, &entry)
+    });
+    made.map_err(|error| failed("acknowledging the fuse", &open.path, error))?;
+    Ok(id)
+}
+
+/// Takes a repair back: everything under one write lock, so nothing can change between look and change.
+pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> Result<Undo, StoreError> {
+    let sql = &open.catalog.statements.ledger_entry;
+    let found = entries(open, settings, sql, &[&settings.mapping.watch, &text_of(id)])?;
+    let Some(entry) = found.into_iter().next() else {
+        return Ok(Undo::NotFound);
+    };
+    let key: Value = key(open, &entry.job_id).into();
+    let Open {
+        connection,
+        catalog,
+        times,
+        path,
+        ..
+    } = open;
+    let done = under_write_lock(connection, |transaction| {
+        let taking_back = TakingBack {
+            transaction,
+            settings,
+            statements: &catalog.statements,
+            times,
+            entry: &entry,
+            key,
+        };
+        taking_back.run()
+    });
+    match done {
+        Err(error) if is_primary_key_conflict(&error) => Ok(Undo::Refused("it was undone before".to_owned())),
+        done => done.map_err(|error| failed("taking the repair back", path, error)),
+    }
+}
+
+struct TakingBack<'a> {
+    transaction: &'a Connection,
+    settings: &'a SqliteSettings,
+    statements: &'a super::catalog::Statements,
+    times: &'a super::times::Times,
+    entry: &'a LedgerEntry,
+    key: Value,
+}
+
+impl TakingBack<'_> {
+    fn run(&self) -> rusqlite::Result<Undo> {
+        let undone_at = self.undone_at()?;
+        let row = row(self.transaction, &self.statements.repair_row, &self.key, self.times)?;
+        let meeting = row.as_ref().map(|row| self.meeting(row)).transpose()?;
+        if let Some(why) = refusal(self.entry, undone_at, meeting.as_ref(), &self.settings.mapping) {
+            return Ok(Undo::Refused(why));
+        }
+        let row = row.expect("a row that is gone was refused");
+        let error_text = match self.entry.action {
+            LedgerAction::Fail => self.fail(&row)?,
+            _ => self.backfill(&row)?,
+        };
+        let undo = undo_id(self.entry.repair_id);
+        let entry = NewEntry {
+            id: undo,
+            watch: &self.entry.watch,
+            table: &self.entry.table_name,
+            job: self.entry.job_id.as_str(),
+            name: self.entry.job_name.as_deref(),
+            action: LedgerAction::Undo,
+            instance: &self.settings.instance,
+            started_at: self.entry.started_at,
+            at: ledger::now(self.transaction)?,
+            before: self.entry.after.clone(),
+            after: self.image_after(),
+            undo_of: Some(self.entry.repair_id),
+        };
+        ledger::insert(self.transaction, &self.statements.ledger_insert, &entry)?;
+        Ok(Undo::Done {
+            entry: undo,
+            error_text,
+        })
+    }
+
+    fn undone_at(&self) -> rusqlite::Result<Option<Timestamp>> {
+        let params = (
+            &self.entry.watch,
+            self.entry.job_id.as_str(),
+            text_of(self.entry.repair_id),
+        );
+        let sql = &self.statements.ledger_undone;
+        let at: Option<String> = self.transaction.query_row(sql, params, |row| row.get(0)).optional()?;
+        let at = at.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        Ok(at.map(|at| Timestamp::from_micros(at.as_microsecond())))
+    }
+
+    /// The before-image without the key that is no column.
+    fn image_after(&self) -> String {
+        let mut image: serde_json::Value = serde_json::from_str(&self.entry.before).unwrap_or_default();
+        if let Some(image) = image.as_object_mut() {
+            image.remove("error_was");
+        }
+        image.to_string()
+    }
+
+    fn image(&self, image: &str, column: &str) -> serde_json::Value {
+        let image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();
+        image.get(column).cloned().unwrap_or_default()
+    }
+
+    fn meeting(&self, row: &Row) -> rusqlite::Result<Meeting> {
+        let mapping = &self.settings.mapping;
+        let unchanged = |value: &serde_json::Value, column: &str| *value == self.image(&self.entry.after, column);
+        let text = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let beat = shown((&row.heartbeat_at).into());
+        Ok(Meeting {
+            started_at: row.job.started_at.at(),
+            state: row.job.state.as_deref().map(str::to_owned),
+            end_unchanged: mapping
+                .ended_at
+                .as_ref()
+                .is_none_or(|column| unchanged(&row.ended_at, column.as_str())),
+            ended_at: text(&row.ended_at),
+            heartbeat_unchanged: unchanged(&beat, mapping.last_heartbeat_at.as_str()),
+            heartbeat_at: text(&beat),
+            newer: self.newer()?,
+        })
+    }
+
+    /// A job of the same name that started later and runs.
+    fn newer(&self) -> rusqlite::Result<Option<String>> {
+        let Some(name) = &self.entry.job_name else {
+            return Ok(None);
+        };
+        let states = json!(self.settings.mapping.states.running).to_string();
+        let mut statement = self.transaction.prepare_cached(&self.statements.undo_newer)?;
+        let mut rows = statement.query((name, states))?;
+        while let Some(row) = rows.next()? {
+            let Some(job) = observe::job(row, self.times)? else {
+                continue;
+            };
+            if job.id != self.entry.job_id && job.started_at.at() > self.entry.started_at {
+                return Ok(Some(job.id.to_string()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn backfill(&self, row: &Row) -> rusqlite::Result<ErrorTextRemoval> {
+        let mut statement = self.transaction.prepare_cached(&self.statements.undo_backfill)?;
+        exactly_one(statement.execute((&self.key, &row.started_at, &row.heartbeat_at))?)?;
+        Ok(ErrorTextRemoval::NotThere)
+    }
+
+    fn fail(&self, row: &Row) -> rusqlite::Result<ErrorTextRemoval> {
+        let mapping = &self.settings.mapping;
+        let before = |column: &str| stored(&self.image(&self.entry.before, column));
+        let state = before(mapping.state.as_str());
+        let end = mapping.ended_at.as_ref().map(|column| before(column.as_str()));
+        let cleaned = self.cleaned(row);
+        let (removal, value) = match &cleaned {
+            None => (ErrorTextRemoval::NotThere, None),
+            Some(None) => (ErrorTextRemoval::LeftAlone, None),
+            Some(Some(value)) => (ErrorTextRemoval::TakenOut, value.as_deref().map(Text)),
+        };
+        let taken_out = removal == ErrorTextRemoval::TakenOut;
+        let mut statement = self.transaction.prepare_cached(&self.statements.undo_fail)?;
+        let values: [&dyn ToSql; 7] = [&self.key, &row.started_at, &row.state, &state, &end, &value, &taken_out];
+        // Without a column for the end or the error the statement has fewer parameters.
+        let count = statement.parameter_count();
+        exactly_one(statement.execute(&values[..count])?)?;
+        Ok(removal)
+    }
+
+    /// The error column without the error text: nothing where none was written; nothing inside where it is no longer as it
+    /// was written; else the value to put back.
+    #[expect(
+        clippy::option_option,
+        reason = "three answers: nothing written, changed since, and a value that may be NULL"
+    )]
+    fn cleaned(&self, row: &Row) -> Option<Option<Option<Vec<u8>>>> {
+        let error = self.settings.mapping.error.as_ref()?;
+        let was = image::error_was(self.entry).filter(|was| was != "other")?;
+        let text = image::error_text(self.entry).unwrap_or_default();
+        Some(match &row.error {
+            ErrorColumn::Text(bytes) => unmerge(bytes, &was, &pair(&error.key, &text)),
+            ErrorColumn::Null | ErrorColumn::NoText => None,
+        })
+    }
+}
+
+/// Under the write lock the row is as it was read; anything else is a fault, and everything is rolled back.
+fn exactly_one(changed: usize) -> rusqlite::Result<()> {
+    match changed {
+        1 => Ok(()),
+        more => Err(rusqlite::Error::StatementChangedRows(more)),
+    }
+}
+
+/// A value of an image as the table held it.
+fn stored(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Integer(whole),
+            None => Value::Real(number.as_f64().unwrap_or_default()),
+        },
+        serde_json::Value::String(text) => Value::Text(text.clone()),
+        _ => Value::Null,
+    }
+}

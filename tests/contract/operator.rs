@@ -1,0 +1,336 @@
+//! What an operator does with the ledger, the same for every database: false repairs are written down once, a repair is
+//! taken back byte for byte or refused with column and values, and acknowledgements reach every replica.
+
+use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
+use beatwarden::{
+    domain::{Action, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, Reading, RepairId},
+    store::{Acknowledged, ErrorTextRemoval, Ledger, Store, Undo},
+};
+
+contract!(
+    a_finding_is_written_once_whoever_sees_it_first,
+    a_finding_about_a_repair_that_was_undone_is_not_written,
+    a_fail_is_taken_back_byte_for_byte,
+    every_kind_of_payload_is_put_back,
+    an_error_text_that_was_changed_since_is_left_alone,
+    a_backfill_is_taken_back,
+    what_others_changed_is_refused_with_column_and_values,
+    a_newer_job_of_the_same_name_that_runs_is_named,
+    an_undone_repair_can_be_insisted_on_once_more,
+    a_false_repair_is_acknowledged_once,
+    the_fuse_is_acknowledged_for_all_replicas,
+    a_ledger_that_is_not_there_is_empty,
+    a_ledger_of_the_first_layout_is_read_and_migrated,
+    a_row_that_somebody_holds_is_told_and_left_alone,
+);
+
+/// Fails job 2, and returns the repair's identity.
+async fn failed(bed: &impl Bed) -> RepairId {
+    repaired(bed, Action::Fail).await
+}
+
+async fn repaired(bed: &impl Bed, action: Action) -> RepairId {
+    let mut store = bed.store(action);
+    let observed = snapshot(&mut store).await;
+    match repair(&mut store, &repair_of(&observed, 2, action)).await {
+        Outcome::Repaired(id) => id,
+        other => panic!("job 2 is due: {other:?}"),
+    }
+}
+
+fn finding(repair_id: RepairId, outcome: LateOutcome) -> Finding {
+    Finding {
+        repair_id,
+        job: JobId::new("2"),
+        outcome,
+        sign: LifeSign::Beat,
+    }
+}
+
+async fn a_finding_is_written_once_whoever_sees_it_first(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let (mut one, mut other) = (bed.store(Action::Fail), bed.store(Action::Fail));
+    snapshot(&mut one).await;
+    snapshot(&mut other).await;
+    let finding = finding(id, LateOutcome::FalseRepair);
+    let noted = tokio::join!(one.note(&finding), other.note(&finding));
+    let mut noted = [noted.0.unwrap(), noted.1.unwrap()];
+    noted.sort_by_key(|noted| *noted != Noted::First);
+    assert_eq!(noted, [Noted::First, Noted::Known]);
+    let entry = &snapshot(&mut one).await.newest_repairs[0];
+    assert_eq!(entry.outcome, Some(LateOutcome::FalseRepair));
+    assert!(entry.outcome_at >= Some(entry.repaired_at), "{entry:?}");
+}
+
+async fn a_finding_about_a_repair_that_was_undone_is_not_written(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    snapshot(&mut store).await;
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
+    let noted = store.note(&finding(id, LateOutcome::FalseRepair)).await.unwrap();
+    assert_eq!(noted, Noted::Known);
+    let entries = store.history(10).await.unwrap();
+    assert!(entries.iter().all(|entry| entry.outcome.is_none()), "{entries:?}");
+}
+
+async fn a_fail_is_taken_back_byte_for_byte(bed: impl Bed) {
+    with_victim(&bed).await;
+    bed.sql("UPDATE runs SET payload = '{\"a\": 1e2, \"b\": NaN}' WHERE id = 2")
+        .await;
+    let before = bed.rows().await;
+    let id = failed(&bed).await;
+    assert_ne!(bed.rows().await, before);
+    let mut store = bed.store(Action::Fail);
+    let Undo::Done { entry, error_text } = store.undo(id).await.unwrap() else {
+        panic!("nothing speaks against it")
+    };
+    assert_eq!(bed.rows().await, before, "every row and column as before");
+    assert_eq!(error_text, ErrorTextRemoval::TakenOut);
+    let entries = store.history(10).await.unwrap();
+    assert_eq!(
+        (
+            entries[0].repair_id,
+            entries[0].action,
+            entries[0].undo_of,
+            entries.len()
+        ),
+        (entry, LedgerAction::Undo, Some(id), 2)
+    );
+    assert_eq!(entries[0].before, entries[1].after);
+    let again = store.undo(id).await.unwrap();
+    assert!(
+        matches!(&again, Undo::Refused(why) if why.contains("undone before")),
+        "{again:?}"
+    );
+    let of_undo = store.undo(entry).await.unwrap();
+    assert!(
+        matches!(&of_undo, Undo::Refused(why) if why.contains("`undo`")),
+        "{of_undo:?}"
+    );
+    assert_eq!(store.undo(RepairId(7)).await.unwrap(), Undo::NotFound);
+}
+
+async fn every_kind_of_payload_is_put_back(bed: impl Bed) {
+    let payloads = [
+        None,
+        Some("{}"),
+        Some(" { } "),
+        Some(""),
+        Some("{\"x\": {\"y\": \"}\"}}\n"),
+        Some("[1, 2]"),
+        Some("text"),
+    ];
+    for payload in payloads {
+        bed.sql("DELETE FROM runs").await;
+        let mut row = Written::running(2).started(-120.0);
+        row.payload = payload.map(str::to_owned);
+        bed.write(&row).await;
+        let id = failed(&bed).await;
+        let mut store = bed.store(Action::Fail);
+        let done = store.undo(id).await.unwrap();
+        // Braces with white space between them come back as `{}`: the ledger keeps the kind, not the bytes.
+        let expected = payload.map(|text| if text.trim().starts_with("{ ") { "{}" } else { text });
+        assert_eq!(
+            bed.rows().await[0]["payload"].as_deref(),
+            expected,
+            "{payload:?} {done:?}"
+        );
+        let left = matches!(payload, Some("[1, 2]" | "text"));
+        let removal = if left {
+            ErrorTextRemoval::NotThere
+        } else {
+            ErrorTextRemoval::TakenOut
+        };
+        assert!(
+            matches!(done, Undo::Done { error_text, .. } if error_text == removal),
+            "{payload:?} {done:?}"
+        );
+        bed.sql("DELETE FROM beatwarden_repairs").await;
+    }
+}
+
+async fn an_error_text_that_was_changed_since_is_left_alone(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    bed.sql("UPDATE runs SET payload = '{\"mine\": 1}' WHERE id = 2").await;
+    let mut store = bed.store(Action::Fail);
+    let done = store.undo(id).await.unwrap();
+    assert!(
+        matches!(
+            done,
+            Undo::Done {
+                error_text: ErrorTextRemoval::LeftAlone,
+                ..
+            }
+        ),
+        "{done:?}"
+    );
+    let row = &bed.rows().await[1];
+    assert_eq!(
+        (row["payload"].as_deref(), row["state"].as_deref()),
+        (Some("{\"mine\": 1}"), Some("RUNNING"))
+    );
+    assert_eq!(row["ended_at"], None);
+}
+
+async fn a_backfill_is_taken_back(bed: impl Bed) {
+    with_victim(&bed).await;
+    let before = bed.rows().await;
+    let id = repaired(&bed, Action::Backfill).await;
+    let mut store = bed.store(Action::Backfill);
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
+    assert_eq!(bed.rows().await, before);
+    let precedents = snapshot(&mut store).await.precedents;
+    assert_eq!(precedents.len(), 2, "the incident is known as undone");
+}
+
+async fn what_others_changed_is_refused_with_column_and_values(bed: impl Bed) {
+    type Case = (Action, &'static str, &'static [&'static str]);
+    let cases: [Case; 5] = [
+        (
+            Action::Fail,
+            "UPDATE runs SET state = 'SUCCESS' WHERE id = 2",
+            &["state is `SUCCESS`", "left `FAIL`"],
+        ),
+        (
+            Action::Fail,
+            "UPDATE runs SET ended_at = NULL WHERE id = 2",
+            &["ended_at is NULL", "the repair left `2"],
+        ),
+        (
+            Action::Fail,
+            "UPDATE runs SET started_at = ended_at WHERE id = 2",
+            &["started_at is 2", "started anew"],
+        ),
+        (
+            Action::Backfill,
+            "UPDATE runs SET last_heartbeat_at = '2026-11-01 10:00:00' WHERE id = 2",
+            &["last_heartbeat_at is `2026-11-01 10:00:00`", "the repair left `2"],
+        ),
+        (Action::Fail, "DELETE FROM runs WHERE id = 2", &["id = 2 is gone"]),
+    ];
+    for (action, change, words) in cases {
+        bed.sql("DELETE FROM runs").await;
+        with_victim(&bed).await;
+        let id = repaired(&bed, action).await;
+        bed.sql(change).await;
+        let before = bed.rows().await;
+        let mut store = bed.store(action);
+        let Undo::Refused(why) = store.undo(id).await.unwrap() else {
+            panic!("{change}: must be refused")
+        };
+        assert!(words.iter().all(|word| why.contains(word)), "{change}: {why}");
+        assert_eq!(bed.rows().await, before, "{change}");
+        assert_eq!(store.history(10).await.unwrap()[0].repair_id, id, "no entry of an undo");
+        bed.sql("DELETE FROM beatwarden_repairs").await;
+    }
+}
+
+async fn a_newer_job_of_the_same_name_that_runs_is_named(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut newer = Written::running(77).started(-5.0);
+    newer.name = "pipeline-2".into();
+    bed.write(&newer).await;
+    let mut store = bed.store(Action::Fail);
+    let refused = store.undo(id).await.unwrap();
+    assert!(
+        matches!(&refused, Undo::Refused(why) if why.contains("id = 77 has the same name")),
+        "{refused:?}"
+    );
+    bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 77").await;
+    let done = store.undo(id).await.unwrap();
+    assert!(
+        matches!(done, Undo::Done { .. }),
+        "one that has ended is in nobody's way: {done:?}"
+    );
+}
+
+async fn an_undone_repair_can_be_insisted_on_once_more(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    let Undo::Done { entry: undo, .. } = store.undo(id).await.unwrap() else {
+        panic!("nothing speaks against it")
+    };
+    let observed = snapshot(&mut store).await;
+    let mut again = repair_of(&observed, 2, Action::Fail);
+    assert_eq!(store.repair(&again).await, Outcome::Already, "not by itself");
+    again.after_undo = Some(undo);
+    assert!(matches!(store.repair(&again).await, Outcome::Repaired(new) if new != id));
+    assert_eq!(store.history_of(&JobId::new("2")).await.unwrap().len(), 3);
+    assert_eq!(again.init_deadline, DEADLINE);
+}
+
+async fn a_false_repair_is_acknowledged_once(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    snapshot(&mut store).await;
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::NotFalse);
+    assert_eq!(store.acknowledge(RepairId(7)).await.unwrap(), Acknowledged::NotFound);
+    store.note(&finding(id, LateOutcome::FalseRepair)).await.unwrap();
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Now);
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
+    let entry = &store.history(1).await.unwrap()[0];
+    assert!(entry.acknowledged_at >= entry.outcome_at, "{entry:?}");
+}
+
+async fn the_fuse_is_acknowledged_for_all_replicas(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = bed.store(Action::Fail).acknowledge_fuse().await.unwrap();
+    let mut other = bed.store(Action::Fail);
+    let newest = snapshot(&mut other).await.newest_repairs;
+    assert_eq!((newest[0].repair_id, newest[0].action), (id, LedgerAction::AckFuse));
+}
+
+async fn a_ledger_that_is_not_there_is_empty(bed: impl Bed) {
+    with_victim(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    assert_eq!(store.history(10).await.unwrap(), []);
+    assert_eq!(store.undo(RepairId(7)).await.unwrap(), Undo::NotFound);
+    assert_eq!(store.acknowledge(RepairId(7)).await.unwrap(), Acknowledged::NotFound);
+    assert_eq!(snapshot(&mut store).await.newest_repairs, []);
+}
+
+async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
+    with_victim(&bed).await;
+    bed.sql(bed.first_layout()).await;
+    let mut store = bed.store(Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let old = &observed.newest_repairs[0];
+    assert_eq!((old.version, old.heartbeat_after, old.job_id.as_str()), (1, None, "9"));
+    assert_eq!(observed.obstacle(), None);
+    let id = repaired(&bed, Action::Fail).await;
+    assert_eq!(
+        bed.count("unacknowledged").await,
+        1,
+        "the index of the second layout is there"
+    );
+    let entries = store.history(10).await.unwrap();
+    let new = &entries[0];
+    assert_eq!(
+        (new.repair_id, new.version, new.heartbeat_after),
+        (id, 2, Some(Reading::Absent))
+    );
+    assert_eq!(entries[1], *old, "an old entry keeps its layout and every value");
+}
+
+async fn a_row_that_somebody_holds_is_told_and_left_alone(bed: impl Bed) {
+    use super::Held;
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let before = bed.rows().await;
+    let mut store = bed.store(Action::Fail);
+    let held = bed.hold_row(2).await;
+    match store.undo(id).await {
+        Ok(Undo::Refused(why)) => assert!(why.contains("another session holds the row"), "{why}"),
+        Err(error) => assert!(error.chain().contains("lock"), "{}", error.chain()),
+        Ok(other) => panic!("{other:?}"),
+    }
+    held.release().await;
+    assert_eq!(bed.rows().await, before);
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
+}
