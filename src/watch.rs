@@ -85,6 +85,16 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// # Errors
     /// If the table could not be read: the time after which to try again. The audience is told why.
     pub async fn pass(&mut self) -> Result<(), Duration> {
+        let (observation, plan) = self.look().await.map_err(|(retry_in, _)| retry_in)?;
+        self.carry_out(observation, plan).await;
+        Ok(())
+    }
+
+    /// The first half of a pass: observe and plan. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// If the table could not be read: the time after which to try again, and why. The audience is told, too.
+    pub async fn look(&mut self) -> Result<(Observation, Plan), (Duration, String)> {
         let began = self.clock.moment();
         let look = self.next_look(began);
         let known = self.memory.known_jobs().cloned().collect();
@@ -99,7 +109,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             }),
             result => result,
         };
-        let snapshot = snapshot.map_err(|error| self.fail(&error, took))?;
+        let snapshot = snapshot.map_err(|error| (self.fail(&error, took), error.chain()))?;
         self.failures = 0;
         if snapshot.look == Look::Full || look == Look::Full {
             self.last_full_look = Some(finished);
@@ -115,24 +125,31 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
         self.memory = memory;
+        Ok((observation, plan))
+    }
+
+    /// The second half of a pass: repair and report.
+    pub async fn carry_out(&mut self, observation: Observation, plan: Plan) -> Arc<GoodPass> {
         let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
         let report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
+        let (began, finished) = (observation.began, observation.finished);
         let wall = self.clock.wall();
         let since = self.clock.moment().since(began);
         let skew = report.at.micros_since(wall) as f64 / 1e6 + since.as_secs_f64();
-        self.audience.good(Arc::new(GoodPass {
+        let pass = Arc::new(GoodPass {
             report,
             at: finished,
             wall,
-            took,
+            took: finished.since(began),
             interval: self.interval,
             clock_skew: skew,
             newcomers: observation.snapshot.newcomers,
             discovery: observation.snapshot.discovery,
             look: observation.snapshot.look,
-        }));
-        Ok(())
+        });
+        self.audience.good(pass.clone());
+        pass
     }
 
     fn next_look(&self, now: domain::Moment) -> Look {

@@ -34,6 +34,7 @@ on_both!(
     a_crash_blocks_the_pipeline_and_fail_frees_it,
     a_backfill_changes_one_column_and_the_writers_own_rule_frees_the_pipeline,
     a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_success,
+    a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_success,
     healthy_jobs_and_failing_taps_are_left_alone,
     a_seeded_crash_waits_for_the_writer_or_is_ended,
     incremental_state_survives_a_fail_byte_for_byte,
@@ -175,6 +176,79 @@ async fn a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_succe
         column(&row, "last_heartbeat_at"),
         column(&row, "started_at"),
         "its own heartbeat came after all"
+    );
+}
+
+async fn a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_success<F: Future<Output = Place>>(
+    place: impl Fn() -> F,
+) {
+    let meltano = Meltano::new(Version::V3_6, place().await);
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "{output}");
+    let (dog, replica) = (watch(&meltano, "fail").await, watch(&meltano, "fail").await);
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    replica.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    let running = meltano.start(Run::BlocksThenWorks(6.0, 12.0));
+    let failed = meltano
+        .row_when("failed by the watchdog", |row| column(row, "state") == Some("FAIL"))
+        .await;
+    // The block ends, the job beats on its failed row, and both see it; one of them writes it down.
+    let counted = || async {
+        let (one, other) = (
+            dog.metric(&of_watch("false_repairs_total")),
+            replica.metric(&of_watch("false_repairs_total")),
+        );
+        (one? + other? == 1.0).then_some(())
+    };
+    eventually("one false repair, counted once", SOON, counted).await;
+    let beat = meltano.rows().await.pop().unwrap();
+    assert_ne!(column(&beat, "last_heartbeat_at"), None, "found by its heartbeat");
+    dog.metric_becomes(&of_watch("fuse_open"), 1.0, SOON).await;
+    replica.metric_becomes(&of_watch("fuse_open"), 1.0, SOON).await;
+
+    let entry = meltano.ledger().await.pop().unwrap();
+    assert_eq!(column(&entry, "outcome"), Some("false_repair"));
+    let id = column(&entry, "repair_id").unwrap().to_owned();
+    let uri = meltano.uri();
+    let operate = |command: &[&str]| {
+        let arguments = [
+            command,
+            &["--database", &uri, "--preset", "meltano", "--missed-first", "fail"],
+        ]
+        .concat();
+        let (status, said, complaint) = support::beatwarden::run(&arguments);
+        assert!(status.success(), "{command:?}: {said}{complaint}");
+        said
+    };
+    let said = operate(&["undo", &id]);
+    assert!(
+        said.contains("the error text was taken out"),
+        "{said} {:?}",
+        meltano.rows().await
+    );
+    let ended = running.ended().await;
+    assert!(ended.status.success(), "{}", ended.output);
+    let row = meltano.rows().await.pop().unwrap();
+    assert_eq!(column(&row, "state"), Some("SUCCESS"));
+    assert_eq!(
+        (column(&row, "id"), column(&row, "started_at")),
+        (column(&failed, "id"), column(&failed, "started_at"))
+    );
+
+    assert_eq!(
+        dog.metric(&of_watch("fuse_open")),
+        Some(1.0),
+        "undo acknowledges nothing"
+    );
+    operate(&["ack", &id]);
+    dog.metric_becomes(&of_watch("fuse_open"), 0.0, SOON).await;
+    replica.metric_becomes(&of_watch("fuse_open"), 0.0, SOON).await;
+    let history = operate(&["history"]);
+    assert!(history.contains("false_repair, acknowledged, undone"), "{history}");
+    let explained = operate(&["explain", column(&row, "id").unwrap()]);
+    assert!(
+        explained.contains("means a success") && explained.contains("taken back since"),
+        "{explained}"
     );
 }
 

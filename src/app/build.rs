@@ -1,6 +1,6 @@
 //! From the configuration's words to those of the modules: policy, pace, mapping, store, and the SQL that is printed.
 
-use super::AppError;
+use super::{AnyStore, AppError};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::{Action, Policy, States},
@@ -12,14 +12,6 @@ use crate::{
     },
     watch::Pace,
 };
-
-/// A store of either kind, not yet connected.
-pub enum AnyStore {
-    /// PostgreSQL.
-    Postgres(Box<PostgresStore>),
-    /// SQLite.
-    Sqlite(Box<SqliteStore>),
-}
 
 /// What judgement needs of a watch's configuration.
 pub fn policy_of(watch: &WatchConfig) -> Policy {

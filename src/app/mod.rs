@@ -1,9 +1,13 @@
 //! The composition root: the only place that knows everyone. Builds stores, watches, board, metrics and HTTP from a
 //! configuration, starts them, and stops them in order.
 
+mod any_store;
 mod build;
+mod operate;
 
-pub use build::{AnyStore, grants_for, index_for, pace_of, policy_of, store_of};
+pub use any_store::AnyStore;
+pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
+pub use operate::{Examination, Nobody, examine, hands_on};
 
 use crate::{
     config::{self, Config, WatchConfig},
@@ -11,7 +15,7 @@ use crate::{
     journal::Journal,
     metrics::{Metrics, WatchMetrics},
     status::{Audience, Board, FailedPass, GoodPass, SystemClock},
-    store::IdentifierError,
+    store::{IdentifierError, StoreError},
     watch::Watch,
 };
 use build::terms_of;
@@ -44,6 +48,20 @@ pub enum AppError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The database could not be asked.
+    #[error("watch `{watch}`: {}", error.chain())]
+    Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong, told with all its sources.
+        error: StoreError,
+    },
+    /// Something went wrong on the way. The message says what.
+    #[error("{0}")]
+    Failed(String),
+    /// Arguments that don't fit each other or the configuration. The message says what to do.
+    #[error("{0}")]
+    Usage(String),
     /// A setting whose feature isn't built yet, and that must not silently mean less.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -64,8 +82,8 @@ impl AppError {
     /// 2 for bad arguments or configuration, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Unsupported(_) => 2,
-            Self::Listen { .. } | Self::Runtime(_) => 1,
+            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Unsupported(_) | Self::Usage(_) => 2,
+            Self::Store { .. } | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
 }
@@ -128,16 +146,8 @@ pub async fn run(config: &Config, listener: TcpListener, stop: CancellationToken
             journal: Journal::new(&watch.name),
         };
         let (policy, pace, stop) = (policy_of(watch), pace_of(watch), stop.clone());
-        match store_of(watch)? {
-            AnyStore::Postgres(store) => {
-                let mut watch = Watch::new(*store, clock, everyone, policy, pace, stop);
-                watches.spawn(async move { watch.run().await });
-            }
-            AnyStore::Sqlite(store) => {
-                let mut watch = Watch::new(*store, clock, everyone, policy, pace, stop);
-                watches.spawn(async move { watch.run().await });
-            }
-        }
+        let mut watch = Watch::new(store_of(watch)?, clock, everyone, policy, pace, stop);
+        watches.spawn(async move { watch.run().await });
     }
     let http_stop = CancellationToken::new();
     let state = Arc::new(HttpState::new(boards, metrics, clock, version()));
@@ -164,18 +174,9 @@ pub async fn look_once(watch: &WatchConfig, clock: SystemClock) -> Result<Arc<Bo
     let board = Arc::new(Board::new(terms_of(watch)));
     let (policy, pace, stop) = (policy_of(watch), pace_of(watch), CancellationToken::new());
     // A failed pass is on the board; when to try again is nobody's question here.
-    match store_of(watch)? {
-        AnyStore::Postgres(store) => {
-            let _ = Watch::new(*store, clock, board.clone(), policy, pace, stop)
-                .pass()
-                .await;
-        }
-        AnyStore::Sqlite(store) => {
-            let _ = Watch::new(*store, clock, board.clone(), policy, pace, stop)
-                .pass()
-                .await;
-        }
-    }
+    let _ = Watch::new(store_of(watch)?, clock, board.clone(), policy, pace, stop)
+        .pass()
+        .await;
     Ok(board)
 }
 

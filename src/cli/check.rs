@@ -2,7 +2,7 @@
 
 use super::runtime;
 use crate::{
-    app::{self, AnyStore, AppError},
+    app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{
         Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
@@ -48,10 +48,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    Ok(match app::store_of(watch)? {
-        AnyStore::Postgres(store) => look_twice(watch, *store).await,
-        AnyStore::Sqlite(store) => look_twice(watch, *store).await,
-    })
+    Ok(look_twice(watch, app::store_of(watch)?).await)
 }
 
 /// A line and how it came out.
@@ -104,9 +101,6 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) ->
     lines.push(inits(snapshot));
     lines.push(writer(snapshot, &policy));
     lines.push((Verdict::Note, kinds(policy.action).to_owned()));
-    let missing = "not built yet: acknowledging the fuse, recognising false repairs, undo, and the guard; under `fail`, look \
-                   at /api/v1/repairs after each repair";
-    lines.push((Verdict::Note, missing.to_owned()));
     lines
 }
 

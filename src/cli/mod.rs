@@ -8,11 +8,16 @@ macro_rules! outln {
 
 mod check;
 mod demo;
+mod explain;
 mod healthcheck;
+mod ledger;
 mod local_http;
 mod logging;
+mod repair;
+mod sentences;
 mod status;
 mod watch;
+mod words;
 
 use crate::{
     app::{self, AppError},
@@ -27,6 +32,9 @@ Examples:
   beatwarden check --database .meltano/meltano.db --preset meltano
   beatwarden watch --database-file /run/secrets/database --preset meltano --missed-first observe
   beatwarden status --config beatwarden.toml --json
+  beatwarden explain 42 --config beatwarden.toml
+  beatwarden repair --config beatwarden.toml --dry-run
+  beatwarden undo 0f1cb3f3-579d-5c30-b5ef-235e0327e5df --config beatwarden.toml
   beatwarden grants --config beatwarden.toml --role watchdog | psql meltano
 
 Exit codes: 0 good, 1 failed, 2 bad arguments or configuration.";
@@ -57,6 +65,16 @@ enum Command {
     Check,
     /// One look at the table, as a table or as JSON
     Status(status::StatusArgs),
+    /// Say why a job has its phase, what happens to it next and when, and when the writer's own rule frees it
+    Explain(explain::ExplainArgs),
+    /// Watch for one deadline, show what is due, and repair it after a yes
+    Repair(repair::RepairArgs),
+    /// Show the ledger of repairs, newest first
+    History(ledger::HistoryArgs),
+    /// Take one repair back
+    Undo(ledger::UndoArgs),
+    /// Acknowledge a false repair, or the fuse
+    Ack(ledger::AckArgs),
     /// Print the SQL that gives a role the least rights that this configuration needs
     Grants {
         /// The role [default: the user of the database URL]
@@ -163,6 +181,11 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
         Command::Demo(args) => demo::run(cli.flags, &args),
         Command::Check => check::run(&loaded(cli.flags)?),
         Command::Status(args) => status::run(&loaded(cli.flags)?, &args),
+        Command::Explain(args) => explain::run(&loaded(cli.flags)?, &args),
+        Command::Repair(args) => repair::run(&loaded(cli.flags)?, &args),
+        Command::History(args) => ledger::history(&loaded(cli.flags)?, &args),
+        Command::Undo(args) => ledger::undo(&loaded(cli.flags)?, &args),
+        Command::Ack(args) => ledger::ack(&loaded(cli.flags)?, &args),
         Command::Grants { role } => show_grants(&loaded(cli.flags)?, role.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,6 +1,6 @@
 //! `beatwarden status`: one look, as a table or as the JSON of `/api/v1/status`.
 
-use super::runtime;
+use super::{runtime, words::cell};
 use crate::{
     app::{self, AppError},
     config::Loaded,
@@ -99,25 +99,4 @@ fn next(line: &JobLine) -> String {
         (Some(action), None) => format!("{} if it stays silent", action.as_str()),
         (None, None) => "-".to_owned(),
     }
-}
-
-/// A hostile text in a terminal: control characters and direction marks escaped, cut to its column.
-fn cell(text: &str, width: usize) -> String {
-    let plain: String = text
-        .chars()
-        .take(width + 1)
-        .flat_map(|letter| {
-            let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let shown: Vec<char> = if letter.is_control() || turns {
-                letter.escape_unicode().collect()
-            } else {
-                vec![letter]
-            };
-            shown
-        })
-        .collect();
-    if plain.chars().count() <= width {
-        return plain;
-    }
-    plain.chars().take(width - 1).chain(['…']).collect()
 }

@@ -106,8 +106,13 @@ pub(super) fn repairs(state: &HttpState) -> String {
         .collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.repaired_at));
     entries.truncate(REPAIRS);
+    repairs_of(&entries).to_string()
+}
+
+/// Ledger entries, as `/api/v1/repairs` and `beatwarden history --json` have them.
+pub fn repairs_of(entries: &[LedgerEntry]) -> Value {
     let entries: Vec<Value> = entries.iter().map(repair).collect();
-    json!({ "repairs": entries }).to_string()
+    json!({ "repairs": entries })
 }
 
 fn repair(entry: &LedgerEntry) -> Value {

@@ -4,7 +4,7 @@ mod api;
 mod page;
 mod routes;
 
-pub use api::status_of;
+pub use api::{repairs_of, status_of};
 
 use crate::{
     metrics::Metrics,

@@ -55,17 +55,22 @@ pub fn merge(old: Option<&[u8]>, pair: &str) -> Merge {
     reason = "whether there is a value to put back, and that value, which may be NULL"
 )]
 pub fn unmerge(now: &[u8], was: &str, pair: &str) -> Option<Option<Vec<u8>>> {
-    if was == "object" {
-        let written = [b", ", pair.as_bytes()].concat();
-        let at = now.windows(written.len()).rposition(|window| window == written)?;
-        return Some(Some([&now[..at], &now[at + written.len()..]].concat()));
+    let whole = format!("{{{pair}}}");
+    if now == whole.as_bytes() {
+        return Some(match was {
+            "null" => None,
+            "blank" => Some(Vec::new()),
+            _ => Some(b"{}".to_vec()),
+        });
     }
-    let written = format!("{{{pair}}}");
-    (now == written.as_bytes()).then(|| match was {
-        "null" => None,
-        "blank" => Some(Vec::new()),
-        _ => Some(b"{}".to_vec()),
-    })
+    // A writer that parses the column and writes it anew may have put its own keys behind ours.
+    [format!(", {pair}"), format!("{pair}, ")]
+        .into_iter()
+        .find_map(|written| {
+            let written = written.as_bytes();
+            let at = now.windows(written.len()).rposition(|window| window == written)?;
+            Some(Some([&now[..at], &now[at + written.len()..]].concat()))
+        })
 }
 
 /// Without the white space around it, as JSON has it.
@@ -131,12 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_the_writer_added_stay() {
+        let now = "{\"error\": \"x\", \"a\": 1}";
+        assert_eq!(
+            unmerge(now.as_bytes(), "null", PAIR),
+            Some(Some(b"{\"a\": 1}".to_vec()))
+        );
+    }
+
+    #[test]
     fn a_text_that_somebody_changed_since_stays() {
-        for (now, was) in [
-            ("{\"error\": \"x\", \"a\": 1}", "null"),
-            ("{\"a\": 1}", "object"),
-            ("", "object"),
-        ] {
+        for (now, was) in [("{\"error\":\"x\"}", "null"), ("{\"a\": 1}", "object"), ("", "object")] {
             assert_eq!(unmerge(now.as_bytes(), was, PAIR), None, "{now}");
         }
     }

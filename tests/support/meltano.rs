@@ -42,6 +42,8 @@ pub enum Run {
     CrashesAtStart,
     /// Blocks its event loop for so many seconds before the first true heartbeat, then ends well.
     Blocks(f64),
+    /// Blocks its event loop for so many seconds before the first true heartbeat, then works for so many, and ends well.
+    BlocksThenWorks(f64, f64),
 }
 
 /// Where Meltano keeps its jobs.
@@ -158,6 +160,10 @@ impl Meltano {
             Run::Blocks(seconds) => command
                 .env("PYTHONPATH", patched)
                 .env("BLOCK_SECONDS", seconds.to_string()),
+            Run::BlocksThenWorks(blocked, working) => command
+                .env("PYTHONPATH", patched)
+                .env("BLOCK_SECONDS", blocked.to_string())
+                .env("TAP_SECONDS", working.to_string()),
         };
         let child = command.spawn().expect("Meltano starts");
         Running { child, output }

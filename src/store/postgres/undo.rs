@@ -68,7 +68,8 @@ fn error_there(error: &Column) -> String {
         return format!("jsonb_typeof({column}) = 'object' AND {column} ->> $17::text = $16::text");
     }
     format!(
-        "CASE {WAS} WHEN 'object' THEN strpos({column}, ', ' || $15::text) > 0 ELSE {column} = '{{' || $15::text || '}}' END"
+        "coalesce(strpos({column}, ', ' || $15::text) > 0 OR strpos({column}, $15::text || ', ') > 0 \
+         OR {column} = '{{' || $15::text || '}}', false)"
     )
 }
 
@@ -81,9 +82,11 @@ fn without_error(error: &Column) -> String {
             "CASE WHEN {WAS} = 'null' AND {column} - $17::text = '{{}}'::jsonb THEN NULL ELSE {column} - $17::text END"
         )
     } else {
+        // A writer that parses the column and writes it anew may have put its own keys behind ours.
         format!(
-            "CASE {WAS} WHEN 'object' THEN replace({column}, ', ' || $15::text, '') WHEN 'null' THEN NULL \
-             WHEN 'blank' THEN '' ELSE '{{}}' END"
+            "CASE WHEN strpos({column}, ', ' || $15::text) > 0 THEN replace({column}, ', ' || $15::text, '') \
+             WHEN strpos({column}, $15::text || ', ') > 0 THEN replace({column}, $15::text || ', ', '') \
+             WHEN {WAS} = 'null' THEN NULL WHEN {WAS} = 'blank' THEN '' ELSE '{{}}' END"
         )
     };
     format!("CASE WHEN {there} THEN {removed} ELSE {column} END")

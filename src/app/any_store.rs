@@ -1,0 +1,71 @@
+//! A store of either kind behind one type, so that nobody else has to ask which database it is.
+
+use crate::{
+    domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
+    store::{
+        Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo, postgres::PostgresStore,
+        sqlite::SqliteStore,
+    },
+};
+
+/// A store of either kind.
+pub enum AnyStore {
+    /// PostgreSQL.
+    Postgres(Box<PostgresStore>),
+    /// SQLite.
+    Sqlite(Box<SqliteStore>),
+}
+
+/// The same call on whichever store it is.
+macro_rules! on {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            AnyStore::Postgres($store) => $call.await,
+            AnyStore::Sqlite($store) => $call.await,
+        }
+    };
+}
+
+impl Store for AnyStore {
+    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+        on!(self, store => store.observe(inquiry))
+    }
+
+    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
+        on!(self, store => store.prepare_ledger())
+    }
+
+    async fn repair(&mut self, repair: &Repair) -> Outcome {
+        on!(self, store => store.repair(repair))
+    }
+
+    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
+        on!(self, store => store.resolve(repair))
+    }
+
+    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
+        on!(self, store => store.note(finding))
+    }
+}
+
+impl Ledger for AnyStore {
+    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+        on!(self, store => store.history(limit))
+    }
+
+    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
+        on!(self, store => store.history_of(job))
+    }
+
+    async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
+        on!(self, store => store.undo(id))
+    }
+
+    async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
+        on!(self, store => store.acknowledge(id))
+    }
+
+    async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
+        on!(self, store => store.acknowledge_fuse())
+    }
+}

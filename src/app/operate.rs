@@ -1,0 +1,91 @@
+//! What a person at a terminal needs: one job examined, and a watch that does nothing by itself.
+
+use super::{AnyStore, AppError, pace_of, policy_of, store_of};
+use crate::{
+    config::WatchConfig,
+    domain::{self, ByHand, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
+    status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
+    store::{Inquiry, Ledger, Store},
+    watch::{Pace, Watch},
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// One job as a process that has just begun to watch sees it.
+#[derive(Debug)]
+pub struct Examination {
+    /// The database's time.
+    pub now: Timestamp,
+    /// The row, if there is one.
+    pub row: Option<Job>,
+    /// Its judgement, if it runs and can be read.
+    pub view: Option<JobView>,
+    /// Everything that the ledger has of it, oldest first.
+    pub entries: Vec<LedgerEntry>,
+    /// The rules that it is judged by.
+    pub policy: Policy,
+}
+
+/// Looks at one job.
+///
+/// # Errors
+/// If the store can't be built from the configuration, or the database can't be asked.
+pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, AppError> {
+    let told = |error| AppError::Store {
+        watch: watch.name.clone(),
+        error,
+    };
+    let clock = SystemClock::start();
+    let mut store = store_of(watch)?;
+    let inquiry = Inquiry {
+        known: vec![id.clone()],
+        look: Look::Ordinary,
+    };
+    let began = clock.moment();
+    let snapshot = store.observe(&inquiry).await.map_err(told)?;
+    let entries = store.history_of(id).await.map_err(told)?;
+    let policy = policy_of(watch);
+    let observation = Observation {
+        began,
+        finished: clock.moment(),
+        interval: watch.poll_interval,
+        snapshot,
+    };
+    let (_, plan) = domain::plan(Memory::default(), &observation, &policy);
+    Ok(Examination {
+        now: plan.at,
+        row: observation.snapshot.rows.into_iter().find(|row| row.id == *id),
+        view: plan.jobs.into_iter().find(|view| view.job.id == *id),
+        entries,
+        policy,
+    })
+}
+
+/// Nobody is told of the passes of a person's watch but that person.
+pub struct Nobody;
+
+impl Audience for Nobody {
+    fn good(&self, _: Arc<GoodPass>) {}
+
+    fn failed(&self, _: FailedPass) {}
+}
+
+/// A watch for repairing by hand, and the policy that it follows. It is looked through and carried out by the caller.
+///
+/// # Errors
+/// If the store can't be built from the configuration.
+pub fn hands_on(
+    watch: &WatchConfig,
+    by_hand: ByHand,
+    interval: Duration,
+) -> Result<(Watch<AnyStore, SystemClock, Nobody>, Policy), AppError> {
+    let mut policy = policy_of(watch);
+    policy.by_hand = Some(by_hand);
+    let pace = Pace {
+        poll_interval: interval,
+        ..pace_of(watch)
+    };
+    let (clock, stop) = (SystemClock::start(), CancellationToken::new());
+    let watch = Watch::new(store_of(watch)?, clock, Nobody, policy.clone(), pace, stop);
+    Ok((watch, policy))
+}

@@ -1,0 +1,169 @@
+//! `beatwarden explain`: one job, why it is judged as it is, and what happens next.
+
+use super::{
+    local_http, runtime,
+    sentences::{Facts, Judged, sentences},
+    words::cell,
+};
+use crate::{
+    app::{self, AppError, Examination},
+    config::{Loaded, WatchConfig},
+    domain::{Cause, JobId, Phase, Timestamp},
+    http::repairs_of,
+    store::rfc3339,
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::{net::SocketAddr, process::ExitCode};
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The job's key, as `beatwarden status` shows it
+    #[arg(value_name = "JOB_ID")]
+    job: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 1 if there is no such row.
+pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
+    let id = JobId::new(args.job.as_str());
+    let listen = local_http::reachable(loaded.config.listen);
+    let live = local_http::get(listen, "/api/v1/status").ok();
+    let live: Option<Value> = live.and_then(|answer| serde_json::from_str(&answer.body).ok());
+    let mut told = Vec::new();
+    for watch in &loaded.config.watches {
+        let examination = runtime()?.block_on(app::examine(watch, &id))?;
+        if examination.row.is_some() || !examination.entries.is_empty() {
+            let live = live.as_ref().and_then(|status| live_judgement(status, watch, &id));
+            told.push(explain(watch, &examination, live, listen));
+        }
+    }
+    if told.is_empty() {
+        let tables: Vec<String> = loaded
+            .config
+            .watches
+            .iter()
+            .map(|watch| {
+                format!(
+                    "`{}` has no row with {} = {}",
+                    watch.table.name,
+                    watch.table.id,
+                    cell(&args.job, 100)
+                )
+            })
+            .collect();
+        eprintln!("beatwarden: {}, and the ledger doesn't know it", tables.join(", "));
+        return Ok(ExitCode::FAILURE);
+    }
+    for explanation in told {
+        if args.json {
+            outln!("{}", explanation.json);
+        } else {
+            outln!("{}", explanation.text);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Explanation {
+    text: String,
+    json: Value,
+}
+
+fn explain(
+    watch: &WatchConfig,
+    examination: &Examination,
+    live: Option<(Judged, Option<Timestamp>)>,
+    listen: SocketAddr,
+) -> Explanation {
+    let Some(row) = &examination.row else {
+        let gone = "The row is gone from the table; the ledger still knows it.".to_owned();
+        let json = json!({ "watch": watch.name, "job": null, "sentences": [gone],
+            "repairs": repairs_of(&examination.entries)["repairs"] });
+        return Explanation { text: gone, json };
+    };
+    let own = examination.view.as_ref().map(|view| Judged {
+        phase: view.phase,
+        cause: view.cause,
+        due_at: view.due_at,
+        writer_frees_at: view.writer_frees_at,
+    });
+    // What the running instance says counts, if it speaks of this very start: only it knows how long it has watched.
+    let live = live.filter(|(_, start)| *start == row.started_at.at() && own.is_some());
+    let judged = live.map(|(judged, _)| judged).or(own);
+    let facts = Facts {
+        now: examination.now,
+        row,
+        policy: &examination.policy,
+        judged,
+        entries: &examination.entries,
+    };
+    let mut said = sentences(&facts);
+    let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
+    let by = match live {
+        Some(_) => Some(format!("This is how the instance at {listen} sees it.")),
+        None if waits => Some(format!(
+            "No instance at {listen} spoke of it: the time is that of a process which begins to watch now."
+        )),
+        None => None,
+    };
+    said.extend(by);
+    let title = format!(
+        "job {} of watch {}{}",
+        cell(row.id.as_str(), 100),
+        cell(&watch.name, 100),
+        row.name
+            .as_deref()
+            .map(|name| format!(": {}", cell(name, 100)))
+            .unwrap_or_default()
+    );
+    let time = |at: Option<Timestamp>| at.map(rfc3339);
+    let json = json!({
+        "watch": watch.name,
+        "job": {
+            "id": row.id.as_str(),
+            "name": row.name,
+            "state": row.state,
+            "phase": judged.map(|judged| judged.phase.as_str()),
+            "started_at": time(row.started_at.at()),
+            "last_heartbeat_at": time(row.heartbeat_at.at()),
+            "ended_at": time(row.ended_at.at()),
+            "withheld_cause": judged.and_then(|judged| judged.cause).map(|cause| cause.as_str()),
+            "due_at": time(judged.and_then(|judged| judged.due_at)),
+            "writer_frees_at": time(judged.and_then(|judged| judged.writer_frees_at)),
+        },
+        "sentences": said,
+        "repairs": repairs_of(&examination.entries)["repairs"],
+    });
+    Explanation {
+        text: format!("{title}\n  {}", said.join("\n  ")),
+        json,
+    }
+}
+
+/// What the running instance says of the job, and which start of it it speaks of.
+fn live_judgement(status: &Value, watch: &WatchConfig, id: &JobId) -> Option<(Judged, Option<Timestamp>)> {
+    let watches = status["watches"].as_array()?;
+    let found = watches
+        .iter()
+        .find(|found| found["name"] == watch.name.as_str() && found["up"] == true)?;
+    let job = found["jobs"].as_array()?.iter().find(|job| job["id"] == id.as_str())?;
+    let time = |key: &str| {
+        let at = job[key].as_str()?.parse::<jiff::Timestamp>().ok()?;
+        Some(Timestamp::from_micros(at.as_microsecond()))
+    };
+    let phase = Phase::ALL.into_iter().find(|phase| job["phase"] == phase.as_str())?;
+    let cause = Cause::ALL
+        .into_iter()
+        .find(|cause| job["withheld_cause"] == cause.as_str());
+    let judged = Judged {
+        phase,
+        cause,
+        due_at: time("due_at"),
+        writer_frees_at: time("writer_frees_at"),
+    };
+    Some((judged, time("started_at")))
+}

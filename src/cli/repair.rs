@@ -1,0 +1,410 @@
+//! `beatwarden repair`: watches for one deadline, shows what is due, and repairs it after a yes. One shot, by hand.
+
+use super::{
+    ledger::{confirmed, one_watch},
+    runtime,
+    words::{cell, span, uuid},
+};
+use crate::{
+    app::{self, AnyStore, AppError},
+    config::{self, Loaded},
+    domain::{Action, Attempted, ByHand, Cause, Incident, JobId, JobView, Outcome, Phase, Plan, Policy},
+    status::SystemClock,
+    watch::Watch,
+};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Arguments of `repair`.
+#[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct RepairArgs {
+    /// Don't ask
+    #[arg(long)]
+    yes: bool,
+    /// Show what is due, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Repair this job only, although a restart of the database, its start, an undo, the fuse or its age speak against it
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// Look twice, 5 s apart, instead of watching for a whole deadline
+    #[arg(long)]
+    now: bool,
+    /// What to do [default: as configured; needed where that is observe]
+    #[arg(long, value_name = "ACTION")]
+    action: Option<ByAction>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be done to a job.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ByAction {
+    /// Set a missing heartbeat to the start
+    Backfill,
+    /// End the job with a failure
+    Fail,
+}
+
+/// Between the two looks of `--now`.
+const TWO_LOOKS: Duration = Duration::from_secs(5);
+/// A job that could not be repaired because somebody held it is tried so often.
+const TRIES: u32 = 3;
+
+/// Exit code 0 if nothing failed.
+pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
+    let mut watch = one_watch(loaded)?.clone();
+    match args.action {
+        Some(ByAction::Backfill) => watch.repair.missed_first = config::Action::Backfill,
+        Some(ByAction::Fail) => watch.repair.missed_first = config::Action::Fail,
+        None => {}
+    }
+    if watch.repair.missed_first == config::Action::Observe {
+        return Err(AppError::Usage(format!(
+            "watch `{}` only observes (watch.repair.missed_first): say what to do with --action backfill or --action fail",
+            watch.name
+        )));
+    }
+    if watch.repair.missed_first == config::Action::Fail && watch.table.failure.is_empty() {
+        return Err(AppError::Usage(format!(
+            "action fail needs the state to write: name one in watch.table.failure of watch `{}`",
+            watch.name
+        )));
+    }
+    let watch_for = if args.now { TWO_LOOKS } else { watch.init_deadline };
+    let by_hand = ByHand {
+        job: args.job.as_deref().map(JobId::new),
+        watch_for,
+    };
+    let interval = if args.now { TWO_LOOKS } else { watch.poll_interval };
+    let (watching, policy) = app::hands_on(&watch, by_hand, interval)?;
+    let mut session = Session {
+        watching,
+        policy,
+        interval,
+        watch_for,
+        args,
+    };
+    runtime()?.block_on(session.run())
+}
+
+struct Session<'a> {
+    watching: Watch<AnyStore, SystemClock, app::Nobody>,
+    policy: Policy,
+    interval: Duration,
+    watch_for: Duration,
+    args: &'a RepairArgs,
+}
+
+impl Session<'_> {
+    async fn run(&mut self) -> Result<ExitCode, AppError> {
+        let Some(plan) = self.watch().await else {
+            return Ok(ExitCode::FAILURE);
+        };
+        let shown: BTreeSet<Incident> = plan.repairs.iter().map(crate::domain::Repair::incident).collect();
+        let withheld: Vec<JobView> = plan
+            .jobs
+            .iter()
+            .filter(|view| self.is_withheld(view))
+            .cloned()
+            .collect();
+        if !self.args.json {
+            self.show(&plan, &withheld);
+        }
+        let mut outcomes = BTreeMap::new();
+        let mut unanswered = false;
+        if !shown.is_empty() && !self.args.dry_run {
+            let answer = if self.args.yes {
+                Some(true)
+            } else {
+                self.ask(shown.len()).await
+            };
+            match answer {
+                Some(true) => outcomes = self.repair(&shown).await?,
+                Some(false) => eprintln!("beatwarden: nothing was changed"),
+                None => {
+                    unanswered = true;
+                    eprintln!("beatwarden: nothing was changed: nobody answered; --yes repairs without asking");
+                }
+            }
+        }
+        if self.args.json {
+            outln!("{}", self.json(&plan, &withheld, &outcomes));
+        } else {
+            outcomes.values().for_each(tell);
+        }
+        let failed = outcomes
+            .values()
+            .any(|attempted| matches!(attempted.outcome, Outcome::Failed(_) | Outcome::Unknown(_)));
+        Ok(if failed || unanswered {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+
+    /// An overdue job that this command could have repaired, and doesn't.
+    fn is_withheld(&self, view: &JobView) -> bool {
+        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.spares(&view.job.id)
+    }
+
+    /// Whether watching on can make a job due.
+    fn may_become_due(&self, plan: &Plan) -> bool {
+        plan.jobs.iter().any(|view| {
+            let waits = match view.phase {
+                Phase::Starting => true,
+                Phase::MissedFirst => matches!(view.cause, None | Some(Cause::Watching)),
+                Phase::Beating | Phase::Lost | Phase::Abandoned => false,
+            };
+            waits && !self.policy.spares(&view.job.id)
+        })
+    }
+
+    /// Looks until a whole deadline was watched; the last plan, or nothing if the table can't be read.
+    async fn watch(&mut self) -> Option<Plan> {
+        // Counted from the end of the first look, as watching itself is.
+        let mut began = None;
+        let mut bar = Progress::new(self.watch_for);
+        let mut failures = 0;
+        loop {
+            match self.watching.look().await {
+                Ok((observation, plan)) => {
+                    failures = 0;
+                    let watched = began.get_or_insert_with(Instant::now).elapsed();
+                    let overdue = plan.jobs.iter().filter(|view| view.phase == Phase::MissedFirst).count();
+                    bar.show(watched, overdue);
+                    if watched >= self.watch_for || !self.may_become_due(&plan) {
+                        bar.end();
+                        return Some(plan);
+                    }
+                    // Nothing is done yet; the watch has to know all the same that this pass is over.
+                    self.watching.carry_out(observation, without_work(plan)).await;
+                }
+                Err((_, error)) => {
+                    failures += 1;
+                    bar.end();
+                    eprintln!("beatwarden: the table could not be read: {error}");
+                    if failures == TRIES {
+                        return None;
+                    }
+                }
+            }
+            let watched = began.map_or(Duration::ZERO, |began: Instant| began.elapsed());
+            // The last look comes when the deadline is over, and not an interval later.
+            let left = self.watch_for.saturating_sub(watched).max(Duration::from_millis(50));
+            tokio::time::sleep(self.interval.min(left)).await;
+        }
+    }
+
+    /// Asks, and keeps looking meanwhile: what is repaired was watched without a gap.
+    async fn ask(&mut self, due: usize) -> Option<bool> {
+        let jobs = if due == 1 {
+            "1 job".to_owned()
+        } else {
+            format!("{due} jobs")
+        };
+        let question = format!("{} {jobs}? [y/N] ", capitalised(self.policy.action.as_str()));
+        let mut answer = tokio::task::spawn_blocking(move || confirmed(&question));
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer.unwrap_or(None),
+                () = tokio::time::sleep(self.interval) => {
+                    if let Ok((observation, plan)) = self.watching.look().await {
+                        self.watching.carry_out(observation, without_work(plan)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Repairs what was shown and is still due, pass by pass.
+    async fn repair(&mut self, shown: &BTreeSet<Incident>) -> Result<BTreeMap<Incident, Attempted>, AppError> {
+        let mut outcomes: BTreeMap<Incident, Attempted> = BTreeMap::new();
+        for tries in 0..TRIES {
+            if tries > 0 {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            let (observation, mut plan) = self
+                .watching
+                .look()
+                .await
+                .map_err(|(_, error)| AppError::Failed(format!("the table could not be read: {error}")))?;
+            let is_open = |incident: &Incident| {
+                outcomes.get(incident).is_none_or(|attempted| {
+                    matches!(
+                        attempted.outcome,
+                        Outcome::Locked | Outcome::NotLeader | Outcome::Unknown(_) | Outcome::Postponed
+                    )
+                })
+            };
+            plan.repairs
+                .retain(|repair| shown.contains(&repair.incident()) && is_open(&repair.incident()));
+            if plan.repairs.is_empty() && plan.unresolved.is_none() {
+                break;
+            }
+            let pass = self.watching.carry_out(observation, plan).await;
+            for attempted in &pass.report.attempts {
+                outcomes.insert(attempted.repair.incident(), attempted.clone());
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn show(&self, plan: &Plan, withheld: &[JobView]) {
+        if plan.repairs.is_empty() {
+            outln!("nothing is due");
+        } else {
+            outln!("due, action {}:", self.policy.action.as_str());
+        }
+        for repair in &plan.repairs {
+            let start = repair
+                .job
+                .started_at
+                .at()
+                .map(|at| format!("started {} ago", span(at.age_at(plan.at))));
+            outln!(
+                "  {}  {}  {}, no heartbeat",
+                cell(repair.job.id.as_str(), 36),
+                cell(repair.job.name.as_deref().unwrap_or("-"), 40),
+                start.as_deref().unwrap_or("without a start")
+            );
+        }
+        for view in withheld {
+            outln!(
+                "  {}  {}  withheld: {} (`beatwarden explain {}` says why)",
+                cell(view.job.id.as_str(), 36),
+                cell(view.job.name.as_deref().unwrap_or("-"), 40),
+                view.cause.map_or("", Cause::as_str),
+                cell(view.job.id.as_str(), 36)
+            );
+        }
+    }
+
+    fn json(&self, plan: &Plan, withheld: &[JobView], outcomes: &BTreeMap<Incident, Attempted>) -> Value {
+        let job = |job: &crate::domain::Job| json!({ "id": job.id.as_str(), "name": job.name, "started_at": job.started_at.at().map(crate::store::rfc3339) });
+        let due: Vec<Value> = plan.repairs.iter().map(|repair| job(&repair.job)).collect();
+        let withheld: Vec<Value> = withheld
+            .iter()
+            .map(|view| json!({ "job": job(&view.job), "cause": view.cause.map(Cause::as_str) }))
+            .collect();
+        let repairs: Vec<Value> = outcomes
+            .values()
+            .map(|attempted| {
+                let (outcome, detail) = words(&attempted.outcome);
+                let id = match attempted.outcome {
+                    Outcome::Repaired(id) => Some(uuid(id)),
+                    _ => None,
+                };
+                json!({ "job": job(&attempted.repair.job), "outcome": outcome, "repair_id": id, "message": detail })
+            })
+            .collect();
+        json!({
+            "watch": self.policy.watch,
+            "action": self.policy.action.as_str(),
+            "dry_run": self.args.dry_run,
+            "due": due,
+            "withheld": withheld,
+            "repairs": repairs,
+        })
+    }
+}
+
+/// A plan that is only looked at.
+fn without_work(mut plan: Plan) -> Plan {
+    plan.repairs.clear();
+    plan.findings.clear();
+    plan
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What became of one repair.
+fn tell(attempted: &Attempted) {
+    let (outcome, detail) = words(&attempted.outcome);
+    let action = match attempted.repair.action {
+        Action::Fail => "failed",
+        Action::Backfill | Action::Observe => "backfilled",
+    };
+    let job = cell(attempted.repair.job.id.as_str(), 36);
+    match attempted.outcome {
+        Outcome::Repaired(id) => outln!("job {job}: {action}, ledger entry {}", uuid(id)),
+        _ => outln!("job {job}: {outcome}: {detail}"),
+    }
+}
+
+fn words(outcome: &Outcome) -> (&'static str, String) {
+    let told = |text: &str| text.to_owned();
+    match outcome {
+        Outcome::Repaired(_) => ("repaired", String::new()),
+        Outcome::Already => ("repaired", told("the ledger knows this repair already")),
+        Outcome::NotLeader => ("not_leader", told("another process is repairing this table; try again")),
+        Outcome::Locked => ("locked", told("another session holds the row; nothing was changed")),
+        Outcome::LostRace => ("lost_race", told("the row changed meanwhile; nothing was changed")),
+        Outcome::Shutdown => ("shutdown", String::new()),
+        Outcome::Postponed => ("limit", told("there was no time left; try again")),
+        Outcome::Failed(error) => ("failed", error.clone()),
+        Outcome::Unknown(error) => (
+            "unknown",
+            format!("{error}; `beatwarden history` tells whether it was done"),
+        ),
+    }
+}
+
+/// A bar on a terminal, plain lines in a pipe.
+struct Progress {
+    whole: Duration,
+    on_terminal: bool,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Between two plain lines.
+    const BETWEEN_LINES: Duration = Duration::from_secs(10);
+    const WIDTH: usize = 30;
+
+    fn new(whole: Duration) -> Self {
+        Self {
+            whole,
+            on_terminal: std::io::stderr().is_terminal(),
+            last_line: None,
+        }
+    }
+
+    fn show(&mut self, done: Duration, overdue: usize) {
+        let share = (done.as_secs_f64() / self.whole.as_secs_f64()).min(1.0);
+        let text = format!(
+            "{} of {} watched, {overdue} overdue",
+            span(done.min(self.whole)),
+            span(self.whole)
+        );
+        let mut stderr = std::io::stderr();
+        if self.on_terminal {
+            let full = (share * Self::WIDTH as f64) as usize;
+            let bar = format!("{}{}", "#".repeat(full), "-".repeat(Self::WIDTH - full));
+            // A progress bar that can't be drawn is nobody's loss.
+            let _ = write!(stderr, "\r[{bar}] {text}  ").and_then(|()| stderr.flush());
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= Self::BETWEEN_LINES) {
+            self.last_line = Some(Instant::now());
+            let _ = writeln!(stderr, "{text}");
+        }
+    }
+
+    fn end(&self) {
+        if self.on_terminal {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+}

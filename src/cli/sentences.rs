@@ -1,0 +1,315 @@
+//! Why a job has its phase and what happens next, in sentences for a person who has read nothing yet. Pure: everything
+//! comes in as [`Facts`].
+
+use super::words::{span, uuid, when};
+use crate::domain::{
+    Action, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, Reading, StateKind, Timestamp,
+};
+
+/// What is known of one job.
+pub struct Facts<'a> {
+    /// The database's time.
+    pub now: Timestamp,
+    /// The row.
+    pub row: &'a Job,
+    /// The rules.
+    pub policy: &'a Policy,
+    /// The judgement, if the job runs and can be read.
+    pub judged: Option<Judged>,
+    /// Everything that the ledger has of it, oldest first.
+    pub entries: &'a [LedgerEntry],
+}
+
+/// The judgement of a running job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Its phase.
+    pub phase: Phase,
+    /// What withholds a repair.
+    pub cause: Option<Cause>,
+    /// When it is due, if nothing changes.
+    pub due_at: Option<Timestamp>,
+    /// When the writer's own rule frees it.
+    pub writer_frees_at: Option<Timestamp>,
+}
+
+/// All sentences, in order.
+pub fn sentences(facts: &Facts<'_>) -> Vec<String> {
+    let mut said = vec![row(facts)];
+    match facts.judged {
+        Some(judged) => {
+            said.push(phase(facts, judged));
+            said.extend(next(facts, judged));
+            said.extend(price(facts, judged).map(str::to_owned));
+            said.extend(writers_rule(facts, judged));
+        }
+        None => said.push(not_judged(facts)),
+    }
+    said.extend(facts.entries.iter().map(|entry| ledger(facts, entry)));
+    said
+}
+
+/// What stands in the row.
+fn row(facts: &Facts<'_>) -> String {
+    let state = facts
+        .row
+        .state
+        .as_deref()
+        .map_or_else(|| "NULL".to_owned(), |state| format!("{state:?}"));
+    let start = match facts.row.started_at {
+        Reading::At(at) => format!("started {}", when(at, facts.now)),
+        Reading::Absent => "has no start".to_owned(),
+        Reading::Unreadable => "has a start that can't be read".to_owned(),
+    };
+    let beat = match facts.row.heartbeat(facts.policy.seed_tolerance) {
+        _ if facts.row.heartbeat_at == Reading::Unreadable => "has a heartbeat that can't be read".to_owned(),
+        Heartbeat::Absent => "has no heartbeat".to_owned(),
+        Heartbeat::Seeded(at) => format!(
+            "has a heartbeat of {}, written together with the start, which proves nothing",
+            when(at, facts.now)
+        ),
+        Heartbeat::Real(at) => format!("last beat {}", when(at, facts.now)),
+    };
+    let end = match facts.row.ended_at {
+        Reading::At(at) => format!(", ended {}", when(at, facts.now)),
+        Reading::Absent | Reading::Unreadable => String::new(),
+    };
+    format!("It is in state {state}, {start}, {beat}{end}.")
+}
+
+/// Why it has its phase.
+fn phase(facts: &Facts<'_>, judged: Judged) -> String {
+    let policy = facts.policy;
+    let deadline = span(policy.init_deadline);
+    match judged.phase {
+        Phase::Starting => format!(
+            "Phase starting: it has no real heartbeat yet, and {deadline} (init_deadline) from its start to make one."
+        ),
+        Phase::Beating => format!(
+            "Phase beating: it is alive, since its heartbeat is younger than {} (heartbeat_timeout) or was seen to change within \
+             that time.",
+            span(policy.heartbeat_timeout)
+        ),
+        Phase::MissedFirst => format!(
+            "Phase missed_first: no real heartbeat came within {deadline} (init_deadline) of the start, so its process most \
+             likely died right after marking the job as running. It is stuck."
+        ),
+        Phase::Lost => format!(
+            "Phase lost: it did beat, and has been silent for longer than {} (heartbeat_timeout). It is stuck.",
+            span(policy.heartbeat_timeout)
+        ),
+        Phase::Abandoned => format!(
+            "Phase abandoned: its last sign of life is older than {} (max_age). It is counted in this phase and nowhere else.",
+            span(policy.max_age)
+        ),
+    }
+}
+
+/// What happens next, and when.
+fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
+    let policy = facts.policy;
+    let action = what(policy.action);
+    Some(match judged.phase {
+        Phase::Beating => "Nothing will be done to it.".to_owned(),
+        Phase::Lost => {
+            "Beatwarden reports lost jobs and never repairs them: many writers stop beating after one database \
+                        error and work on. Look at its process; the writer, or you, must end it."
+                .to_owned()
+        }
+        Phase::Abandoned => format!(
+            "It is never repaired by itself; `beatwarden repair --job {}` can.",
+            facts.row.id.as_str().escape_debug()
+        ),
+        Phase::Starting if policy.action == Action::Observe => {
+            "Nothing will be done to it: the configured action is observe.".to_owned()
+        }
+        Phase::Starting => {
+            let due = judged.due_at.map(|at| format!(" at {}", when(at, facts.now)));
+            format!(
+                "If it stays silent, it is overdue{}, and Beatwarden will then {action}.",
+                due.unwrap_or_default()
+            )
+        }
+        Phase::MissedFirst => match judged.cause {
+            None => format!("It is due: the next pass will {action}."),
+            Some(cause) => withheld(facts, judged, cause),
+        },
+    })
+}
+
+fn what(action: Action) -> &'static str {
+    match action {
+        Action::Observe => "do nothing",
+        Action::Backfill => "set its heartbeat to its start, so that the writer's own rule can free it",
+        Action::Fail => "end it with a failure, as the writer itself would",
+    }
+}
+
+/// Why an overdue job is not repaired, and what would change that.
+fn withheld(facts: &Facts<'_>, judged: Judged, cause: Cause) -> String {
+    let job = facts.row.id.as_str().escape_debug();
+    let action = what(facts.policy.action);
+    let insist = format!("`beatwarden repair --job {job}` does it all the same, if you are sure that it is dead");
+    let why = match cause {
+        Cause::Observe => "the configured action is observe, which never changes anything; choose backfill or fail in \
+                           watch.repair.missed_first to have such jobs repaired"
+            .to_owned(),
+        Cause::Rights => "this role lacks a right, or the table can't be repaired; `beatwarden check` says what is missing and \
+                          how to mend it"
+            .to_owned(),
+        Cause::ReadOnly => "the database takes no writes: it is a standby, or its file can't be written; repairs go on by \
+                            themselves when it does"
+            .to_owned(),
+        Cause::NetworkFs => "the database file lies on a network file system, whose locks can't be trusted; run Beatwarden \
+                             beside the file"
+            .to_owned(),
+        Cause::NoLedger => "the ledger can't be written, and nothing is repaired that isn't recorded; `beatwarden check` prints \
+                            the SQL that mends it"
+            .to_owned(),
+        Cause::NoStart => format!("the row has no start, so nobody can say that its deadline has passed; {insist} (action fail)"),
+        Cause::Clock => format!(
+            "its start lay in the future when it was first seen: the writer's clock or time zone differs from the database's \
+             (watch.table.time_zone); {insist}"
+        ),
+        Cause::AwaitingWriter => "there is nothing that action backfill would change, since the heartbeat is set already; the writer's own rule \
+                                  has to end it, or choose action fail"
+            .to_owned(),
+        Cause::Undone => format!("a repair of this start was taken back, so it is not repaired again by itself; {insist}"),
+        Cause::Repaired => "this start was already repaired that way once, and each start gets each action once only; look at \
+                            the ledger below for what came of it"
+            .to_owned(),
+        Cause::DbRestart => format!(
+            "it is older than the latest restart or promotion of its database, and some writers stop beating for good after \
+             one database error and work on; it has to be watched for {} (heartbeat_timeout) since then; {insist}",
+            span(facts.policy.heartbeat_timeout)
+        ),
+        Cause::Watching => {
+            let due = judged.due_at.map(|at| format!(", which is at {}", when(at, facts.now)));
+            format!(
+                "the process has not yet watched the row, unchanged, for {} (init_deadline) by its own clock{}; then it will \
+                 {action}",
+                span(facts.policy.init_deadline),
+                due.unwrap_or_default()
+            )
+        }
+        Cause::Fuse => format!(
+            "the fuse is open: so many jobs looked dead at once that this is more likely a fault of the host, the database or a \
+             clock, or a failed job turned out to be alive; it closes when that is gone for three passes. If they are dead, \
+             `beatwarden ack --fuse`; if a false repair holds it (`beatwarden history`), `beatwarden ack REPAIR_ID`; {insist}"
+        ),
+        Cause::Limit => format!(
+            "one pass repairs {} jobs at most (watch.repair.max_per_pass), and others were first; it follows in one of the next \
+             passes",
+            facts.policy.max_per_pass
+        ),
+        Cause::Shutdown => "the process was told to stop, and begins no new repair; the next one takes it up after a deadline of \
+                            watching"
+            .to_owned(),
+        Cause::NotLeader => "another Beatwarden is repairing this table at the moment; that is normal, the next pass tries again"
+            .to_owned(),
+        Cause::Locked => "another session holds the row, which a living writer may well be; the next pass tries again".to_owned(),
+        Cause::LostRace => "the row changed between the look and the repair, so it was left alone; the next pass judges it anew"
+            .to_owned(),
+    };
+    format!("It is overdue, and not repaired (cause {}): {why}.", cause.as_str())
+}
+
+/// What the configured action can't do, said before it is done.
+fn price(facts: &Facts<'_>, judged: Judged) -> Option<&'static str> {
+    if !matches!(judged.phase, Phase::Starting | Phase::MissedFirst) {
+        return None;
+    }
+    match facts.policy.action {
+        Action::Observe => None,
+        Action::Backfill => Some(
+            "A backfill ends nothing by itself: it writes the heartbeat that the start should have had, and the writer's own \
+             rule does the rest. Where the heartbeat was written with the start there is nothing to backfill; and a living job \
+             that blocks for longer than that rule's limit loses its protection when the same job is started again.",
+        ),
+        Action::Fail => Some(
+            "A job that is failed and was alive all the same breaks when it ends; Beatwarden would find that out from its next \
+             heartbeat, open the fuse, and `beatwarden undo` could give it back.",
+        ),
+    }
+}
+
+fn writers_rule(facts: &Facts<'_>, judged: Judged) -> Option<String> {
+    if matches!(judged.phase, Phase::Beating) {
+        return None;
+    }
+    let at = judged.writer_frees_at?;
+    Some(if at <= facts.now {
+        format!(
+            "The writer's own rule takes it for dead since {}; most writers look only when the same job starts again.",
+            when(at, facts.now)
+        )
+    } else {
+        format!(
+            "If nobody else does anything, the writer's own rule frees it at {}.",
+            when(at, facts.now)
+        )
+    })
+}
+
+/// Rows that have no phase.
+fn not_judged(facts: &Facts<'_>) -> String {
+    if facts.row.is_unreadable() {
+        return "Its times can't be read (infinity, text that is no time, or a year outside 1970..9999): it is counted as \
+                unreadable and never repaired."
+            .to_owned();
+    }
+    let kind = match facts.policy.states.kind_of(facts.row.state.as_deref()) {
+        StateKind::Success => "a success",
+        StateKind::Failure => "a failure",
+        StateKind::Waiting => "waiting: neither running nor ended",
+        StateKind::Ignored => "one of watch.table.ignore: the row is no job",
+        StateKind::Unknown => {
+            return "This state is in no list of watch.table, so the row is counted as unknown and never repaired: put the state \
+                    into running, success, failure, waiting or ignore."
+                .to_owned();
+        }
+        // A running row that can be read has a phase.
+        StateKind::Running => "running",
+    };
+    format!("That state means {kind}, so there is nothing to watch.")
+}
+
+/// One ledger entry of the job.
+fn ledger(facts: &Facts<'_>, entry: &LedgerEntry) -> String {
+    let at = when(entry.repaired_at, facts.now);
+    let id = uuid(entry.repair_id);
+    let other_start = if entry.started_at == facts.row.started_at.at() {
+        ""
+    } else {
+        " (another start of this row)"
+    };
+    let undone = facts.entries.iter().any(|other| other.undo_of == Some(entry.repair_id));
+    let outcome = match entry.outcome {
+        None => "",
+        Some(LateOutcome::FalseRepair) if entry.acknowledged_at.is_some() => {
+            " It turned out to be a false repair, which somebody has acknowledged."
+        }
+        Some(LateOutcome::FalseRepair) => {
+            " It turned out to be a false repair: the job is alive, and the fuse stays open until `beatwarden ack` with its id."
+        }
+        Some(LateOutcome::LateHeartbeat) => " The job beat after all, which is harmless.",
+    };
+    let what = match entry.action {
+        LedgerAction::Backfill => "its heartbeat was set to its start",
+        LedgerAction::Fail => "it was ended with a failure",
+        LedgerAction::Undo => "an earlier repair was taken back",
+        LedgerAction::AckFuse => "the fuse was acknowledged",
+    };
+    let way_back = match entry.action {
+        LedgerAction::Backfill | LedgerAction::Fail if undone => " It was taken back since.".to_owned(),
+        LedgerAction::Backfill | LedgerAction::Fail => format!(" `beatwarden undo {id}` takes it back."),
+        LedgerAction::Undo | LedgerAction::AckFuse => String::new(),
+    };
+    format!(
+        "Ledger: {what} by Beatwarden ({}) at {at}{other_start}, entry {id}.{outcome}{way_back}",
+        entry.instance.escape_debug()
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Every phase, every cause and every kind of row in the words that a person reads.
+
+use super::*;
+use crate::domain::{JobId, RepairId, States};
+use std::{fmt::Write, time::Duration};
+
+const NOW: i64 = 1_800_000_000_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(NOW + seconds * 1_000_000)
+}
+
+fn policy(action: Action) -> Policy {
+    let list = |word: &str| vec![word.to_owned()];
+    Policy {
+        watch: "meltano".into(),
+        states: States {
+            running: list("RUNNING"),
+            success: list("SUCCESS"),
+            failure: list("FAIL"),
+            waiting: list("IDLE"),
+            ignore: list("STATE_EDIT"),
+        },
+        init_deadline: Duration::from_secs(60),
+        heartbeat_timeout: Duration::from_secs(300),
+        seed_tolerance: Duration::from_millis(5),
+        max_age: Duration::from_secs(604_800),
+        init_window: Duration::from_secs(3_600),
+        action,
+        fuse_min_jobs: 10,
+        fuse_share: 0.5,
+        max_per_pass: 100,
+        writer_stale_after: Some(Duration::from_secs(300)),
+        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+        by_hand: None,
+    }
+}
+
+fn job(state: &str, start: Reading, heartbeat: Reading) -> Job {
+    Job {
+        id: JobId::new("7"),
+        name: Some("orders".into()),
+        state: Some(state.into()),
+        started_at: start,
+        heartbeat_at: heartbeat,
+        ended_at: Reading::Absent,
+    }
+}
+
+fn told(row: &Job, action: Action, judged: Option<Judged>, entries: &[LedgerEntry]) -> String {
+    let facts = Facts {
+        now: at(0),
+        row,
+        policy: &policy(action),
+        judged,
+        entries,
+    };
+    let mut text = String::new();
+    for sentence in sentences(&facts) {
+        writeln!(text, "  {sentence}").expect("a string takes everything");
+    }
+    text
+}
+
+fn judged(phase: Phase, cause: Option<Cause>) -> Option<Judged> {
+    Some(Judged {
+        phase,
+        cause,
+        due_at: Some(at(30)),
+        writer_frees_at: Some(at(86_280)),
+    })
+}
+
+#[test]
+fn every_phase_and_every_cause_has_its_sentences() {
+    let mut text = String::new();
+    let silent = job("RUNNING", Reading::At(at(-120)), Reading::Absent);
+    let seeded = job("RUNNING", Reading::At(at(-120)), Reading::At(at(-120)));
+    let beats = job("RUNNING", Reading::At(at(-120)), Reading::At(at(-2)));
+    for phase in Phase::ALL {
+        let row = if matches!(phase, Phase::Beating | Phase::Lost) {
+            &beats
+        } else {
+            &silent
+        };
+        let cause = (phase == Phase::MissedFirst).then_some(Cause::Watching);
+        for action in [Action::Observe, Action::Backfill, Action::Fail] {
+            let _ = writeln!(text, "{} under {}:", phase.as_str(), action.as_str());
+            text.push_str(&told(row, action, judged(phase, cause), &[]));
+        }
+    }
+    for cause in Cause::ALL {
+        let _ = writeln!(text, "withheld for {}:", cause.as_str());
+        let row = if cause == Cause::AwaitingWriter {
+            &seeded
+        } else {
+            &silent
+        };
+        let said = told(row, Action::Fail, judged(Phase::MissedFirst, Some(cause)), &[]);
+        let line = said
+            .lines()
+            .find(|line| line.contains(&format!("(cause {})", cause.as_str())));
+        let _ = writeln!(text, "{}", line.expect("the cause is named"));
+    }
+    text.push_str("due:\n");
+    text.push_str(&told(&silent, Action::Fail, judged(Phase::MissedFirst, None), &[]));
+    insta::assert_snapshot!("phases_and_causes", text);
+}
+
+#[test]
+fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
+    let mut text = String::new();
+    let start = Reading::At(at(-120));
+    for row in [
+        job("SUCCESS", start, Reading::At(at(-2))),
+        job("FAIL", start, Reading::Absent),
+        job("IDLE", Reading::Absent, Reading::Absent),
+        job("STATE_EDIT", start, Reading::Absent),
+        job("odd \"\u{1b}[2J", start, Reading::Absent),
+        job("RUNNING", Reading::Unreadable, Reading::Unreadable),
+    ] {
+        text.push_str(&told(&row, Action::Fail, None, &[]));
+    }
+    let fail = LedgerEntry {
+        repair_id: RepairId(1),
+        watch: "meltano".into(),
+        table_name: "runs".into(),
+        job_id: JobId::new("7"),
+        job_name: None,
+        reason: "missed_first".into(),
+        action: LedgerAction::Fail,
+        instance: "host/1".into(),
+        started_at: Some(at(-120)),
+        repaired_at: at(-60),
+        before: "{}".into(),
+        after: "{}".into(),
+        outcome: Some(LateOutcome::FalseRepair),
+        outcome_at: Some(at(-50)),
+        acknowledged_at: None,
+        undo_of: None,
+        heartbeat_after: None,
+        version: 2,
+    };
+    let undo = LedgerEntry {
+        repair_id: RepairId(2),
+        action: LedgerAction::Undo,
+        outcome: None,
+        undo_of: Some(RepairId(1)),
+        ..fail.clone()
+    };
+    let row = job("FAIL", start, Reading::Absent);
+    text.push_str(&told(&row, Action::Fail, None, std::slice::from_ref(&fail)));
+    text.push_str(&told(&row, Action::Fail, None, &[fail, undo]));
+    insta::assert_snapshot!("without_a_phase", text);
+}
