@@ -199,10 +199,66 @@ impl Board {
         self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The watch goes on under other terms.
+    pub fn renew(&self, terms: Terms) {
+        self.change(|status| status.terms = terms);
+    }
+
     fn change(&self, change: impl FnOnce(&mut WatchStatus)) {
         let mut next = (*self.read()).clone();
         change(&mut next);
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+/// The boards of all watches, in the order of the configuration.
+pub type Boards = Vec<(String, Arc<Board>)>;
+
+/// How the last reading of the configuration went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Whether it was good, and so is in force.
+    pub succeeded: bool,
+    /// When the configuration in force was read, by our wall clock.
+    pub in_force_since: Timestamp,
+}
+
+/// Which watches there are right now; a reload can change that.
+#[derive(Debug)]
+pub struct Roster(RwLock<(Arc<Boards>, Reading)>);
+
+impl Roster {
+    /// From the boards of a configuration that was read at `at`.
+    pub fn new(boards: Boards, at: Timestamp) -> Self {
+        let reading = Reading {
+            succeeded: true,
+            in_force_since: at,
+        };
+        Self(RwLock::new((Arc::new(boards), reading)))
+    }
+
+    /// The boards now.
+    pub fn boards(&self) -> Arc<Boards> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// How the last reading of the configuration went.
+    pub fn reading(&self) -> Reading {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Another configuration is in force since `at`.
+    pub fn replace(&self, boards: Boards, at: Timestamp) {
+        let reading = Reading {
+            succeeded: true,
+            in_force_since: at,
+        };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(boards), reading);
+    }
+
+    /// A configuration was read and refused: the one in force stays.
+    pub fn refuse(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).1.succeeded = false;
     }
 }
 

@@ -60,6 +60,22 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
     }
 
+    /// The same watch under another policy and pace, until another stop. What was watched is not forgotten: only the
+    /// connection is made anew, so a role or a password may have changed too.
+    #[must_use]
+    pub fn renewed(self, store: S, policy: Policy, pace: Pace, stop: CancellationToken) -> Self {
+        Self {
+            store,
+            interval: pace.poll_interval,
+            policy,
+            pace,
+            scans: Vec::new(),
+            failures: 0,
+            stop,
+            ..self
+        }
+    }
+
     /// Passes until it is stopped. A pass never overlaps the next, and a late one delays the next.
     pub async fn run(&mut self) {
         // Replicas that start together must not poll together.

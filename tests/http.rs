@@ -11,7 +11,7 @@ use beatwarden::{
     },
     http::{HttpState, serve},
     metrics::Metrics,
-    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Terms},
+    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
     store::Failure,
 };
 use http::{ask, get};
@@ -86,11 +86,12 @@ async fn served() -> Served {
     }));
     let boards = vec![("meltano".to_owned(), board.clone())];
     let clock = Hand::default();
-    let metrics = Arc::new(Metrics::new("1.2.3", "abc", &boards, clock.clone()));
+    let roster = Arc::new(Roster::new(boards, clock.wall()));
+    let metrics = Arc::new(Metrics::new("1.2.3", "abc", roster.clone(), clock.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let state = Arc::new(HttpState::new(boards, metrics.clone(), clock.clone(), "1.2.3"));
+    let state = Arc::new(HttpState::new(roster, metrics.clone(), clock.clone(), "1.2.3"));
     tokio::spawn(serve(listener, state, stop.clone()));
     Served {
         address,

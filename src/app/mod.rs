@@ -4,23 +4,24 @@
 mod any_store;
 mod build;
 mod operate;
+mod supervisor;
 
 pub use any_store::AnyStore;
 pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
-pub use operate::{Examination, Nobody, examine, hands_on};
+pub use operate::{Examination, HandsOn, examine, hands_on};
 
 use crate::{
     config::{self, Config, WatchConfig},
     http::{self, HttpState},
-    journal::Journal,
-    metrics::{Metrics, WatchMetrics},
-    status::{Audience, Board, FailedPass, GoodPass, SystemClock},
+    metrics::Metrics,
+    status::{Board, Clock, Roster, SystemClock},
     store::{IdentifierError, StoreError},
     watch::Watch,
 };
 use build::terms_of;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet};
+use supervisor::{Supervisor, boards_of};
+use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 /// How long a running repair may still take when the process is told to stop.
@@ -88,33 +89,56 @@ impl AppError {
     }
 }
 
-/// Everyone who is told of the passes of one watch.
-struct Everyone {
-    board: Arc<Board>,
-    metrics: WatchMetrics,
-    journal: Journal,
+/// How a new configuration comes in while the watches run.
+pub struct Reload {
+    /// Told each time that somebody asks for it.
+    pub asked: Arc<Notify>,
+    /// Reads the configuration anew, from the same sources.
+    pub load: Box<dyn Fn() -> Result<Config, config::ConfigErrors> + Send + Sync>,
 }
 
-impl Audience for Everyone {
-    fn good(&self, pass: Arc<GoodPass>) {
-        // The journal and the counters first: whoever sees the new status finds the rest there too.
-        self.journal.good(pass.clone());
-        self.metrics.good(pass.clone());
-        self.board.good(pass);
-    }
-
-    fn failed(&self, pass: FailedPass) {
-        self.journal.failed(pass.clone());
-        self.metrics.failed(pass.clone());
-        self.board.failed(pass);
-    }
-}
-
-/// Runs the watches of `config` until `stop`: serves HTTP first, ends it last.
+/// Runs the watches of `config` until `stop`: serves HTTP first, ends it last. Takes up another configuration whenever
+/// `reload` brings one; a bad one changes nothing.
 ///
 /// # Errors
 /// If a watch can't be built from the configuration.
-pub async fn run(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<(), AppError> {
+pub async fn run(
+    config: &Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+    reload: Option<Reload>,
+) -> Result<(), AppError> {
+    is_supported(config)?;
+    let clock = SystemClock::start();
+    let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
+    let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
+    let mut supervisor = Supervisor::start(config, clock, roster.clone(), metrics.clone(), stop.clone())?;
+    let http_stop = CancellationToken::new();
+    let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
+    let server = tokio::spawn(http::serve(listener, state, http_stop.clone()));
+
+    match reload {
+        None => stop.cancelled().await,
+        Some(reload) => loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = reload.asked.notified() => take_up(config, &reload, &mut supervisor, &roster),
+            }
+        },
+    }
+    tracing::info!("stopping: no new repair is begun");
+    if !supervisor.ended(STOP_WITHIN).await {
+        tracing::warn!(within = ?STOP_WITHIN, "a pass did not end in time and is cut off; its transaction ends on the server");
+    }
+    http_stop.cancel();
+    if tokio::time::timeout(STOP_WITHIN, server).await.is_err() {
+        tracing::warn!("connections were still open");
+    }
+    Ok(())
+}
+
+/// Refuses what would promise more than is done, and tells what is done less well.
+fn is_supported(config: &Config) -> Result<(), AppError> {
     if config.web_config_file.is_some() {
         return Err(AppError::Unsupported(
             "web_config_file is not supported yet: without it HTTP has neither TLS nor passwords; listen on loopback, or \
@@ -131,39 +155,50 @@ pub async fn run(config: &Config, listener: TcpListener, stop: CancellationToken
             "discovery = \"key_tail\" is not built yet: this watch polls by state"
         );
     }
-    let clock = SystemClock::start();
-    let boards: Vec<(String, Arc<Board>)> = config
-        .watches
-        .iter()
-        .map(|watch| (watch.name.clone(), Arc::new(Board::new(terms_of(watch)))))
-        .collect();
-    let metrics = Arc::new(Metrics::new(version(), revision(), &boards, clock));
-    let mut watches = JoinSet::new();
-    for (watch, (_, board)) in config.watches.iter().zip(&boards) {
-        let everyone = Everyone {
-            board: board.clone(),
-            metrics: metrics.watch(&watch.name),
-            journal: Journal::new(&watch.name),
-        };
-        let (policy, pace, stop) = (policy_of(watch), pace_of(watch), stop.clone());
-        let mut watch = Watch::new(store_of(watch)?, clock, everyone, policy, pace, stop);
-        watches.spawn(async move { watch.run().await });
-    }
-    let http_stop = CancellationToken::new();
-    let state = Arc::new(HttpState::new(boards, metrics, clock, version()));
-    let server = tokio::spawn(http::serve(listener, state, http_stop.clone()));
-
-    stop.cancelled().await;
-    tracing::info!("stopping: no new repair is begun");
-    let ended = tokio::time::timeout(STOP_WITHIN, async { while watches.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!(within = ?STOP_WITHIN, "a pass did not end in time and is cut off; its transaction ends on the server");
-    }
-    http_stop.cancel();
-    if tokio::time::timeout(STOP_WITHIN, server).await.is_err() {
-        tracing::warn!("connections were still open");
-    }
     Ok(())
+}
+
+/// Reads the configuration anew and takes it up, if it is good.
+fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster) {
+    let new = match (reload.load)() {
+        Ok(new) => new,
+        Err(errors) => {
+            // One line each: a log is read line by line.
+            for mistake in &errors.0 {
+                tracing::error!(%mistake, "a mistake in the new configuration");
+            }
+            tracing::error!("the new configuration is refused: the one in force stays");
+            return roster.refuse();
+        }
+    };
+    if let Err(error) = is_supported(&new) {
+        tracing::error!(%error, "the new configuration is refused: the one in force stays");
+        return roster.refuse();
+    }
+    match supervisor.reload(&new) {
+        Ok(changes) => {
+            let (added, changed, removed) = (changes.added, changes.changed, changes.removed);
+            tracing::info!(?added, ?changed, ?removed, "the configuration was read anew");
+        }
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, "the new configuration is refused: the one in force stays");
+            return roster.refuse();
+        }
+    }
+    let of_process = |config: &Config| {
+        let Config {
+            listen,
+            web_config_file,
+            log_format,
+            log_level,
+            ..
+        } = config;
+        (*listen, web_config_file.clone(), *log_format, *log_level)
+    };
+    if of_process(started) != of_process(&new) {
+        tracing::warn!("listen, web_config_file, log_format and log_level are taken up by a restart only");
+    }
 }
 
 /// Looks once at the table of a watch, as its first pass does: nothing is repaired by it, since nothing was watched yet.
@@ -193,26 +228,37 @@ pub const fn revision() -> &'static str {
     }
 }
 
-/// A stop token that SIGTERM and SIGINT cancel.
+/// What the signals of this process bring about.
+pub struct Signals {
+    /// SIGTERM and SIGINT cancel it.
+    pub stop: CancellationToken,
+    /// SIGHUP tells it.
+    pub reload: Arc<Notify>,
+}
+
+/// Listens to the signals.
 ///
 /// # Errors
-/// If the signals can't be listened to.
-pub fn stop_on_signals() -> io::Result<CancellationToken> {
+/// If they can't be listened to.
+pub fn signals() -> io::Result<Signals> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Also where nothing can be reloaded: the default would end the process.
     let mut hangup = signal(SignalKind::hangup())?;
-    let stop = CancellationToken::new();
-    let cancelled = stop.clone();
+    let signals = Signals {
+        stop: CancellationToken::new(),
+        reload: Arc::new(Notify::new()),
+    };
+    let (stop, reload) = (signals.stop.clone(), signals.reload.clone());
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                // Its default would end the watchdog.
-                _ = hangup.recv() => tracing::warn!("SIGHUP: reload is not built yet; restart to take up a new configuration"),
+                _ = hangup.recv() => reload.notify_one(),
             }
         }
-        cancelled.cancel();
+        stop.cancel();
     });
-    Ok(stop)
+    Ok(signals)
 }

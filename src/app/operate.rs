@@ -70,15 +70,14 @@ impl Audience for Nobody {
     fn failed(&self, _: FailedPass) {}
 }
 
+/// A watch that is looked through and carried out by hand.
+pub type HandsOn = Watch<AnyStore, SystemClock, Nobody>;
+
 /// A watch for repairing by hand, and the policy that it follows. It is looked through and carried out by the caller.
 ///
 /// # Errors
 /// If the store can't be built from the configuration.
-pub fn hands_on(
-    watch: &WatchConfig,
-    by_hand: ByHand,
-    interval: Duration,
-) -> Result<(Watch<AnyStore, SystemClock, Nobody>, Policy), AppError> {
+pub fn hands_on(watch: &WatchConfig, by_hand: ByHand, interval: Duration) -> Result<(HandsOn, Policy), AppError> {
     let mut policy = policy_of(watch);
     policy.by_hand = Some(by_hand);
     let pace = Pace {

@@ -30,7 +30,7 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     let loaded = configuration(flags, &folder.0.join("jobs.db"))?;
     super::logging::start(&loaded.config);
     runtime()?.block_on(async {
-        let stop = app::stop_on_signals().map_err(AppError::Runtime)?;
+        let stop = app::signals().map_err(AppError::Runtime)?.stop;
         let listener = listen(&loaded.config).await?;
         let address = listener.local_addr().map_err(AppError::Runtime)?;
         let table =
@@ -40,7 +40,7 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
         outln!("  metrics      http://{address}/metrics");
         outln!("  Ctrl-C ends it and leaves nothing behind.\n");
         let story = tokio::spawn(story(table, address, stop.clone(), args.once));
-        app::run(&loaded.config, listener, stop.clone()).await?;
+        app::run(&loaded.config, listener, stop.clone(), None).await?;
         story.abort();
         outln!("Bye.");
         Ok::<(), AppError>(())

@@ -177,7 +177,10 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode, AppError> {
     match cli.command {
-        Command::Watch => watch::run(&loaded(cli.flags)?),
+        Command::Watch => {
+            let sources = cli.flags.clone().sources();
+            watch::run(&loaded(cli.flags)?, sources)
+        }
         Command::Demo(args) => demo::run(cli.flags, &args),
         Command::Check => check::run(&loaded(cli.flags)?),
         Command::Status(args) => status::run(&loaded(cli.flags)?, &args),

@@ -6,11 +6,9 @@ use super::{
     words::{cell, span, uuid},
 };
 use crate::{
-    app::{self, AnyStore, AppError},
+    app::{self, AppError},
     config::{self, Loaded},
     domain::{Action, Attempted, ByHand, Cause, Incident, JobId, JobView, Outcome, Phase, Plan, Policy},
-    status::SystemClock,
-    watch::Watch,
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -97,7 +95,7 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
 }
 
 struct Session<'a> {
-    watching: Watch<AnyStore, SystemClock, app::Nobody>,
+    watching: app::HandsOn,
     policy: Policy,
     interval: Duration,
     watch_for: Duration,

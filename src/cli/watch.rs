@@ -2,17 +2,17 @@
 
 use super::runtime;
 use crate::{
-    app::{self, AppError},
-    config::Loaded,
+    app::{self, AppError, Reload},
+    config::{Config, Loaded, Sources},
 };
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
-/// Runs until SIGTERM or SIGINT.
-pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
+/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration anew, from the same `sources`.
+pub fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
     let config = &loaded.config;
     runtime()?.block_on(async {
-        let stop = app::stop_on_signals().map_err(AppError::Runtime)?;
+        let signals = app::signals().map_err(AppError::Runtime)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| AppError::Listen {
@@ -46,7 +46,11 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
                 "watching"
             );
         }
-        app::run(config, listener, stop).await
+        let reload = Reload {
+            asked: signals.reload,
+            load: Box::new(move || Ok(Config::load(&sources)?.config)),
+        };
+        app::run(config, listener, signals.stop, Some(reload)).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// `/api/v1/status`.
 pub(super) fn status(state: &HttpState) -> String {
-    status_of(&state.boards, &*state.clock, state.version).to_string()
+    status_of(&state.boards(), &*state.clock, state.version).to_string()
 }
 
 /// The status of all watches, as `/api/v1/status` and `beatwarden status --json` have it.
@@ -99,7 +99,7 @@ const REPAIRS: usize = 100;
 /// `/api/v1/repairs`: the newest ledger entries of all watches, newest first.
 pub(super) fn repairs(state: &HttpState) -> String {
     let mut entries: Vec<LedgerEntry> = state
-        .boards
+        .boards()
         .iter()
         .filter_map(|(_, board)| board.read().last_good.clone())
         .flat_map(|pass| pass.report.repairs.clone())

@@ -8,7 +8,7 @@ pub use api::{repairs_of, status_of};
 
 use crate::{
     metrics::Metrics,
-    status::{Board, Clock},
+    status::{Boards, Clock, Roster},
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,7 +31,7 @@ const HEAD: usize = 16 * 1024;
 
 /// What the routes read.
 pub struct HttpState {
-    boards: Vec<(String, Arc<Board>)>,
+    roster: Arc<Roster>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     version: &'static str,
@@ -39,18 +39,18 @@ pub struct HttpState {
 
 impl HttpState {
     /// Over the boards of all watches and the metrics.
-    pub fn new(
-        boards: Vec<(String, Arc<Board>)>,
-        metrics: Arc<Metrics>,
-        clock: impl Clock + 'static,
-        version: &'static str,
-    ) -> Self {
+    pub fn new(roster: Arc<Roster>, metrics: Arc<Metrics>, clock: impl Clock + 'static, version: &'static str) -> Self {
         Self {
-            boards,
+            roster,
             metrics,
             clock: Arc::new(clock),
             version,
         }
+    }
+
+    /// The boards of all watches, as they are now.
+    fn boards(&self) -> Arc<Boards> {
+        self.roster.boards()
     }
 }
 

@@ -17,7 +17,7 @@ const REPAIRS: usize = 20;
 pub(super) fn render(state: &HttpState) -> String {
     let now = state.clock.moment();
     let mut body = String::new();
-    for (name, board) in &state.boards {
+    for (name, board) in state.boards().iter() {
         watch(&mut body, name, &board.read(), now);
     }
     format!(

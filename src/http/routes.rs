@@ -80,8 +80,8 @@ fn route(path: &str, state: &HttpState) -> Answer {
 /// Whether the loop of every watch turns, whatever the database does.
 fn healthy(state: &HttpState) -> Answer {
     let now = state.clock.moment();
-    let stuck: Vec<&str> = state
-        .boards
+    let boards = state.boards();
+    let stuck: Vec<&str> = boards
         .iter()
         .filter(|(_, board)| !turns(&board.read(), now))
         .map(|(name, _)| name.as_str())
@@ -107,7 +107,7 @@ fn turns(status: &WatchStatus, now: Moment) -> bool {
 fn ready(state: &HttpState) -> Answer {
     let now = state.clock.moment();
     let mut waiting = String::new();
-    for (name, board) in &state.boards {
+    for (name, board) in state.boards().iter() {
         let status = board.read();
         if status.current(now).is_none() {
             // The kind only: probes need no password, and the words name hosts and users.

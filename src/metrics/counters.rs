@@ -125,6 +125,36 @@ impl Counters {
         self.poll_seconds.with_label_values(&[watch]);
     }
 
+    /// Drops every series of a watch.
+    pub(super) fn forget(&self, watch: &str) {
+        // A label value that was never there can't be removed, which is as good.
+        for counter in [
+            &self.inits,
+            &self.init_failures,
+            &self.repair_failures,
+            &self.false_repairs,
+            &self.late_first,
+            &self.recovered,
+            &self.polls,
+            &self.names_dropped,
+        ] {
+            let _ = counter.remove_label_values(&[watch]);
+        }
+        for action in [Action::Backfill, Action::Fail] {
+            let _ = self
+                .repairs
+                .remove_label_values(&[watch, MISSED_FIRST, action.as_str()]);
+        }
+        for cause in Cause::ALL {
+            let _ = self.withheld.remove_label_values(&[watch, cause.as_str()]);
+        }
+        for failure in Failure::ALL {
+            let _ = self.poll_failures.remove_label_values(&[watch, failure.as_str()]);
+        }
+        let _ = self.init_seconds.remove_label_values(&[watch]);
+        let _ = self.poll_seconds.remove_label_values(&[watch]);
+    }
+
     pub(super) fn good(&self, watch: &str, pass: &GoodPass) {
         self.polls.with_label_values(&[watch]).inc();
         self.poll_seconds

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Moment, Newcomers},
-    status::{Board, GoodPass, Names, WatchStatus},
+    status::{GoodPass, Names, Reading, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, sync::Arc};
@@ -40,13 +40,8 @@ struct Shown {
 }
 
 /// Fills `registry` with the gauges of all watches, as of `now`.
-pub(super) fn fill(
-    registry: &Registry,
-    boards: &[(String, Arc<Board>)],
-    now: Moment,
-    started: f64,
-    build: &(String, String),
-) {
+pub(super) fn fill(registry: &Registry, roster: &Roster, now: Moment, build: &(String, String)) {
+    let boards = roster.boards();
     let shown: Vec<Shown> = boards
         .iter()
         .map(|(watch, board)| {
@@ -60,14 +55,14 @@ pub(super) fn fill(
         })
         .collect();
     let scrape = Scrape { registry };
-    process(&scrape, started, build);
+    process(&scrape, roster.reading(), build);
     terms(&scrape, &shown);
     health(&scrape, &shown);
     table(&scrape, &shown);
     ages(&scrape, &shown);
 }
 
-fn process(scrape: &Scrape<'_>, started: f64, build: &(String, String)) {
+fn process(scrape: &Scrape<'_>, reading: Reading, build: &(String, String)) {
     let (version, revision) = build.clone();
     scrape.gauge(
         "build_info",
@@ -79,13 +74,13 @@ fn process(scrape: &Scrape<'_>, started: f64, build: &(String, String)) {
         "config_last_reload_success",
         "1 if the last reading of the configuration was good.",
         &[],
-        [(vec![], 1.0)],
+        [(vec![], f64::from(u8::from(reading.succeeded)))],
     );
     scrape.gauge(
         "config_last_reload_timestamp_seconds",
         "When the configuration in force was read.",
         &[],
-        [(vec![], started)],
+        [(vec![], reading.in_force_since.as_seconds())],
     );
 }
 

@@ -6,7 +6,7 @@
 mod counters;
 mod gauges;
 
-use crate::status::{Audience, Board, Clock, FailedPass, GoodPass};
+use crate::status::{Audience, Clock, FailedPass, GoodPass, Roster};
 use counters::Counters;
 use prometheus::{Encoder, Registry, TextEncoder};
 use std::sync::Arc;
@@ -18,9 +18,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     registry: Registry,
     counters: Counters,
-    boards: Vec<(String, Arc<Board>)>,
+    roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
-    started: f64,
     build: (String, String),
 }
 
@@ -31,11 +30,11 @@ pub struct WatchMetrics {
 }
 
 impl Metrics {
-    /// Metrics of the watches behind `boards`; every known label value exists from here on.
-    pub fn new(version: &str, revision: &str, boards: &[(String, Arc<Board>)], clock: impl Clock + 'static) -> Self {
+    /// Metrics of the watches of `roster`; every known label value exists from here on.
+    pub fn new(version: &str, revision: &str, roster: Arc<Roster>, clock: impl Clock + 'static) -> Self {
         let registry = Registry::new();
         let counters = Counters::register(&registry);
-        for (watch, _) in boards {
+        for (watch, _) in roster.boards().iter() {
             counters.initialise(watch);
         }
         #[cfg(target_os = "linux")]
@@ -45,25 +44,30 @@ impl Metrics {
         Self {
             registry,
             counters,
-            boards: boards.to_vec(),
-            started: clock.wall().as_seconds(),
+            roster,
             clock: Arc::new(clock),
             build: (version.to_owned(), revision.to_owned()),
         }
     }
 
-    /// The audience that feeds the counters of the watch.
+    /// The audience that feeds the counters of the watch; every known label value exists from here on.
     pub fn watch(&self, name: &str) -> WatchMetrics {
+        self.counters.initialise(name);
         WatchMetrics {
             counters: self.counters.clone(),
             watch: name.to_owned(),
         }
     }
 
+    /// Drops the series of a watch that is no more.
+    pub fn forget(&self, name: &str) {
+        self.counters.forget(name);
+    }
+
     /// Everything in the text format 0.0.4. Takes no lock that a pass holds for longer than it takes to store a report.
     pub fn encode(&self) -> Vec<u8> {
         let scrape = Registry::new();
-        gauges::fill(&scrape, &self.boards, self.clock.moment(), self.started, &self.build);
+        gauges::fill(&scrape, &self.roster, self.clock.moment(), &self.build);
         let mut families = self.registry.gather();
         families.extend(scrape.gather());
         families.sort_by(|left, right| left.name().cmp(right.name()));
