@@ -1,0 +1,310 @@
+//! What the transaction costs: a repair with its ledger entry against the bare update of the same row, and against the
+//! transaction that one would write first, in alternating blocks of the same run. Latency of each, and the WAL it leaves.
+//!
+//! `cargo bench --bench repair_cost`; the figures of docs/benchmarks.md come from it. It measures, and asserts only that
+//! every repair was made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark tells its figures and fails by panicking"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use beatwarden::{
+    domain::{Action, Job, JobId, Look, Outcome, Repair, StartGuard, States},
+    store::{
+        ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat,
+        postgres::{PostgresSettings, PostgresStore, Target},
+        sqlite::{SqliteSettings, SqliteStore},
+    },
+};
+use std::{
+    collections::HashMap,
+    future::Future,
+    time::{Duration, Instant},
+};
+use support::postgres::Cluster;
+use tokio_postgres::types::Type;
+
+/// Blocks of each kind, and repairs in a block.
+const BLOCKS: u32 = 10;
+const IN_BLOCK: u32 = 100;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The ways to end a job.
+const KINDS: [&str; 3] = ["bare update", "BEGIN, UPDATE, INSERT, COMMIT one by one", "repair"];
+
+/// A database with as many dead jobs as are needed.
+trait Bench {
+    /// Ends one job in a way of [`KINDS`].
+    fn end(&mut self, kind: usize, id: u32) -> impl Future<Output = ()>;
+    /// How much WAL there is.
+    async fn wal(&mut self) -> u64;
+}
+
+#[tokio::main]
+async fn main() {
+    println!(
+        "{} repairs of each kind, in alternating blocks of {IN_BLOCK}",
+        BLOCKS * IN_BLOCK
+    );
+    measure(
+        "PostgreSQL, fsync on, over a local socket's TCP",
+        &mut Server::new().await,
+    )
+    .await;
+    measure("SQLite, WAL, synchronous FULL", &mut File::new().await).await;
+}
+
+async fn measure(title: &str, bench: &mut impl Bench) {
+    let mut times: HashMap<usize, Vec<Duration>> = HashMap::new();
+    let mut bytes: HashMap<usize, u64> = HashMap::new();
+    let mut id = 0;
+    for block in 0..BLOCKS {
+        for kind in 0..KINDS.len() {
+            let kind = (kind + block as usize) % KINDS.len();
+            let before = bench.wal().await;
+            for _ in 0..IN_BLOCK {
+                id += 1;
+                let began = Instant::now();
+                bench.end(kind, id).await;
+                times.entry(kind).or_default().push(began.elapsed());
+            }
+            *bytes.entry(kind).or_default() += bench.wal().await - before;
+        }
+    }
+    println!(
+        "\n{title}\n{:<42} {:>9} {:>9} {:>9} {:>12}",
+        "", "p50 ms", "p99 ms", "x bare", "WAL bytes"
+    );
+    let median = |times: &[Duration]| times[times.len() / 2].as_secs_f64() * 1e3;
+    let mut bare = 0.0;
+    for (kind, name) in KINDS.iter().enumerate() {
+        let times = times.get_mut(&kind).unwrap();
+        times.sort_unstable();
+        let p50 = median(times);
+        if kind == 0 {
+            bare = p50;
+        }
+        let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
+        let wal = bytes[&kind] / u64::from(BLOCKS * IN_BLOCK);
+        println!("{name:<42} {p50:>9.3} {p99:>9.3} {:>9.2} {wal:>12}", p50 / bare);
+    }
+}
+
+fn mapping() -> Mapping {
+    let name = |name: &str| Identifier::new(name).unwrap();
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Mapping {
+        watch: "meltano".into(),
+        table: TableName::parse("runs").unwrap(),
+        ledger: TableName::parse("beatwarden_repairs").unwrap(),
+        id: name("id"),
+        job_name: Some(name("job_name")),
+        state: name("state"),
+        states: States {
+            running: list(&["RUNNING"]),
+            success: list(&["SUCCESS"]),
+            failure: list(&["FAIL"]),
+            waiting: Vec::new(),
+            ignore: Vec::new(),
+        },
+        started_at: name("started_at"),
+        last_heartbeat_at: name("last_heartbeat_at"),
+        ended_at: Some(name("ended_at")),
+        time_format: TimeFormat::Timestamp,
+        time_zone: "UTC".into(),
+        error: Some(ErrorText {
+            column: name("payload"),
+            key: "error".into(),
+        }),
+        born_running: true,
+    }
+}
+
+/// The store, and every dead job as it was observed.
+struct Observed<S> {
+    store: S,
+    jobs: HashMap<JobId, Job>,
+    template: Option<Repair>,
+}
+
+impl<S: Store> Observed<S> {
+    async fn of(mut store: S) -> Self {
+        let inquiry = Inquiry {
+            known: Vec::new(),
+            look: Look::Ordinary,
+        };
+        let snapshot = store.observe(&inquiry).await.unwrap();
+        store.prepare_ledger().await.unwrap();
+        let template = snapshot.rows.first().map(|job| Repair {
+            action: Action::Fail,
+            job: job.clone(),
+            init_deadline: DEADLINE,
+            server: snapshot.server.clone(),
+            start: StartGuard::Overdue,
+            after_undo: None,
+        });
+        Self {
+            jobs: snapshot.rows.into_iter().map(|job| (job.id.clone(), job)).collect(),
+            template,
+            store,
+        }
+    }
+
+    async fn repair(&mut self, id: u32) {
+        let mut repair = self.template.clone().unwrap();
+        repair.job = self.jobs[&JobId::new(id.to_string())].clone();
+        let outcome = self.store.repair(&repair).await;
+        assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
+    }
+}
+
+/// What the straightforward transaction enters.
+const ENTRY: &str = "INSERT INTO plain_ledger (id, job_id, repaired_at, before, after) VALUES";
+
+struct Server {
+    _cluster: Cluster,
+    client: tokio_postgres::Client,
+    observed: Observed<PostgresStore>,
+}
+
+impl Server {
+    async fn new() -> Self {
+        let cluster =
+            Cluster::start_with("fsync = on\nfull_page_writes = on\nmax_wal_size = 4GB\ncheckpoint_timeout = 1h\n");
+        let database = cluster.database().await;
+        let client = database.client().await;
+        let rows = BLOCKS * IN_BLOCK * 3 + 1;
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
+                    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
+                    last_heartbeat_at timestamp);
+                 CREATE TABLE plain_ledger (id uuid PRIMARY KEY, job_id text, repaired_at timestamptz, before jsonb, after jsonb);
+                 INSERT INTO runs (id, job_name, state, started_at, payload)
+                 SELECT i, 'orders', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '5 min', '{{\"singer_state\": {{}}}}'
+                   FROM generate_series(1, {rows}) AS i"
+            ))
+            .await
+            .unwrap();
+        for statement in ["VACUUM ANALYZE runs", "CHECKPOINT"] {
+            client.batch_execute(statement).await.unwrap();
+        }
+        let url = database.url.clone();
+        let store = PostgresStore::new(PostgresSettings {
+            target: Box::new(move || Ok(Target::new(&url, "disable", None)?)),
+            mapping: mapping(),
+            action: Action::Fail,
+            poll_timeout: Duration::from_secs(10),
+            seed_tolerance: Duration::from_millis(5),
+            instance: "bench/1".into(),
+        });
+        Self {
+            _cluster: cluster,
+            client,
+            observed: Observed::of(store).await,
+        }
+    }
+
+    async fn update(&self, id: i32) {
+        let update = "UPDATE runs SET state = 'FAIL', ended_at = now() AT TIME ZONE 'UTC', payload = '{\"error\": \"silent\"}' WHERE id = $1";
+        assert_eq!(
+            self.client.execute_typed(update, &[(&id, Type::INT4)]).await.unwrap(),
+            1
+        );
+    }
+}
+
+impl Bench for Server {
+    async fn end(&mut self, kind: usize, id: u32) {
+        let key = i32::try_from(id).unwrap();
+        match kind {
+            0 => self.update(key).await,
+            1 => {
+                self.client.batch_execute("BEGIN").await.unwrap();
+                self.update(key).await;
+                let insert = format!(
+                    "{ENTRY} (gen_random_uuid(), $1::int4::text, now(), '{{\"state\": \"RUNNING\"}}', '{{\"state\": \"FAIL\"}}')"
+                );
+                self.client.execute_typed(&insert, &[(&key, Type::INT4)]).await.unwrap();
+                self.client.batch_execute("COMMIT").await.unwrap();
+            }
+            _ => self.observed.repair(id).await,
+        }
+    }
+
+    async fn wal(&mut self) -> u64 {
+        let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::text";
+        let text: String = self.client.query_one(sql, &[]).await.unwrap().get(0);
+        text.parse().unwrap()
+    }
+}
+
+struct File {
+    folder: tempfile::TempDir,
+    connection: rusqlite::Connection,
+    observed: Observed<SqliteStore>,
+}
+
+impl File {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.db");
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        let rows = BLOCKS * IN_BLOCK * 3 + 1;
+        connection
+            .execute_batch(&format!(
+                "{}; CREATE TABLE plain_ledger (id TEXT PRIMARY KEY, job_id TEXT, repaired_at TEXT, before TEXT, after TEXT);
+                 INSERT INTO runs (id, job_name, state, started_at, payload)
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+                 SELECT i, 'orders', 'RUNNING', strftime('%Y-%m-%d %H:%M:%f000', 'now', '-300 seconds'), '{{\"singer_state\": {{}}}}' FROM n",
+                include_str!("../src/demo/schema.sql")
+            ))
+            .unwrap();
+        let store = SqliteStore::new(SqliteSettings {
+            path: Box::new(move || Ok(path.clone())),
+            mapping: mapping(),
+            poll_timeout: Duration::from_secs(10),
+            seed_tolerance: Duration::from_millis(5),
+            instance: "bench/1".into(),
+            action: Action::Fail,
+        });
+        Self {
+            folder,
+            connection,
+            observed: Observed::of(store).await,
+        }
+    }
+
+    fn update(&self, id: u32) {
+        let update = "UPDATE runs SET state = 'FAIL', ended_at = datetime('now'), payload = '{\"error\": \"silent\"}' WHERE id = ?1";
+        assert_eq!(self.connection.execute(update, [id]).unwrap(), 1);
+    }
+}
+
+impl Bench for File {
+    async fn end(&mut self, kind: usize, id: u32) {
+        match kind {
+            0 => self.update(id),
+            1 => {
+                self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                self.update(id);
+                let insert = format!(
+                    "{ENTRY} (hex(randomblob(16)), ?1, datetime('now'), '{{\"state\": \"RUNNING\"}}', '{{\"state\": \"FAIL\"}}')"
+                );
+                self.connection.execute(&insert, [id]).unwrap();
+                self.connection.execute_batch("COMMIT").unwrap();
+            }
+            _ => self.observed.repair(id).await,
+        }
+    }
+
+    async fn wal(&mut self) -> u64 {
+        std::fs::metadata(self.folder.path().join("jobs.db-wal")).unwrap().len()
+    }
+}
