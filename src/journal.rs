@@ -3,10 +3,13 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Event, LateOutcome, Noted, Obstacle, Outcome, Restarted},
+    domain::{Cause, Event, LateOutcome, Noted, Obstacle, Outcome, RepairId, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Writes the passes of one watch to the log.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct Journal {
     told: Mutex<Option<String>>,
     /// The obstacles that were told last.
     hindered: Mutex<Vec<Obstacle>>,
+    /// False repairs that were told and could not be written down yet.
+    unwritten: Mutex<HashSet<RepairId>>,
 }
 
 /// So many events of one kind are told one by one; a pass can bring thousands.
@@ -30,6 +35,7 @@ impl Journal {
             watch: watch.into(),
             told: Mutex::new(None),
             hindered: Mutex::new(Vec::new()),
+            unwritten: Mutex::new(HashSet::new()),
         }
     }
 
@@ -102,8 +108,17 @@ impl Journal {
         *told = now.to_vec();
     }
 
+    /// Whether this finding was not told before.
+    fn is_new(&self, repair: RepairId) -> bool {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.insert(repair)
+    }
+
     fn findings(&self, pass: &GoodPass) {
         let watch = &self.watch;
+        if pass.report.findings.is_empty() {
+            self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
         for (finding, noted) in &pass.report.findings {
             let (job, repair) = (shown(finding.job.as_str()), uuid::Uuid::from_u128(finding.repair_id.0));
             let because = finding.sign.as_str();
@@ -120,15 +135,18 @@ impl Journal {
                     tracing::info!(watch, job, repair = %repair, "a job that was backfilled beats after all");
                 }
                 (Noted::Known, _) => {}
-                (Noted::NotWritten(why), outcome) => tracing::warn!(
+                (Noted::NotWritten(why), LateOutcome::FalseRepair) if self.is_new(finding.repair_id) => tracing::warn!(
                     watch,
                     job,
                     repair = %repair,
                     because,
-                    outcome = outcome.as_str(),
                     why,
-                    "what turned out about a repair could not be written down; tried again"
+                    "false repair: this job was failed by Beatwarden and is alive; it could not be written to the ledger, and is \
+                     tried again"
                 ),
+                (Noted::NotWritten(why), _) => {
+                    tracing::debug!(watch, job, repair = %repair, why, "what turned out about a repair was not written down");
+                }
             }
         }
     }

@@ -483,24 +483,61 @@ fn help_tells_every_command_and_flag() {
     );
 }
 
-#[test]
-fn the_readme_names_only_what_the_binary_has() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let command = beatwarden::cli::command();
-    let flags: Vec<String> = command
-        .get_arguments()
-        .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+/// The command lines in a text: the words after `beatwarden` up to a comment, a pipe or the end of the code.
+fn command_lines(text: &str) -> Vec<Vec<String>> {
+    let starts = text
+        .match_indices("beatwarden ")
+        .map(|(at, found)| &text[at + found.len()..]);
+    let lines = starts.map(|rest| rest.split(['\n', '`', '#', '|', ';', '"', ')']).next().unwrap());
+    let names: Vec<String> = beatwarden::cli::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
         .collect();
-    let is_ours = |line: &&str| line.contains("beatwarden watch") || line.contains("beatwarden check");
-    let lines: Vec<&str> = readme.lines().filter(is_ours).collect();
-    assert!(lines.len() >= 4);
-    for line in lines {
-        for word in line.split_whitespace().filter(|word| word.starts_with("--")) {
-            assert!(flags.iter().any(|flag| flag == word), "{word} in: {line}");
+    lines
+        .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<String>>())
+        .filter(|words| words.first().is_some_and(|first| names.contains(first)))
+        .collect()
+}
+
+#[test]
+fn the_docs_name_only_what_the_binary_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md")];
+    files.extend(
+        std::fs::read_dir(root.join("docs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path()),
+    );
+    let mut checked = 0;
+    for file in files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        for words in command_lines(&text) {
+            let command = beatwarden::cli::command();
+            let sub = command.find_subcommand(&words[0]).unwrap();
+            let flags: Vec<String> = sub
+                .get_arguments()
+                .chain(sub.get_subcommands().flat_map(clap::Command::get_arguments))
+                .chain(command.get_arguments())
+                .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+                .collect();
+            for word in words.iter().filter(|word| word.starts_with("--")) {
+                let word = word.trim_end_matches([',', '.', ':']);
+                assert!(
+                    flags.iter().any(|flag| flag == word),
+                    "{word} of {words:?} in {}",
+                    file.display()
+                );
+                checked += 1;
+            }
+        }
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap();
+            let is_there = path.is_empty() || path.contains("://") || file.parent().unwrap().join(path).exists();
+            assert!(is_there, "{link} in {}", file.display());
         }
     }
-    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        let path = link.split('#').next().unwrap();
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{link}");
-    }
+    assert!(checked >= 10, "{checked} flags in the docs");
 }

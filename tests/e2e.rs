@@ -521,7 +521,9 @@ async fn rights_withdrawn_on_the_ledger_are_a_cause_and_come_back() {
     assert_eq!(dog.metric(&of_watch("repair_enabled")), Some(0.0));
     assert_eq!(meltano.rows().await, before);
     admin
-        .batch_execute(&format!("GRANT INSERT ON beatwarden_repairs TO {role}"))
+        .batch_execute(&format!(
+            "GRANT INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON beatwarden_repairs TO {role}"
+        ))
         .await
         .unwrap();
     dog.metric_becomes(&repairs("backfill"), 2.0, SOON).await;

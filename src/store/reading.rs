@@ -1,7 +1,7 @@
 //! What reading a table has in common on every database: how much of it is read at most, and how answers become one.
 
 use super::{Mapping, StoreError};
-use crate::domain::{Heartbeat, Job, JobId, StateKind};
+use crate::domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind};
 use std::{collections::HashMap, time::Duration};
 
 /// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
@@ -47,6 +47,18 @@ pub(crate) fn too_many(mapping: &Mapping) -> StoreError {
         "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
         mapping.table.plain()
     ))
+}
+
+/// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.
+pub(crate) fn newer_layout(entries: &[LedgerEntry], action: Action) -> Option<Obstacle> {
+    let newest = entries.iter().map(|entry| entry.version).max()?;
+    (newest > LEDGER_LAYOUT && action != Action::Observe).then(|| Obstacle {
+        cause: Cause::NoLedger,
+        reason: format!(
+            "the ledger has entries of layout {newest}, and this version knows {LEDGER_LAYOUT}: a newer Beatwarden writes it, \
+             so run that version here, too"
+        ),
+    })
 }
 
 /// Whether the judgement of a row may need the ledger: a running job with a real heartbeat never does.

@@ -3,7 +3,7 @@
 
 use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, Reading, RepairId},
+    domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, Reading, RepairId},
     store::{Acknowledged, ErrorTextRemoval, Ledger, Store, Undo},
 };
 
@@ -21,6 +21,7 @@ contract!(
     the_fuse_is_acknowledged_for_all_replicas,
     a_ledger_that_is_not_there_is_empty,
     a_ledger_of_the_first_layout_is_read_and_migrated,
+    a_ledger_of_a_newer_version_withholds_all_repairs,
     a_row_that_somebody_holds_is_told_and_left_alone,
 );
 
@@ -316,6 +317,17 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
         (id, 2, Some(Reading::Absent))
     );
     assert_eq!(entries[1], *old, "an old entry keeps its layout and every value");
+}
+
+async fn a_ledger_of_a_newer_version_withholds_all_repairs(bed: impl Bed) {
+    with_victim(&bed).await;
+    failed(&bed).await;
+    bed.sql("UPDATE beatwarden_repairs SET version = 3").await;
+    let mut store = bed.store(Action::Fail);
+    let obstacles = snapshot(&mut store).await.obstacles;
+    assert_eq!(obstacles[0].cause, Cause::NoLedger);
+    assert!(obstacles[0].reason.contains("layout 3"), "{}", obstacles[0].reason);
+    assert_eq!(snapshot(&mut bed.store(Action::Observe)).await.obstacle(), None);
 }
 
 async fn a_row_that_somebody_holds_is_told_and_left_alone(bed: impl Bed) {

@@ -14,7 +14,7 @@ use crate::{
         Inquiry, StoreError,
         reading::{
             HISTORY, LEDGER_COLUMNS, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNACKNOWLEDGED,
-            UNKNOWN_WITHIN, WATCHED_REPAIRS, needs_precedents, too_many,
+            UNKNOWN_WITHIN, WATCHED_REPAIRS, needs_precedents, newer_layout, too_many,
         },
     },
 };
@@ -62,6 +62,8 @@ pub(super) async fn observe(
     let rows = rows.into_rows();
     let (precedents, newest_repairs) = view.ledger(&facts, &rows).await?;
     view.close().await?;
+    let mut obstacles = facts.obstacles;
+    obstacles.extend(newer_layout(&newest_repairs, settings.action));
     Ok(Snapshot {
         database_now: facts.now,
         server: ServerIdentity(facts.server),
@@ -75,7 +77,7 @@ pub(super) async fn observe(
         } else {
             Newcomers::Unseen
         },
-        obstacles: facts.obstacles,
+        obstacles,
         precedents,
         newest_repairs,
     })

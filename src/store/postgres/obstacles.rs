@@ -41,14 +41,14 @@ pub(super) fn of(row: &Row, catalog: &Catalog, settings: &PostgresSettings) -> V
         add(Cause::ReadOnly, reason.to_owned());
     }
     if settings.action != Action::Observe
-        && let Some(reason) = ledger(row, catalog)
+        && let Some(reason) = ledger(row, catalog, settings.action)
     {
         add(Cause::NoLedger, reason);
     }
     obstacles
 }
 
-fn ledger(row: &Row, catalog: &Catalog) -> Option<String> {
+fn ledger(row: &Row, catalog: &Catalog, action: Action) -> Option<String> {
     let ledger = catalog.ledger.quoted();
     let is = |column: &str| row.get::<_, bool>(column);
     if !is("ledger_exists") {
@@ -70,15 +70,18 @@ fn ledger(row: &Row, catalog: &Catalog) -> Option<String> {
             "{ledger} is somebody else's table: name another one in watch.repair.ledger"
         ));
     }
-    let missing: Vec<&str> = [
-        ("ledger_readable", "SELECT"),
-        ("ledger_writable", "INSERT"),
-        ("ledger_notable", "UPDATE (outcome, outcome_at, acknowledged_at)"),
-    ]
-    .into_iter()
-    .filter(|(column, _)| !is(column))
-    .map(|(_, right)| right)
-    .collect();
+    let notable = "UPDATE (outcome, outcome_at, acknowledged_at)";
+    let mut needed = vec![("ledger_readable", "SELECT"), ("ledger_writable", "INSERT")];
+    // Without a place to write down that a repair was false the fuse can't hold for all replicas; a late heartbeat after a
+    // backfill is harmless, and may stay unwritten.
+    if action == Action::Fail {
+        needed.push(("ledger_notable", notable));
+    }
+    let missing: Vec<&str> = needed
+        .into_iter()
+        .filter(|(column, _)| !is(column))
+        .map(|(_, right)| right)
+        .collect();
     (!missing.is_empty()).then(|| {
         format!(
             "no right to write the ledger: GRANT {} ON {ledger} TO this role",

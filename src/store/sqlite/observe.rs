@@ -14,7 +14,8 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, UNKNOWN_WITHIN, needs_precedents, too_many,
+            HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, UNKNOWN_WITHIN, needs_precedents,
+            newer_layout, too_many,
         },
     },
 };
@@ -73,6 +74,8 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         .map(|job| job.id.as_str())
         .collect();
     let (precedents, newest_repairs) = ledger::read(open, settings, &asked)?;
+    let mut obstacles = obstacles(open, settings)?;
+    obstacles.extend(newer_layout(&newest_repairs, settings.action));
     Ok(Snapshot {
         database_now: now,
         server: ServerIdentity(open.identity.shown()),
@@ -86,7 +89,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         } else {
             Newcomers::Unseen
         },
-        obstacles: obstacles(open, settings)?,
+        obstacles,
         precedents,
         newest_repairs,
     })
