@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Event, LateOutcome, Noted, Obstacle, Outcome, RepairId, Restarted},
+    domain::{Cause, Event, Guard, LateOutcome, Noted, Obstacle, Outcome, RepairId, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::{
@@ -88,6 +88,14 @@ impl Journal {
                  alive; nothing is failed until that is gone for three passes"
             ),
             Event::Fuse(false) => tracing::warn!(watch, "the fuse is closed again"),
+            Event::Guard(_, Guard::Sound) => tracing::info!(watch, "the guard is installed"),
+            Event::Guard(was, is) => tracing::warn!(
+                watch,
+                was = was.as_str(),
+                is = is.as_str(),
+                "the guard is not what it was: new jobs start without their first heartbeat again; `beatwarden guard install` \
+                 mends it"
+            ),
             Event::InitSucceeded(..) | Event::NameDropped => {}
         }
     }

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use beatwarden::domain::{
-    Access, Action, Attempted, ByHand, Cause, Discovery, Event, Job, JobId, LateOutcome, LedgerAction, LedgerEntry,
-    LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, Reading,
-    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, interval_in_force, plan,
-    report,
+    Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
+    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
+    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, interval_in_force,
+    plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -112,6 +112,7 @@ impl Watchdog {
                     })
                     .into_iter()
                     .collect(),
+                guard: Guard::Absent,
                 precedents: self.ledger.clone(),
                 newest_repairs: self.newest.clone(),
             },

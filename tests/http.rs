@@ -6,7 +6,7 @@ mod http;
 
 use beatwarden::{
     domain::{
-        Access, Action, Discovery, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Policy, Reading,
+        Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Policy, Reading,
         ServerIdentity, Snapshot, States, Timestamp, plan, report,
     },
     http::{HttpState, serve},
@@ -132,6 +132,7 @@ impl Served {
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
                 obstacles: Vec::new(),
+                guard: Guard::Absent,
                 precedents: Vec::new(),
                 newest_repairs: Vec::new(),
             },

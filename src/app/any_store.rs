@@ -1,9 +1,11 @@
 //! A store of either kind behind one type, so that nobody else has to ask which database it is.
 
 use crate::{
-    domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
+    domain::{Finding, Guard, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
-        Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo, postgres::PostgresStore,
+        Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo,
+        guard::{GuardSql, Guarded, Progress},
+        postgres::PostgresStore,
         sqlite::SqliteStore,
     },
 };
@@ -45,6 +47,28 @@ impl Store for AnyStore {
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         on!(self, store => store.note(finding))
+    }
+}
+
+impl Guarded for AnyStore {
+    async fn guard(&mut self) -> Result<Guard, StoreError> {
+        on!(self, store => store.guard())
+    }
+
+    async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
+        on!(self, store => store.install_guard(progress))
+    }
+
+    async fn remove_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
+        on!(self, store => store.remove_guard(progress))
+    }
+
+    async fn build_index(&mut self, progress: Progress<'_>) -> Result<String, StoreError> {
+        on!(self, store => store.build_index(progress))
+    }
+
+    async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
+        on!(self, store => store.guard_sql())
     }
 }
 

@@ -1,11 +1,11 @@
 //! `beatwarden check`: connects, looks once, and says in a line each what is well and what isn't, with how to mend it.
 
-use super::runtime;
+use super::{guard::meaning, runtime};
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{
-        Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
+        Access, Action, Cause, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
         interval_in_force,
     },
     status::{Clock, SystemClock},
@@ -100,6 +100,7 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) ->
     lines.push(poll(watch, snapshot, cost));
     lines.push(inits(snapshot));
     lines.push(writer(snapshot, &policy));
+    lines.push(guarded(snapshot.guard));
     lines.push((Verdict::Note, kinds(policy.action).to_owned()));
     lines
 }
@@ -297,6 +298,21 @@ fn writer(snapshot: &Snapshot, policy: &Policy) -> Line {
         Verdict::Note,
         format!("writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"),
     )
+}
+
+/// The guard: optional, but not half-way.
+fn guarded(guard: Guard) -> Line {
+    let text = format!("guard: {}{}", guard.as_str(), meaning(guard));
+    match guard {
+        Guard::Sound => (Verdict::Good, text),
+        Guard::Absent => (
+            Verdict::Note,
+            "guard: not installed, which is fine; where the writer starts jobs without a heartbeat, `beatwarden guard install` \
+             writes it in the same transaction"
+                .to_owned(),
+        ),
+        Guard::Disabled | Guard::Altered => (Verdict::Bad, text),
+    }
 }
 
 /// What the action can and can't do for which kind of writer.

@@ -9,6 +9,7 @@ macro_rules! outln {
 mod check;
 mod demo;
 mod explain;
+mod guard;
 mod healthcheck;
 mod ledger;
 mod local_http;
@@ -75,6 +76,8 @@ enum Command {
     Undo(ledger::UndoArgs),
     /// Acknowledge a false repair, or the fuse
     Ack(ledger::AckArgs),
+    /// Install, remove or inspect the trigger that makes the writer's init atomic
+    Guard(guard::GuardArgs),
     /// Print the SQL that gives a role the least rights that this configuration needs
     Grants {
         /// The role [default: the user of the database URL]
@@ -189,6 +192,7 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
         Command::History(args) => ledger::history(&loaded(cli.flags)?, &args),
         Command::Undo(args) => ledger::undo(&loaded(cli.flags)?, &args),
         Command::Ack(args) => ledger::ack(&loaded(cli.flags)?, &args),
+        Command::Guard(args) => guard::run(&loaded(cli.flags)?, &args),
         Command::Grants { role } => show_grants(&loaded(cli.flags)?, role.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

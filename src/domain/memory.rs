@@ -1,7 +1,7 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Causes, Fuse, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, RepairId,
+    Causes, Fuse, Guard, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, RepairId,
     ServerIdentity, Signs, Timestamp, aftermath::UnderWatch,
 };
 use std::{
@@ -184,6 +184,8 @@ pub struct Memory {
     pub(super) names: BTreeSet<Box<str>>,
     pub(super) attempts: u64,
     pub(super) fuse: Fuse,
+    /// The guard at the last pass.
+    pub(super) guard: Option<Guard>,
     /// Repairs whose jobs are still looked at.
     pub(super) under_watch: HashMap<RepairId, UnderWatch>,
     /// A repair whose outcome is unknown; nothing else is repaired until it is known.

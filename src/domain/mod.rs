@@ -40,7 +40,7 @@ pub use init::{Init, InitWindow, WindowCount};
 pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
 pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
 pub use memory::{Known, Memory, NAMED_SLOTS};
-pub use observation::{Access, Discovery, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot};
+pub use observation::{Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot};
 pub use phase::{Phase, Signs, phase_of};
 pub use plan::{Event, JobView, Plan, Repair, StartGuard, plan};
 pub use policy::{Action, ByHand, Policy, blind_after, interval_in_force};

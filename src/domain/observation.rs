@@ -53,6 +53,32 @@ pub enum Newcomers {
     Unseen,
 }
 
+/// The guard: the optional trigger that writes a job's first heartbeat in the transaction that makes it running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// Not installed.
+    #[default]
+    Absent,
+    /// Installed, and as it was made.
+    Sound,
+    /// Installed, and switched off.
+    Disabled,
+    /// There is a trigger of its name that does something else.
+    Altered,
+}
+
+impl Guard {
+    /// The word of command line and log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "missing",
+            Self::Sound => "installed",
+            Self::Disabled => "disabled",
+            Self::Altered => "altered",
+        }
+    }
+}
+
 /// Something that keeps a whole watch from repairing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
@@ -83,6 +109,8 @@ pub struct Snapshot {
     pub newcomers: Newcomers,
     /// What keeps this watch from repairing at all, in order of precedence.
     pub obstacles: Vec<Obstacle>,
+    /// The state of the guard.
+    pub guard: Guard,
     /// Ledger entries of the jobs among `rows` that have no real heartbeat or have ended.
     pub precedents: Vec<LedgerEntry>,
     /// The newest ledger entries of this watch, newest first, 100 at most.

@@ -1,8 +1,8 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Finding, Incident, Job, JobId, Known, Memory, Observation, Phase, Policy, Precedents, RepairId,
-    Restarted, StateKind, Timestamp, WindowCount,
+    Action, Cause, Finding, Guard, Incident, Job, JobId, Known, Memory, Observation, Phase, Policy, Precedents,
+    RepairId, Restarted, StateKind, Timestamp, WindowCount,
     aftermath::follow,
     init::decide_ended,
     judge::{Scene, judge, take_in},
@@ -70,6 +70,8 @@ pub enum Event {
     NameDropped,
     /// The fuse opened (true) or closed.
     Fuse(bool),
+    /// The guard changed, from one state to another.
+    Guard(Guard, Guard),
 }
 
 /// A running job, judged.
@@ -180,6 +182,10 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     }
     // What is left in `before` was deleted: an undecided init of such a job is not counted.
 
+    let guard = snapshot.guard;
+    if let Some(before) = memory.guard.replace(guard).filter(|before| *before != guard) {
+        plan.events.push(Event::Guard(before, guard));
+    }
     choose(&mut memory, &scene, &mut plan);
     plan.window = memory.window.count_since(now.minus(policy.init_window));
     memory.last_pass = Some(LastPass {

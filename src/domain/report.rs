@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Cause, Event, Finding, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase, Plan,
-    Policy, Repair, RepairId, Timestamp, WindowCount,
+    Action, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase,
+    Plan, Policy, Repair, RepairId, Timestamp, WindowCount,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -101,6 +101,8 @@ pub struct Report {
     pub repair_enabled: bool,
     /// Whether the fuse keeps jobs from being failed.
     pub fuse_open: bool,
+    /// The state of the guard.
+    pub guard: Guard,
     /// What hinders it, in order of precedence.
     pub obstacles: Vec<Obstacle>,
     /// The stuck jobs and the oldest, 50 at most, worst first.
@@ -150,6 +152,7 @@ pub fn report(
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
         repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
         fuse_open: plan.fuse_open,
+        guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: Vec::new(),
         repairs: observation

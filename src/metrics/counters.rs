@@ -207,6 +207,7 @@ impl Counters {
             Event::Recovered(_) => self.recovered.with_label_values(&[watch]).inc(),
             Event::NameDropped => self.names_dropped.with_label_values(&[watch]).inc(),
             Event::Fuse(_)
+            | Event::Guard(..)
             | Event::Stuck(..)
             | Event::WatchingRestarted(_)
             | Event::Unreadable(_)

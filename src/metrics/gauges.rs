@@ -1,7 +1,7 @@
 //! Gauges: rebuilt at each scrape from what is known now.
 
 use crate::{
-    domain::{Moment, Newcomers},
+    domain::{Guard, Moment, Newcomers},
     status::{GoodPass, Names, Reading, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
@@ -154,7 +154,10 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         "guard_installed",
         "1 if the guard trigger is installed and sound.",
         watch,
-        each(shown, |_| Some(0.0)),
+        each(shown, |one| {
+            let last = one.status.last_good.as_ref();
+            Some(number(last.is_some_and(|pass| pass.report.guard == Guard::Sound)))
+        }),
     );
     scrape.gauge(
         "last_successful_poll_timestamp_seconds",

@@ -4,6 +4,7 @@
 
 mod error;
 mod error_text_merge;
+pub mod guard;
 mod image;
 mod mapping;
 mod nearest;

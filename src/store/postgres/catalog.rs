@@ -61,6 +61,8 @@ impl Column {
 #[derive(Debug)]
 pub(super) struct Catalog {
     pub oid: u32,
+    /// The kind of relation, as `pg_class.relkind` has it.
+    pub kind: String,
     pub table: TableName,
     pub ledger: TableName,
     pub id: Column,
@@ -136,6 +138,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         .filter(|column| column.readable);
     Ok(Catalog {
         oid,
+        kind: kind.clone(),
         ledger: TableName {
             schema: mapping.ledger.schema.clone().or(table.schema.clone()),
             name: mapping.ledger.name.clone(),

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod grants;
+mod guard;
 mod ledger;
 mod link;
 mod observe;
@@ -128,6 +129,13 @@ impl PostgresStore {
             ready,
             settings: &self.settings,
         })
+    }
+
+    /// Drops the connection for repairs where its session can't be trusted any more.
+    fn forget_repairs_link(&mut self, untrusted: bool) {
+        if untrusted {
+            self.repairs = None;
+        }
     }
 
     fn ready(&self) -> Result<Arc<Ready>, StoreError> {

@@ -2,12 +2,13 @@
 
 use super::{
     PostgresSettings, Ready,
+    guard::{TRIGGER, guard_of},
     link::{Link, Param},
     obstacles, row,
 };
 use crate::{
     domain::{
-        Access, Action, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, Obstacle, ServerIdentity, Snapshot,
+        Access, Action, Discovery, Guard, Job, JobId, LedgerEntry, Look, Newcomers, Obstacle, ServerIdentity, Snapshot,
         Timestamp,
     },
     store::{
@@ -27,6 +28,7 @@ struct Facts {
     server: String,
     server_started_at: Option<Timestamp>,
     obstacles: Vec<Obstacle>,
+    guard: Guard,
     ledger_readable: bool,
 }
 
@@ -78,6 +80,7 @@ pub(super) async fn observe(
             Newcomers::Unseen
         },
         obstacles,
+        guard: facts.guard,
         precedents,
         newest_repairs,
     })
@@ -155,6 +158,14 @@ pub(super) async fn access(link: &Link, ready: &Ready, settings: &PostgresSettin
     Ok(if scans { Access::Scan } else { Access::Index })
 }
 
+/// Whether the guard is there, and sound.
+pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Guard, StoreError> {
+    let view = View { link, ready, settings };
+    let (facts, _) = view.open().await?;
+    view.close().await?;
+    Ok(facts.guard)
+}
+
 /// An open read-only snapshot.
 struct View<'a> {
     link: &'a Link,
@@ -174,6 +185,8 @@ impl View<'_> {
         let (columns, written) = (self.columns(), self.written());
         let ledger_columns: &[&str] = &LEDGER_COLUMNS;
         let states = &mapping.states.running;
+        let guard = &self.ready.statements.guard.body;
+        let state = mapping.state.as_str();
         let answers = async {
             let (begun, facts, running) = tokio::join!(
                 biased;
@@ -187,6 +200,9 @@ impl View<'_> {
                         (&written, Type::TEXT_ARRAY),
                         (&schema, Type::TEXT),
                         (&ledger_columns, Type::TEXT_ARRAY),
+                        (guard, Type::TEXT),
+                        (&state, Type::TEXT),
+                        (&TRIGGER, Type::TEXT),
                     ],
                 ),
                 link.ask(
@@ -255,6 +271,7 @@ impl View<'_> {
             server: row.get("server"),
             server_started_at: row::timestamp(row, "server_started_at"),
             obstacles: obstacles::of(row, catalog, self.settings),
+            guard: guard_of(row.get("guard")),
             ledger_readable: row.get::<_, bool>("ledger_readable") && row.get::<_, bool>("ledger_ours"),
         })
     }

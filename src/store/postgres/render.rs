@@ -4,6 +4,7 @@
 
 use super::{
     catalog::{Catalog, Column, TimeKind},
+    guard::GuardStatements,
     undo,
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) struct Statements {
     pub undo_look: String,
     pub undo_backfill: String,
     pub undo_fail: String,
+    pub guard: GuardStatements,
     pub repair_backfill: String,
     pub repair_fail: String,
 }
@@ -53,6 +55,12 @@ impl Statements {
         names.push(("ledger_by_job", index("by_job")?.quoted()));
         names.push(("ledger_unacknowledged", unacknowledged.quoted()));
         names.extend(undo::names(mapping, catalog));
+        let guard = GuardStatements::render(
+            &names,
+            &catalog.table,
+            &guard_value(mapping, catalog),
+            &mapping.states.running,
+        )?;
         // The canonical relation is filled by itself, so that no statement is filled twice.
         names.push(("job", fill(include_str!("sql/job.sql"), &names)));
         let fill = |template: &str| fill(template, &names);
@@ -78,6 +86,7 @@ impl Statements {
             undo_look: fill(include_str!("sql/undo_look.sql")),
             undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
             undo_fail: fill(include_str!("sql/undo_fail.sql")),
+            guard,
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
         })
@@ -129,6 +138,16 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("fail_before", fail_values(mapping, catalog, Side::Before)),
         ("fail_after", fail_values(mapping, catalog, Side::After)),
     ]
+}
+
+/// The start of a new row as its heartbeat column holds values, for the guard: no parameters there.
+fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
+    let start = format!("NEW.{}", quoted(&catalog.started_at.0.name));
+    if catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type {
+        return start;
+    }
+    let instant = read(&start, catalog.started_at.1, mapping.time_format);
+    write(&instant, &catalog.heartbeat_at, mapping.time_format).replace("$1::text", &literal(&mapping.time_zone))
 }
 
 /// A column of the target row.

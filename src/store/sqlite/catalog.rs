@@ -1,6 +1,6 @@
 //! What the file's schema says of the watched table, checked against the mapping, and the statements for it.
 
-use super::{SqliteSettings, connection::failed};
+use super::{SqliteSettings, connection::failed, guard};
 use crate::{
     domain::{Access, Cause, LEDGER_LAYOUT, Obstacle},
     store::{Identifier, Mapping, StoreError, fill, nearest},
@@ -32,6 +32,10 @@ pub(super) struct Statements {
     pub undo_newer: String,
     pub undo_backfill: String,
     pub undo_fail: String,
+    pub guard_on_insert: String,
+    pub guard_on_update: String,
+    pub guard_remove: String,
+    pub guard_index: String,
     pub repair_row: String,
     pub repair_backfill: String,
     pub repair_fail: String,
@@ -208,6 +212,15 @@ fn access(connection: &Connection, statements: &Statements, mapping: &Mapping) -
     Ok(if scans { Access::Scan } else { Access::Index })
 }
 
+/// States as they stand in a trigger, which knows no parameters.
+fn literals(states: &[String]) -> String {
+    let quoted: Vec<String> = states
+        .iter()
+        .map(|state| format!("'{}'", state.replace('\'', "''")))
+        .collect();
+    quoted.join(", ")
+}
+
 impl Statements {
     fn render(mapping: &Mapping) -> Result<Self, StoreError> {
         let optional = |name: &Option<Identifier>, or: &str| {
@@ -260,6 +273,11 @@ impl Statements {
             ("error", optional(&error_column, "NULL")),
             ("fail_set", fail_set.join(", ")),
             ("undo_set", undo_set.join(", ")),
+            ("guard_insert", guard::ON_INSERT.to_owned()),
+            ("guard_update", guard::ON_UPDATE.to_owned()),
+            ("guard_index", guard::INDEX.to_owned()),
+            ("table_unqualified", mapping.table.name.quoted()),
+            ("running_literals", literals(&mapping.states.running)),
             ("layout", LEDGER_LAYOUT.to_string()),
             ("ledger_unacknowledged", index("unacknowledged")?),
         ];
@@ -286,6 +304,10 @@ impl Statements {
             undo_newer: fill(include_str!("sql/undo_newer.sql")),
             undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
             undo_fail: fill(include_str!("sql/undo_fail.sql")),
+            guard_on_insert: fill(include_str!("sql/guard_on_insert.sql")),
+            guard_on_update: fill(include_str!("sql/guard_on_update.sql")),
+            guard_remove: fill(include_str!("sql/guard_remove.sql")),
+            guard_index: fill(include_str!("sql/guard_index.sql")),
             repair_row: fill(include_str!("sql/repair_row.sql")),
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),

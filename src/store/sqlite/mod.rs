@@ -3,6 +3,7 @@
 
 mod catalog;
 mod connection;
+mod guard;
 mod ledger;
 mod observe;
 mod operator;

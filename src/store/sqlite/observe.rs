@@ -4,7 +4,7 @@
 use super::{
     SqliteSettings,
     connection::{Open, READ_BUSY, failed},
-    ledger, place,
+    guard, ledger, place,
     times::Times,
 };
 use crate::{
@@ -90,6 +90,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
             Newcomers::Unseen
         },
         obstacles,
+        guard: guard::guard(open, settings)?,
         precedents,
         newest_repairs,
     })

@@ -1,0 +1,131 @@
+//! `beatwarden guard`: installs, removes and inspects the trigger that makes the writer's init atomic.
+
+use super::{runtime, words::span};
+use crate::{
+    app::{self, AppError},
+    config::{Loaded, WatchConfig},
+    domain::Guard,
+    store::{
+        StoreError,
+        guard::{Guarded, Waiting},
+    },
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Arguments of `guard`.
+#[derive(Clone, Debug, Args)]
+pub struct GuardArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Verb {
+    /// Install the trigger, or mend one that was altered or disabled
+    Install {
+        /// Show the SQL only
+        #[arg(long)]
+        print: bool,
+        /// Build the index that makes polls cheap, and leave the trigger alone
+        #[arg(long)]
+        index: bool,
+    },
+    /// Remove the trigger
+    Remove {
+        /// Show the SQL only
+        #[arg(long)]
+        print: bool,
+    },
+    /// Say whether the trigger is installed and sound
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Acts on every watch of the configuration. Exit code of `status`: 0 if all guards are installed and sound.
+pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
+    let mut sound = true;
+    runtime()?.block_on(async {
+        for watch in &loaded.config.watches {
+            let told = |error: StoreError| AppError::Store {
+                watch: watch.name.clone(),
+                error,
+            };
+            let mut store = app::store_of(watch)?;
+            match args.verb {
+                Verb::Install { print: true, index } => {
+                    let sql = store.guard_sql().await.map_err(told)?;
+                    outln!("{}", if index { sql.index } else { sql.install });
+                }
+                Verb::Install {
+                    print: false,
+                    index: true,
+                } => {
+                    let name = store.build_index(&waiting).await.map_err(told)?;
+                    outln!("watch {}: index {name} is there", watch.name);
+                }
+                Verb::Install {
+                    print: false,
+                    index: false,
+                } => {
+                    store.install_guard(&waiting).await.map_err(told)?;
+                    outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
+                }
+                Verb::Remove { print: true } => outln!("{}", store.guard_sql().await.map_err(told)?.remove),
+                Verb::Remove { print: false } => {
+                    store.remove_guard(&waiting).await.map_err(told)?;
+                    outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
+                }
+                Verb::Status { json } => {
+                    let guard = store.guard().await.map_err(told)?;
+                    sound &= guard == Guard::Sound;
+                    show(watch, guard, json);
+                }
+            }
+        }
+        Ok::<(), AppError>(())
+    })?;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(watch: &WatchConfig, guard: Guard, as_json: bool) {
+    if as_json {
+        outln!(
+            "{}",
+            json!({ "watch": watch.name, "table": watch.table.name, "guard": guard.as_str(), "sound": guard == Guard::Sound })
+        );
+        return;
+    }
+    outln!(
+        "watch {}: the guard on {} is {}{}",
+        watch.name,
+        watch.table.name,
+        guard.as_str(),
+        meaning(guard)
+    );
+}
+
+/// What a state of the guard means, and what mends it.
+pub fn meaning(guard: Guard) -> &'static str {
+    match guard {
+        Guard::Sound => " and sound; remove it before a migration that changes or drops the state column",
+        Guard::Absent => "",
+        Guard::Disabled => ": its trigger is switched off; `beatwarden guard install` switches it on",
+        Guard::Altered => ": its trigger or function is not as it was made; `beatwarden guard install` makes it anew",
+    }
+}
+
+/// Tells why it takes longer.
+fn waiting(why: Waiting) {
+    match why {
+        Waiting::Lock { tries, again_in } => eprintln!(
+            "the table is busy (try {tries}): writers are not made to wait longer than 100ms, tried again in {} ms",
+            again_in.as_millis()
+        ),
+        Waiting::Index(since) => eprintln!("building the index, {} so far; writers go on", span(since)),
+    }
+}

@@ -1,0 +1,319 @@
+//! The guard on PostgreSQL: a function that fails open and a trigger, installed without making writers wait.
+
+use super::{
+    PostgresStore,
+    link::Link,
+    render::{Names, literal},
+};
+use crate::{
+    domain::Guard,
+    store::{
+        Identifier, StoreError,
+        guard::{GuardSql, Guarded, Progress, Waiting},
+    },
+};
+use std::time::{Duration, Instant};
+use tokio_postgres::types::Type;
+
+/// The trigger's name: triggers fire in the order of their names, and the guard has to see what the others set.
+pub(super) const TRIGGER: &str = "zz_beatwarden_guard";
+/// Whoever waits behind us for the table waits so long at most.
+const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '10s'; \
+                           SET LOCAL client_min_messages = 'warning'";
+/// So long the lock is tried for.
+const GIVE_UP: Duration = Duration::from_secs(120);
+/// One try, the answers included.
+const ONE_TRY: Duration = Duration::from_secs(15);
+/// Between two tries, plus as much again by chance.
+const BETWEEN: Duration = Duration::from_millis(200);
+/// A transaction this old keeps an index from being built.
+const LONG_SECONDS: f64 = 5.0;
+/// An index that takes longer than this is built by an administrator.
+const INDEX_WITHIN: Duration = Duration::from_secs(3600);
+
+/// The statements of the guard for one table.
+#[derive(Debug)]
+pub(super) struct GuardStatements {
+    pub function: String,
+    /// The function's body as the catalog keeps it.
+    pub body: String,
+    pub trigger: String,
+    pub disarm: String,
+    pub remove: String,
+    pub index: String,
+    pub index_name: Identifier,
+}
+
+impl GuardStatements {
+    pub(super) fn render(
+        names: &Names,
+        table: &crate::store::TableName,
+        value: &str,
+        states: &[String],
+    ) -> Result<Self, StoreError> {
+        let short: String = table.name.as_str().chars().take(40).collect();
+        let called = |prefix: &str| {
+            Identifier::new(&format!("{prefix}{short}")).map_err(|error| StoreError::Schema(error.to_string()))
+        };
+        let schema = table
+            .schema
+            .as_ref()
+            .map(|schema| format!("{}.", schema.quoted()))
+            .unwrap_or_default();
+        let index_name = called("beatwarden_running_")?;
+        let list: Vec<String> = states.iter().map(|state| literal(state)).collect();
+        let mut names = names.clone();
+        names.extend([
+            (
+                "guard_function",
+                format!("{schema}{}", called("beatwarden_guard_")?.quoted()),
+            ),
+            ("guard_trigger", TRIGGER.to_owned()),
+            ("guard_running", format!("ARRAY[{}]::text[]", list.join(", "))),
+            ("guard_value", value.to_owned()),
+            ("guard_index", index_name.quoted()),
+            ("running_literals", list.join(", ")),
+        ]);
+        let fill = |template: &str, names: &Names| crate::store::fill(template, names);
+        let body = fill(include_str!("sql/guard_body.sql"), &names);
+        names.push(("guard_body", body.clone()));
+        Ok(Self {
+            function: fill(include_str!("sql/guard_function.sql"), &names),
+            body: format!("\n{body}"),
+            trigger: fill(include_str!("sql/guard_trigger.sql"), &names),
+            disarm: fill(include_str!("sql/guard_disarm.sql"), &names),
+            remove: fill(include_str!("sql/guard_remove.sql"), &names),
+            index: fill(include_str!("sql/guard_index.sql"), &names),
+            index_name,
+        })
+    }
+}
+
+/// What the catalog says of the guard, as `facts.sql` puts it.
+pub(super) fn guard_of(word: Option<&str>) -> Guard {
+    match word {
+        None => Guard::Absent,
+        Some("sound") => Guard::Sound,
+        Some("disabled") => Guard::Disabled,
+        Some(_) => Guard::Altered,
+    }
+}
+
+impl PostgresStore {
+    /// Runs a script in a transaction of its own that waits for locks only briefly, again and again.
+    async fn patiently(&mut self, what: &'static str, script: &str, progress: Progress<'_>) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let script = format!("BEGIN; {LOCK_WITHIN}; {script} COMMIT");
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let link = self.repairs().await?;
+            let tried = link
+                .within_for(ONE_TRY, what, link.client().batch_execute(&script))
+                .await;
+            // After any error the session may still be in its failed transaction.
+            self.forget_repairs_link(tried.is_err());
+            match tried {
+                Err(StoreError::Locked { .. }) if began.elapsed() < GIVE_UP => {
+                    let again_in = BETWEEN.mul_f64(1.0 + fastrand::f64());
+                    progress(Waiting::Lock { tries, again_in });
+                    tokio::time::sleep(again_in).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn is_plain(&self) -> Result<(), StoreError> {
+        let catalog = &self.ready()?.catalog;
+        match &catalog.obstacle {
+            Some(obstacle) if catalog.kind != "r" && catalog.kind != "p" => Err(StoreError::Schema(format!(
+                "no guard for this one: {}",
+                obstacle.reason
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a pooler that hands server connections from one session to another stands in between: then two sessions
+    /// that are open at the same time can have the same server process, or one session two of them.
+    async fn is_pooled(&mut self) -> Result<bool, StoreError> {
+        let pid = "SELECT pg_backend_pid()";
+        let read = async |link: &Link| -> Result<i32, StoreError> {
+            let rows = link
+                .within("asking for the server process", link.ask(pid, vec![]))
+                .await?;
+            Ok(rows[0].get(0))
+        };
+        let (one, other) = (self.connect().await?, self.connect().await?);
+        let first = read(&one).await?;
+        other
+            .within("asking for the server process", other.client().batch_execute("BEGIN"))
+            .await?;
+        let second = read(&other).await?;
+        let again = read(&one).await?;
+        other
+            .within(
+                "asking for the server process",
+                other.client().batch_execute("ROLLBACK"),
+            )
+            .await?;
+        Ok(first == second || first != again)
+    }
+}
+
+impl Guarded for PostgresStore {
+    async fn guard(&mut self) -> Result<Guard, StoreError> {
+        let desk = self.at_the_desk().await?;
+        super::observe::guard(desk.link, desk.ready, desk.settings).await
+    }
+
+    async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
+        self.passes().await?;
+        self.is_plain()?;
+        let ready = self.ready()?;
+        let guard = &ready.statements.guard;
+        let enable = format!("ALTER TABLE {} ENABLE TRIGGER {TRIGGER};", ready.catalog.table.quoted());
+        // Function and trigger in one transaction: there is never a trigger whose function is another's.
+        let script = format!("{}{}{enable}", guard.function, guard.trigger);
+        self.patiently("installing the guard", &script, progress).await
+    }
+
+    async fn remove_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
+        let found = self.guard().await?;
+        if found == Guard::Absent {
+            return Ok(());
+        }
+        let ready = self.ready()?;
+        let guard = &ready.statements.guard;
+        self.patiently("disarming the guard", &guard.disarm, progress).await?;
+        self.patiently("removing the guard", &guard.remove, progress).await
+    }
+
+    async fn build_index(&mut self, progress: Progress<'_>) -> Result<String, StoreError> {
+        self.passes().await?;
+        self.is_plain()?;
+        if self.is_pooled().await? {
+            return Err(StoreError::Schema(
+                "a pooler in transaction mode stands in between, and an index can't be built concurrently through it: name \
+                 the server itself in the database URL"
+                    .to_owned(),
+            ));
+        }
+        let ready = self.ready()?;
+        let guard = &ready.statements.guard;
+        let name = guard.index_name.as_str().to_owned();
+        let desk = self.at_the_desk().await?;
+        if index_is_valid(desk.link, &ready, &name).await? == Some(true) {
+            return Ok(name);
+        }
+        no_long_transactions(desk.link).await?;
+        let builder = self.connect().await?;
+        drop_invalid(&builder, &ready, &name).await?;
+        let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'";
+        builder
+            .within("building the index", builder.client().batch_execute(limits))
+            .await?;
+        let began = Instant::now();
+        // Outside any transaction, as it has to be; alone in its message, without the comment above it.
+        let statement = guard
+            .index
+            .lines()
+            .filter(|line| !line.starts_with("--"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let built = {
+            let building = builder.within_for(
+                INDEX_WITHIN,
+                "building the index",
+                builder.client().batch_execute(&statement),
+            );
+            tokio::pin!(building);
+            loop {
+                tokio::select! {
+                    built = &mut building => break built,
+                    () = tokio::time::sleep(Duration::from_secs(2)) => progress(Waiting::Index(began.elapsed())),
+                }
+            }
+        };
+        if built.is_err() {
+            // A half-built index is kept up by every write and serves nobody.
+            drop_invalid(&builder, &ready, &name).await?;
+        }
+        built.map(|()| name)
+    }
+
+    async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
+        self.passes().await?;
+        let ready = self.ready()?;
+        let guard = &ready.statements.guard;
+        Ok(GuardSql {
+            install: format!(
+                "BEGIN;\nSET LOCAL lock_timeout = '100ms';\n{}{}COMMIT;",
+                guard.function, guard.trigger
+            ),
+            remove: format!("{}{}", guard.disarm, guard.remove),
+            index: guard.index.clone(),
+        })
+    }
+}
+
+async fn index_is_valid(link: &Link, ready: &super::Ready, name: &str) -> Result<Option<bool>, StoreError> {
+    let answer = link.ask(
+        include_str!("sql/index_state.sql"),
+        vec![(&ready.catalog.oid, Type::OID), (&name, Type::TEXT)],
+    );
+    let rows = link.within("looking for the index", answer).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
+    let answer = link.ask(
+        include_str!("sql/long_transactions.sql"),
+        vec![(&LONG_SECONDS, Type::FLOAT8)],
+    );
+    let rows = link.within("looking for long transactions", answer).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let (pid, age) = (row.get::<_, i32>("pid"), row.get::<_, f64>("age"));
+            let (role, application) = (row.get::<_, &str>("role"), row.get::<_, &str>("application"));
+            format!(
+                "pid {pid} of {} ({}) since {age:.0} s",
+                role.escape_debug(),
+                application.escape_debug()
+            )
+        })
+        .collect();
+    Err(StoreError::Schema(format!(
+        "an index that is built concurrently waits for every older transaction, and these are open: {}; wait for them, or end \
+         them, and try again",
+        told.join(", ")
+    )))
+}
+
+/// Drops the index if it is there and invalid: a leftover of a build that did not end.
+async fn drop_invalid(link: &Link, ready: &super::Ready, name: &str) -> Result<(), StoreError> {
+    link.start_deadline();
+    if index_is_valid(link, ready, name).await? != Some(false) {
+        return Ok(());
+    }
+    let index = Identifier::new(name).map_err(|error| StoreError::Schema(error.to_string()))?;
+    let schema = ready
+        .catalog
+        .table
+        .schema
+        .as_ref()
+        .map(|schema| format!("{}.", schema.quoted()))
+        .unwrap_or_default();
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{}", index.quoted());
+    link.within_for(
+        INDEX_WITHIN,
+        "dropping an invalid index",
+        link.client().batch_execute(&drop),
+    )
+    .await
+}
