@@ -35,6 +35,9 @@ on_both!(
     a_backfill_changes_one_column_and_the_writers_own_rule_frees_the_pipeline,
     a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_success,
     a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_success,
+    with_the_guard_the_writers_own_rule_frees_a_crashed_pipeline,
+    the_writers_own_migrations_pass_beside_the_guard,
+    a_migration_that_the_guard_would_stop_is_foretold_by_check,
     healthy_jobs_and_failing_taps_are_left_alone,
     a_seeded_crash_waits_for_the_writer_or_is_ended,
     incremental_state_survives_a_fail_byte_for_byte,
@@ -250,6 +253,118 @@ async fn a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_succes
         explained.contains("means a success") && explained.contains("taken back since"),
         "{explained}"
     );
+}
+
+/// A command of ours on this project's database.
+fn operate(meltano: &Meltano, command: &[&str]) -> (bool, String) {
+    let uri = meltano.uri();
+    let arguments = [command, &["--database", &uri, "--preset", "meltano"]].concat();
+    let (status, said, complaint) = support::beatwarden::run(&arguments);
+    (status.success(), format!("{said}{complaint}"))
+}
+
+async fn with_the_guard_the_writers_own_rule_frees_a_crashed_pipeline<F: Future<Output = Place>>(
+    place: impl Fn() -> F,
+) {
+    let meltano = Meltano::new(Version::V3_6, place().await);
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "{output}");
+    let (good, said) = operate(&meltano, &["guard", "install"]);
+    assert!(good, "{said}");
+    let row = crash(&meltano).await;
+    let start = column(&row, "started_at");
+    assert_eq!(
+        (column(&row, "last_heartbeat_at"), start.is_some()),
+        (start, true),
+        "written with the start"
+    );
+    let moved = format!(
+        "UPDATE runs SET started_at = {}, last_heartbeat_at = {} WHERE state = 'RUNNING'",
+        meltano.moved("started_at", -301.0),
+        meltano.moved("last_heartbeat_at", -301.0)
+    );
+    meltano.sql(&moved).await;
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "freed by Meltano's own five-minute rule: {output}");
+    // Every other run ends as it would have without the guard.
+    for (run, ends_well, state) in [
+        (Run::Works(1.5), true, "SUCCESS"),
+        (Run::TapFails, false, "FAIL"),
+        (Run::Blocks(4.0), true, "SUCCESS"),
+    ] {
+        let (good, output) = meltano.run(run).await;
+        assert_eq!(good, ends_well, "{run:?}: {output}");
+        let row = meltano.rows().await.pop().unwrap();
+        assert_eq!(column(&row, "state"), Some(state), "{run:?}");
+        assert_ne!(
+            column(&row, "last_heartbeat_at"),
+            column(&row, "started_at"),
+            "{run:?}: its own beats came"
+        );
+    }
+    let (good, said) = operate(&meltano, &["guard", "remove"]);
+    assert!(good, "{said}");
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "{output}");
+}
+
+async fn the_writers_own_migrations_pass_beside_the_guard<F: Future<Output = Place>>(place: impl Fn() -> F) {
+    let mut meltano = Meltano::new(Version::V3_6, place().await);
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "{output}");
+    let (good, said) = operate(&meltano, &["guard", "install"]);
+    assert!(good, "{said}");
+    let (_, said) = operate(&meltano, &["check"]);
+    assert!(said.contains("remove it before a migration"), "{said}");
+    meltano.upgrade(Version::V4);
+    for run in [Run::Works(0.0), Run::Works(1.5)] {
+        let (good, output) = meltano.run(run).await;
+        assert!(good, "{output}");
+    }
+    let rows = meltano.rows().await;
+    assert_eq!((rows.len(), column(&rows[2], "state")), (3, Some("SUCCESS")));
+    let (good, said) = operate(&meltano, &["guard", "status"]);
+    assert!(good, "it is still there, and sound: {said}");
+}
+
+async fn a_migration_that_the_guard_would_stop_is_foretold_by_check<F: Future<Output = Place>>(place: impl Fn() -> F) {
+    let place = place().await;
+    let on_server = matches!(place, Place::Postgres(_));
+    let meltano = Meltano::new(Version::V3_6, place);
+    // The first schema with a heartbeat; the next migration changes the type of the state, a later one the table's name.
+    meltano.migrate_to("d135f52a6f49");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.toml");
+    let text = format!(
+        "[[watch]]\nname = 'old'\ndatabase = '{}'\npreset = 'meltano'\ntable.name = 'job'\ntable.job_name = 'job_id'\n",
+        meltano.uri()
+    );
+    fs::write(&file, text).unwrap();
+    let old = |command: &[&str]| {
+        let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
+        let (status, said, complaint) = support::beatwarden::run(&arguments);
+        assert!(status.success(), "{said}{complaint}");
+        said
+    };
+    old(&["guard", "install"]);
+    assert!(old(&["check"]).contains("remove it before a migration that changes or drops the state column"));
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert_eq!(good, !on_server, "PostgreSQL refuses to change the type: {output}");
+    if on_server {
+        assert!(
+            output.contains("zz_beatwarden_guard") || output.contains("Cannot upgrade"),
+            "{output}"
+        );
+        old(&["guard", "remove"]);
+        let (good, output) = meltano.run(Run::Works(0.0)).await;
+        assert!(good, "{output}");
+    }
+    let (good, said) = operate(&meltano, &["guard", "install"]);
+    assert!(good, "{said}");
+    let (good, said) = operate(&meltano, &["guard", "status"]);
+    assert!(good, "{said}");
+    let (good, output) = meltano.run(Run::Works(0.0)).await;
+    assert!(good, "{output}");
 }
 
 async fn healthy_jobs_and_failing_taps_are_left_alone<F: Future<Output = Place>>(place: impl Fn() -> F) {

@@ -5,126 +5,13 @@
 mod support;
 
 use serde_json::Value;
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write, process::Stdio, time::Duration};
 use support::{
     beatwarden::{Beatwarden, command},
-    postgres::{self, TestDatabase},
+    table::Table,
 };
-use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// A job table like Meltano's, in a file or on a server.
-enum Table {
-    File(TempDir),
-    Server(TestDatabase, tokio_postgres::Client),
-}
-
-impl Table {
-    fn file() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
-        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-        connection
-            .execute_batch(include_str!("../src/demo/schema.sql"))
-            .unwrap();
-        Self::File(folder)
-    }
-
-    async fn server() -> Self {
-        let database = postgres::shared().database().await;
-        let client = database.client().await;
-        let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-            ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
-            last_heartbeat_at timestamp)";
-        client.batch_execute(table).await.unwrap();
-        // A job that is older than its server is not failed so soon: the server has to be older than the jobs.
-        let old_enough = "SELECT pg_sleep(greatest(0, extract(epoch FROM pg_postmaster_start_time() - now()) + 12))";
-        client.batch_execute(old_enough).await.unwrap();
-        Self::Server(database, client)
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::File(folder) => folder.path().join("jobs.db").to_str().unwrap().to_owned(),
-            Self::Server(database, _) => database.url.clone(),
-        }
-    }
-
-    async fn sql(&self, statement: &str) {
-        match self {
-            Self::File(folder) => {
-                let connection = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
-                connection.busy_timeout(SOON).unwrap();
-                connection.execute_batch(statement).unwrap();
-            }
-            Self::Server(_, client) => client.batch_execute(statement).await.unwrap(),
-        }
-    }
-
-    /// A job that started so many seconds ago, and last beat so many seconds ago.
-    async fn job(&self, id: u32, name: &str, started: u32, beat: Option<u32>) {
-        self.jobs([id], name, started, beat).await;
-    }
-
-    /// Jobs that are there all at once.
-    async fn jobs(&self, ids: impl IntoIterator<Item = u32>, name: &str, started: u32, beat: Option<u32>) {
-        let ago = |seconds: u32| match self {
-            Self::File(_) => format!("strftime('%Y-%m-%d %H:%M:%f000', 'now', '-{seconds} seconds')"),
-            Self::Server(..) => format!("(clock_timestamp() AT TIME ZONE 'UTC' - interval '{seconds} s')"),
-        };
-        let beat = beat.map_or_else(|| "NULL".to_owned(), ago);
-        let rows: Vec<String> = ids
-            .into_iter()
-            .map(|id| format!("({id}, '{name}', 'RUNNING', {}, {beat})", ago(started)))
-            .collect();
-        self.sql(&format!(
-            "INSERT INTO runs (id, job_name, state, started_at, last_heartbeat_at) VALUES {}",
-            rows.join(", ")
-        ))
-        .await;
-    }
-
-    /// Runs a command on this table: exit code, stdout, stderr.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        self.run_with(arguments, Stdio::null())
-    }
-
-    fn run_with(&self, arguments: &[&str], stdin: Stdio) -> (i32, String, String) {
-        let folder = tempfile::tempdir().unwrap();
-        let output = self.command(folder.path(), arguments).stdin(stdin).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-
-    fn command(&self, folder: &std::path::Path, arguments: &[&str]) -> Command {
-        let mut command = command(folder);
-        // No instance listens on this port of ours.
-        command.args(arguments).args([
-            "--database",
-            &self.url(),
-            "--preset",
-            "meltano",
-            "--listen",
-            "127.0.0.1:1",
-            "--init-deadline",
-            "2s",
-            "--poll-interval",
-            "500ms",
-        ]);
-        command
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let (code, said, complaint) = self.run(&[arguments, &["--json"]].concat());
-        assert_eq!(code, 0, "{arguments:?}: {said}{complaint}");
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
-    }
-}
 
 /// A test on both databases.
 macro_rules! on_both {

@@ -12,6 +12,7 @@ use std::{
 use support::{
     beatwarden::{Beatwarden, run},
     eventually,
+    pooler::Pooler,
     postgres::{self, Cluster, TestDatabase, connect},
 };
 
@@ -334,38 +335,6 @@ async fn sslmode_means_what_it_says() {
         let dog = Beatwarden::watch(&short(&with(mode), "observe")).await;
         dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
         assert_eq!(encrypted().await, [expected], "{mode}");
-    }
-}
-
-/// PgBouncer in transaction mode, gone with the test.
-struct Pooler(Child);
-
-impl Pooler {
-    fn start(cluster: &Cluster, folder: &Path) -> (Self, u16) {
-        let port = postgres::free_port();
-        let configuration = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\nuser = nobody\n",
-            cluster.port()
-        );
-        let file = folder.join("pgbouncer.ini");
-        // With auth_type = any every client becomes the user of the database line.
-        std::fs::write(&file, configuration.replace("port=", "user=postgres port=")).unwrap();
-        Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status().unwrap();
-        let child = Command::new(postgres::pgbouncer())
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("PgBouncer is not installed: run scripts/setup-tests.sh");
-        (Self(child), port)
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -142,6 +142,26 @@ impl Meltano {
         self.folder.path().join("user-cache")
     }
 
+    /// Makes the tables as an older Meltano had them, by Meltano's own migrations up to a revision.
+    pub fn migrate_to(&self, revision: &str) {
+        let python = super::cache().join("meltano-3.6").join("bin").join("python");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/meltano/migrate.py");
+        if let Some(folder) = self.file().parent() {
+            fs::create_dir_all(folder).expect("our own folder");
+        }
+        let output = Command::new(python)
+            .args([script, &self.uri(), revision])
+            .current_dir(self.folder.path())
+            .output()
+            .expect("Meltano's own Python");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// From here on another Meltano runs in this project; its migrations come with its next run.
+    pub fn upgrade(&mut self, version: Version) {
+        self.version = version;
+    }
+
     /// Starts `meltano run`, its output in a file of its own.
     pub fn start(&self, run: Run) -> Running {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);

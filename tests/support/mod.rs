@@ -8,7 +8,9 @@
 pub mod beatwarden;
 pub mod http;
 pub mod meltano;
+pub mod pooler;
 pub mod postgres;
+pub mod table;
 
 use std::{
     path::PathBuf,
