@@ -4,11 +4,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 use support::{
     beatwarden::{Beatwarden, run},
     eventually,

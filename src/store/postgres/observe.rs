@@ -158,12 +158,55 @@ pub(super) async fn access(link: &Link, ready: &Ready, settings: &PostgresSettin
     Ok(if scans { Access::Scan } else { Access::Index })
 }
 
-/// Whether the guard is there, and sound.
+/// Whether the guard is there, and sound. Asks the catalog alone.
 pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Guard, StoreError> {
     let view = View { link, ready, settings };
-    let (facts, _) = view.open().await?;
-    view.close().await?;
-    Ok(facts.guard)
+    let question = Question::of(&view);
+    let answer = link.ask(&ready.statements.facts, question.params());
+    let rows = link.within("looking for the guard", answer).await?;
+    Ok(view.facts(&rows)?.guard)
+}
+
+/// What the facts are asked about, kept while the answer is on its way.
+struct Question<'a> {
+    table: String,
+    ledger: String,
+    schema: Option<String>,
+    columns: Vec<&'a str>,
+    written: Vec<&'a str>,
+    ledger_columns: &'static [&'static str],
+    guard: &'a str,
+    state: &'a str,
+}
+
+impl<'a> Question<'a> {
+    fn of(view: &View<'a>) -> Self {
+        let catalog = &view.ready.catalog;
+        Self {
+            table: catalog.table.quoted(),
+            ledger: catalog.ledger.quoted(),
+            schema: catalog.ledger.schema.as_ref().map(crate::store::Identifier::quoted),
+            columns: view.columns(),
+            written: view.written(),
+            ledger_columns: &LEDGER_COLUMNS,
+            guard: &view.ready.statements.guard.body,
+            state: view.settings.mapping.state.as_str(),
+        }
+    }
+
+    fn params(&self) -> Vec<Param<'_>> {
+        vec![
+            (&self.table, Type::TEXT),
+            (&self.ledger, Type::TEXT),
+            (&self.columns, Type::TEXT_ARRAY),
+            (&self.written, Type::TEXT_ARRAY),
+            (&self.schema, Type::TEXT),
+            (&self.ledger_columns, Type::TEXT_ARRAY),
+            (&self.guard, Type::TEXT),
+            (&self.state, Type::TEXT),
+            (&TRIGGER, Type::TEXT),
+        ]
+    }
 }
 
 /// An open read-only snapshot.
@@ -173,38 +216,19 @@ struct View<'a> {
     settings: &'a PostgresSettings,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// Begins the snapshot, and reads the facts and the running rows in the same round trip.
     async fn open(&self) -> Result<(Facts, Vec<Job>), StoreError> {
         let mapping = &self.settings.mapping;
-        let catalog = &self.ready.catalog;
         let (link, client) = (self.link, self.link.client());
         let begin = begin(self.settings.poll_timeout);
-        let (table, ledger) = (catalog.table.quoted(), catalog.ledger.quoted());
-        let schema = catalog.ledger.schema.as_ref().map(crate::store::Identifier::quoted);
-        let (columns, written) = (self.columns(), self.written());
-        let ledger_columns: &[&str] = &LEDGER_COLUMNS;
+        let question = Question::of(self);
         let states = &mapping.states.running;
-        let guard = &self.ready.statements.guard.body;
-        let state = mapping.state.as_str();
         let answers = async {
             let (begun, facts, running) = tokio::join!(
                 biased;
                 client.batch_execute(&begin),
-                link.ask(
-                    &self.ready.statements.facts,
-                    vec![
-                        (&table, Type::TEXT),
-                        (&ledger, Type::TEXT),
-                        (&columns, Type::TEXT_ARRAY),
-                        (&written, Type::TEXT_ARRAY),
-                        (&schema, Type::TEXT),
-                        (&ledger_columns, Type::TEXT_ARRAY),
-                        (guard, Type::TEXT),
-                        (&state, Type::TEXT),
-                        (&TRIGGER, Type::TEXT),
-                    ],
-                ),
+                link.ask(&self.ready.statements.facts, question.params()),
                 link.ask(
                     &self.ready.statements.running,
                     vec![
@@ -226,7 +250,7 @@ impl View<'_> {
     }
 
     /// The columns that the statements rest on.
-    fn columns(&self) -> Vec<&str> {
+    fn columns(&self) -> Vec<&'a str> {
         let catalog = &self.ready.catalog;
         let mut columns = vec![
             catalog.id.name.as_str(),
@@ -240,7 +264,7 @@ impl View<'_> {
     }
 
     /// The columns that the action changes.
-    fn written(&self) -> Vec<&str> {
+    fn written(&self) -> Vec<&'a str> {
         let catalog = &self.ready.catalog;
         match self.settings.action {
             Action::Observe => Vec::new(),
