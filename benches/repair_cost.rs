@@ -15,7 +15,7 @@ mod support;
 use beatwarden::{
     domain::{Action, Job, JobId, Look, Outcome, Repair, StartGuard, States},
     store::{
-        ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat,
+        ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -201,6 +201,7 @@ impl Server {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "bench/1".into(),
+            discovery: Wanted::Auto,
         });
         Self {
             _cluster: cluster,
@@ -272,6 +273,7 @@ impl File {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "bench/1".into(),
+            discovery: Wanted::Auto,
             action: Action::Fail,
         });
         Self {

@@ -134,14 +134,15 @@ fn spoiling(table: &Table) -> &'static [(&'static str, &'static str)] {
                 "CREATE OR REPLACE FUNCTION beatwarden_guard_runs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
                 "altered",
             ),
+            ("DROP TRIGGER zz_beatwarden_guard_start ON runs", "altered"),
             (
-                "DROP TRIGGER zz_beatwarden_guard ON runs; CREATE TRIGGER zz_beatwarden_guard BEFORE INSERT ON runs
-                    FOR EACH ROW EXECUTE FUNCTION beatwarden_guard_runs()",
+                "DROP TRIGGER zz_beatwarden_guard_start ON runs; CREATE TRIGGER zz_beatwarden_guard_start
+                    AFTER UPDATE OF payload ON runs FOR EACH ROW EXECUTE FUNCTION beatwarden_guard_runs()",
                 "altered",
             ),
             (
                 "DROP TRIGGER zz_beatwarden_guard ON runs; CREATE TRIGGER zz_beatwarden_guard
-                    BEFORE INSERT OR UPDATE OF payload ON runs FOR EACH ROW EXECUTE FUNCTION beatwarden_guard_runs()",
+                    BEFORE INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION beatwarden_guard_runs()",
                 "altered",
             ),
         ],
@@ -245,7 +246,10 @@ async fn a_watchdog_notices_when_the_guard_vanishes(table: Table) {
             let anew = "INSERT INTO new_runs SELECT * FROM runs; DROP TABLE runs; ALTER TABLE new_runs RENAME TO runs";
             table.sql(&format!("BEGIN; {schema}; {anew}; COMMIT")).await;
         }
-        Table::Server(..) => table.sql("DROP TRIGGER zz_beatwarden_guard ON runs").await,
+        Table::Server(..) => {
+            table.sql("DROP TRIGGER zz_beatwarden_guard ON runs").await;
+            table.sql("DROP TRIGGER zz_beatwarden_guard_start ON runs").await;
+        }
     }
     dog.metric_becomes("guard_installed{watch=\"meltano\"}", 0.0, SOON)
         .await;

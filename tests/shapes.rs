@@ -9,7 +9,7 @@ use beatwarden::{
         Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Outcome, Reading, Repair, Snapshot, StartGuard, States,
     },
     store::{
-        Identifier, Inquiry, Mapping, Store, TableName, TimeFormat,
+        Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -59,6 +59,7 @@ fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore 
         poll_timeout: Duration::from_secs(10),
         seed_tolerance: TOLERANCE,
         instance: "test/1".into(),
+        discovery: Wanted::Auto,
     })
 }
 
@@ -292,6 +293,7 @@ async fn a_text_key_on_sqlite() {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: TOLERANCE,
             instance: "test/1".into(),
+            discovery: Wanted::Auto,
             action,
         })
     };

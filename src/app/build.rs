@@ -6,7 +6,7 @@ use crate::{
     domain::{Action, Policy, States},
     status::{Names, Terms},
     store::{
-        self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
+        self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -61,6 +61,14 @@ fn action_of(watch: &WatchConfig) -> Action {
         config::Action::Observe => Action::Observe,
         config::Action::Backfill => Action::Backfill,
         config::Action::Fail => Action::Fail,
+    }
+}
+
+fn wanted_of(watch: &WatchConfig) -> Wanted {
+    match watch.discovery {
+        config::Discovery::Auto => Wanted::Auto,
+        config::Discovery::KeyTail => Wanted::KeyTail,
+        config::Discovery::State => Wanted::State,
     }
 }
 
@@ -187,6 +195,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
             seed_tolerance: watch.seed_tolerance,
             instance: instance(),
             action: action_of(watch),
+            discovery: wanted_of(watch),
         })))),
         DatabaseUrl::Postgres(url) => {
             target_of(&url).map_err(bad)?;
@@ -200,6 +209,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
                 poll_timeout: watch.poll_timeout,
                 seed_tolerance: watch.seed_tolerance,
                 instance: instance(),
+                discovery: wanted_of(watch),
             }))))
         }
     }

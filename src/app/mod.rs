@@ -137,23 +137,13 @@ pub async fn run(
     Ok(())
 }
 
-/// Refuses what would promise more than is done, and tells what is done less well.
+/// Refuses what would promise more than is done.
 fn is_supported(config: &Config) -> Result<(), AppError> {
     if config.web_config_file.is_some() {
         return Err(AppError::Unsupported(
             "web_config_file is not supported yet: without it HTTP has neither TLS nor passwords; listen on loopback, or \
              put a proxy in front, and take the setting out",
         ));
-    }
-    for watch in config
-        .watches
-        .iter()
-        .filter(|watch| watch.discovery == config::Discovery::KeyTail)
-    {
-        tracing::warn!(
-            watch = watch.name,
-            "discovery = \"key_tail\" is not built yet: this watch polls by state"
-        );
     }
     Ok(())
 }

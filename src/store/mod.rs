@@ -12,6 +12,7 @@ pub mod postgres;
 mod reading;
 mod refusal;
 pub mod sqlite;
+mod tail;
 mod template;
 
 pub use error::{Failure, StoreError};
@@ -32,6 +33,18 @@ pub struct Inquiry {
     pub known: Vec<JobId>,
     /// How much of the table to cover.
     pub look: Look,
+}
+
+/// How running jobs are to be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// As the database's plan advises: by the key alone where asking by state would scan a large table.
+    #[default]
+    Auto,
+    /// By the key alone, where the key grows and rows are born running.
+    KeyTail,
+    /// By the state.
+    State,
 }
 
 /// What the ledger says of a repair whose answer was lost.

@@ -4,7 +4,7 @@ use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     domain::{Action, States},
     store::{
-        ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
+        ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -193,6 +193,7 @@ impl Bed for PostgresBed {
             poll_timeout: POLL_TIMEOUT,
             seed_tolerance: SEED_TOLERANCE,
             instance: "test/1".into(),
+            discovery: Wanted::Auto,
         })
     }
 
@@ -314,6 +315,7 @@ impl Bed for SqliteBed {
             poll_timeout: POLL_TIMEOUT,
             seed_tolerance: SEED_TOLERANCE,
             instance: "test/1".into(),
+            discovery: Wanted::Auto,
             action,
         })
     }

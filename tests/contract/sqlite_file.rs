@@ -5,7 +5,7 @@ use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot, suppo
 use beatwarden::{
     domain::{Access, Action, Cause, Look, Outcome},
     store::{
-        Mapping, Store, StoreError,
+        Mapping, Store, StoreError, Wanted,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -102,6 +102,7 @@ impl File {
             poll_timeout: self.poll_timeout,
             seed_tolerance: Duration::from_millis(5),
             instance: "test/1".into(),
+            discovery: Wanted::Auto,
             action,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{PostgresSettings, link::Link};
 use crate::{
-    domain::{Access, Action, Cause, Obstacle},
+    domain::{Action, Cause, Obstacle},
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
 };
 use std::sync::{OnceLock, atomic::AtomicBool};
@@ -46,6 +46,15 @@ impl Column {
         matches!(self.base.as_str(), "int2" | "int4" | "int8")
     }
 
+    /// Below every key that the column can have, and still one of its type.
+    pub(super) fn lowest(&self) -> i64 {
+        match self.base.as_str() {
+            "int2" => i64::from(i16::MIN),
+            "int4" => i64::from(i32::MIN),
+            _ => i64::MIN,
+        }
+    }
+
     pub(super) fn is_jsonb(&self) -> bool {
         self.base == "jsonb"
     }
@@ -75,7 +84,6 @@ pub(super) struct Catalog {
     pub error_column: Option<Column>,
     /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
     pub obstacle: Option<Obstacle>,
-    pub access: Access,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     /// The columns as the first pass found them; another shape means that the statements no longer fit.
@@ -156,7 +164,6 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         error,
         error_column,
-        access: Access::Scan,
         shape: OnceLock::new(),
         ledger_exists: AtomicBool::new(false),
     })

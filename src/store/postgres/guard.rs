@@ -173,7 +173,10 @@ impl Guarded for PostgresStore {
         self.is_plain()?;
         let ready = self.ready()?;
         let guard = &ready.statements.guard;
-        let enable = format!("ALTER TABLE {} ENABLE TRIGGER {TRIGGER};", ready.catalog.table.quoted());
+        let enable = format!(
+            "ALTER TABLE {} ENABLE TRIGGER {TRIGGER}, ENABLE TRIGGER {TRIGGER}_start;",
+            ready.catalog.table.quoted()
+        );
         // Function and trigger in one transaction: there is never a trigger whose function is another's.
         let script = format!("{}{}{enable}", guard.function, guard.trigger);
         self.patiently("installing the guard", &script, progress).await

@@ -4,6 +4,7 @@
 //! what lets a pooler in transaction mode stand in between.
 
 mod catalog;
+mod discovery;
 mod grants;
 mod guard;
 mod ledger;
@@ -19,14 +20,18 @@ mod undo;
 pub use grants::grants;
 pub use link::{BadTarget, Target};
 
-use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, repair_id};
-use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
+use super::{
+    Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id, tail::Tail,
+};
+use crate::domain::{
+    Access, Action, Discovery, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
+};
 use catalog::Catalog;
 use link::Link;
 use operator::Desk;
 use render::Statements;
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -49,6 +54,8 @@ pub struct PostgresSettings {
     pub seed_tolerance: Duration,
     /// The name of this process in the ledger.
     pub instance: String,
+    /// How running jobs are to be found.
+    pub discovery: Wanted,
 }
 
 /// What a connection is good for, once the catalog was read through it.
@@ -56,6 +63,15 @@ pub struct PostgresSettings {
 struct Ready {
     catalog: Catalog,
     statements: Statements,
+    /// How running jobs are found, asked anew at each full look: a table grows.
+    way: Mutex<Way>,
+}
+
+/// How running jobs are found, and how the database would have to look for them by state.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    discovery: Discovery,
+    access: Access,
 }
 
 /// The watched database on a PostgreSQL server.
@@ -67,8 +83,8 @@ pub struct PostgresStore {
     repairs: Option<Link>,
     /// What the last pass found out; repairs rest on it.
     ready: Option<Arc<Ready>>,
-    /// The newest key seen, and the server that it was seen on.
-    newest: Option<(i64, String)>,
+    /// The tail of the key, and the server that it was seen on.
+    tail: Option<(Tail, String)>,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
 }
@@ -81,7 +97,7 @@ impl PostgresStore {
             passes: None,
             repairs: None,
             ready: None,
-            newest: None,
+            tail: None,
             migrated: false,
         }
     }
@@ -95,9 +111,12 @@ impl PostgresStore {
         let link = self.connect().await?;
         let catalog = catalog::read(&link, &self.settings).await?;
         let statements = Statements::render(&self.settings.mapping, &catalog)?;
-        let mut ready = Ready { catalog, statements };
-        ready.catalog.access = observe::access(&link, &ready, &self.settings).await?;
-        let ready = Arc::new(ready);
+        let way = discovery::way(&link, &catalog, &statements, &self.settings).await?;
+        let ready = Arc::new(Ready {
+            catalog,
+            statements,
+            way: Mutex::new(way),
+        });
         self.ready = Some(ready.clone());
         self.passes = Some((link, ready));
         Ok(())
@@ -151,7 +170,7 @@ impl Store for PostgresStore {
         let (link, ready) = self.passes.take().expect("just connected");
         link.start_deadline();
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
-        let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.newest).await?;
+        let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.tail).await?;
         if !link.is_second_choice() {
             self.passes = Some((link, ready));
         }

@@ -2,6 +2,7 @@
 
 use super::{
     PostgresSettings, Ready,
+    discovery::choose_again,
     guard::{TRIGGER, guard_of},
     link::{Link, Param},
     obstacles, row,
@@ -14,12 +15,17 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            HISTORY, LEDGER_COLUMNS, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNACKNOWLEDGED,
-            UNKNOWN_WITHIN, WATCHED_REPAIRS, needs_precedents, newer_layout, too_many,
+            LEDGER_COLUMNS, MOST_RUNNING, MOST_UNKNOWN, Merged, SHOWN_REPAIRS, UNACKNOWLEDGED, UNKNOWN_WITHIN,
+            WATCHED_REPAIRS, needs_precedents, newer_layout, too_many,
         },
+        tail::Tail,
     },
 };
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 use tokio_postgres::{Row, types::Type};
 
 /// What the catalog says in every pass.
@@ -38,29 +44,65 @@ pub(super) async fn observe(
     ready: &Ready,
     settings: &PostgresSettings,
     inquiry: &Inquiry,
-    newest: &mut Option<(i64, String)>,
+    tail: &mut Option<(Tail, String)>,
 ) -> Result<Snapshot, StoreError> {
+    let way = match inquiry.look {
+        // A table grows, and gets an index: the way is chosen anew.
+        Look::Full => choose_again(link, ready, settings).await?,
+        Look::Ordinary => *ready.way.lock().unwrap_or_else(PoisonError::into_inner),
+    };
+    let tailing = way.discovery == Discovery::KeyTail;
     let unknown = match inquiry.look {
-        Look::Full => unknown_states(link, ready, settings).await?,
-        Look::Ordinary => None,
+        Look::Full if !tailing => unknown_states(link, ready, settings).await?,
+        Look::Full | Look::Ordinary => None,
     };
     let view = View { link, ready, settings };
-    let (facts, running) = view.open().await?;
-    let look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
-    let seen: HashSet<JobId> = running.iter().map(|job| job.id.clone()).collect();
+    // Once the tail is known, the running rows are found by their keys.
+    let (facts, running) = view.open(tailing && tail.is_some()).await?;
+    let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
+    let mut followed = tail
+        .take()
+        .filter(|(_, seen_on)| *seen_on == facts.server)
+        .map(|(tail, _)| tail);
+    if running.is_none() && followed.is_some() && view.fell_back(followed.as_ref()).await? {
+        followed = None;
+    }
+    let running = match running {
+        Some(running) => running,
+        None if followed.is_some() => Vec::new(),
+        // Another server, or a table that was emptied or restored: what the tail knew is of no use.
+        None => view.running().await?,
+    };
+    let seen: HashSet<&JobId> = running.iter().map(|job| &job.id).collect();
+    let gaps: Vec<String> = match &followed {
+        Some(tail) if tailing => tail.gaps().map(|key| key.to_string()).collect(),
+        _ => Vec::new(),
+    };
     let missing: Vec<&str> = inquiry
         .known
         .iter()
         .filter(|id| !seen.contains(id))
         .map(JobId::as_str)
+        .chain(gaps.iter().map(String::as_str))
         .collect();
+    let found = view.known(&missing).await?;
     let mut rows = Merged::default();
     rows.take(unknown.unwrap_or_default());
-    rows.take(running);
-    rows.take(view.known(&missing).await?);
     if ready.catalog.grows {
-        rows.take(view.newcomers(&facts.server, newest).await?);
+        let (newcomers, mut after) = view.newcomers(followed, &found).await?;
+        rows.take(newcomers);
+        if tailing {
+            if inquiry.look == Look::Full {
+                after.begin_full_look(ready.catalog.id.lowest());
+            }
+            let (page, is_complete) = view.page(&mut after).await?;
+            rows.take(page);
+            look = if is_complete { Look::Full } else { Look::Ordinary };
+        }
+        *tail = Some((after, facts.server.clone()));
     }
+    rows.take(running);
+    rows.take(found);
     let rows = rows.into_rows();
     let (precedents, newest_repairs) = view.ledger(&facts, &rows).await?;
     view.close().await?;
@@ -72,8 +114,8 @@ pub(super) async fn observe(
         server_started_at: facts.server_started_at,
         rows,
         look,
-        discovery: Discovery::State,
-        access: ready.catalog.access,
+        discovery: way.discovery,
+        access: if tailing { Access::Index } else { way.access },
         newcomers: if ready.catalog.grows {
             Newcomers::Followed
         } else {
@@ -136,28 +178,6 @@ fn begin(statement: Duration) -> String {
     )
 }
 
-/// How the running rows will be found: asked of the planner once for each connection.
-pub(super) async fn access(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Access, StoreError> {
-    let explain = format!("EXPLAIN (FORMAT JSON) {}", ready.statements.running);
-    let states = &settings.mapping.states.running;
-    let rows = link
-        .within(
-            "asking for the plan of the poll",
-            link.ask(
-                &explain,
-                vec![
-                    (&settings.mapping.time_zone, Type::TEXT),
-                    (states, Type::TEXT_ARRAY),
-                    (&MOST_RUNNING, Type::INT8),
-                ],
-            ),
-        )
-        .await?;
-    let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
-    let scans = plan.is_some_and(|plan| plan.to_string().contains("Seq Scan"));
-    Ok(if scans { Access::Scan } else { Access::Index })
-}
-
 /// Whether the guard is there, and sound. Asks the catalog alone.
 pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Guard, StoreError> {
     let view = View { link, ready, settings };
@@ -210,43 +230,62 @@ impl<'a> Question<'a> {
 }
 
 /// An open read-only snapshot.
-struct View<'a> {
-    link: &'a Link,
-    ready: &'a Ready,
-    settings: &'a PostgresSettings,
+pub(super) struct View<'a> {
+    pub link: &'a Link,
+    pub ready: &'a Ready,
+    pub settings: &'a PostgresSettings,
 }
 
 impl<'a> View<'a> {
-    /// Begins the snapshot, and reads the facts and the running rows in the same round trip.
-    async fn open(&self) -> Result<(Facts, Vec<Job>), StoreError> {
-        let mapping = &self.settings.mapping;
+    /// Begins the snapshot, and reads the facts, and the running rows by their state unless they are found by key, in the
+    /// same round trip.
+    async fn open(&self, by_key: bool) -> Result<(Facts, Option<Vec<Job>>), StoreError> {
         let (link, client) = (self.link, self.link.client());
         let begin = begin(self.settings.poll_timeout);
         let question = Question::of(self);
-        let states = &mapping.states.running;
+        let ask_running = async {
+            if by_key {
+                return Ok(None);
+            }
+            self.ask_running().await.map(Some)
+        };
         let answers = async {
             let (begun, facts, running) = tokio::join!(
                 biased;
                 client.batch_execute(&begin),
                 link.ask(&self.ready.statements.facts, question.params()),
-                link.ask(
-                    &self.ready.statements.running,
-                    vec![
-                        (&mapping.time_zone, Type::TEXT),
-                        (states, Type::TEXT_ARRAY),
-                        (&MOST_RUNNING, Type::INT8),
-                    ],
-                ),
+                ask_running,
             );
             begun?;
             Ok((facts?, running?))
         };
         let (facts, running) = self.link.within("reading the running jobs", answers).await?;
-        if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
-            return Err(too_many(mapping));
+        let running = running.map(|rows| self.not_too_many(&rows)).transpose()?;
+        Ok((self.facts(&facts)?, running))
+    }
+
+    async fn ask_running(&self) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let mapping = &self.settings.mapping;
+        let states = &mapping.states.running;
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (states, Type::TEXT_ARRAY),
+            (&MOST_RUNNING, Type::INT8),
+        ];
+        self.link.ask(&self.ready.statements.running, params).await
+    }
+
+    /// The running rows, by their state.
+    async fn running(&self) -> Result<Vec<Job>, StoreError> {
+        let rows = self.link.within("reading the running jobs", self.ask_running()).await?;
+        self.not_too_many(&rows)
+    }
+
+    fn not_too_many(&self, rows: &[Row]) -> Result<Vec<Job>, StoreError> {
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
+            return Err(too_many(&self.settings.mapping));
         }
-        let facts = self.facts(&facts)?;
-        Ok((facts, running.iter().map(row::job).collect()))
+        Ok(rows.iter().map(row::job).collect())
     }
 
     /// The columns that the statements rest on.
@@ -318,35 +357,6 @@ impl<'a> View<'a> {
             )
             .await?;
         Ok(rows.iter().map(row::job).collect())
-    }
-
-    /// The rows after the newest key seen; on a server not seen before the newest rows of all.
-    async fn newcomers(&self, server: &str, newest: &mut Option<(i64, String)>) -> Result<Vec<Job>, StoreError> {
-        let zone = &self.settings.mapping.time_zone;
-        let link = self.link;
-        let rows = match newest {
-            Some((key, seen_on)) if seen_on == server => {
-                let key = key.to_string();
-                let params: Vec<Param<'_>> =
-                    vec![(zone, Type::TEXT), (&key, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
-                let answer = link.ask(&self.ready.statements.newcomers, params);
-                self.link.within("reading newcomers", answer).await?
-            }
-            _ => {
-                let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&HISTORY, Type::INT8)];
-                let answer = link.ask(&self.ready.statements.history, params);
-                self.link.within("reading the newest rows", answer).await?
-            }
-        };
-        let jobs: Vec<Job> = rows.iter().map(row::job).collect();
-        let before = newest
-            .as_ref()
-            .filter(|(_, seen_on)| seen_on == server)
-            .map(|(key, _)| *key);
-        let highest = jobs.iter().filter_map(|job| job.id.as_str().parse().ok()).max();
-        // An empty table counts from below every key.
-        *newest = Some((highest.max(before).unwrap_or(i64::from(i32::MIN)), server.to_owned()));
-        Ok(jobs)
     }
 
     /// The ledger's entries of the jobs whose judgement may need them, and the newest of all.

@@ -2,8 +2,8 @@
 
 use super::{SqliteSettings, connection::failed, guard};
 use crate::{
-    domain::{Access, Cause, LEDGER_LAYOUT, Obstacle},
-    store::{Identifier, Mapping, StoreError, fill, nearest},
+    domain::{Access, Cause, Discovery, LEDGER_LAYOUT, Obstacle},
+    store::{Identifier, Mapping, StoreError, Wanted, fill, nearest},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -14,6 +14,9 @@ pub(super) struct Statements {
     pub unknown: String,
     pub known: String,
     pub newcomers: String,
+    pub page: String,
+    pub page_end: String,
+    pub top: String,
     pub history: String,
     pub ledger_create: String,
     pub ledger_of_jobs: String,
@@ -50,6 +53,7 @@ pub(super) struct Catalog {
     pub integer_key: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
+    pub discovery: Discovery,
     pub access: Access,
     pub statements: Statements,
 }
@@ -83,10 +87,17 @@ impl Catalog {
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
         let statements = Statements::render(mapping)?;
         let access = access(connection, &statements, mapping).map_err(told)?;
+        let grows = mapping.born_running && is_integer;
+        let by_key = match settings.discovery {
+            Wanted::State => false,
+            Wanted::KeyTail => grows,
+            Wanted::Auto => grows && access == Access::Scan && is_large(connection, &statements).map_err(told)?,
+        };
         Ok(Self {
             obstacle: obstacle(mapping, &kind, unique),
             integer_key: is_integer || id.declared.is_empty(),
-            grows: mapping.born_running && is_integer,
+            grows,
+            discovery: if by_key { Discovery::KeyTail } else { Discovery::State },
             access,
             statements,
         })
@@ -199,6 +210,18 @@ fn is_unique(connection: &Connection, mapping: &Mapping, columns: &[Column], id:
     Ok(count > 0)
 }
 
+/// A scan over fewer keys costs nothing, and sees rows that return to a running state at once.
+const LARGE: i64 = 50_000;
+
+/// Whether scanning the table is dear, as far as its keys tell: SQLite keeps no count.
+fn is_large(connection: &Connection, statements: &Statements) -> rusqlite::Result<bool> {
+    let greatest: Option<i64> = connection.query_row(&statements.top, [], |row| row.get(0))?;
+    let (first, _): (Option<i64>, i64) = connection.query_row(&statements.page_end, (i64::MIN, 1), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(greatest.unwrap_or_default().saturating_sub(first.unwrap_or_default()) > LARGE)
+}
+
 /// How the running rows will be found, as SQLite plans it.
 fn access(connection: &Connection, statements: &Statements, mapping: &Mapping) -> rusqlite::Result<Access> {
     let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statements.running))?;
@@ -287,6 +310,9 @@ impl Statements {
             unknown: fill(include_str!("sql/observe_unknown.sql")),
             known: fill(include_str!("sql/observe_known.sql")),
             newcomers: fill(include_str!("sql/observe_newcomers.sql")),
+            page: fill(include_str!("sql/observe_page.sql")),
+            page_end: fill(include_str!("sql/observe_page_end.sql")),
+            top: fill(include_str!("sql/observe_top.sql")),
             history: fill(include_str!("sql/observe_history.sql")),
             ledger_create: fill(include_str!("sql/ledger_create.sql")),
             ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),

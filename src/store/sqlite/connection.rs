@@ -1,7 +1,7 @@
 //! One open file: how it is opened so that the writer doesn't notice, and the words for what can be wrong with it.
 
 use super::{SqliteSettings, catalog::Catalog, place::FileIdentity, times::Times};
-use crate::store::StoreError;
+use crate::store::{StoreError, tail::Tail};
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig};
 use std::{
@@ -19,8 +19,8 @@ pub(super) struct Open {
     pub path: PathBuf,
     pub catalog: Catalog,
     pub times: Times,
-    /// The newest key seen in this file.
-    pub newest: Option<i64>,
+    /// The tail of the key, as seen in this file.
+    pub tail: Option<Tail>,
     /// Where reading blocks the writer's commit.
     pub reading_blocks: bool,
 }
@@ -60,7 +60,7 @@ impl Open {
                 format: settings.mapping.time_format,
                 zone,
             },
-            newest: None,
+            tail: None,
             reading_blocks: !journal.eq_ignore_ascii_case("wal"),
         })
     }

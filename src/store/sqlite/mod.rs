@@ -12,7 +12,7 @@ mod repair;
 mod thread;
 mod times;
 
-use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo};
+use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted};
 use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use connection::Open;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -35,6 +35,8 @@ pub struct SqliteSettings {
     pub instance: String,
     /// What will be done with jobs that missed their first heartbeat.
     pub action: Action,
+    /// How running jobs are to be found.
+    pub discovery: Wanted,
 }
 
 /// What a user needs: SQLite knows no roles.

@@ -3,13 +3,15 @@
 
 use super::{
     SqliteSettings,
+    catalog::Catalog,
     connection::{Open, READ_BUSY, failed},
     guard, ledger, place,
     times::Times,
 };
 use crate::{
     domain::{
-        Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot, Timestamp,
+        Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
+        Timestamp,
     },
     store::{
         Inquiry, StoreError,
@@ -17,6 +19,7 @@ use crate::{
             HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, UNKNOWN_WITHIN, needs_precedents,
             newer_layout, too_many,
         },
+        tail::{PAGE, Tail},
     },
 };
 use rusqlite::{Row, ToSql, types::ValueRef};
@@ -35,30 +38,32 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
     open.connection
         .busy_timeout(READ_BUSY)
         .map_err(|error| failed("reading the table", &open.path, error))?;
-    let json = |values: &[String]| serde_json::json!(values).to_string();
-    let unknown = match inquiry.look {
-        Look::Full => unknown_states(open, settings)?,
-        Look::Ordinary => None,
-    };
-    let look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
-    let statements = &open.catalog.statements;
-    let (now, running) = read(
-        open,
-        "reading the running jobs",
-        &statements.running,
-        &[&json(&mapping.states.running), &MOST_RUNNING],
-    )?;
-    let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
-    if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
-        return Err(too_many(mapping));
+    if inquiry.look == Look::Full {
+        // A table grows, and gets an index: the way is chosen anew.
+        open.catalog = Catalog::read(&open.connection, &open.path, settings)?;
     }
+    let tailing = open.catalog.discovery == Discovery::KeyTail;
+    let unknown = match inquiry.look {
+        Look::Full if !tailing => unknown_states(open, settings)?,
+        Look::Full | Look::Ordinary => None,
+    };
+    let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
+    if open.tail.is_some() && fell_back(open)? {
+        open.tail = None;
+    }
+    let (now, running) = if tailing && open.tail.is_some() {
+        let now = ledger::now(&open.connection).map_err(|error| failed("reading the time", &open.path, error))?;
+        (now, Vec::new())
+    } else {
+        running(open, settings)?
+    };
     let seen: HashSet<&JobId> = running.iter().map(|job| &job.id).collect();
     let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !seen.contains(id)).collect();
     let known = if missing.is_empty() {
         Vec::new()
     } else {
         let keys = keys(open, &missing);
-        read(open, "reading known jobs", &statements.known, &[&keys])?.1
+        read(open, "reading known jobs", &open.catalog.statements.known, &[&keys])?.1
     };
     let mut rows = Merged::default();
     rows.take(unknown.unwrap_or_default());
@@ -66,6 +71,11 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
     rows.take(known);
     if open.catalog.grows {
         rows.take(newcomers(open)?);
+    }
+    if tailing {
+        let (page, is_complete) = page(open, settings, inquiry.look)?;
+        rows.take(page);
+        look = if is_complete { Look::Full } else { Look::Ordinary };
     }
     let rows = rows.into_rows();
     let asked: Vec<&str> = rows
@@ -82,8 +92,8 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         server_started_at: None,
         rows,
         look,
-        discovery: Discovery::State,
-        access: open.catalog.access,
+        discovery: open.catalog.discovery,
+        access: if tailing { Access::Index } else { open.catalog.access },
         newcomers: if open.catalog.grows {
             Newcomers::Followed
         } else {
@@ -148,22 +158,88 @@ fn unknown_states(open: &mut Open, settings: &SqliteSettings) -> Result<Option<V
     }
 }
 
-/// The rows after the newest key seen; in a file not seen before the newest rows of all.
+/// The time, and with it the rows in a running state, by their state.
+fn running(open: &Open, settings: &SqliteSettings) -> Result<(Timestamp, Vec<Job>), StoreError> {
+    let mapping = &settings.mapping;
+    let states = serde_json::json!(mapping.states.running).to_string();
+    let (now, running) = read(
+        open,
+        "reading the running jobs",
+        &open.catalog.statements.running,
+        &[&states, &MOST_RUNNING],
+    )?;
+    let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
+    if i64::try_from(running.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
+        return Err(too_many(mapping));
+    }
+    Ok((now, running))
+}
+
+/// The rows after the newest key seen; in a file not seen before the newest rows of all. No gaps are asked for: SQLite has
+/// one writer at a time, so no key commits late.
 fn newcomers(open: &mut Open) -> Result<Vec<Job>, StoreError> {
     let statements = &open.catalog.statements;
-    let (_, jobs) = match open.newest {
-        Some(newest) => read(
-            open,
-            "reading newcomers",
-            &statements.newcomers,
-            &[&newest, &MOST_NEWCOMERS],
-        )?,
-        None => read(open, "reading the newest rows", &statements.history, &[&HISTORY])?,
+    let now = Instant::now();
+    let Some(newest) = open.tail.as_ref().map(Tail::newest) else {
+        let (_, jobs) = read(open, "reading the newest rows", &statements.history, &[&HISTORY])?;
+        open.tail = Some(Tail::begin(&jobs, i64::MIN, now));
+        return Ok(jobs);
     };
-    let highest = jobs.iter().filter_map(|job| job.id.as_str().parse().ok()).max();
-    // An empty table counts from below every key.
-    open.newest = Some(highest.max(open.newest).unwrap_or(i64::MIN));
+    let (_, jobs) = read(
+        open,
+        "reading newcomers",
+        &statements.newcomers,
+        &[&newest, &MOST_NEWCOMERS],
+    )?;
+    if let Some(tail) = &mut open.tail {
+        tail.take(&jobs, &[], now);
+    }
     Ok(jobs)
+}
+
+/// Whether the table was emptied or restored below what the tail has seen.
+fn fell_back(open: &Open) -> Result<bool, StoreError> {
+    let top = open
+        .connection
+        .query_row(&open.catalog.statements.top, [], |row| row.get(0))
+        .map_err(|error| failed("reading the greatest key", &open.path, error))?;
+    // A table that is still empty has not fallen.
+    let tail = open.tail.as_ref();
+    Ok(tail.is_some_and(|tail| tail.newest() > i64::MIN && tail.fell_back(top)))
+}
+
+/// The next page of the full look in progress, if there is one; and whether it was the last.
+fn page(open: &mut Open, settings: &SqliteSettings, look: Look) -> Result<(Vec<Job>, bool), StoreError> {
+    let Some(tail) = &mut open.tail else {
+        return Ok((Vec::new(), false));
+    };
+    if look == Look::Full {
+        tail.begin_full_look(i64::MIN);
+    }
+    let Some(after) = tail.page_after() else {
+        return Ok((Vec::new(), false));
+    };
+    let json = |states: &[&str]| serde_json::json!(states).to_string();
+    let states = &settings.mapping.states;
+    let running: Vec<&str> = states.running.iter().map(String::as_str).collect();
+    let (running, all) = (json(&running), json(&states.all()));
+    let statements = &open.catalog.statements;
+    // The end first: rows that come in between belong to the tail.
+    let (last, count): (Option<i64>, i64) = open
+        .connection
+        .query_row(&statements.page_end, (after, PAGE), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .map_err(|error| failed("reading a page of a full look", &open.path, error))?;
+    let (_, rows) = read(
+        open,
+        "reading a page of a full look",
+        &statements.page,
+        &[&after, &PAGE, &running, &all, &MOST_UNKNOWN],
+    )?;
+    let last = last.filter(|_| count >= PAGE);
+    let is_complete = open.tail.as_mut().is_some_and(|tail| tail.page_read(last));
+    Ok((rows, is_complete))
 }
 
 /// Keys as a JSON array of the key's own type, so that the key's index is used.
