@@ -75,6 +75,7 @@ pub fn policy() -> Policy {
         watch: "meltano".into(),
         states: States {
             running: vec!["RUNNING".into()],
+            failure: vec!["FAIL".into()],
             ..States::default()
         },
         init_deadline: Duration::from_secs(60),
@@ -201,6 +202,11 @@ impl Served {
         };
         self.metrics.watch("meltano").failed(pass.clone());
         self.board.failed(pass);
+    }
+
+    /// The time now, in microseconds since the epoch.
+    pub fn now(&self) -> i64 {
+        self.clock.wall().as_micros()
     }
 
     pub fn later(&self, by: Duration) {
