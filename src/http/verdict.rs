@@ -11,8 +11,8 @@ use crate::{
 pub enum Tone {
     /// Nothing to do.
     Good,
-    /// Jobs are stuck.
-    Stuck,
+    /// Jobs are stuck, or something keeps stuck ones from being repaired.
+    Warning,
     /// The last pass failed, and what is known is still young.
     Failing,
     /// What is known is old, or nothing is.
@@ -24,7 +24,7 @@ impl Tone {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
-            Self::Stuck => "stuck",
+            Self::Warning => "warning",
             Self::Failing => "failing",
             Self::Old => "old",
         }
@@ -53,10 +53,11 @@ pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
         return Verdict { tone: Tone::Old, words };
     };
     let stuck = pass.report.count(Phase::MissedFirst) + pass.report.count(Phase::Lost);
-    let tone = match (status.is_up(now), stuck) {
+    let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
+    let tone = match (status.is_up(now), stuck > 0 || hindered) {
         (false, _) => Tone::Failing,
-        (true, 0) => Tone::Good,
-        (true, _) => Tone::Stuck,
+        (true, true) => Tone::Warning,
+        (true, false) => Tone::Good,
     };
     let words = if stuck > 0 {
         of_stuck(&pass.report)

@@ -95,6 +95,11 @@ impl Chromium {
 
     /// One command and its result.
     pub fn ask(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_ask(method, parameters)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_ask(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.next += 1;
         let mut request = json!({"id": self.next, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -109,8 +114,10 @@ impl Chromium {
         loop {
             let message = self.receive(until, method);
             if message["id"] == self.next {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                return match &message["error"] {
+                    Value::Null => Ok(message["result"].clone()),
+                    error => Err(error.clone()),
+                };
             }
             self.events.push_back(message);
         }
@@ -174,6 +181,20 @@ impl Chromium {
         );
         assert!(answer["exceptionDetails"].is_null(), "{}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression has a value; a page that is just being replaced has none.
+    pub async fn becomes(&mut self, expression: &str, value: &Value) {
+        let until = Instant::now() + WITHIN;
+        let asked = json!({"expression": expression, "returnByValue": true});
+        loop {
+            let answer = self.try_ask("Runtime.evaluate", asked.clone());
+            if answer.is_ok_and(|answer| answer["result"]["value"] == *value) {
+                return;
+            }
+            assert!(Instant::now() < until, "{expression} does not become {value}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How wide the window is, in CSS pixels, and which colours its reader prefers.

@@ -12,7 +12,7 @@ use super::{
     verdict::{Tone, verdict_of},
 };
 use crate::{
-    domain::{Action, Guard, LateOutcome, LedgerEntry, Moment, Phase},
+    domain::{Action, Guard, LateOutcome, LedgerEntry, Moment, Phase, Report},
     status::{GoodPass, WatchStatus},
 };
 use std::fmt::Write;
@@ -85,7 +85,7 @@ pub(super) fn render(state: &HttpState, refreshing: Refreshing) -> String {
 pub(super) fn icon(query: Option<&str>) -> String {
     let colour = match query {
         Some("good") => "#1a7f4b",
-        Some("stuck") => "#c77700",
+        Some("warning") => "#c77700",
         Some("failing" | "old") => "#c0271d",
         _ => "#6b747c",
     };
@@ -156,21 +156,7 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
         );
     }
     if pass.report.fuse_open {
-        let is_false =
-            |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none();
-        notice(
-            "bad",
-            match pass.report.repairs.iter().find(is_false) {
-                Some(entry) => format!(
-                    "The fuse is open: a job that was failed turned out to be alive. Nothing is failed until \
-                     <code>beatwarden ack {}</code>.",
-                    uuid::Uuid::from_u128(entry.repair_id.0)
-                ),
-                None => "The fuse is open: so many jobs looked dead at once that a fault of host, database or clock is more \
-                         likely. If they are dead: <code>beatwarden ack --fuse</code>."
-                    .to_owned(),
-            },
-        );
+        notice("bad", fuse(&pass.report));
     }
     let odd = [
         (pass.report.unreadable, "running rows have times that can't be read"),
@@ -187,6 +173,22 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
                 span(status.interval())
             ),
         );
+    }
+}
+
+/// Why the fuse is open, and how it is closed.
+fn fuse(report: &Report) -> String {
+    let is_false =
+        |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none();
+    match report.repairs.iter().find(is_false) {
+        Some(entry) => format!(
+            "The fuse is open: a job that was failed turned out to be alive. Nothing is failed until \
+             <code>beatwarden ack {}</code>.",
+            uuid::Uuid::from_u128(entry.repair_id.0)
+        ),
+        None => "The fuse is open: so many jobs looked dead at once that a fault of host, database or clock is more likely. \
+                 If they are dead: <code>beatwarden ack --fuse</code>."
+            .to_owned(),
     }
 }
 
@@ -270,20 +272,17 @@ fn terms(out: &mut String, status: &WatchStatus) {
     };
     let stale = |limit: Option<std::time::Duration>| limit.map_or_else(|| "unknown".to_owned(), span);
     out.push_str("<h3>Mode and thresholds</h3><dl class=\"terms\">");
+    let _ = write!(out, "<div class=\"wide\"><dt>mode</dt><dd>{mode}</dd></div>");
     let mut term = |label: &str, value: String| {
         let _ = write!(out, "<div><dt>{label}</dt><dd>{}</dd></div>", escape(&value));
     };
-    term("mode", mode.to_owned());
     term("first heartbeat due after", span(policy.init_deadline));
     term("lost after a silence of", span(policy.heartbeat_timeout));
     term("looks", interval);
+    term("the writer frees after", stale(policy.writer_stale_after));
     term(
-        "the writer frees a silent job after",
-        format!(
-            "{}, without any heartbeat {}",
-            stale(policy.writer_stale_after),
-            stale(policy.writer_stale_after_without_heartbeat)
-        ),
+        "and without a heartbeat after",
+        stale(policy.writer_stale_after_without_heartbeat),
     );
     term("init objective", percent(status.terms.init_objective));
     if let Some(pass) = &status.last_good {

@@ -21,12 +21,11 @@ pub(super) fn day(out: &mut String, status: &WatchStatus) {
         "no init was decided while this process watched".to_owned()
     } else {
         let ratio = (inits - failures) as f64 / inits as f64;
-        format!(
-            "{} of {} succeeded, {} failed",
-            percent(ratio),
-            number(inits),
-            number(failures)
-        )
+        let failed = match failures {
+            0 => String::new(),
+            failures => format!(", {} failed", number(failures)),
+        };
+        format!("{} of {} succeeded{failed}", percent(ratio), number(inits))
     };
     let _ = write!(
         out,
@@ -78,12 +77,12 @@ pub(super) fn strip(out: &mut String, status: &WatchStatus) {
     let slowest = marks.iter().map(|mark| mark.took).max().unwrap_or_default();
     let told = match (marks.len(), failed) {
         (0, _) => "none yet".to_owned(),
-        (all, 0) => format!("{all} good, {} at most, {} repairs", span(slowest), number(repairs)),
+        (all, 0) => format!("{all} good, {} at most, {}", span(slowest), told_repairs(repairs)),
         (all, failed) => format!(
-            "{} good, {failed} failed, {} at most, {} repairs",
+            "{} good, {failed} failed, {} at most, {}",
             all - failed,
             span(slowest),
-            number(repairs)
+            told_repairs(repairs)
         ),
     };
     let _ = write!(
@@ -108,7 +107,7 @@ pub(super) fn strip(out: &mut String, status: &WatchStatus) {
             match mark.passed {
                 Passed::Failed => "failed".to_owned(),
                 Passed::Good { repairs: 0 } => "good".to_owned(),
-                Passed::Good { repairs } => format!("good, {} repairs", number(repairs)),
+                Passed::Good { repairs } => format!("good, {}", told_repairs(repairs)),
             },
             span(mark.took),
             HEIGHT - height,
@@ -129,6 +128,14 @@ pub(super) fn strip(out: &mut String, status: &WatchStatus) {
         "</svg><p class=\"scale\"><span>{}</span><span>now</span></p></figure>",
         marks.first().map_or_else(|| "–".to_owned(), |first| clock(first.wall))
     );
+}
+
+fn told_repairs(repairs: u64) -> String {
+    match repairs {
+        0 => "no repairs".to_owned(),
+        1 => "1 repair".to_owned(),
+        many => format!("{} repairs", number(many)),
+    }
 }
 
 fn repairs_of(mark: PassMark) -> u64 {

@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 /// The marks of the phases, drawn once for all rulers. Shape tells the phase as well as colour does.
 pub(super) const MARKS: &str = "<svg class=\"marks\" aria-hidden=\"true\"><defs>\
-     <circle id=\"beating\" r=\"4\"/><circle id=\"starting\" r=\"3.2\"/>\
-     <path id=\"missed_first\" d=\"M0-5.5 5.5 0 0 5.5-5.5 0z\"/><path id=\"lost\" d=\"M0-5.5 5.5 4.5h-11z\"/></defs></svg>";
+     <circle id=\"beating\" r=\"3.8\"/><circle id=\"starting\" r=\"3.2\"/>\
+     <path id=\"missed_first\" d=\"M0-5 5 0 0 5-5 0z\"/><path id=\"lost\" d=\"M0-5 5 4h-10z\"/></defs></svg>";
 
 /// One lane: who is in it, and what they must not exceed.
 struct Lane {
@@ -28,9 +28,9 @@ const LANE: u32 = 84;
 /// Where the jobs of a lane stand, from its top.
 const BASE: u32 = 76;
 /// So much of a lane can be filled with jobs.
-const ROOM: u32 = 44;
+const ROOM: u32 = 54;
 /// Distance of marks that stand on each other.
-const STACKED: u32 = 11;
+const STACKED: u32 = 9;
 /// Height of the axis.
 const AXIS: u32 = 24;
 

@@ -70,7 +70,7 @@ fn begin(out: &mut String, caption: &str, headings: &[&str]) {
 fn row(out: &mut String, class: &str, headings: &[&str], cells: &[String]) {
     let _ = write!(out, "<tr role=\"row\" class=\"{class}\">");
     for (heading, cell) in headings.iter().zip(cells) {
-        let _ = write!(out, "<td role=\"cell\" data-label=\"{heading}\">{cell}</td>");
+        let _ = write!(out, "<td role=\"cell\" data-label=\"{heading}\"><div>{cell}</div></td>");
     }
     out.push_str("</tr>");
 }
@@ -87,6 +87,11 @@ fn name_and_id(name: Option<&str>, id: &str) -> String {
     }
 }
 
+/// Words of our own that look broken when they are.
+fn whole(words: &str) -> String {
+    format!("<span class=\"whole\">{words}</span>")
+}
+
 fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
     let headings = ["job", "phase", "silent for", "what happens next", "the writer frees it"];
     begin(out, caption, &headings);
@@ -94,21 +99,32 @@ fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
         let frees = match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
             None => "–".to_owned(),
             Some(when) if when <= at => "at its next start".to_owned(),
-            Some(when) => format!("{}, at {} UTC", relative(when, at), &clock(when)[11..]),
+            Some(when) => moment(when, at),
         };
         let cells = [
             name_and_id(job.name.as_deref(), job.id.as_str()),
             match job.phase {
-                Phase::MissedFirst => "never started".to_owned(),
-                other => other.as_str().to_owned(),
+                Phase::MissedFirst => whole("never started"),
+                other => whole(other.as_str()),
             },
-            span(job.age),
+            whole(&span(job.age)),
             escape(&next(job, at)),
             frees,
         ];
         row(out, job.phase.as_str(), &headings, &cells);
     }
     end(out);
+}
+
+/// A time to come: how far it is, and what a clock will show then; with the date where it is another day.
+fn moment(when: Timestamp, now: Timestamp) -> String {
+    let (then, today) = (clock(when), clock(now));
+    let shown = if then[..10] == today[..10] {
+        &then[11..]
+    } else {
+        &then[..16]
+    };
+    format!("{}, at {shown} UTC", relative(when, now))
 }
 
 /// What will be done with the job, and when, in words.
@@ -124,7 +140,7 @@ fn next(job: &JobLine, at: Timestamp) -> String {
         Some(Action::Observe) | None => "",
     };
     let when = |due: Timestamp| match due > at {
-        true => format!("{}, at {} UTC", relative(due, at), &clock(due)[11..]),
+        true => moment(due, at),
         false => "with the next pass".to_owned(),
     };
     match (job.withheld_cause, job.due_at) {
@@ -178,7 +194,7 @@ pub(super) fn repairs(out: &mut String, report: &Report) {
             _ => "repaired",
         };
         let cells = [
-            clock(entry.repaired_at),
+            whole(&clock(entry.repaired_at)),
             name_and_id(entry.job_name.as_deref(), entry.job_id.as_str()),
             entry.action.as_str().replace('_', " "),
             changes(&entry.before, &entry.after),
