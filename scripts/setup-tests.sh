@@ -21,6 +21,7 @@ setpriv|command -v setpriv|util-linux
 OpenSSL|command -v openssl|openssl
 PgBouncer|command -v pgbouncer /usr/sbin/pgbouncer|pgbouncer
 npm|command -v npm|npm
+curl|command -v curl|curl
 Chromium|command -v chromium|chromium
 Alertmanager|command -v prometheus-alertmanager alertmanager|prometheus-alertmanager
 TABLE
