@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Finds or installs everything that `make test` needs: PostgreSQL's server, Prometheus with promtool, and two versions of
-# Meltano in virtual environments outside the repository. Idempotent, and quick when everything is there.
+# Finds or installs everything that `make test` needs: PostgreSQL's server, Prometheus with promtool and Alertmanager,
+# Chromium with axe-core, and two versions of Meltano; what is no package of the system's lies in a cache outside the
+# repository. Idempotent, and quick when everything is there.
 #
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it lists it, with the one command that installs it.
 set -euo pipefail
@@ -20,6 +21,8 @@ setpriv|command -v setpriv|util-linux
 OpenSSL|command -v openssl|openssl
 PgBouncer|command -v pgbouncer /usr/sbin/pgbouncer|pgbouncer
 npm|command -v npm|npm
+Chromium|command -v chromium|chromium
+Alertmanager|command -v prometheus-alertmanager alertmanager|prometheus-alertmanager
 TABLE
 }
 
@@ -136,3 +139,20 @@ postgresql_18() {
 }
 
 postgresql_18
+
+# What judges the status page in the browser.
+axe_core() {
+    local requirement='axe-core@4.14.1' folder="$cache/axe-core"
+    local stamp="$folder/.installed"
+    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && return
+    echo "installing $requirement into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$folder" "$requirement" || {
+        echo "npm can't install $requirement: is a package registry reachable?" >&2
+        exit 1
+    }
+    echo "$requirement" >"$stamp"
+}
+
+axe_core

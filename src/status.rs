@@ -1,9 +1,12 @@
 //! What is known of each watch right now, for whoever shows it: HTTP, metrics and command line read here and nowhere
 //! else, so no request ever touches a database.
 
+mod day;
+
+pub use day::{InitDay, InitSlot, PassMark, Passed, Strip};
+
 use crate::domain::{Moment, Policy, Report, Timestamp};
 use std::{
-    collections::VecDeque,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -123,32 +126,23 @@ pub struct WatchStatus {
     pub last_good: Option<Arc<GoodPass>>,
     /// The failure since then.
     pub failure: Option<FailedPass>,
-    /// Whether each of the last passes was good, oldest first, 60 at most.
-    pub strip: VecDeque<Passed>,
+    /// The last passes.
+    pub strip: Strip,
+    /// The inits of the last day.
+    pub day: InitDay,
     /// The database's time at the last full look.
     pub last_full_look: Option<Timestamp>,
 }
 
-/// How a pass went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// It read the table.
-    Good,
-    /// It didn't.
-    Failed,
-}
-
 impl WatchStatus {
-    /// Length of the strip of last passes.
-    const STRIP: usize = 60;
-
     /// A watch that has not looked yet.
     pub fn new(terms: Terms) -> Self {
         Self {
             terms,
             last_good: None,
             failure: None,
-            strip: VecDeque::with_capacity(Self::STRIP),
+            strip: Strip::default(),
+            day: InitDay::default(),
             last_full_look: None,
         }
     }
@@ -170,13 +164,6 @@ impl WatchStatus {
     /// Whether the last pass read the table, and lately.
     pub fn is_up(&self, now: Moment) -> bool {
         self.failure.is_none() && self.current(now).is_some()
-    }
-
-    fn mark(&mut self, passed: Passed) {
-        if self.strip.len() == Self::STRIP {
-            self.strip.pop_front();
-        }
-        self.strip.push_back(passed);
     }
 }
 
@@ -278,16 +265,27 @@ impl Audience for Board {
             if pass.look == crate::domain::Look::Full {
                 status.last_full_look = Some(pass.report.at);
             }
+            status.day.take_in(&pass.report, pass.wall);
+            status.strip.mark(PassMark {
+                passed: Passed::Good {
+                    repairs: pass.report.repaired(),
+                },
+                wall: pass.wall,
+                took: pass.took,
+            });
             status.last_good = Some(pass);
             status.failure = None;
-            status.mark(Passed::Good);
         });
     }
 
     fn failed(&self, pass: FailedPass) {
         self.change(|status| {
+            status.strip.mark(PassMark {
+                passed: Passed::Failed,
+                wall: pass.wall,
+                took: pass.took,
+            });
             status.failure = Some(pass);
-            status.mark(Passed::Failed);
         });
     }
 }

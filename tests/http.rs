@@ -3,187 +3,18 @@
 
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/served.rs"]
+mod served;
 
-use beatwarden::{
-    domain::{
-        Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Policy, Reading,
-        ServerIdentity, Snapshot, States, Timestamp, plan, report,
-    },
-    http::{HttpState, serve},
-    metrics::Metrics,
-    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
-    store::Failure,
-};
 use http::{ask, get};
+use served::{job, served};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-
-const NOW: i64 = 1_800_000_000_000_000;
-
-/// A clock that the test sets.
-#[derive(Clone, Default)]
-struct Hand(Arc<AtomicU64>);
-
-impl Clock for Hand {
-    fn moment(&self) -> Moment {
-        Moment::from_start(Duration::from_millis(self.0.load(Ordering::Relaxed)))
-    }
-
-    fn wall(&self) -> Timestamp {
-        Timestamp::from_micros(NOW).plus(Duration::from_millis(self.0.load(Ordering::Relaxed)))
-    }
-}
-
-/// A server over one watch.
-struct Served {
-    address: SocketAddr,
-    board: Arc<Board>,
-    metrics: Arc<Metrics>,
-    clock: Hand,
-    stop: CancellationToken,
-}
-
-fn policy() -> Policy {
-    Policy {
-        watch: "meltano".into(),
-        states: States {
-            running: vec!["RUNNING".into()],
-            ..States::default()
-        },
-        init_deadline: Duration::from_secs(60),
-        heartbeat_timeout: Duration::from_secs(300),
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(604_800),
-        init_window: Duration::from_secs(3600),
-        action: Action::Backfill,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
-        writer_stale_after: Some(Duration::from_secs(300)),
-        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
-        by_hand: None,
-    }
-}
-
-async fn served() -> Served {
-    let board = Arc::new(Board::new(Terms {
-        policy: policy(),
-        poll_interval: Duration::from_secs(5),
-        poll_timeout: Duration::from_secs(10),
-        init_objective: 0.99,
-        names: Names::Labelled,
-    }));
-    let boards = vec![("meltano".to_owned(), board.clone())];
-    let clock = Hand::default();
-    let roster = Arc::new(Roster::new(boards, clock.wall()));
-    let metrics = Arc::new(Metrics::new("1.2.3", "abc", roster.clone(), clock.clone()));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let state = Arc::new(HttpState::new(roster, metrics.clone(), clock.clone(), "1.2.3"));
-    tokio::spawn(serve(listener, state, stop.clone()));
-    Served {
-        address,
-        board,
-        metrics,
-        clock,
-        stop,
-    }
-}
-
-fn job(id: &str, name: &str, started: i64, beat: Option<i64>) -> Job {
-    let at = |seconds: i64| Reading::from_micros(NOW + seconds * 1_000_000);
-    Job {
-        id: JobId::new(id),
-        name: Some(name.into()),
-        state: Some("RUNNING".into()),
-        started_at: at(started),
-        heartbeat_at: beat.map_or(Reading::Absent, at),
-        ended_at: Reading::Absent,
-    }
-}
-
-impl Served {
-    /// A good pass over these rows, through the real decision.
-    fn pass(&self, rows: Vec<Job>) {
-        let now = self.clock.moment();
-        let observation = Observation {
-            began: now,
-            finished: now,
-            interval: Duration::from_secs(5),
-            snapshot: Snapshot {
-                database_now: self.clock.wall(),
-                server: ServerIdentity("one".into()),
-                server_started_at: None,
-                rows,
-                look: Look::Full,
-                discovery: Discovery::State,
-                access: Access::Index,
-                newcomers: Newcomers::Followed,
-                obstacles: Vec::new(),
-                guard: Guard::Absent,
-                precedents: Vec::new(),
-                newest_repairs: Vec::new(),
-            },
-        };
-        let (mut memory, plan) = plan(Memory::default(), &observation, &policy());
-        let report = report(&mut memory, plan, Vec::new(), Vec::new(), &observation, &policy());
-        let pass = Arc::new(GoodPass {
-            report,
-            at: now,
-            wall: self.clock.wall(),
-            took: Duration::from_millis(3),
-            interval: Duration::from_secs(5),
-            clock_skew: 0.25,
-            newcomers: Newcomers::Followed,
-            discovery: Discovery::State,
-            look: Look::Full,
-        });
-        self.metrics.watch("meltano").good(pass.clone());
-        self.board.good(pass);
-    }
-
-    fn fail(&self) {
-        let pass = FailedPass {
-            failure: Failure::Connect,
-            error: "no connection to <the database>".into(),
-            at: self.clock.moment(),
-            wall: self.clock.wall(),
-            took: Duration::from_secs(1),
-            retry_in: Duration::from_secs(5),
-        };
-        self.metrics.watch("meltano").failed(pass.clone());
-        self.board.failed(pass);
-    }
-
-    fn later(&self, by: Duration) {
-        self.clock
-            .0
-            .fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
-    }
-
-    fn metrics(&self) -> String {
-        get(self.address, "/metrics").text()
-    }
-
-    fn metric(&self, series: &str) -> Option<String> {
-        let wanted = format!("beatwarden_{series} ");
-        self.metrics()
-            .lines()
-            .find_map(|line| line.strip_prefix(&wanted).map(str::to_owned))
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_answers_with_its_kind() {
@@ -375,17 +206,30 @@ async fn the_status_has_the_promised_shape() {
     assert_eq!(
         keys(watch),
         [
+            "ages",
+            "clock_skew_seconds",
             "discovery",
+            "failure",
             "fuse_open",
+            "guard_installed",
             "init",
+            "init_day",
             "jobs",
             "last_good_pass",
+            "last_passes",
             "missed_first_action",
             "name",
+            "obstacles",
             "phases",
             "poll_interval_seconds",
+            "repair_enabled",
             "stuck",
-            "up"
+            "thresholds",
+            "tone",
+            "unknown_state_jobs",
+            "unreadable_jobs",
+            "up",
+            "verdict"
         ]
     );
     assert_eq!(keys(&watch["init"]), ["failures", "inits", "ratio", "window_seconds"]);

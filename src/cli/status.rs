@@ -1,12 +1,15 @@
 //! `beatwarden status`: one look, as a table or as the JSON of `/api/v1/status`.
 
-use super::{runtime, words::cell};
+use super::{
+    runtime,
+    words::{cell, date, span},
+};
 use crate::{
     app::{self, AppError},
     config::Loaded,
-    domain::{JobLine, Phase},
-    http::status_of,
-    status::{Board, SystemClock},
+    domain::{JobLine, Phase, Report, Timestamp},
+    http::{status_of, verdict_of},
+    status::{Board, Clock, SystemClock, WatchStatus},
 };
 use clap::Args;
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -32,7 +35,7 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     if args.json {
         outln!("{}", status_of(&boards, &clock, app::version()));
     } else {
-        boards.iter().for_each(|(name, board)| show(name, board));
+        boards.iter().for_each(|(name, board)| show(name, board, &clock));
     }
     let all_read = boards.iter().all(|(_, board)| board.read().last_good.is_some());
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -42,12 +45,17 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
 const ID: usize = 36;
 const NAME: usize = 32;
 
-fn show(name: &str, board: &Board) {
+fn show(name: &str, board: &Board, clock: &SystemClock) {
     let status = board.read();
-    outln!("watch {}", name.escape_debug());
+    outln!(
+        "watch {}: {}",
+        name.escape_debug(),
+        verdict_of(&status, clock.moment()).words
+    );
     if let Some(failure) = &status.failure {
         outln!("  can't be read ({}): {}", failure.failure.as_str(), failure.error);
     }
+    terms(&status);
     let Some(pass) = &status.last_good else { return };
     let report = &pass.report;
     let counts: Vec<String> = Phase::ALL
@@ -69,6 +77,26 @@ fn show(name: &str, board: &Board) {
     for obstacle in &report.obstacles {
         outln!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
     }
+    if report.fuse_open {
+        outln!("  the fuse is open: nothing is failed; beatwarden history shows why");
+    }
+    jobs(report);
+    repairs(report);
+}
+
+/// Mode and thresholds.
+fn terms(status: &WatchStatus) {
+    let policy = &status.terms.policy;
+    outln!(
+        "  mode {}, first heartbeat due after {}, lost after {}, a look every {}",
+        policy.action.as_str(),
+        span(policy.init_deadline),
+        span(policy.heartbeat_timeout),
+        humantime::format_duration(status.interval()),
+    );
+}
+
+fn jobs(report: &Report) {
     if report.jobs.is_empty() {
         return;
     }
@@ -88,15 +116,48 @@ fn show(name: &str, board: &Board) {
             cell(line.name.as_deref().unwrap_or("-"), NAME),
             line.phase.as_str(),
             humantime::format_duration(Duration::from_secs(line.age.as_secs())).to_string(),
-            next(line)
+            next(line, report.at)
         );
     }
 }
 
-fn next(line: &JobLine) -> String {
-    match (line.next_action, line.withheld_cause) {
+fn next(line: &JobLine, now: Timestamp) -> String {
+    let next = match (line.next_action, line.withheld_cause) {
         (_, Some(cause)) => format!("withheld: {}", cause.as_str()),
         (Some(action), None) => format!("{} if it stays silent", action.as_str()),
         (None, None) => "-".to_owned(),
+    };
+    let due = line
+        .due_at
+        .filter(|due| *due > now)
+        .map(|due| format!(", due in {}", span(now.age_at(due))));
+    let frees = line
+        .writer_frees_at
+        .filter(|_| line.phase.is_stuck())
+        .map(|at| match at > now {
+            true => format!("; the writer frees it in {}", span(now.age_at(at))),
+            false => "; the writer frees it at its next start".to_owned(),
+        });
+    format!("{next}{}{}", due.unwrap_or_default(), frees.unwrap_or_default())
+}
+
+/// So many of the last repairs are shown; `beatwarden history` has them all.
+const REPAIRS: usize = 5;
+
+fn repairs(report: &Report) {
+    if report.repairs.is_empty() {
+        return;
+    }
+    outln!("  last repairs:");
+    for entry in report.repairs.iter().take(REPAIRS) {
+        outln!(
+            "    {}  {} {}{}",
+            date(entry.repaired_at),
+            entry.action.as_str(),
+            cell(entry.job_id.as_str(), ID),
+            entry
+                .outcome
+                .map_or_else(String::new, |outcome| format!("  {}", outcome.as_str())),
+        );
     }
 }

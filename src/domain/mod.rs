@@ -18,6 +18,7 @@
 //! The glue is one function, [`plan`]: `(Memory, Observation, Policy) -> (Memory, Plan)`.
 
 mod aftermath;
+mod ages;
 mod causes;
 mod fuse;
 mod init;
@@ -34,6 +35,7 @@ mod time;
 mod watching;
 
 pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign};
+pub use ages::{AgeStep, Ages};
 pub use causes::{Cause, Causes};
 pub use fuse::Fuse;
 pub use init::{Init, InitWindow, WindowCount};

@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle, Phase,
-    Plan, Policy, Repair, RepairId, Timestamp, WindowCount,
+    Action, Ages, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle,
+    Phase, Plan, Policy, Repair, RepairId, Timestamp, WindowCount,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -87,6 +87,8 @@ pub struct Report {
     pub unknown_state: u64,
     /// The oldest last sign of life of the running, not abandoned jobs.
     pub oldest_sign: Option<Timestamp>,
+    /// How many running jobs have been silent for how long.
+    pub ages: Ages,
     /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
     pub ages_by_name: BTreeMap<Option<Box<str>>, Duration>,
     /// Overdue jobs that were not repaired, by cause.
@@ -117,6 +119,19 @@ pub struct Report {
     pub findings: Vec<(Finding, Noted)>,
 }
 
+impl Report {
+    /// How many repairs this pass committed.
+    pub fn repaired(&self) -> u64 {
+        let committed = |attempted: &&Attempted| matches!(attempted.outcome, Outcome::Repaired(_));
+        self.attempts.iter().filter(committed).count() as u64
+    }
+
+    /// Running jobs in a phase.
+    pub fn count(&self, phase: Phase) -> u64 {
+        self.phases.get(&phase).copied().unwrap_or_default()
+    }
+}
+
 /// So many of the newest repairs are shown.
 const SHOWN_REPAIRS: usize = 100;
 
@@ -145,6 +160,7 @@ pub fn report(
         unreadable: plan.unreadable,
         unknown_state: plan.unknown_state,
         oldest_sign: None,
+        ages: Ages::default(),
         ages_by_name: BTreeMap::new(),
         withheld: Cause::ALL.into_iter().map(|cause| (cause, 0)).collect(),
         newly_withheld: Vec::new(),
@@ -176,6 +192,7 @@ pub fn report(
                 report.newly_withheld.push((view.job.id.clone(), cause));
             }
         }
+        report.ages.add(view.phase, view.last_sign.age_at(plan.at));
         if view.phase != Phase::Abandoned {
             report.oldest_sign = Some(report.oldest_sign.map_or(view.last_sign, |old| old.min(view.last_sign)));
             let label = view.job.name.clone().filter(|name| memory.names.contains(name));

@@ -1,6 +1,6 @@
 //! The JSON twins of the page.
 
-use super::HttpState;
+use super::{HttpState, facts};
 use crate::{
     domain::{JobLine, LedgerEntry, Moment, Phase, Timestamp},
     status::{Board, Clock, WatchStatus},
@@ -47,7 +47,7 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
     };
     let window = report.map(|report| report.window);
     let jobs: Vec<Value> = report.map_or_else(Vec::new, |report| report.jobs.iter().map(job).collect());
-    json!({
+    let mut watch = json!({
         "name": name,
         "up": status.is_up(now),
         "last_good_pass": status.last_good.as_ref().map(|pass| rfc3339(pass.wall)),
@@ -64,7 +64,10 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
         "fuse_open": report.is_some_and(|report| report.fuse_open),
         "discovery": current.map(|pass| pass.discovery.as_str()),
         "jobs": jobs,
-    })
+    });
+    let shape = watch.as_object_mut().expect("it was made as an object");
+    facts::add(shape, status, now);
+    watch
 }
 
 /// A name is cut here: fifty names of a megabyte each would make an answer that nobody asked for.
@@ -74,7 +77,7 @@ fn cut(name: &str) -> String {
     name.chars().take(NAME).collect()
 }
 
-fn time(at: Option<Timestamp>) -> Value {
+pub(super) fn time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| rfc3339(at).into())
 }
 

@@ -1,10 +1,14 @@
 //! The HTTP server: bounded, read-only, and never waiting for a database.
 
 mod api;
+mod facts;
 mod page;
 mod routes;
+mod text;
+mod verdict;
 
 pub use api::{repairs_of, status_of};
+pub use verdict::{Tone, Verdict, verdict_of};
 
 use crate::{
     metrics::Metrics,

@@ -1,6 +1,9 @@
 //! Which path gives what.
 
-use super::{HttpState, api, page};
+use super::{
+    HttpState, api,
+    page::{self, REFRESH_SECONDS, Refreshing},
+};
 use crate::{domain::Moment, metrics, status::WatchStatus};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
@@ -14,9 +17,10 @@ use std::{io::Write, time::Duration};
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
-/// The page is one document with its own style: nothing else is ever loaded, framed or sent.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const SVG: &str = "image/svg+xml";
+/// The page is one document with its own style and icon: nothing else is ever loaded, framed, run or sent.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 /// Below this size compression costs more than it saves.
 const COMPRESS_FROM: usize = 1024;
 /// Beyond its own schedule, the loop may be late by this much before it counts as stuck.
@@ -27,6 +31,8 @@ struct Answer {
     status: StatusCode,
     kind: &'static str,
     body: Vec<u8>,
+    /// Whether the browser asks again by itself. A header, since a page that says so in itself can't be stopped by it.
+    refreshing: Refreshing,
 }
 
 impl Answer {
@@ -35,6 +41,7 @@ impl Answer {
             status,
             kind,
             body: body.into(),
+            refreshing: Refreshing::Paused,
         }
     }
 }
@@ -43,7 +50,7 @@ impl Answer {
 pub(super) fn answer(request: &Request<Incoming>, state: &HttpState) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let answer = if is_read {
-        route(request.uri().path(), state)
+        route(request.uri().path(), request.uri().query(), state)
     } else {
         Answer::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -60,11 +67,12 @@ pub(super) fn answer(request: &Request<Incoming>, state: &HttpState) -> Response
     response
 }
 
-fn route(path: &str, state: &HttpState) -> Answer {
+fn route(path: &str, query: Option<&str>, state: &HttpState) -> Answer {
     match path {
         "/metrics" => Answer::new(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics.encode()),
-        "/" => Answer::new(StatusCode::OK, HTML, page::render(state)),
-        "/style.css" => Answer::new(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css")),
+        "/" => status_page(query, state),
+        "/style.css" => Answer::new(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),
+        "/icon.svg" | "/favicon.ico" => Answer::new(StatusCode::OK, SVG, page::icon(query)),
         "/api/v1/status" => Answer::new(StatusCode::OK, JSON, api::status(state)),
         "/api/v1/repairs" => Answer::new(StatusCode::OK, JSON, api::repairs(state)),
         "/-/healthy" | "/healthz" => healthy(state),
@@ -74,6 +82,20 @@ fn route(path: &str, state: &HttpState) -> Answer {
             TEXT,
             "not here; see /, /metrics, /api/v1/status, /api/v1/repairs, /-/healthy, /-/ready\n",
         ),
+    }
+}
+
+/// The page; `/?paused` is the one that stands still.
+fn status_page(query: Option<&str>, state: &HttpState) -> Answer {
+    let paused = query.is_some_and(|query| {
+        query
+            .split('&')
+            .any(|part| part == "paused" || part.starts_with("paused="))
+    });
+    let refreshing = if paused { Refreshing::Paused } else { Refreshing::On };
+    Answer {
+        refreshing,
+        ..Answer::new(StatusCode::OK, HTML, page::render(state, refreshing))
     }
 }
 
@@ -127,6 +149,7 @@ fn ready(state: &HttpState) -> Answer {
 
 fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
     let compress = answer.body.len() >= COMPRESS_FROM && accepts_gzip(asked);
+    let refreshing = answer.refreshing;
     let body = if compress { gzip(&answer.body) } else { answer.body };
     let length = HeaderValue::from(body.len());
     let mut response = Response::new(Full::new(if head_only { Bytes::new() } else { Bytes::from(body) }));
@@ -144,6 +167,9 @@ fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<By
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_LENGTH, length);
+    if refreshing == Refreshing::On {
+        headers.insert(header::REFRESH, HeaderValue::from(REFRESH_SECONDS));
+    }
     if compress {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

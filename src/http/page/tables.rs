@@ -1,0 +1,250 @@
+//! The tables: jobs with what happens to them next, and the last repairs with before and after.
+
+use crate::{
+    domain::{Action, Cause, JobLine, LateOutcome, LedgerAction, LedgerEntry, Phase, Report, Timestamp},
+    http::text::{clock, escape, number, relative, span, text},
+};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// So many of the last repairs are shown.
+const REPAIRS: usize = 10;
+
+/// The stuck and late jobs; the others are folded away.
+pub(super) fn jobs(out: &mut String, report: &Report) {
+    let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
+    let stuck = report.count(Phase::MissedFirst) + report.count(Phase::Lost);
+    out.push_str("<h3>Stuck and late jobs</h3>");
+    if pressing.is_empty() {
+        out.push_str("<p class=\"none\">None.</p>");
+    } else {
+        let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
+        if stuck > listed {
+            let _ = write!(
+                out,
+                "<p class=\"none\">The worst {} of {} stuck jobs; <code>/api/v1/status</code> and the metrics count them all.</p>",
+                number(listed),
+                number(stuck)
+            );
+        }
+        table(out, "Stuck and late jobs, worst first", &pressing, report.at);
+    }
+    if !calm.is_empty() {
+        let _ = write!(
+            out,
+            "<details><summary>{} other running jobs, the longest silence first</summary>",
+            number(calm.len() as u64)
+        );
+        table(out, "Other running jobs", &calm, report.at);
+        out.push_str("</details>");
+    }
+}
+
+/// Stuck, or on the way there: half of the time until it is due has passed.
+fn is_pressing(job: &JobLine) -> bool {
+    let half_gone = |due: Timestamp, started: Timestamp| job.age > started.age_at(due) / 2;
+    match job.phase {
+        Phase::MissedFirst | Phase::Lost => true,
+        Phase::Starting => job
+            .due_at
+            .zip(job.started_at)
+            .is_some_and(|(due, started)| half_gone(due, started)),
+        Phase::Beating | Phase::Abandoned => false,
+    }
+}
+
+/// A table whose rows become cards on a narrow screen: each cell knows its heading, and the roles outlive `display: block`.
+fn begin(out: &mut String, caption: &str, headings: &[&str]) {
+    let _ = write!(
+        out,
+        "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table role=\"table\">\
+         <caption class=\"unseen\">{caption}</caption><thead role=\"rowgroup\"><tr role=\"row\">"
+    );
+    for heading in headings {
+        let _ = write!(out, "<th role=\"columnheader\" scope=\"col\">{heading}</th>");
+    }
+    out.push_str("</tr></thead><tbody role=\"rowgroup\">");
+}
+
+/// One row: class, and cells that are already safe.
+fn row(out: &mut String, class: &str, headings: &[&str], cells: &[String]) {
+    let _ = write!(out, "<tr role=\"row\" class=\"{class}\">");
+    for (heading, cell) in headings.iter().zip(cells) {
+        let _ = write!(out, "<td role=\"cell\" data-label=\"{heading}\"><div>{cell}</div></td>");
+    }
+    out.push_str("</tr>");
+}
+
+fn end(out: &mut String) {
+    out.push_str("</tbody></table></div>");
+}
+
+fn name_and_id(name: Option<&str>, id: &str) -> String {
+    let id = text(id);
+    match name {
+        Some(name) => format!("<bdi class=\"name\">{}</bdi> <bdi class=\"id\">{id}</bdi>", text(name)),
+        None => format!("<bdi class=\"name\">{id}</bdi>"),
+    }
+}
+
+/// Words of our own that look broken when they are.
+fn whole(words: &str) -> String {
+    format!("<span class=\"whole\">{words}</span>")
+}
+
+fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
+    let headings = ["job", "phase", "silent for", "what happens next", "the writer frees it"];
+    begin(out, caption, &headings);
+    for job in jobs {
+        let frees = match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
+            None => "–".to_owned(),
+            Some(when) if when <= at => "at its next start".to_owned(),
+            Some(when) => moment(when, at),
+        };
+        let cells = [
+            name_and_id(job.name.as_deref(), job.id.as_str()),
+            match job.phase {
+                Phase::MissedFirst => whole("never started"),
+                other => whole(other.as_str()),
+            },
+            whole(&span(job.age)),
+            escape(&next(job, at)),
+            frees,
+        ];
+        row(out, job.phase.as_str(), &headings, &cells);
+    }
+    end(out);
+}
+
+/// A time to come: how far it is, and what a clock will show then; with the date where it is another day.
+fn moment(when: Timestamp, now: Timestamp) -> String {
+    let (then, today) = (clock(when), clock(now));
+    let shown = if then[..10] == today[..10] {
+        &then[11..]
+    } else {
+        &then[..16]
+    };
+    format!("{}, at {shown} UTC", relative(when, now))
+}
+
+/// What will be done with the job, and when, in words.
+fn next(job: &JobLine, at: Timestamp) -> String {
+    match job.phase {
+        Phase::Lost => return "reported only: lost heartbeats are not repaired".to_owned(),
+        Phase::Beating => return "nothing: it is alive".to_owned(),
+        _ => {}
+    }
+    let what = match job.next_action {
+        Some(Action::Backfill) => "its heartbeat is set to its start",
+        Some(Action::Fail) => "it is ended as failed",
+        Some(Action::Observe) | None => "",
+    };
+    let when = |due: Timestamp| match due > at {
+        true => moment(due, at),
+        false => "with the next pass".to_owned(),
+    };
+    match (job.withheld_cause, job.due_at) {
+        (Some(Cause::Watching), Some(due)) => format!("{what} {}, if it stays silent", when(due)),
+        (Some(cause), _) => words(cause).to_owned(),
+        (None, Some(due)) if !what.is_empty() => format!("{what} {}, if it stays silent", when(due)),
+        _ => "nothing".to_owned(),
+    }
+}
+
+/// A cause in words that need no glossary.
+fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Observe => "nothing: the mode is observe",
+        Cause::Rights => "nothing: the rights on the table don't allow it (see beatwarden check)",
+        Cause::ReadOnly => "nothing: the database is read-only",
+        Cause::NetworkFs => "nothing: the file lies on a network file system",
+        Cause::NoLedger => "nothing: the ledger can't be written",
+        Cause::NoStart => "nothing: the row has no start",
+        Cause::Clock => "nothing: its start lay in the future",
+        Cause::AwaitingWriter => "nothing to repair: the writer has to end it",
+        Cause::Undone => "nothing: its repair was undone",
+        Cause::Repaired => "nothing: it was repaired before",
+        Cause::DbRestart => "waiting: the database was restarted while it ran",
+        Cause::Watching => "waiting: not yet watched for a whole deadline",
+        Cause::Fuse => "nothing: the fuse is open",
+        Cause::Limit => "waiting: other jobs are repaired first",
+        Cause::Shutdown => "nothing: this process is stopping",
+        Cause::NotLeader => "waiting: another replica repairs",
+        Cause::Locked => "waiting: another session holds the row",
+        Cause::LostRace => "waiting: it changed a moment ago",
+    }
+}
+
+/// The last repairs.
+pub(super) fn repairs(out: &mut String, report: &Report) {
+    out.push_str("<h3>Last repairs</h3>");
+    if report.repairs.is_empty() {
+        out.push_str("<p class=\"none\">None.</p>");
+        return;
+    }
+    let headings = ["when (UTC)", "job", "repair", "before and after", "since then"];
+    begin(out, "Last repairs, newest first", &headings);
+    for entry in report.repairs.iter().take(REPAIRS) {
+        let undone = report
+            .repairs
+            .iter()
+            .any(|other| other.undo_of == Some(entry.repair_id));
+        let class = match entry.outcome {
+            Some(LateOutcome::FalseRepair) => "false_repair",
+            _ => "repaired",
+        };
+        let cells = [
+            whole(&clock(entry.repaired_at)),
+            name_and_id(entry.job_name.as_deref(), entry.job_id.as_str()),
+            entry.action.as_str().replace('_', " "),
+            changes(&entry.before, &entry.after),
+            since(entry, undone).to_owned(),
+        ];
+        row(out, class, &headings, &cells);
+    }
+    end(out);
+}
+
+fn since(entry: &LedgerEntry, undone: bool) -> &'static str {
+    match (entry.outcome, entry.action) {
+        _ if undone => "undone",
+        (Some(LateOutcome::FalseRepair), _) if entry.acknowledged_at.is_some() => "false repair, acknowledged",
+        (Some(LateOutcome::FalseRepair), _) => "false repair: it is alive",
+        (Some(LateOutcome::LateHeartbeat), _) => "it beat after all",
+        (None, LedgerAction::Backfill | LedgerAction::Fail) => "no sign of life",
+        (None, LedgerAction::Undo | LedgerAction::AckFuse) => "–",
+    }
+}
+
+/// Each changed column with its value before and after. Somebody may have written to the ledger by hand: what is no object
+/// is shown as it is.
+fn changes(before: &str, after: &str) -> String {
+    let object = |text: &str| match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Some(object),
+        _ => None,
+    };
+    let (Some(old), Some(new)) = (object(before), object(after)) else {
+        return format!("<code>{}</code> → <code>{}</code>", text(before), text(after));
+    };
+    let columns: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let lines: Vec<String> = columns
+        .into_iter()
+        .map(|column| {
+            format!(
+                "<li><code>{}</code> {} → {}</li>",
+                text(column),
+                value(old.get(column)),
+                value(new.get(column))
+            )
+        })
+        .collect();
+    format!("<ul class=\"changes\">{}</ul>", lines.concat())
+}
+
+fn value(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "<i>NULL</i>".to_owned(),
+        Some(Value::String(value)) => format!("<bdi>{}</bdi>", text(value)),
+        Some(other) => text(&other.to_string()),
+    }
+}

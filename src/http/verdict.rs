@@ -1,0 +1,119 @@
+//! The state of a watch in one sentence, and its tone: what page, API and command line say first.
+
+use super::text::{number, rough, span};
+use crate::{
+    domain::{Moment, Phase, Report},
+    status::WatchStatus,
+};
+
+/// How good or bad it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// Nothing to do.
+    Good,
+    /// Jobs are stuck, or something keeps stuck ones from being repaired.
+    Warning,
+    /// The last pass failed, and what is known is still young.
+    Failing,
+    /// What is known is old, or nothing is.
+    Old,
+}
+
+impl Tone {
+    /// The word in the page's classes and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warning",
+            Self::Failing => "failing",
+            Self::Old => "old",
+        }
+    }
+}
+
+/// The sentence and its tone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How good or bad it looks.
+    pub tone: Tone,
+    /// The sentence; no user's text is in it.
+    pub words: String,
+}
+
+/// The verdict on a watch at `now`.
+pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
+    let Some(pass) = status.current(now) else {
+        let words = match &status.last_good {
+            None => "Nothing is known yet: the table has not been read.".to_owned(),
+            Some(last) => format!(
+                "Nothing is known now: the table was last read {} ago. What follows is old.",
+                span(now.since(last.at))
+            ),
+        };
+        return Verdict { tone: Tone::Old, words };
+    };
+    let stuck = pass.report.count(Phase::MissedFirst) + pass.report.count(Phase::Lost);
+    let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
+    let tone = match (status.is_up(now), stuck > 0 || hindered) {
+        (false, _) => Tone::Failing,
+        (true, true) => Tone::Warning,
+        (true, false) => Tone::Good,
+    };
+    let words = if stuck > 0 {
+        of_stuck(&pass.report)
+    } else {
+        of_living(pass.report.count(Phase::Beating), pass.report.count(Phase::Starting))
+    };
+    Verdict { tone, words }
+}
+
+fn of_stuck(report: &Report) -> String {
+    let (never, silent) = (report.count(Phase::MissedFirst), report.count(Phase::Lost));
+    let mut parts = Vec::new();
+    if never > 0 {
+        parts.push(format!("{} never started", number(never)));
+    }
+    if silent > 0 {
+        // Stuck jobs are listed first, the longest silence before the others: the longest one is among the listed.
+        let lost = report.jobs.iter().filter(|job| job.phase == Phase::Lost);
+        let longest = lost.map(|job| job.age).max();
+        let at_most = if silent > 1 { "up to " } else { "" };
+        parts.push(match longest {
+            Some(longest) => format!("{} silent for {at_most}{}", number(silent), rough(longest)),
+            None => format!("{} silent", number(silent)),
+        });
+    }
+    format!("{} stuck: {}.", number(never + silent), parts.join(", "))
+}
+
+fn of_living(beating: u64, starting: u64) -> String {
+    match (beating, starting) {
+        (0, 0) => "No job is running.".to_owned(),
+        (0, 1) => "One job is starting.".to_owned(),
+        (0, starting) => format!("{} jobs are starting.", number(starting)),
+        (1, 0) => "The one running job is beating.".to_owned(),
+        (beating, 0) => format!("All {} running jobs are beating.", number(beating)),
+        (beating, starting) => format!("{} beating, {} starting.", number(beating), number(starting)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn living_jobs_are_told_in_the_right_number() {
+        let told =
+            [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| of_living(beating, starting));
+        assert_eq!(
+            told,
+            [
+                "No job is running.",
+                "One job is starting.",
+                "The one running job is beating.",
+                "All 42 running jobs are beating.",
+                "1,200 beating, 3 starting."
+            ]
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Our HTTP server over boards that the test fills: states of the page that no database has to be brought into.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use super::http::get;
+use beatwarden::{
+    domain::{
+        Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
+        Observation, Obstacle, Outcome, Policy, Reading, Repair, RepairId, ServerIdentity, Snapshot, States, Timestamp,
+        plan, report,
+    },
+    http::{HttpState, serve},
+    metrics::Metrics,
+    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
+    store::Failure,
+};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub const NOW: i64 = 1_800_000_000_000_000;
+
+/// A clock that the test sets.
+#[derive(Clone, Default)]
+pub struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn moment(&self) -> Moment {
+        Moment::from_start(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_micros(NOW).plus(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// A server over one watch.
+pub struct Served {
+    pub address: SocketAddr,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Hand,
+    pub stop: CancellationToken,
+    policy: Policy,
+    memory: Mutex<Memory>,
+}
+
+/// What a pass finds beside the rows.
+pub struct Found {
+    pub rows: Vec<Job>,
+    pub repairs: Vec<LedgerEntry>,
+    pub obstacles: Vec<Obstacle>,
+    pub took: Duration,
+}
+
+impl Found {
+    pub fn rows(rows: Vec<Job>) -> Self {
+        Self {
+            rows,
+            repairs: Vec::new(),
+            obstacles: Vec::new(),
+            took: Duration::from_millis(3),
+        }
+    }
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        watch: "meltano".into(),
+        states: States {
+            running: vec!["RUNNING".into()],
+            failure: vec!["FAIL".into()],
+            ..States::default()
+        },
+        init_deadline: Duration::from_secs(60),
+        heartbeat_timeout: Duration::from_secs(300),
+        seed_tolerance: Duration::from_millis(5),
+        max_age: Duration::from_secs(604_800),
+        init_window: Duration::from_secs(3600),
+        action: Action::Backfill,
+        fuse_min_jobs: 10,
+        fuse_share: 0.5,
+        max_per_pass: 100,
+        writer_stale_after: Some(Duration::from_secs(300)),
+        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
+        by_hand: None,
+    }
+}
+
+pub async fn served() -> Served {
+    served_as("meltano", policy()).await
+}
+
+/// A server over one watch with this name and policy.
+pub async fn served_as(name: &str, policy: Policy) -> Served {
+    let board = Arc::new(Board::new(Terms {
+        policy: policy.clone(),
+        poll_interval: Duration::from_secs(5),
+        poll_timeout: Duration::from_secs(10),
+        init_objective: 0.99,
+        names: Names::Labelled,
+    }));
+    let boards = vec![(name.to_owned(), board.clone())];
+    let clock = Hand::default();
+    let roster = Arc::new(Roster::new(boards, clock.wall()));
+    let metrics = Arc::new(Metrics::new("1.2.3", "abc", roster.clone(), clock.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let state = Arc::new(HttpState::new(roster, metrics.clone(), clock.clone(), "1.2.3"));
+    tokio::spawn(serve(listener, state, stop.clone()));
+    Served {
+        address,
+        board,
+        metrics,
+        clock,
+        stop,
+        policy,
+        memory: Mutex::default(),
+    }
+}
+
+pub fn job(id: &str, name: &str, started: i64, beat: Option<i64>) -> Job {
+    let at = |seconds: i64| Reading::from_micros(NOW + seconds * 1_000_000);
+    Job {
+        id: JobId::new(id),
+        name: Some(name.into()),
+        state: Some("RUNNING".into()),
+        started_at: at(started),
+        heartbeat_at: beat.map_or(Reading::Absent, at),
+        ended_at: Reading::Absent,
+    }
+}
+
+impl Served {
+    /// A good pass over these rows by a process that has seen nothing before, through the real decision.
+    pub fn pass(&self, rows: Vec<Job>) {
+        *self.memory.lock().unwrap() = Memory::default();
+        self.look(Found::rows(rows));
+    }
+
+    /// A good pass that remembers the ones before it. Every planned repair is committed.
+    pub fn look(&self, found: Found) {
+        let now = self.clock.moment();
+        let observation = Observation {
+            began: now,
+            finished: now,
+            interval: Duration::from_secs(5),
+            snapshot: Snapshot {
+                database_now: self.clock.wall(),
+                server: ServerIdentity("one".into()),
+                server_started_at: None,
+                rows: found.rows,
+                look: Look::Full,
+                discovery: Discovery::State,
+                access: Access::Index,
+                newcomers: Newcomers::Followed,
+                obstacles: found.obstacles,
+                guard: Guard::Absent,
+                precedents: Vec::new(),
+                newest_repairs: found.repairs,
+            },
+        };
+        let memory = std::mem::take(&mut *self.memory.lock().unwrap());
+        let (mut memory, plan) = plan(memory, &observation, &self.policy);
+        let committed = |repair: &Repair| Attempted {
+            repair: repair.clone(),
+            outcome: Outcome::Repaired(RepairId(7)),
+        };
+        let attempts = plan.repairs.iter().map(committed).collect();
+        let report = report(&mut memory, plan, attempts, Vec::new(), &observation, &self.policy);
+        *self.memory.lock().unwrap() = memory;
+        let pass = Arc::new(GoodPass {
+            report,
+            at: now,
+            wall: self.clock.wall(),
+            took: found.took,
+            interval: Duration::from_secs(5),
+            clock_skew: 0.25,
+            newcomers: Newcomers::Followed,
+            discovery: Discovery::State,
+            look: Look::Full,
+        });
+        self.metrics.watch("meltano").good(pass.clone());
+        self.board.good(pass);
+    }
+
+    pub fn fail(&self) {
+        let pass = FailedPass {
+            failure: Failure::Connect,
+            error: "no connection to <the database>".into(),
+            at: self.clock.moment(),
+            wall: self.clock.wall(),
+            took: Duration::from_secs(1),
+            retry_in: Duration::from_secs(5),
+        };
+        self.metrics.watch("meltano").failed(pass.clone());
+        self.board.failed(pass);
+    }
+
+    /// The time now, in microseconds since the epoch.
+    pub fn now(&self) -> i64 {
+        self.clock.wall().as_micros()
+    }
+
+    pub fn later(&self, by: Duration) {
+        self.clock
+            .0
+            .fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    pub fn metrics(&self) -> String {
+        get(self.address, "/metrics").text()
+    }
+
+    pub fn metric(&self, series: &str) -> Option<String> {
+        let wanted = format!("beatwarden_{series} ");
+        self.metrics()
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted).map(str::to_owned))
+    }
+}
