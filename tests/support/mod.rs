@@ -10,6 +10,7 @@ pub mod http;
 pub mod meltano;
 pub mod pooler;
 pub mod postgres;
+pub mod prometheus;
 pub mod table;
 
 use std::{
