@@ -110,10 +110,10 @@ fn bad_arguments_and_configuration_end_with_2() {
     assert!(said.contains("poll_interval"), "{said}");
     let (status, _, said) = run(&["watch"]);
     assert_eq!(status.code(), Some(2), "{said}");
-    let url = "postgres://u:secret@h/d?sslmode=verify-full";
+    let url = "postgres://u:secret@h/d?sslmode=verify-most";
     let (status, _, said) = run(&["watch", "--database", url, "--preset", "meltano"]);
     assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("verify-full") && !said.contains("secret"), "{said}");
+    assert!(said.contains("sslmode") && !said.contains("secret"), "{said}");
 }
 
 #[test]
@@ -134,19 +134,6 @@ fn settings_that_nothing_would_honour_are_refused() {
     ]);
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("web_config_file is not supported yet"), "{said}");
-    for (setting, word) in [("sslrootcert=/x", "sslrootcert"), ("passfile=/x", "passfile")] {
-        let url = format!("postgres://u@h/d?{setting}");
-        let (status, _, said) = run(&[
-            "watch",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--listen",
-            "127.0.0.1:0",
-        ]);
-        assert_eq!((status.code(), said.contains(word)), (Some(2), true), "{said}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

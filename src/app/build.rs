@@ -7,7 +7,7 @@ use crate::{
     status::{Names, Terms},
     store::{
         self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat, Wanted,
-        postgres::{PostgresSettings, PostgresStore, Target},
+        postgres::{PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
     watch::Pace,
@@ -220,21 +220,18 @@ fn changed_kind() -> Box<dyn std::error::Error + Send + Sync> {
 }
 
 fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Error + Send + Sync>> {
-    // Taking these and not using them would promise more than is done.
-    let unsupported = [
-        ("sslrootcert", &url.sslrootcert),
-        ("sslcert", &url.sslcert),
-        ("sslkey", &url.sslkey),
-        ("passfile", &url.passfile),
-    ];
-    if let Some((name, _)) = unsupported.iter().find(|(_, value)| value.is_some()) {
-        return Err(format!("{name} in the database URL is not supported yet: take it out").into());
-    }
-    Ok(Target::new(
+    let security = Security::new(
+        url.sslmode.as_str(),
+        url.sslrootcert.clone(),
+        url.sslcert.clone(),
+        url.sslkey.clone(),
+    );
+    let target = Target::new(
         url.text.expose(),
         url.sslmode.as_str(),
         url.target_session_attrs.map(config::TargetSessionAttrs::as_str),
-    )?)
+    )?;
+    Ok(target.with_files(security, url.passfile.clone()))
 }
 
 /// Who we are in the ledger: host and process, so that the entries of replicas can be told apart.

@@ -92,7 +92,11 @@ pub trait Bed {
     type Held: Held;
 
     /// A watchdog's store on it; each call another replica.
-    fn store(&self, action: Action) -> Self::Store;
+    fn store(&self, action: Action) -> Self::Store {
+        self.store_by(action, Wanted::Auto)
+    }
+    /// The same, finding running jobs in that way.
+    fn store_by(&self, action: Action, discovery: Wanted) -> Self::Store;
     /// The writer, or a person, runs a statement.
     async fn sql(&self, statement: &str);
     /// All rows, ordered by key.
@@ -103,6 +107,10 @@ pub trait Bed {
     fn odd_times(&self) -> Vec<&'static str>;
     /// Another session takes the row's lock, or the file's.
     async fn hold_row(&self, id: u32) -> Self::Held;
+    /// A store on a table whose rows are not born running.
+    fn store_not_born_running(&self) -> Self::Store;
+    /// The statement that adds so many jobs that have ended, above key 1.
+    fn many_ended(&self, count: u32) -> &'static str;
     /// A ledger of the first layout with one entry, as the version that wrote it left it.
     fn first_layout(&self) -> &'static str;
     /// How many indexes of the ledger have this word in their name.
@@ -145,6 +153,13 @@ pub fn mapping() -> Mapping {
     }
 }
 
+fn not_born_running() -> Mapping {
+    Mapping {
+        born_running: false,
+        ..mapping()
+    }
+}
+
 const SEED_TOLERANCE: Duration = Duration::from_millis(5);
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -169,6 +184,26 @@ impl PostgresBed {
             .unwrap();
         Self { database, client }
     }
+
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
+        let url = self.database.url.clone();
+        PostgresStore::new(PostgresSettings {
+            target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
+            mapping,
+            action,
+            poll_timeout: POLL_TIMEOUT,
+            seed_tolerance: SEED_TOLERANCE,
+            instance: "test/1".into(),
+            discovery,
+        })
+    }
+
+    /// Another session that has run a statement in a transaction, and not committed.
+    pub async fn client_in_transaction(&self, statement: &str) -> tokio_postgres::Client {
+        let client = self.database.client().await;
+        client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
+        client
+    }
 }
 
 /// A row lock on PostgreSQL.
@@ -184,17 +219,21 @@ impl Bed for PostgresBed {
     type Store = PostgresStore;
     type Held = HeldRow;
 
-    fn store(&self, action: Action) -> PostgresStore {
-        let url = self.database.url.clone();
-        PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
-            mapping: mapping(),
-            action,
-            poll_timeout: POLL_TIMEOUT,
-            seed_tolerance: SEED_TOLERANCE,
-            instance: "test/1".into(),
-            discovery: Wanted::Auto,
-        })
+    fn store_by(&self, action: Action, discovery: Wanted) -> PostgresStore {
+        self.store_of(mapping(), action, discovery)
+    }
+
+    fn store_not_born_running(&self) -> PostgresStore {
+        self.store_of(not_born_running(), Action::Observe, Wanted::KeyTail)
+    }
+
+    fn many_ended(&self, count: u32) -> &'static str {
+        match count {
+            45_000 => {
+                "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 45001) AS i; ANALYZE runs"
+            }
+            _ => "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 60001) AS i; ANALYZE runs",
+        }
     }
 
     async fn sql(&self, statement: &str) {
@@ -287,6 +326,19 @@ impl SqliteBed {
         bed
     }
 
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: Wanted) -> SqliteStore {
+        let path = self.folder.path().join("jobs.db");
+        SqliteStore::new(SqliteSettings {
+            path: Box::new(move || Ok(path.clone())),
+            mapping,
+            poll_timeout: POLL_TIMEOUT,
+            seed_tolerance: SEED_TOLERANCE,
+            instance: "test/1".into(),
+            discovery,
+            action,
+        })
+    }
+
     fn connection(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.folder.path().join("jobs.db")).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -307,17 +359,25 @@ impl Bed for SqliteBed {
     type Store = SqliteStore;
     type Held = HeldFile;
 
-    fn store(&self, action: Action) -> SqliteStore {
-        let path = self.folder.path().join("jobs.db");
-        SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
-            mapping: mapping(),
-            poll_timeout: POLL_TIMEOUT,
-            seed_tolerance: SEED_TOLERANCE,
-            instance: "test/1".into(),
-            discovery: Wanted::Auto,
-            action,
-        })
+    fn store_by(&self, action: Action, discovery: Wanted) -> SqliteStore {
+        self.store_of(mapping(), action, discovery)
+    }
+
+    fn store_not_born_running(&self) -> SqliteStore {
+        self.store_of(not_born_running(), Action::Observe, Wanted::KeyTail)
+    }
+
+    fn many_ended(&self, count: u32) -> &'static str {
+        match count {
+            45_000 => {
+                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 45001)
+                 SELECT i, 'SUCCESS' FROM n"
+            }
+            _ => {
+                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 60001)
+                 SELECT i, 'SUCCESS' FROM n"
+            }
+        }
     }
 
     async fn sql(&self, statement: &str) {

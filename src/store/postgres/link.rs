@@ -1,16 +1,15 @@
 //! One connection: how it is made, its transport security, and the deadline over everything that is asked through it.
 
-use super::BoxError;
-use crate::{domain::Action, store::StoreError};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+use super::{
+    BoxError,
+    passfile::{self, Whom},
+    tls::{Security, Verify, in_home},
 };
+use crate::{domain::Action, store::StoreError};
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -31,6 +30,8 @@ pub struct Target {
     config: Config,
     /// Whether the operator said which kind of server to take.
     explicit_session: bool,
+    security: Security,
+    passfile: Option<PathBuf>,
 }
 
 /// Why a database URL can't be used.
@@ -39,10 +40,8 @@ pub enum BadTarget {
     /// It doesn't parse.
     #[error("the database URL can't be read (expected postgres://user:password@host:port/database)")]
     Parse(#[source] tokio_postgres::Error),
-    /// `verify-ca` and `verify-full` are not there yet, and must not silently mean less.
-    #[error(
-        "sslmode={0} is not supported yet: use sslmode=require over a trusted network, or a local socket; nothing weaker was tried"
-    )]
+    /// It is no mode that libpq knows.
+    #[error("sslmode={0} is unknown: expected disable, allow, prefer, require, verify-ca or verify-full")]
     SslMode(String),
 }
 
@@ -56,7 +55,7 @@ impl Target {
         config.ssl_mode(match sslmode {
             "disable" => SslMode::Disable,
             "allow" | "prefer" => SslMode::Prefer,
-            "require" => SslMode::Require,
+            "require" | "verify-ca" | "verify-full" => SslMode::Require,
             other => return Err(BadTarget::SslMode(other.to_owned())),
         });
         if config.get_application_name().is_none() {
@@ -71,7 +70,67 @@ impl Target {
         Ok(Self {
             config,
             explicit_session: session.is_some(),
+            security: Security::new(sslmode, None, None, None),
+            passfile: None,
         })
+    }
+
+    /// The same target with the files that the address names.
+    #[must_use]
+    pub fn with_files(mut self, security: Security, passfile: Option<PathBuf>) -> Self {
+        if security.verify != Verify::Nothing {
+            // Whatever the mode's name: what is to be verified is never left out.
+            self.config.ssl_mode(SslMode::Require);
+        }
+        self.security = security;
+        self.passfile = passfile;
+        self
+    }
+
+    /// The driver's configuration, with the password from the password file where the address has none.
+    fn with_password(&self, config: &Config) -> Result<Config, BoxError> {
+        use tokio_postgres::config::Host;
+        let mut config = config.clone();
+        if config.get_password().is_some() {
+            return Ok(config);
+        }
+        // libpq's usual file is used if it is there and nobody else may read it; one that is named has to be good.
+        let usual = in_home(".pgpass").filter(|file| file.exists());
+        let Some(file) = self.passfile.as_ref().or(usual.as_ref()) else {
+            return Ok(config);
+        };
+        let is_named = self.passfile.is_some();
+        let user = config.get_user().unwrap_or_default().to_owned();
+        let database = config.get_dbname().unwrap_or(&user).to_owned();
+        let ports = config.get_ports().to_vec();
+        let hosts: Vec<String> = config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(name) => name.clone(),
+                // As in libpq: a socket in the usual place counts as localhost.
+                Host::Unix(_) => "localhost".to_owned(),
+            })
+            .collect();
+        for (place, host) in hosts.iter().enumerate() {
+            let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+            let whom = Whom {
+                host,
+                port,
+                database: &database,
+                user: &user,
+            };
+            match passfile::password(file, whom) {
+                Ok(Some(password)) => {
+                    config.password(password);
+                    break;
+                }
+                Ok(None) => {}
+                Err(error) if is_named => return Err(error.into()),
+                Err(_) => break,
+            }
+        }
+        Ok(config)
     }
 
     /// The role that connects, where the address names one.
@@ -161,7 +220,12 @@ impl Link {
         deadline: Duration,
         second_choice: bool,
     ) -> Result<Self, StoreError> {
-        let tls = MakeRustlsConnect::new(unverified_tls());
+        let refused = |source| StoreError::Connect {
+            to: target.shown(),
+            source,
+        };
+        let tls = MakeRustlsConnect::new(target.security.client_config().map_err(refused)?);
+        let config = target.with_password(config).map_err(refused)?;
         let within = deadline.min(CONNECT_WITHIN);
         let (client, connection) = match timeout(within, config.connect(tls.clone())).await {
             Ok(Ok(connected)) => connected,
@@ -322,55 +386,5 @@ pub(super) fn query_error(what: &'static str, error: tokio_postgres::Error) -> S
             source,
         },
         _ => StoreError::Query { what, source },
-    }
-}
-
-/// TLS as libpq's `prefer` and `require` have it: encrypted, the certificate not verified.
-fn unverified_tls() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-        .with_no_client_auth()
-}
-
-/// Accepts every certificate; the handshake's signatures are checked all the same.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -12,13 +12,16 @@ mod link;
 mod observe;
 mod obstacles;
 mod operator;
+mod passfile;
 mod render;
 mod repair;
 mod row;
+mod tls;
 mod undo;
 
 pub use grants::grants;
 pub use link::{BadTarget, Target};
+pub use tls::{Security, Verify};
 
 use super::{
     Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id, tail::Tail,

@@ -1,0 +1,249 @@
+//! Transport security as libpq means it: which certificate of the server is accepted, and which one we show.
+//!
+//! Certificates and keys are read at each connect, so that a rotated one is taken up without a restart.
+
+use super::BoxError;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// How much of the server's certificate is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing: the connection is encrypted, if at all.
+    Nothing,
+    /// That an authority that is trusted has signed it.
+    Authority,
+    /// That, and that it is the certificate of the host that was asked for.
+    Full,
+}
+
+/// The transport security of a target.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// How much is verified.
+    pub verify: Verify,
+    /// File with the authorities to trust, or `system`.
+    pub root: Option<PathBuf>,
+    /// File with our own certificate.
+    pub certificate: Option<PathBuf>,
+    /// File with its key.
+    pub key: Option<PathBuf>,
+}
+
+/// Where systems keep the authorities that they trust.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+impl Security {
+    /// What libpq does for a mode: `require` with authorities to trust verifies them, as `verify-ca` does.
+    pub fn new(sslmode: &str, root: Option<PathBuf>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Self {
+        let verify = match sslmode {
+            "verify-full" => Verify::Full,
+            "verify-ca" => Verify::Authority,
+            "require" if root.is_some() => Verify::Authority,
+            _ => Verify::Nothing,
+        };
+        Self {
+            verify,
+            root,
+            certificate,
+            key,
+        }
+    }
+
+    /// Reads the files and puts the client's side together.
+    ///
+    /// # Errors
+    /// If a file can't be read, or holds no certificate or key; the file is named.
+    pub(super) fn client_config(&self) -> Result<ClientConfig, BoxError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match self.verify {
+            Verify::Nothing => Arc::new(Unverified(provider.clone())),
+            Verify::Authority => Arc::new(AnyName(self.verifier(&provider)?)),
+            Verify::Full => self.verifier(&provider)?,
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default protocol versions")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        match self.own()? {
+            Some((chain, key)) => Ok(builder.with_client_auth_cert(chain, key)?),
+            None => Ok(builder.with_no_client_auth()),
+        }
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, BoxError> {
+        let mut roots = RootCertStore::empty();
+        let file = self.roots_file()?;
+        for certificate in certificates(&file)? {
+            roots
+                .add(certificate)
+                .map_err(|error| format!("sslrootcert {}: {error}", file.display()))?;
+        }
+        Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?)
+    }
+
+    fn roots_file(&self) -> Result<PathBuf, BoxError> {
+        match &self.root {
+            Some(system) if system == Path::new("system") => {
+                let found = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
+                found.map(Path::to_path_buf).ok_or_else(|| {
+                    format!(
+                        "sslrootcert=system: none of {} is there; name a file",
+                        SYSTEM_ROOTS.join(", ")
+                    )
+                    .into()
+                })
+            }
+            Some(file) => Ok(file.clone()),
+            None => {
+                let usual = in_home(".postgresql/root.crt");
+                usual.filter(|path| path.exists()).ok_or_else(|| {
+                    "sslmode=verify-ca and verify-full need the authorities to trust: name their file in sslrootcert, or \
+                     sslrootcert=system (~/.postgresql/root.crt is not there)"
+                        .into()
+                })
+            }
+        }
+    }
+
+    /// Our own certificate and its key: those that are named, else libpq's usual ones if they are there.
+    fn own(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, BoxError> {
+        let usual = |name: &str| in_home(name).filter(|path| path.exists());
+        let certificate = self.certificate.clone().or_else(|| usual(".postgresql/postgresql.crt"));
+        let Some(certificate) = certificate else {
+            return match &self.key {
+                Some(key) => Err(format!("sslkey {} is of no use without sslcert", key.display()).into()),
+                None => Ok(None),
+            };
+        };
+        let key = self.key.clone().or_else(|| usual(".postgresql/postgresql.key"));
+        let key = key.ok_or_else(|| format!("sslcert {} needs its key: name it in sslkey", certificate.display()))?;
+        let chain = certificates(&certificate)?;
+        let read = PrivateKeyDer::from_pem_file(&key);
+        let read = read.map_err(|error| format!("sslkey {}: {error}", key.display()))?;
+        Ok(Some((chain, read)))
+    }
+}
+
+/// A file in the home of whoever runs us, where libpq looks for its files.
+pub(super) fn in_home(name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+    Some(PathBuf::from(home).join(name))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let told = |error: &dyn std::fmt::Display| format!("certificate file {}: {error}", file.display());
+    let certificates = CertificateDer::pem_file_iter(file)
+        .map_err(|error| told(&error))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| told(&error))?;
+    if certificates.is_empty() {
+        return Err(told(&"there is no certificate in it").into());
+    }
+    Ok(certificates)
+}
+
+/// Accepts every certificate; the handshake's signatures are checked all the same.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Verifies everything but the host's name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+        let verified = self
+            .0
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // The name is looked at last, when the signatures and the dates were found good.
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,208 @@
+//! Finding running jobs by the key alone, the same for every database: what the tail sees at once, what it can't see and
+//! the full look finds, and when the way is taken at all.
+
+use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
+use beatwarden::{
+    domain::{Access, Action, Discovery, Look, Newcomers, Snapshot},
+    store::{Inquiry, Store, Wanted},
+};
+
+contract!(
+    new_jobs_and_known_ones_are_found_by_their_keys,
+    a_row_that_returns_to_a_running_state_is_found_by_the_full_look,
+    a_full_look_over_many_pages_ends_and_starts_again,
+    an_emptied_table_that_counts_anew_is_seen_at_once,
+    a_table_that_was_restored_to_an_older_state_is_read_anew,
+    deleted_rows_are_gone,
+    the_way_is_chosen_by_what_a_scan_would_cost,
+    a_table_whose_rows_are_not_born_running_is_asked_by_state,
+);
+
+/// A look as the watch makes it: everything that the last one found running is known.
+async fn again(store: &mut impl Store, before: &Snapshot, kind: Look) -> Snapshot {
+    let running = before.rows.iter().filter(|job| job.state.as_deref() == Some("RUNNING"));
+    let inquiry = Inquiry {
+        known: running.map(|job| job.id.clone()).collect(),
+        look: kind,
+    };
+    store
+        .observe(&inquiry)
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+async fn running(bed: &impl Bed, ids: &[u32]) {
+    for id in ids {
+        bed.write(&Written::running(*id).started(-5.0)).await;
+    }
+}
+
+async fn new_jobs_and_known_ones_are_found_by_their_keys(bed: impl Bed) {
+    running(&bed, &[10, 11]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!(ids(&first), ["10", "11"]);
+    assert_eq!(
+        (first.discovery, first.access, first.newcomers),
+        (Discovery::KeyTail, Access::Index, Newcomers::Followed)
+    );
+    running(&bed, &[12]).await;
+    bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 10").await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    assert_eq!(ids(&second), ["10", "11", "12"]);
+    assert_eq!(job(&second, 10).state.as_deref(), Some("SUCCESS"));
+    assert_eq!(ids(&again(&mut store, &second, Look::Ordinary).await), ["11", "12"]);
+}
+
+async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: impl Bed) {
+    for id in [1, 2] {
+        let ended = Written::running(id).state("FAIL").started(-500.0).ended(-400.0);
+        bed.write(&ended).await;
+    }
+    running(&bed, &[10]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 1").await;
+    bed.sql("UPDATE runs SET state = 'ODD' WHERE id = 2").await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    assert_eq!(
+        (ids(&second), second.look),
+        (vec!["10"], Look::Ordinary),
+        "the tail can't see it"
+    );
+    let full = again(&mut store, &second, Look::Full).await;
+    assert_eq!((ids(&full), full.look), (vec!["1", "10", "2"], Look::Full));
+    assert_eq!(
+        ids(&again(&mut store, &full, Look::Ordinary).await),
+        ["1", "10"],
+        "from then on it is known"
+    );
+}
+
+async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
+    running(&bed, &[1]).await;
+    bed.sql(bed.many_ended(45_000)).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut last = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!(last.look, Look::Ordinary, "the first of three pages");
+    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id IN (15000, 44000)")
+        .await;
+    let mut passes = 1;
+    while last.look != Look::Full {
+        last = again(&mut store, &last, Look::Ordinary).await;
+        passes += 1;
+        assert!(passes < 10, "it has to end");
+    }
+    assert_eq!(passes, 3);
+    assert!(ids(&last).contains(&"44000"), "{:?}", ids(&last));
+    last = again(&mut store, &last, Look::Full).await;
+    assert!(
+        ids(&last).contains(&"15000"),
+        "what came behind the page is found by the next: {:?}",
+        ids(&last)
+    );
+}
+
+async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {
+    running(&bed, &[100, 101]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    bed.sql("DELETE FROM runs").await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    assert_eq!(ids(&second), [] as [&str; 0]);
+    running(&bed, &[1]).await;
+    let third = again(&mut store, &second, Look::Ordinary).await;
+    assert_eq!(ids(&third), ["1"]);
+    running(&bed, &[2]).await;
+    assert_eq!(ids(&again(&mut store, &third, Look::Ordinary).await), ["1", "2"]);
+}
+
+async fn a_table_that_was_restored_to_an_older_state_is_read_anew(bed: impl Bed) {
+    running(&bed, &[1, 2, 3]).await;
+    bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 1").await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    // The newest row is gone, and an older one runs again.
+    bed.sql("DELETE FROM runs WHERE id = 3").await;
+    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 1").await;
+    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "2"]);
+}
+
+async fn deleted_rows_are_gone(bed: impl Bed) {
+    running(&bed, &[1, 2, 3]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    bed.sql("DELETE FROM runs WHERE id = 2").await;
+    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "3"]);
+}
+
+async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
+    running(&bed, &[1]).await;
+    let mut store = bed.store(Action::Observe);
+    assert_eq!(
+        snapshot(&mut store).await.discovery,
+        Discovery::State,
+        "a small table is scanned at no cost"
+    );
+    bed.sql(bed.many_ended(60_000)).await;
+    let full = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!(
+        full.discovery,
+        Discovery::KeyTail,
+        "it has grown: chosen anew at the full look"
+    );
+    assert_eq!(full.access, Access::Index);
+    let by_state = snapshot(&mut bed.store_by(Action::Observe, Wanted::State)).await;
+    assert_eq!(
+        (by_state.discovery, by_state.access),
+        (Discovery::State, Access::Scan),
+        "as it was asked for"
+    );
+    bed.sql("CREATE INDEX by_state ON runs (state)").await;
+    let full = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!(
+        (full.discovery, full.access),
+        (Discovery::State, Access::Index),
+        "an index sees everything at once"
+    );
+}
+
+async fn a_table_whose_rows_are_not_born_running_is_asked_by_state(bed: impl Bed) {
+    running(&bed, &[1]).await;
+    let mut store = bed.store_not_born_running();
+    let seen = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!((seen.discovery, seen.newcomers), (Discovery::State, Newcomers::Unseen));
+}
+
+/// A key is taken before its transaction commits: the lower one appears after the higher one.
+#[tokio::test]
+async fn a_key_that_commits_late_is_found_on_postgresql() {
+    let bed = PostgresBed::new().await;
+    running(&bed, &[1]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let late = bed
+        .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
+        .await;
+    running(&bed, &[3]).await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    assert_eq!(ids(&second), ["1", "3"]);
+    late.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ids(&again(&mut store, &second, Look::Ordinary).await), ["1", "2", "3"]);
+}
+
+/// The same after a start: what was open when the newest rows were first read.
+#[tokio::test]
+async fn a_key_that_was_open_at_the_first_look_is_found_on_postgresql() {
+    let bed = PostgresBed::new().await;
+    running(&bed, &[1]).await;
+    let late = bed
+        .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
+        .await;
+    running(&bed, &[3]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = store.observe(&look(Look::Full)).await.unwrap();
+    assert_eq!(ids(&first), ["1", "3"]);
+    late.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "2", "3"]);
+}
