@@ -7,7 +7,7 @@ mod http;
 mod served;
 
 use http::{ask, get};
-use served::{job, served};
+use served::{Found, NOW, job, served};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
@@ -258,6 +258,68 @@ async fn the_status_has_the_promised_shape() {
     assert_eq!(line["started_at"], "2027-01-15T07:58:30.000000Z");
     assert!(line["last_heartbeat_at"].is_null());
     assert_eq!(watch["stuck"], serde_json::json!({"missed_first": 1, "lost": 0}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_has_the_facts_of_the_page() {
+    let served = served().await;
+    served.look(Found::rows(vec![
+        job("1", "a", -20, None),
+        job("2", "b", -1_000, Some(-854)),
+    ]));
+    served.later(Duration::from_secs(5));
+    served.look(Found::rows(vec![
+        job("1", "a", -20, Some(4)),
+        job("2", "b", -1_000, Some(-854)),
+    ]));
+    served.later(Duration::from_secs(5));
+    served.fail();
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let watch = &status["watches"][0];
+    assert_eq!(watch["verdict"], "1 stuck: 1 silent for 14 min.");
+    assert_eq!(watch["tone"], "failing");
+    assert_eq!(watch["failure"]["cause"], "connect");
+    assert_eq!(watch["failure"]["next_attempt_at"], "2027-01-15T08:00:15.000000Z");
+    assert_eq!(watch["thresholds"]["init_deadline_seconds"], 60.0);
+    assert_eq!(
+        watch["thresholds"]["writer_stale_after_without_heartbeat_seconds"],
+        86_400.0
+    );
+    let ages = watch["ages"].as_array().unwrap();
+    let of = |phase: &str| ages.iter().find(|step| step["phase"] == phase).unwrap();
+    for (phase, age) in [("beating", 1.0), ("lost", 859.0)] {
+        let (from, to) = (of(phase)["from_seconds"].as_f64(), of(phase)["to_seconds"].as_f64());
+        assert!(from <= Some(age) && Some(age) < to, "{phase}: {from:?} to {to:?}");
+        assert_eq!(of(phase)["jobs"], 1);
+    }
+    let day = serde_json::json!([{"from": "2027-01-15T08:00:00.000000Z", "inits": 1, "failures": 0}]);
+    assert_eq!(watch["init_day"], day);
+    let passes: Vec<_> = watch["last_passes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pass| &pass["good"])
+        .collect();
+    assert_eq!(passes, [true, true, false]);
+    assert_eq!(served.page_says(), "1 stuck: 1 silent for 14 min.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_inits_and_the_last_passes_keep_their_size() {
+    let served = served().await;
+    served.look(Found::rows(Vec::new()));
+    for id in 0..120 {
+        served.later(Duration::from_secs(1_000));
+        let begun = Duration::from_micros(u64::try_from(served.now() - NOW).unwrap()).as_secs();
+        let begun = i64::try_from(begun).unwrap();
+        served.look(Found::rows(vec![job(&id.to_string(), "a", begun - 3, Some(begun - 1))]));
+    }
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let day = status["watches"][0]["init_day"].as_array().unwrap();
+    assert_eq!(day.len(), 48, "a slot for each half hour of a day");
+    let inits: u64 = day.iter().map(|slot| slot["inits"].as_u64().unwrap()).sum();
+    assert!((84..=87).contains(&inits), "one in 1,000 s for a day: {inits}");
+    assert_eq!(status["watches"][0]["last_passes"].as_array().unwrap().len(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

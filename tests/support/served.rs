@@ -215,6 +215,13 @@ impl Served {
             .fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// The verdict of the page.
+    pub fn page_says(&self) -> String {
+        let page = get(self.address, "/").text();
+        let rest = page.split("<p class=\"verdict\">").nth(1).expect("a verdict");
+        rest.split("</p>").next().expect("its end").to_owned()
+    }
+
     pub fn metrics(&self) -> String {
         get(self.address, "/metrics").text()
     }

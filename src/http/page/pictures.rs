@@ -126,7 +126,9 @@ pub(super) fn strip(out: &mut String, status: &WatchStatus) {
     let _ = write!(
         out,
         "</svg><p class=\"scale\"><span>{}</span><span>now</span></p></figure>",
-        marks.first().map_or_else(|| "–".to_owned(), |first| clock(first.wall))
+        marks
+            .first()
+            .map_or_else(|| "–".to_owned(), |first| format!("since {} UTC", clock(first.wall)))
     );
 }
 

@@ -32,8 +32,10 @@ pub(super) fn jobs(out: &mut String, report: &Report) {
     if !calm.is_empty() {
         let _ = write!(
             out,
-            "<details><summary>{} other running jobs, the longest silence first</summary>",
-            number(calm.len() as u64)
+            "<details><summary>{}{} running job{}, the longest silence first</summary>",
+            number(calm.len() as u64),
+            if pressing.is_empty() { "" } else { " other" },
+            if calm.len() == 1 { "" } else { "s" },
         );
         table(out, "Other running jobs", &calm, report.at);
         out.push_str("</details>");
@@ -216,6 +218,9 @@ fn since(entry: &LedgerEntry, undone: bool) -> &'static str {
     }
 }
 
+/// What `before` keeps for an undo, and what is no column.
+const HINT: &str = "error_was";
+
 /// Each changed column with its value before and after. Somebody may have written to the ledger by hand: what is no object
 /// is shown as it is.
 fn changes(before: &str, after: &str) -> String {
@@ -229,14 +234,11 @@ fn changes(before: &str, after: &str) -> String {
     let columns: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let lines: Vec<String> = columns
         .into_iter()
-        .map(|column| {
-            format!(
-                "<li><code>{}</code> {} → {}</li>",
-                text(column),
-                value(old.get(column)),
-                value(new.get(column))
-            )
-        })
+        .filter(|column| *column != HINT)
+        .map(|column| (column, value(old.get(column)), value(new.get(column))))
+        // An image can hold a column only to show that it was left alone.
+        .filter(|(_, old, new)| old != new)
+        .map(|(column, old, new)| format!("<li><code>{}</code> {old} → {new}</li>", text(column)))
         .collect();
     format!("<ul class=\"changes\">{}</ul>", lines.concat())
 }
