@@ -332,6 +332,9 @@ fn status_is_one_look_as_a_table_or_as_json() {
         said.contains("0 starting, 1 beating, 1 missed_first, 0 lost, 0 abandoned"),
         "{said}"
     );
+    assert!(said.starts_with("watch meltano: 1 stuck: 1 never started.\n"), "{said}");
+    assert!(said.contains("mode backfill, first heartbeat due after 1m"), "{said}");
+    assert!(said.contains("due in 1m; the writer frees it in 23h 58m"), "{said}");
     assert!(
         said.contains("withheld: watching") && !said.contains('\u{1b}'),
         "{said:?}"

@@ -125,6 +125,7 @@ fn next(line: &JobLine, now: Timestamp) -> String {
     let next = match (line.next_action, line.withheld_cause) {
         (_, Some(cause)) => format!("withheld: {}", cause.as_str()),
         (Some(action), None) => format!("{} if it stays silent", action.as_str()),
+        (None, None) if line.phase == Phase::Lost => "reported only".to_owned(),
         (None, None) => "-".to_owned(),
     };
     let due = line
