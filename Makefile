@@ -2,12 +2,12 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint unit integration demo clean
+.PHONY: test setup lint unit integration demo observe clean
 
 test: setup lint unit ## all tests, with everything that they need
 	@echo "All tests passed."
 
-setup: ## find or install PostgreSQL, Prometheus and Meltano for the tests
+setup: ## find or install the servers, the browser and Meltano for the tests
 	@scripts/setup-tests.sh
 
 lint: ## formatting, lints and documentation, no warning survives
@@ -20,6 +20,9 @@ unit: ## all tests of the package, against real servers
 
 demo: ## the main job on an embedded database
 	$(CARGO) run --release --locked -- demo
+
+observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through an incident, to look around in
+	scripts/observe
 
 clean:
 	$(CARGO) clean

@@ -16,3 +16,8 @@ fi
 "$promtool" check config config/prometheus/prometheus.yml
 "$promtool" check rules --lint=all --lint-fatal config/prometheus/*.rules.yml
 "$promtool" test rules config/prometheus/tests/*.test.yml
+
+# Alertmanager's own checker comes with Alertmanager.
+if command -v amtool >/dev/null 2>&1; then
+    amtool check-config config/prometheus/alertmanager.yml
+fi

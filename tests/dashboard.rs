@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fmt::Write,
+    process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::{
@@ -306,7 +307,7 @@ fn ask_variables(scene: &Scene, dashboard: &Value, answers: &mut String) {
 fn ask_annotations(scene: &Scene, dashboard: &Value, answers: &mut String) {
     let until = now();
     for annotation in list(&dashboard["annotations"], "list") {
-        let Some(expression) = annotation["expr"].as_str() else {
+        let Some(expression) = annotation["target"]["expr"].as_str() else {
             assert_eq!(annotation["builtIn"], 1, "{annotation}");
             continue;
         };
@@ -381,6 +382,34 @@ fn every_metric_is_used_or_documented(exported: &str) {
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let unknown: Vec<&str> = names.filter(|name| !words.contains(name)).collect();
     assert_eq!(unknown, Vec::<&str>::new());
+}
+
+#[test]
+fn the_dashboard_fits_the_types_of_grafanas_schema() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let types = std::fs::read_to_string(format!("{root}/tests/dashboard.ts")).unwrap();
+    let board = std::fs::read_to_string(format!("{root}/dashboards/overview.json")).unwrap();
+    let refused = |board: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let packages = support::cache().join("grafana-schema/node_modules");
+        std::os::unix::fs::symlink(&packages, folder.path().join("node_modules")).unwrap();
+        std::fs::write(folder.path().join("board.ts"), format!("{types}{board};\n")).unwrap();
+        let output = Command::new(packages.join(".bin/tsc"))
+            .current_dir(folder.path())
+            .args(["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"])
+            .args(["--module", "esnext", "--moduleResolution", "bundler", "board.ts"])
+            .output()
+            .expect("the TypeScript compiler is missing: run scripts/setup-tests.sh");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(refused(&board), "");
+    for (right, wrong) in [
+        (r#""showPoints": "never""#, r#""showPoints": "seldom""#),
+        (r#""gridPos""#, r#""place""#),
+        (r#""graphTooltip": 1"#, r#""graphTooltip": "1""#),
+    ] {
+        assert_ne!(refused(&board.replace(right, wrong)), "", "{wrong} is not noticed");
+    }
 }
 
 /// The rules of Grafana's own dashboard linter that tests/operations.rs does not have.
