@@ -3,10 +3,10 @@
 use super::{guard::meaning, runtime};
 use crate::{
     app::{self, AppError},
-    config::{Loaded, WatchConfig},
+    config::{self, Loaded, WatchConfig},
     domain::{
-        Access, Action, Cause, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
-        interval_in_force,
+        Access, Action, Cause, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot,
+        StateKind, interval_in_force,
     },
     status::{Clock, SystemClock},
     store::{Inquiry, Store, StoreError},
@@ -48,30 +48,71 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    Ok(look_twice(watch, app::store_of(watch)?).await)
+    let inquiry = Inquiry {
+        known: Vec::new(),
+        look: Look::Full,
+    };
+    let first = match app::store_of(watch)?.observe(&inquiry).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Ok(vec![refused(&error)]),
+    };
+    let skew = first.database_now.micros_since(SystemClock::start().wall());
+    let poll = match cost_of(watch, watch.discovery).await? {
+        Ok(poll) => poll,
+        Err(error) => return Ok(vec![refused(&error)]),
+    };
+    // What it would cost the other way: for the advice, so a failure is no matter.
+    let other = match (poll.discovery, poll.access) {
+        (Discovery::KeyTail, _) => cost_of(watch, config::Discovery::State).await?.ok(),
+        (Discovery::State, Access::Scan) => cost_of(watch, config::Discovery::KeyTail).await?.ok(),
+        (Discovery::State, Access::Index) => None,
+    };
+    let other = other.filter(|other| other.discovery != poll.discovery);
+    Ok(found(watch, &first, Costs { poll, other }, skew))
+}
+
+/// What an ordinary poll takes, by one way of finding running jobs.
+#[derive(Clone, Copy)]
+struct Cost {
+    took: Duration,
+    discovery: Discovery,
+    access: Access,
+}
+
+/// What a poll takes as configured, and what it would take the other way, where there is one.
+#[derive(Clone, Copy)]
+struct Costs {
+    poll: Cost,
+    other: Option<Cost>,
+}
+
+/// Looks twice by one way: the first look finds out what runs, the second is what an ordinary poll costs.
+async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Result<Result<Cost, StoreError>, AppError> {
+    let mut watch = watch.clone();
+    watch.discovery = by;
+    let policy = app::policy_of(&watch);
+    let mut store = app::store_of(&watch)?;
+    let inquiry = |known| Inquiry {
+        known,
+        look: Look::Ordinary,
+    };
+    let first = match store.observe(&inquiry(Vec::new())).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Ok(Err(error)),
+    };
+    let runs = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    let running = first.rows.iter().filter(runs).map(|job| job.id.clone()).collect();
+    let began = Instant::now();
+    let second = store.observe(&inquiry(running)).await;
+    Ok(second.map(|snapshot| Cost {
+        took: began.elapsed(),
+        discovery: snapshot.discovery,
+        access: snapshot.access,
+    }))
 }
 
 /// A line and how it came out.
 type Line = (Verdict, String);
-
-/// The first look finds out what there is; the second, on the same connection, what an ordinary poll costs.
-async fn look_twice(watch: &WatchConfig, mut store: impl Store) -> Vec<Line> {
-    let inquiry = |look| Inquiry {
-        known: Vec::new(),
-        look,
-    };
-    let first = match store.observe(&inquiry(Look::Full)).await {
-        Ok(snapshot) => snapshot,
-        Err(error) => return vec![refused(&error)],
-    };
-    let skew = first.database_now.micros_since(SystemClock::start().wall());
-    let began = Instant::now();
-    let cost = store.observe(&inquiry(Look::Ordinary)).await.map(|_| began.elapsed());
-    match cost {
-        Ok(cost) => found(watch, &first, cost, skew),
-        Err(error) => vec![refused(&error)],
-    }
-}
 
 fn refused(error: &StoreError) -> Line {
     let cure = match error {
@@ -85,7 +126,7 @@ fn refused(error: &StoreError) -> Line {
     )
 }
 
-fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) -> Vec<Line> {
+fn found(watch: &WatchConfig, snapshot: &Snapshot, costs: Costs, skew: i64) -> Vec<Line> {
     let policy = app::policy_of(watch);
     let mut lines = vec![(
         Verdict::Good,
@@ -97,7 +138,7 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration, skew: i64) ->
     lines.push(states(watch, snapshot, &policy));
     lines.extend(repairs(watch, snapshot, policy.action));
     lines.push(clock(snapshot, &policy, skew));
-    lines.push(poll(watch, snapshot, cost));
+    lines.push(poll(watch, costs));
     lines.push(inits(snapshot));
     lines.push(writer(snapshot, &policy));
     lines.push(guarded(snapshot.guard));
@@ -233,30 +274,42 @@ fn span(micros: i64) -> String {
     humantime::format_duration(seconds).to_string()
 }
 
-/// What an ordinary poll costs, and the index that would make it cheap.
-fn poll(watch: &WatchConfig, snapshot: &Snapshot, cost: Duration) -> Line {
-    let Access::Scan = snapshot.access else {
-        return (
-            Verdict::Good,
-            format!("poll: finds running jobs by an index, in {cost:.1?}"),
-        );
-    };
+/// What an ordinary poll costs, what it would cost with an index, and which one.
+fn poll(watch: &WatchConfig, Costs { poll, other }: Costs) -> Line {
+    let cost = poll.took;
+    let index = app::index_for(watch);
+    match (poll.discovery, poll.access) {
+        (Discovery::KeyTail, _) => {
+            let by_state = other.map_or_else(String::new, |other| format!(", in {:.1?}", other.took));
+            let text = format!(
+                "poll: finds running jobs by their keys, in {cost:.1?}; by state it would scan the table{by_state}. A row that \
+                 ended and runs again is found by the full look only (full_look_interval); an index finds it at once: {index}"
+            );
+            return (Verdict::Good, text);
+        }
+        (Discovery::State, Access::Index) => {
+            let text = format!("poll: finds running jobs by an index, in {cost:.1?}");
+            return (Verdict::Good, text);
+        }
+        (Discovery::State, Access::Scan) => {}
+    }
+    let with_index = other.map_or_else(String::new, |other| {
+        format!(
+            " (with an index about {:.1?}: that is what the same rows take by their keys)",
+            other.took
+        )
+    });
     let interval = interval_in_force(watch.poll_interval, &[cost; 5]);
-    let cure = format!(
-        "{}; never index the heartbeat column, it makes every heartbeat dearer",
-        app::index_for(watch)
-    );
+    let cure = format!("{index}; never index the heartbeat column, it makes every heartbeat dearer");
     if interval > watch.init_deadline / 2 {
         let text = format!(
-            "poll: scans the table, in {cost:.1?}, so that it is polled every {interval:.0?} only, which is more than half of \
-             init_deadline: {cure}"
+            "poll: scans the table, in {cost:.1?}{with_index}, so that it is polled every {interval:.0?} only, which is more \
+             than half of init_deadline: {cure}"
         );
         (Verdict::Bad, text)
     } else {
-        (
-            Verdict::Note,
-            format!("poll: scans the table, in {cost:.1?} now; when the table grows: {cure}"),
-        )
+        let text = format!("poll: scans the table, in {cost:.1?} now{with_index}; when the table grows: {cure}");
+        (Verdict::Note, text)
     }
 }
 
