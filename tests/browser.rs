@@ -232,6 +232,22 @@ async fn the_page_stands_in_every_state() {
         browser.photograph(&PathBuf::from(folder).join("page.png"));
     }
 
+    with_stuck.add_blind_watch("airflow");
+    examine(&mut browser, &with_stuck, "two");
+    let lines = browser.evaluate("[...document.querySelectorAll('.overview li')].map(line => line.textContent)");
+    let expected = [
+        "meltano 3 stuck: 2 never started, 1 silent for 14 min.",
+        "airflow Nothing is known yet: the table has not been read.",
+    ];
+    assert_eq!(lines, serde_json::json!(expected));
+    assert!(
+        browser
+            .evaluate("document.title")
+            .as_str()
+            .unwrap()
+            .starts_with("Nothing is known yet")
+    );
+
     with_stuck.later(Duration::from_secs(840));
     examine(&mut browser, &with_stuck, "old");
     assert!(verdict(&mut browser).contains("the table was last read 14 min ago"));

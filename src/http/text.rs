@@ -4,13 +4,22 @@ use crate::{domain::Timestamp, store::rfc3339};
 use std::time::Duration;
 
 /// A name or key longer than this is cut.
-pub(super) const LONGEST: usize = 120;
+const LONGEST: usize = 120;
 
-/// A hostile text: cut, control characters and direction marks made visible, escaped.
+/// A name, a key, a value of somebody else's: cut, control characters and direction marks made visible, escaped.
 pub(super) fn text(raw: &str) -> String {
+    cut(raw, LONGEST)
+}
+
+/// The same for an error's whole chain of causes.
+pub(super) fn error_text(raw: &str) -> String {
+    cut(raw, 1_000)
+}
+
+fn cut(raw: &str, longest: usize) -> String {
     let mut shown = String::new();
     for (index, letter) in raw.chars().enumerate() {
-        if index == LONGEST {
+        if index == longest {
             shown.push('…');
             break;
         }

@@ -74,9 +74,13 @@ fn of_stuck(report: &Report) -> String {
         parts.push(format!("{} never started", number(never)));
     }
     if silent > 0 {
-        // Stuck jobs are listed first, the longest silence before the others: the longest one is among the listed.
-        let lost = report.jobs.iter().filter(|job| job.phase == Phase::Lost);
-        let longest = lost.map(|job| job.age).max();
+        let listed = report.jobs.iter().filter(|job| job.phase == Phase::Lost);
+        // The longest silences are listed, unless more jobs than are listed never started, and longer ago.
+        let steps = report.ages.steps().filter(|(phase, ..)| *phase == Phase::Lost);
+        let longest = listed
+            .map(|job| job.age)
+            .max()
+            .or_else(|| steps.map(|(_, step, _)| step.begins()).max());
         let at_most = if silent > 1 { "up to " } else { "" };
         parts.push(match longest {
             Some(longest) => format!("{} silent for {at_most}{}", number(silent), rough(longest)),

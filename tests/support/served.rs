@@ -49,6 +49,7 @@ pub struct Served {
     pub stop: CancellationToken,
     policy: Policy,
     memory: Mutex<Memory>,
+    roster: Arc<Roster>,
 }
 
 /// What a pass finds beside the rows.
@@ -113,7 +114,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let state = Arc::new(HttpState::new(roster, metrics.clone(), clock.clone(), "1.2.3"));
+    let state = Arc::new(HttpState::new(roster.clone(), metrics.clone(), clock.clone(), "1.2.3"));
     tokio::spawn(serve(listener, state, stop.clone()));
     Served {
         address,
@@ -123,6 +124,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
         stop,
         policy,
         memory: Mutex::default(),
+        roster,
     }
 }
 
@@ -189,6 +191,13 @@ impl Served {
         });
         self.metrics.watch("meltano").good(pass.clone());
         self.board.good(pass);
+    }
+
+    /// A second watch beside the first, that has never read its table.
+    pub fn add_blind_watch(&self, name: &str) {
+        let (first, terms) = (self.roster.boards()[0].clone(), self.board.read().terms.clone());
+        let blind = (name.to_owned(), Arc::new(Board::new(terms)));
+        self.roster.replace(vec![first, blind], self.clock.wall());
     }
 
     pub fn fail(&self) {

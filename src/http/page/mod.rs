@@ -8,7 +8,7 @@ mod tables;
 
 use super::{
     HttpState,
-    text::{clock, escape, number, percent, span, text},
+    text::{clock, error_text, escape, number, percent, span, text},
     verdict::{Tone, verdict_of},
 };
 use crate::{
@@ -136,7 +136,7 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
             format!(
                 "The last pass could not read the table ({}): {} The next attempt {}.",
                 failure.failure.as_str(),
-                sentence(&text(&failure.error)),
+                sentence(&error_text(&failure.error)),
                 match failure.retry_in.saturating_sub(waited) {
                     left if left.is_zero() => "is being made".to_owned(),
                     left => format!("is made in {}", span(left)),
