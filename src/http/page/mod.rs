@@ -112,10 +112,12 @@ fn watch(out: &mut String, index: usize, name: &str, status: &WatchStatus, now: 
         tiles(out, status, pass, now);
         ruler::draw(out, &pass.report, &status.terms.policy);
     }
-    out.push_str("<div class=\"pair\">");
-    pictures::day(out, status);
-    pictures::strip(out, status);
-    out.push_str("</div>");
+    if status.strip.marks().len() > 0 {
+        out.push_str("<div class=\"pair\">");
+        pictures::day(out, status);
+        pictures::strip(out, status);
+        out.push_str("</div>");
+    }
     if let Some(pass) = &status.last_good {
         tables::jobs(out, &pass.report);
         tables::repairs(out, &pass.report);

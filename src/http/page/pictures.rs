@@ -29,7 +29,7 @@ pub(super) fn day(out: &mut String, status: &WatchStatus) {
     };
     let _ = write!(
         out,
-        "<figure><figcaption>Inits of the last day: {told}</figcaption>\
+        "<figure class=\"day\"><figcaption>Inits of the last day: {told}</figcaption>\
          <svg role=\"img\" width=\"100%\" height=\"{0}\" aria-label=\"Inits of the last day, half an hour a column: {told}\">\
          <line class=\"base\" x1=\"0\" x2=\"100%\" y1=\"{1}\" y2=\"{1}\"/>",
         HEIGHT + 1.0,

@@ -92,24 +92,35 @@ pub(super) fn draw(out: &mut String, report: &Report, policy: &Policy) {
 impl Lane {
     fn draw(&self, out: &mut String, axis: &Axis, report: &Report, top: u32, notes: &mut String) {
         let late = axis.place(self.deadline);
-        let base = top + BASE;
         let _ = write!(
             out,
             "<rect class=\"late\" x=\"{late:.2}%\" y=\"{top}\" width=\"{:.2}%\" height=\"{LANE}\"/>\
              <line class=\"base\" x1=\"0\" x2=\"100%\" y1=\"{1}\" y2=\"{1}\"/>\
-             <line class=\"deadline\" x1=\"{late:.2}%\" x2=\"{late:.2}%\" y1=\"{top}\" y2=\"{1}\"/>\
-             <text class=\"lane\" x=\"0\" y=\"{2}\">{3}</text>\
-             <text class=\"deadline\" x=\"{late:.2}%\" dx=\"{4}\" y=\"{5}\" text-anchor=\"{6}\">{7} {8}</text>",
+             <line class=\"deadline\" x1=\"{late:.2}%\" x2=\"{late:.2}%\" y1=\"{top}\" y2=\"{1}\"/>",
             100.0 - late,
             top + LANE,
+        );
+        self.jobs(out, axis, report, top + BASE, notes);
+        // Last, so that a high column doesn't hide it; on the side where there is more room.
+        let (side, away, anchor) = if late > 60.0 {
+            ("early", "-5", "end")
+        } else {
+            ("late", "5", "start")
+        };
+        let _ = write!(
+            out,
+            "<text class=\"lane\" x=\"0\" y=\"{}\">{}</text>\
+             <text class=\"deadline {side}\" x=\"{late:.2}%\" dx=\"{away}\" y=\"{}\" text-anchor=\"{anchor}\">{} {}</text>",
             top + 15,
             self.label,
-            if late > 60.0 { "-5" } else { "5" },
             top + 31,
-            if late > 60.0 { "end" } else { "start" },
             self.deadline_label,
             span(self.deadline),
         );
+    }
+
+    /// The jobs of the lane: a mark each where they are few, else columns.
+    fn jobs(&self, out: &mut String, axis: &Axis, report: &Report, base: u32, notes: &mut String) {
         let mut columns: BTreeMap<AgeStep, Vec<(Phase, u64)>> = BTreeMap::new();
         for (phase, step, count) in report.ages.steps().filter(|(phase, ..)| self.phases.contains(phase)) {
             columns.entry(step).or_default().push((phase, count));
