@@ -106,7 +106,7 @@ async fn a_dry_run_changes_nothing_and_nobody_s_answer_is_no_yes(table: Table) {
 }
 
 async fn what_can_t_be_done_is_said_and_ends_with_the_promised_code(table: Table) {
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (&["undo", "no-uuid"], 2, "expected a repair's UUID"),
         (
             &["undo", "0f1cb3f3-579d-5c30-b5ef-235e0327e5df"],
@@ -126,6 +126,12 @@ async fn what_can_t_be_done_is_said_and_ends_with_the_promised_code(table: Table
             "--action backfill or --action fail",
         ),
         (&["explain", "99"], 1, "no row with id = 99"),
+        (&["explain", "abc'; --"], 1, "no row with id = abc'; --"),
+        (
+            &["explain", "99999999999999999999"],
+            1,
+            "no row with id = 99999999999999999999",
+        ),
         (&["explain"], 2, "JOB_ID"),
         (&["history", "--limit", "0"], 2, "--limit"),
     ];

@@ -5,7 +5,7 @@ use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
     status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
-    store::{Inquiry, Ledger, Store},
+    store::{Inquiry, Ledger, Store, StoreError},
     watch::{Pace, Watch},
 };
 use std::{sync::Arc, time::Duration};
@@ -41,10 +41,22 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         known: vec![id.clone()],
         look: Look::Ordinary,
     };
-    let began = clock.moment();
-    let snapshot = store.observe(&inquiry).await.map_err(told)?;
-    let entries = store.history_of(id).await.map_err(told)?;
     let policy = policy_of(watch);
+    let began = clock.moment();
+    let snapshot = match store.observe(&inquiry).await {
+        // A key that the column's type can't hold is no row's key.
+        Err(StoreError::Query { source, .. }) if is_no_value(source.as_ref()) => {
+            return Ok(Examination {
+                now: clock.wall(),
+                row: None,
+                view: None,
+                entries: Vec::new(),
+                policy,
+            });
+        }
+        seen => seen.map_err(told)?,
+    };
+    let entries = store.history_of(id).await.map_err(told)?;
     let observation = Observation {
         began,
         finished: clock.moment(),
@@ -59,6 +71,12 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         entries,
         policy,
     })
+}
+
+/// Whether the database says that a text is no value of a column's type, or one out of its range.
+fn is_no_value(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let text = error.to_string();
+    text.contains("SQLSTATE 22P02") || text.contains("SQLSTATE 22003")
 }
 
 /// Nobody is told of the passes of a person's watch but that person.
