@@ -398,10 +398,15 @@ async fn a_hundred_thousand_jobs_are_drawn_in_a_blink() {
     });
     served.look(Found::rows(rows.collect()));
     assert_eq!(get(served.address, "/").status, 200);
-    let asked = Instant::now();
+    // The best of five: what a busy machine adds says nothing about the page.
+    let times = (0..5).map(|_| {
+        let asked = Instant::now();
+        get(served.address, "/");
+        asked.elapsed()
+    });
+    let took = times.min().unwrap();
+    assert!(took < Duration::from_millis(100), "{took:?}");
     let page = get(served.address, "/").text();
-    let took = asked.elapsed();
-    assert!(took < Duration::from_millis(250), "{took:?}");
     assert!(page.len() < 150_000, "{} bytes", page.len());
     assert!(page.contains("The worst 50 of 2,000 stuck jobs"), "{page}");
     examine(&mut browser, &served, "many");
