@@ -9,7 +9,15 @@ use crate::{
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often, and for how long, a watch looks.
@@ -89,9 +97,10 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                 () = tokio::time::sleep(wait) => {}
             }
             let began = self.clock.moment();
-            wait = match self.pass().await {
-                Ok(()) => self.interval.saturating_sub(self.clock.moment().since(began)),
-                Err(retry_in) => retry_in,
+            wait = match caught(self.pass()).await {
+                Ok(Ok(())) => self.interval.saturating_sub(self.clock.moment().since(began)),
+                Ok(Err(retry_in)) => retry_in,
+                Err(said) => self.fell(&said, began),
             };
         }
     }
@@ -204,6 +213,18 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             );
         }
         self.interval = interval;
+    }
+
+    /// A pass that panicked is a failed pass: a watch that ended here would be blind without a word. What it remembers
+    /// can't be trusted any more, so it watches every job for a whole deadline again.
+    fn fell(&mut self, said: &str, began: domain::Moment) -> Duration {
+        self.memory = Memory::default();
+        self.last_full_look = None;
+        let error = StoreError::Query {
+            what: "a pass, for a bug in Beatwarden (please report it),",
+            source: said.into(),
+        };
+        self.fail(&error, self.clock.moment().since(began))
     }
 
     fn fail(&mut self, error: &StoreError, took: Duration) -> Duration {
@@ -325,6 +346,26 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             Err(error) => Outcome::Unknown(error.chain()),
         }
     }
+}
+
+/// The output of `work`, or what it said when it panicked.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = pin!(work);
+    // Whoever catches a panic here drops the work, and all that it had begun with it.
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(said(panic.as_ref()))),
+        },
+    )
+    .await
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it panicked without a word")
+        .to_owned()
 }
 
 fn rest<'a>(repairs: &'a [Repair], outcome: &'a Outcome) -> impl Iterator<Item = Attempted> + 'a {

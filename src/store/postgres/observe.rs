@@ -260,8 +260,10 @@ impl<'a> View<'a> {
             Ok((facts?, running?))
         };
         let (facts, running) = self.link.within("reading the running jobs", answers).await?;
+        // The facts first: rows of a table that was changed meanwhile can't be read as what the columns were.
+        let facts = self.facts(&facts)?;
         let running = running.map(|rows| self.not_too_many(&rows)).transpose()?;
-        Ok((self.facts(&facts)?, running))
+        Ok((facts, running))
     }
 
     async fn ask_running(&self) -> Result<Vec<Row>, tokio_postgres::Error> {

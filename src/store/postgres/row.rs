@@ -23,11 +23,12 @@ impl<'a> FromSql<'a> for Micros {
     }
 }
 
-/// A time column that may be NULL or out of range.
+/// A time column that may be NULL or out of range, or of another type by now: nobody is judged by such a time.
 pub(super) fn reading(row: &Row, column: &str) -> Reading {
-    match row.get::<_, Option<Micros>>(column) {
-        None => Reading::Absent,
-        Some(Micros(raw)) => raw
+    match row.try_get::<_, Option<Micros>>(column) {
+        Err(_) => Reading::Unreadable,
+        Ok(None) => Reading::Absent,
+        Ok(Some(Micros(raw))) => raw
             .checked_add(POSTGRES_EPOCH_MICROS)
             .map_or(Reading::Unreadable, Reading::from_micros),
     }

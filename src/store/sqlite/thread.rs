@@ -3,6 +3,7 @@
 use crate::store::StoreError;
 use rusqlite::InterruptHandle;
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
@@ -50,7 +51,11 @@ impl<S: Default + 'static> Thread<S> {
             .spawn(move || {
                 let mut state = S::default();
                 for piece in queue {
-                    piece(&mut state, &own);
+                    // A panic is told by the caller, who gets no answer; the thread begins afresh.
+                    if catch_unwind(AssertUnwindSafe(|| piece(&mut state, &own))).is_err() {
+                        own.disarm();
+                        state = S::default();
+                    }
                 }
             })
             .expect("the system can start a thread");
@@ -75,10 +80,38 @@ impl<S: Default + 'static> Thread<S> {
             .map_err(|_| late())?;
         match tokio::time::timeout(within, answered).await {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) | Err(_) => {
+            // Nobody will answer any more: the piece panicked.
+            Ok(Err(_)) => Err(StoreError::Query {
+                what,
+                source: "a bug in Beatwarden (please report it): the thread of the database panicked, see the log"
+                    .into(),
+            }),
+            Err(_) => {
                 self.interrupt.fire();
                 Err(late())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_next_call_begins_afresh() {
+        let thread = Thread::<u32>::start();
+        let within = Duration::from_secs(10);
+        let counted = |state: &mut u32, _: &Interrupt| {
+            *state += 1;
+            *state
+        };
+        assert!(matches!(thread.call("counting", within, counted).await, Ok(1)));
+        let error = thread
+            .call("counting", within, |_, _| panic!("on purpose"))
+            .await
+            .map(|(): ()| ());
+        assert!(error.is_err_and(|error| error.chain().contains("counting failed: a bug in Beatwarden")));
+        assert!(matches!(thread.call("counting", within, counted).await, Ok(1)));
     }
 }
