@@ -13,7 +13,9 @@
 //! | [`status`] | what is known of each watch right now |
 //! | [`journal`] | the log |
 //! | [`metrics`] | every metric, once |
+//! | [`web`] | who may ask over HTTP: the web configuration file, TLS, passwords |
 //! | [`http`] | routes, page, API |
+//! | [`tls`] | certificates and keys as files |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`demo`] | simulated writers |
 //! | [`app`] | the composition root |
@@ -31,4 +33,6 @@ pub mod journal;
 pub mod metrics;
 pub mod status;
 pub mod store;
+pub mod tls;
 pub mod watch;
+pub mod web;

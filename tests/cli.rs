@@ -116,26 +116,6 @@ fn bad_arguments_and_configuration_end_with_2() {
     assert!(said.contains("sslmode") && !said.contains("secret"), "{said}");
 }
 
-#[test]
-fn settings_that_nothing_would_honour_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let web = folder.path().join("web.yml");
-    std::fs::write(&web, "{}").unwrap();
-    let (status, _, said) = run(&[
-        "watch",
-        "--database",
-        "x.db",
-        "--preset",
-        "meltano",
-        "--web-config-file",
-        text(&web),
-        "--listen",
-        "127.0.0.1:0",
-    ]);
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("web_config_file is not supported yet"), "{said}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_does_not_end_the_watchdog() {
     let folder = tempfile::tempdir().unwrap();

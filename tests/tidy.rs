@@ -11,20 +11,27 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
-    ("store", &["domain"]),
+    ("tls", &[]),
+    ("web", &["tls"]),
+    ("store", &["domain", "tls"]),
     ("status", &["domain", "store"]),
     ("journal", &["domain", "status"]),
     ("metrics", &["domain", "status", "store"]),
     ("watch", &["domain", "status", "store"]),
-    ("http", &["domain", "status", "store", "metrics"]),
+    ("http", &["domain", "status", "store", "metrics", "web"]),
     ("demo", &[]),
     (
         "app",
         &[
-            "config", "domain", "http", "journal", "metrics", "status", "store", "watch",
+            "config", "domain", "http", "journal", "metrics", "status", "store", "watch", "web",
         ],
     ),
-    ("cli", &["app", "config", "demo", "domain", "http", "status", "store"]),
+    (
+        "cli",
+        &[
+            "app", "config", "demo", "domain", "http", "status", "store", "tls", "web",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

@@ -2,10 +2,13 @@
 //! in plain text instead; client certificates, channel binding, and password files.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/mod.rs"]
 mod support;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use certificates::{Identity, authority, identity};
+use rcgen::{CertificateParams, date_time_ymd};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use support::{
     beatwarden::run,
@@ -15,36 +18,6 @@ use tempfile::TempDir;
 
 const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
     ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
-
-type Issuer = CertifiedIssuer<'static, KeyPair>;
-
-fn authority(name: &str) -> Issuer {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// A certificate for a host, with its key.
-struct Identity {
-    certificate: String,
-    key: String,
-}
-
-fn identity(host: &str, issuer: Option<&Issuer>, change: impl FnOnce(&mut CertificateParams)) -> Identity {
-    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, host);
-    change(&mut params);
-    let key = KeyPair::generate().unwrap();
-    let certificate = match issuer {
-        Some(issuer) => params.signed_by(&key, issuer).unwrap(),
-        None => params.self_signed(&key).unwrap(),
-    };
-    Identity {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    }
-}
 
 /// A server with one database, and a folder for certificates.
 struct Site {

@@ -17,6 +17,7 @@ use crate::{
     status::{Board, Clock, Roster, SystemClock},
     store::{IdentifierError, StoreError},
     watch::Watch,
+    web::{Web, WebError},
 };
 use build::terms_of;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -63,9 +64,9 @@ pub enum AppError {
     /// Arguments that don't fit each other or the configuration. The message says what to do.
     #[error("{0}")]
     Usage(String),
-    /// A setting whose feature isn't built yet, and that must not silently mean less.
-    #[error("{0}")]
-    Unsupported(&'static str),
+    /// The web configuration file can't be used.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The port is taken, or not ours to take.
     #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
     Listen {
@@ -83,7 +84,7 @@ impl AppError {
     /// 2 for bad arguments or configuration, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Unsupported(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Web(_) | Self::Usage(_) => 2,
             Self::Store { .. } | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
@@ -108,21 +109,25 @@ pub async fn run(
     stop: CancellationToken,
     reload: Option<Reload>,
 ) -> Result<(), AppError> {
-    is_supported(config)?;
+    let web = Arc::new(Web::new(config.web_config_file.as_deref())?);
+    if config.web_config_file.is_some() {
+        tracing::info!("the web configuration is in force: {}", web.terms().sentence());
+    }
     let clock = SystemClock::start();
     let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
     let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
     let mut supervisor = Supervisor::start(config, clock, roster.clone(), metrics.clone(), stop.clone())?;
     let http_stop = CancellationToken::new();
     let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
-    let server = tokio::spawn(http::serve(listener, state, http_stop.clone()));
+    let server = tokio::spawn(http::serve(listener, state, web.clone(), http_stop.clone()));
+    tokio::spawn(web.clone().follow(http_stop.clone()));
 
     match reload {
         None => stop.cancelled().await,
         Some(reload) => loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = reload.asked.notified() => take_up(config, &reload, &mut supervisor, &roster),
+                () = reload.asked.notified() => take_up(config, &reload, &mut supervisor, &roster, &web),
             }
         },
     }
@@ -137,19 +142,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Refuses what would promise more than is done.
-fn is_supported(config: &Config) -> Result<(), AppError> {
-    if config.web_config_file.is_some() {
-        return Err(AppError::Unsupported(
-            "web_config_file is not supported yet: without it HTTP has neither TLS nor passwords; listen on loopback, or \
-             put a proxy in front, and take the setting out",
-        ));
-    }
-    Ok(())
-}
-
 /// Reads the configuration anew and takes it up, if it is good.
-fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster) {
+fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster, web: &Web) {
     let new = match (reload.load)() {
         Ok(new) => new,
         Err(errors) => {
@@ -161,7 +155,7 @@ fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roste
             return roster.refuse();
         }
     };
-    if let Err(error) = is_supported(&new) {
+    if let Err(error) = web.reload() {
         tracing::error!(%error, "the new configuration is refused: the one in force stays");
         return roster.refuse();
     }

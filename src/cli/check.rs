@@ -10,6 +10,7 @@ use crate::{
     },
     status::{Clock, SystemClock},
     store::{Inquiry, Store, StoreError},
+    web::Web,
 };
 use std::{
     collections::BTreeSet,
@@ -29,6 +30,14 @@ enum Verdict {
 /// Exit code 1 if anything fails.
 pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     let mut all_good = true;
+    if let Some(path) = &loaded.config.web_config_file {
+        let web = Web::new(Some(path))?;
+        outln!(
+            "web configuration {}\n  ok   {}",
+            path.display(),
+            web.terms().sentence()
+        );
+    }
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
             outln!("watch {}", watch.name);

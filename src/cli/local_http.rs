@@ -1,8 +1,11 @@
-//! One question to the instance on this machine, over plain HTTP.
+//! One question to the instance on this machine, over HTTP, or HTTPS where it says that it speaks that.
 
+use crate::tls;
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,14 +33,43 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Asks for `path`. Blocks, for a few seconds at most.
+///
+/// # Errors
+/// If nobody answers, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
+    let answer = ask(connect(address)?, path)?;
+    if answer.status != 400 || !answer.body.starts_with("this port speaks HTTPS") {
+        return Ok(answer);
+    }
+    // Its certificate is for other names than that of this machine, and nothing secret is sent to it.
+    let config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(tls::Unverified(Arc::new(tls::provider()))))
+        .with_no_client_auth();
+    let name = ServerName::IpAddress(address.ip().into());
+    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    ask(StreamOwned::new(session, connect(address)?), path)
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, WITHIN)?;
     stream.set_read_timeout(Some(WITHIN))?;
     stream.set_write_timeout(Some(WITHIN))?;
+    Ok(stream)
+}
+
+fn ask(mut stream: impl Read + Write, path: &str) -> io::Result<Answer> {
     // HTTP/1.0: the answer ends with the connection, in one piece.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    stream.flush()?;
     let mut bytes = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut bytes)?;
+    match stream.take(LONGEST).read_to_end(&mut bytes) {
+        // A server that ends the connection needn't say goodbye in TLS, too.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        _ => {}
+    }
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());

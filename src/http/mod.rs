@@ -2,7 +2,9 @@
 
 mod api;
 mod facts;
+mod gate;
 mod page;
+mod places;
 mod routes;
 mod text;
 mod verdict;
@@ -13,16 +15,24 @@ pub use verdict::{Tone, Verdict, verdict_of};
 use crate::{
     metrics::Metrics,
     status::{Boards, Clock, Roster},
+    web::{Presented, Web},
 };
+use gate::Caller;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use places::{Place, Places};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// So many connections are served at once; a scrape needs one.
-const CONNECTIONS: usize = 128;
-/// A client that has not sent its request by then is cut off.
+const CONNECTIONS: usize = 256;
+/// A client that has not shaken hands, or not sent its request, by then is cut off.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection lives no longer than this, however busy: slow readers can't hold their place for ever.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(300);
@@ -58,53 +68,122 @@ impl HttpState {
     }
 }
 
+/// The first byte of every TLS connection: a record of the handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 0x16;
+/// What a client gets that speaks plain HTTP where TLS is expected.
+const WRONG_SCHEME: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                            Content-Length: 34\r\nConnection: close\r\n\r\nthis port speaks HTTPS, not HTTP.\n";
+
 /// Serves until `stop`, then lets the requests in flight be answered.
-pub async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn serve(listener: TcpListener, state: Arc<HttpState>, web: Arc<Web>, stop: CancellationToken) {
+    let places = Places::new(CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
-        let (state, stop) = (state.clone(), stop.clone());
+        let talk = Talk {
+            state: state.clone(),
+            web: web.clone(),
+            place: Arc::new(places.take()),
+            stop: stop.clone(),
+        };
         connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let state = state.clone();
-                async move { Ok::<_, Infallible>(routes::answer(&request, &state)) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_WITHIN)
-                .max_buf_size(HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            // Errors here are the client's: it went away, or spoke no HTTP.
-            // The connection comes first: a request that has arrived is answered, also when the stop comes with it.
+            let place = talk.place.clone();
             tokio::select! {
-                biased;
-                _ = connection.as_mut() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(LAST_ANSWER_WITHIN, connection).await;
-                }
-                () = tokio::time::sleep(CONNECTION_WITHIN) => {}
+                () = talk.begin(stream, from) => {}
+                () = place.evicted() => {}
             }
-            drop(place);
         });
         while connections.try_join_next().is_some() {}
     }
     while connections.join_next().await.is_some() {}
+}
+
+/// One connection.
+struct Talk {
+    state: Arc<HttpState>,
+    web: Arc<Web>,
+    place: Arc<Place>,
+    stop: CancellationToken,
+}
+
+impl Talk {
+    /// Shakes hands where that is asked for, and answers what comes.
+    async fn begin(self, mut stream: TcpStream, from: SocketAddr) {
+        let Ok(to) = stream.local_addr() else { return };
+        let caller = |presented| Caller {
+            from: from.ip().to_canonical(),
+            to,
+            presented,
+        };
+        let terms = self.web.terms();
+        let Some(encryption) = terms.encryption() else {
+            return self.converse(stream, caller(Presented::Nothing)).await;
+        };
+        let mut first = [0];
+        match timeout(HEADER_WITHIN, stream.peek(&mut first)).await {
+            Ok(Ok(1)) if first[0] == HANDSHAKE => {}
+            Ok(Ok(1)) => {
+                let _ = timeout(LAST_ANSWER_WITHIN, tell_scheme(&mut stream)).await;
+                return;
+            }
+            _ => return,
+        }
+        let shaken = timeout(HEADER_WITHIN, encryption.acceptor().accept(stream)).await;
+        // Errors here are the client's: it went away, or showed a certificate that doesn't hold.
+        let Ok(Ok(stream)) = shaken else { return };
+        let presented = encryption.judge(stream.get_ref().1.peer_certificates());
+        self.converse(stream, caller(presented)).await;
+    }
+
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, caller: Caller) {
+        let (state, web, place) = (&self.state, &self.web, &self.place);
+        let service = service_fn(async |request| {
+            place.show_life();
+            // The terms of now: a password that was withdrawn counts no more, also on an old connection.
+            let answer = routes::answer(&request, caller, &web.terms(), state).await;
+            place.show_life();
+            Ok::<_, Infallible>(answer)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_WITHIN)
+            .max_buf_size(HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // Errors here are the client's: it went away, or spoke no HTTP.
+        // The connection comes first: a request that has arrived is answered, also when the stop comes with it.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => {}
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(LAST_ANSWER_WITHIN, connection).await;
+            }
+            () = tokio::time::sleep(CONNECTION_WITHIN) => {}
+        }
+    }
+}
+
+/// Tells a client of plain HTTP what is spoken here. What it sent is read first: closing on unread bytes resets the
+/// connection, and the answer with it.
+async fn tell_scheme(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::with_capacity(1024);
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") && head.len() < HEAD {
+        if stream.read_buf(&mut head).await? == 0 {
+            break;
+        }
+    }
+    stream.write_all(WRONG_SCHEME.as_bytes()).await?;
+    stream.shutdown().await
 }

@@ -2,9 +2,10 @@
 
 use super::{
     HttpState, api,
+    gate::{self, Caller, Refusal},
     page::{self, REFRESH_SECONDS, Refreshing},
 };
-use crate::{domain::Moment, metrics, status::WatchStatus};
+use crate::{domain::Moment, metrics, status::WatchStatus, web::Terms};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
@@ -21,6 +22,7 @@ const SVG: &str = "image/svg+xml";
 /// The page is one document with its own style and icon: nothing else is ever loaded, framed, run or sent.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
+const REALM: &str = r#"Basic realm="beatwarden", charset="UTF-8""#;
 /// Below this size compression costs more than it saves.
 const COMPRESS_FROM: usize = 1024;
 /// Beyond its own schedule, the loop may be late by this much before it counts as stuck.
@@ -47,22 +49,48 @@ impl Answer {
 }
 
 /// Answers one request. The body of the request is never read.
-pub(super) fn answer(request: &Request<Incoming>, state: &HttpState) -> Response<Full<Bytes>> {
+pub(super) async fn answer(
+    request: &Request<Incoming>,
+    caller: Caller,
+    terms: &Terms,
+    state: &HttpState,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let answer = if is_read {
-        route(request.uri().path(), request.uri().query(), state)
+    let mut refused = None;
+    let answer = if !is_read {
+        let text = "only GET and HEAD are answered here\n";
+        Answer::new(StatusCode::METHOD_NOT_ALLOWED, TEXT, text)
+    } else if gate::is_probe(path) {
+        route(path, None, state)
     } else {
-        Answer::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "only GET and HEAD are answered here\n",
-        )
+        match gate::pass(request, caller, terms).await {
+            Ok(()) => route(path, request.uri().query(), state),
+            Err(refusal) => {
+                refused = Some(refusal);
+                Answer::new(refusal.status(), TEXT, refusal.text())
+            }
+        }
     };
     let mut response = dress(answer, request.headers(), request.method() == Method::HEAD);
+    let headers = response.headers_mut();
     if !is_read {
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    match refused {
+        Some(Refusal::Password) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(REALM));
+        }
+        Some(Refusal::Busy) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    for (name, value) in terms.headers() {
+        // Both were checked when the file was read.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
     }
     response
 }

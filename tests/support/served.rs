@@ -12,6 +12,7 @@ use beatwarden::{
     metrics::Metrics,
     status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
     store::Failure,
+    web::Web,
 };
 use std::{
     net::SocketAddr,
@@ -115,7 +116,12 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let state = Arc::new(HttpState::new(roster.clone(), metrics.clone(), clock.clone(), "1.2.3"));
-    tokio::spawn(serve(listener, state, stop.clone()));
+    tokio::spawn(serve(
+        listener,
+        state,
+        Arc::new(Web::new(None).expect("no file, no mistake")),
+        stop.clone(),
+    ));
     Served {
         address,
         board,

@@ -3,14 +3,15 @@
 //! Certificates and keys are read at each connect, so that a rotated one is taken up without a restart.
 
 use super::BoxError;
+use crate::tls;
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
 use std::{
     path::{Path, PathBuf},
@@ -71,9 +72,9 @@ impl Security {
     /// # Errors
     /// If a file can't be read, or holds no certificate or key; the file is named.
     pub(super) fn client_config(&self) -> Result<ClientConfig, BoxError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(tls::provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self.verify {
-            Verify::Nothing => Arc::new(Unverified(provider.clone())),
+            Verify::Nothing => Arc::new(tls::Unverified(provider.clone())),
             Verify::Authority => Arc::new(AnyName(self.verifier(&provider)?)),
             Verify::Full => self.verifier(&provider)?,
         };
@@ -136,7 +137,8 @@ impl Security {
         let key = self.key.clone().or_else(|| usual(".postgresql/postgresql.key"));
         let key = key.ok_or_else(|| format!("sslcert {} needs its key: name it in sslkey", certificate.display()))?;
         let chain = certificates(&certificate)?;
-        let read = PrivateKeyDer::from_pem_file(&key);
+        let pem = std::fs::read(&key).map_err(|error| error.to_string());
+        let read = pem.and_then(|pem| tls::private_key(&pem));
         let read = read.map_err(|error| format!("sslkey {}: {error}", key.display()))?;
         Ok(Some((chain, read)))
     }
@@ -149,54 +151,9 @@ pub(super) fn in_home(name: &str) -> Option<PathBuf> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
-    let told = |error: &dyn std::fmt::Display| format!("certificate file {}: {error}", file.display());
-    let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|error| told(&error))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| told(&error))?;
-    if certificates.is_empty() {
-        return Err(told(&"there is no certificate in it").into());
-    }
-    Ok(certificates)
-}
-
-/// Accepts every certificate; the handshake's signatures are checked all the same.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    let read = std::fs::read(file).map_err(|error| error.to_string());
+    let found = read.and_then(|pem| tls::certificates(&pem));
+    found.map_err(|error| format!("certificate file {}: {error}", file.display()).into())
 }
 
 /// Verifies everything but the host's name.

@@ -1,0 +1,154 @@
+//! Who is answered: certificates, passwords, and the name that we are asked by. The probes are open to everybody.
+
+use crate::web::{Login, Presented, Terms};
+use hyper::{
+    HeaderMap, Request, StatusCode, Uri,
+    header::{AUTHORIZATION, HOST},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// What is known of a connection before anything was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// The client's address.
+    pub(super) from: IpAddr,
+    /// Our own address that it came to.
+    pub(super) to: SocketAddr,
+    /// The certificate that it showed.
+    pub(super) presented: Presented,
+}
+
+/// Why a request isn't answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A certificate is needed.
+    Certificate,
+    /// A password is needed.
+    Password,
+    /// Too many passwords are being checked.
+    Busy,
+    /// The name is none of ours.
+    Name,
+}
+
+impl Refusal {
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::Certificate => StatusCode::FORBIDDEN,
+            Self::Password => StatusCode::UNAUTHORIZED,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Name => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Certificate => "a client certificate is needed; without one there are /-/healthy and /-/ready\n",
+            Self::Password => "user and password are needed; without them there are /-/healthy and /-/ready\n",
+            Self::Busy => "too many passwords are being checked; try again in a second\n",
+            Self::Name => {
+                "this is Beatwarden on a loopback address, and you asked for another host; ask for localhost, or let \
+                 the proxy in front send the address it connects to as Host\n"
+            }
+        }
+    }
+}
+
+/// Whether everybody may ask for this path.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/-/healthy" | "/healthz" | "/-/ready" | "/readyz")
+}
+
+/// Whether a request for anything but a probe is answered.
+pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, terms: &Terms) -> Result<(), Refusal> {
+    if !terms.admits(caller.presented) {
+        return Err(Refusal::Certificate);
+    }
+    if terms.asks_for_password() {
+        let header = request
+            .headers()
+            .get(AUTHORIZATION)
+            .map(hyper::header::HeaderValue::as_bytes);
+        return match terms.login(header, caller.from).await {
+            Login::Good => Ok(()),
+            Login::Wrong => Err(Refusal::Password),
+            Login::Busy => Err(Refusal::Busy),
+        };
+    }
+    // A web page of somebody else can make a browser on this machine ask us, under a name that it let point here. Whoever
+    // comes to loopback without a password has to ask by a name that nobody else can own.
+    if caller.to.ip().to_canonical().is_loopback() && !is_own_name(host(request.headers(), request.uri())) {
+        return Err(Refusal::Name);
+    }
+    Ok(())
+}
+
+/// The host that is asked for, without its port; empty where none is named.
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+    let named = headers.get(HOST).map(|value| value.to_str().unwrap_or("?"));
+    let named = uri.host().or(named).unwrap_or_default();
+    match named.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => named.split(':').next().unwrap_or(named),
+    }
+}
+
+/// Addresses, and names that can't be bought: those without a dot and those under reserved endings (RFC 6761, RFC 6762,
+/// RFC 9476 and ICANN's `internal`).
+fn is_own_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let reserved = [
+        ".localhost",
+        ".local",
+        ".internal",
+        ".test",
+        ".alt",
+        ".svc",
+        ".home.arpa",
+    ];
+    host.parse::<IpAddr>().is_ok() || !host.contains('.') || reserved.iter().any(|ending| host.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_can_buy_are_ours() {
+        for ours in [
+            "",
+            "localhost",
+            "LOCALHOST.",
+            "127.0.0.1",
+            "::1",
+            "beatwarden",
+            "a.b.svc.cluster.local",
+            "x.internal",
+        ] {
+            assert!(is_own_name(ours), "{ours}");
+        }
+        for foreign in [
+            "evil.example",
+            "localhost.evil.com",
+            "127.0.0.1.nip.io",
+            "svc.com",
+            "?.x",
+        ] {
+            assert!(!is_own_name(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_read_without_its_port() {
+        let host_of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, value.parse().expect("a header"));
+            host(&headers, &Uri::from_static("/")).to_owned()
+        };
+        assert_eq!(host_of("localhost:12328"), "localhost");
+        assert_eq!(host_of("[::1]:12328"), "::1");
+        assert_eq!(host_of("evil.example"), "evil.example");
+        let absolute = Uri::from_static("http://evil.example/metrics");
+        assert_eq!(host(&HeaderMap::new(), &absolute), "evil.example");
+    }
+}

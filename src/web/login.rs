@@ -1,0 +1,222 @@
+//! Passwords: bcrypt, a few at once, in a queue that has an end.
+//!
+//! A hash takes tens of milliseconds on purpose, so whoever sends wrong passwords by the hundred could keep everybody
+//! else waiting. Two things stand against that: what was right once is recognised without bcrypt, and nobody may have
+//! more than a few attempts waiting.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ring::{hmac, rand::SystemRandom};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Semaphore;
+
+/// So many hashes are computed at once.
+const AT_ONCE: usize = 2;
+/// So many attempts may wait, from everywhere.
+const WAITING: usize = 32;
+/// So many attempts may wait or be computed that come from one address.
+const WAITING_FROM_ONE: usize = 8;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The password is right, or none is needed.
+    Good,
+    /// None was sent, or it is wrong.
+    Wrong,
+    /// Too many are being checked already: not looked at.
+    Busy,
+}
+
+/// The users and their hashes.
+pub(super) struct Logins {
+    users: BTreeMap<String, String>,
+    /// By whom nobody gets in: the hash that is computed for a user who doesn't exist, so that both take the same time.
+    stand_in: String,
+    /// For each user the last password that was right, as a keyed digest. Never asked across users, so no combination of
+    /// name and password can stand for another (CVE-2022-46146).
+    right: Mutex<HashMap<String, hmac::Tag>>,
+    key: hmac::Key,
+    at_once: Arc<Semaphore>,
+    queue: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Logins {
+    /// `None` where nobody is listed: then no password is asked for. The hashes were checked.
+    pub(super) fn new(users: BTreeMap<String, String>) -> Result<Option<Self>, String> {
+        let Some(stand_in) = users.values().next().cloned() else {
+            return Ok(None);
+        };
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| "the system has no random numbers".to_owned())?;
+        Ok(Some(Self {
+            users,
+            stand_in,
+            right: Mutex::default(),
+            key,
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            queue: Mutex::default(),
+        }))
+    }
+
+    /// How many there are.
+    pub(super) fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Checks one attempt.
+    pub(super) async fn check(&self, authorization: Option<&[u8]>, from: IpAddr) -> Login {
+        let Some((user, password)) = authorization.and_then(credentials) else {
+            return Login::Wrong;
+        };
+        if self.was_right(&user, &password) {
+            return Login::Good;
+        }
+        let Some(_place) = self.take_place(from) else {
+            return Login::Busy;
+        };
+        let permit = self.at_once.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let known = self.users.get(&user);
+        let hash = known.unwrap_or(&self.stand_in).clone();
+        let attempt = password.clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            let verified = bcrypt::verify(&attempt, &hash).unwrap_or(false);
+            // Held until the hash is computed, also for a client that has gone away meanwhile.
+            drop(permit);
+            verified
+        });
+        let is_right = verified.await.unwrap_or(false) && known.is_some();
+        if is_right {
+            let tag = hmac::sign(&self.key, &password);
+            self.right
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(user, tag);
+            Login::Good
+        } else {
+            Login::Wrong
+        }
+    }
+
+    fn was_right(&self, user: &str, password: &[u8]) -> bool {
+        let tag = self
+            .right
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(user)
+            .copied();
+        tag.is_some_and(|tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok())
+    }
+
+    fn take_place(&self, from: IpAddr) -> Option<Place<'_>> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.values().sum::<usize>() >= WAITING
+            || queue.get(&from).is_some_and(|waiting| *waiting >= WAITING_FROM_ONE)
+        {
+            return None;
+        }
+        *queue.entry(from).or_default() += 1;
+        Some(Place { logins: self, from })
+    }
+}
+
+/// A place in the queue; given back when it is dropped.
+struct Place<'a> {
+    logins: &'a Logins,
+    from: IpAddr,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.logins.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = queue.get_mut(&self.from) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                queue.remove(&self.from);
+            }
+        }
+    }
+}
+
+/// User and password of an `Authorization` header (RFC 7617).
+fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
+    let header = std::str::from_utf8(header).ok()?;
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let user = String::from_utf8(decoded[..colon].to_vec()).ok()?;
+    Some((user, decoded[colon + 1..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn logins(users: &[(&str, &str)]) -> Logins {
+        let users = users.iter().map(|(user, password)| {
+            let hash = bcrypt::hash(password, 4).expect("a hash");
+            ((*user).to_owned(), hash)
+        });
+        Logins::new(users.collect()).expect("random numbers").expect("users")
+    }
+
+    fn header(user: &str, password: &str) -> Vec<u8> {
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))).into_bytes()
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_that_user_is_good_before_and_after_it_is_remembered() {
+        let logins = logins(&[("ann", "one:two"), ("an", "n")]);
+        for _ in 0..2 {
+            for (user, password, expected) in [
+                ("ann", "one:two", Login::Good),
+                ("ann", "one", Login::Wrong),
+                ("ann", "", Login::Wrong),
+                ("an", "n", Login::Good),
+                ("an", "one:two", Login::Wrong),
+                ("nobody", "one:two", Login::Wrong),
+                ("", "", Login::Wrong),
+            ] {
+                let login = logins.check(Some(&header(user, password)), HERE).await;
+                assert_eq!(login, expected, "{user} {password}");
+            }
+        }
+        for broken in ["", "Basic", "Basic !", "Bearer YTpi", "Basic YQ=="] {
+            assert_eq!(
+                logins.check(Some(broken.as_bytes()), HERE).await,
+                Login::Wrong,
+                "{broken}"
+            );
+        }
+        assert_eq!(logins.check(None, HERE).await, Login::Wrong);
+        assert!(logins.queue.lock().expect("no panic").is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_queue_has_an_end_and_what_was_right_before_needs_no_place_in_it() {
+        let logins = logins(&[("ann", "right")]);
+        assert_eq!(logins.check(Some(&header("ann", "right")), HERE).await, Login::Good);
+        let held: Vec<_> = (0..WAITING_FROM_ONE)
+            .map(|_| logins.take_place(HERE).expect("a place"))
+            .collect();
+        assert_eq!(logins.check(Some(&header("ann", "wrong")), HERE).await, Login::Busy);
+        assert_eq!(logins.check(Some(&header("ann", "right")), HERE).await, Login::Good);
+        let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+        assert_eq!(
+            logins.check(Some(&header("ann", "wrong")), elsewhere).await,
+            Login::Wrong
+        );
+        drop(held);
+        assert_eq!(logins.check(Some(&header("ann", "wrong")), HERE).await, Login::Wrong);
+    }
+}

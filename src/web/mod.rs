@@ -1,0 +1,192 @@
+//! Who may ask over HTTP, and how the line is encrypted: the web configuration file that Prometheus exporters share.
+//!
+//! Owns the file, TLS with client certificates, and passwords. What is asked and answered is none of its business: `http`
+//! asks it at each connection and at each request.
+//!
+//! The format is that of the [exporter toolkit](https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md).
+
+mod encryption;
+mod file;
+mod login;
+
+pub use encryption::{Encryption, Presented};
+pub use file::WebError;
+pub use login::Login;
+
+use file::{ClientAuth, Header, WebFile};
+use login::Logins;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// So often the files are looked at, without being asked to.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What the web configuration says, all of it read and checked.
+pub struct Terms {
+    encryption: Option<Encryption>,
+    logins: Option<Logins>,
+    headers: Vec<Header>,
+    /// Every file that it was made of, with its contents at that time.
+    made_of: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Terms {
+    /// Neither TLS nor passwords.
+    fn open() -> Self {
+        Self {
+            encryption: None,
+            logins: None,
+            headers: Vec::new(),
+            made_of: Vec::new(),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, WebError> {
+        let mut made_of = Vec::new();
+        let file = WebFile::read(path, &mut made_of)?;
+        let told = |problem| WebError::new(path, problem);
+        let encryption = file.tls.map(Encryption::new).transpose().map_err(told)?;
+        let told = |problem| WebError::new(path, problem);
+        Ok(Self {
+            encryption,
+            logins: Logins::new(file.users).map_err(told)?,
+            headers: file.headers,
+            made_of,
+        })
+    }
+
+    /// How connections are encrypted; `None` for plain HTTP.
+    pub const fn encryption(&self) -> Option<&Encryption> {
+        self.encryption.as_ref()
+    }
+
+    /// Whether a password is asked for.
+    pub const fn asks_for_password(&self) -> bool {
+        self.logins.is_some()
+    }
+
+    /// Whether somebody who showed this certificate may ask for more than the probes.
+    pub fn admits(&self, presented: Presented) -> bool {
+        let wanted = self.encryption.as_ref().map_or(ClientAuth::None, Encryption::wanted);
+        match presented {
+            Presented::Good => true,
+            Presented::Nothing => matches!(wanted, ClientAuth::None | ClientAuth::VerifyIfGiven),
+            Presented::NotAllowed => false,
+        }
+    }
+
+    /// What is asked of those who ask us, in a few words.
+    pub fn sentence(&self) -> String {
+        let line = match self.encryption.as_ref().map(Encryption::wanted) {
+            None => "plain HTTP",
+            Some(ClientAuth::None) => "TLS",
+            Some(ClientAuth::VerifyIfGiven) => "TLS, client certificates are verified if given",
+            Some(ClientAuth::RequireAny) => "TLS, any client certificate is needed",
+            Some(ClientAuth::RequireAndVerify) => "TLS, verified client certificates are needed",
+        };
+        match &self.logins {
+            None => format!("{line}, no passwords"),
+            Some(logins) if self.encryption.is_some() => format!("{line}, {} users with passwords", logins.users()),
+            Some(logins) => format!(
+                "{line}, {} users whose passwords anybody on the way can read: add tls_server_config",
+                logins.users()
+            ),
+        }
+    }
+
+    /// Checks the password of a request by its `Authorization` header. Takes a place in a bounded queue.
+    pub async fn login(&self, authorization: Option<&[u8]>, from: IpAddr) -> Login {
+        match &self.logins {
+            None => Login::Good,
+            Some(logins) => logins.check(authorization, from).await,
+        }
+    }
+
+    /// Headers that every answer gets.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    fn changed(&self) -> bool {
+        let now = |path: &Path| std::fs::read(path).unwrap_or_default();
+        self.made_of.iter().any(|(path, then)| now(path) != *then)
+    }
+}
+
+/// The terms in force, which may change while we serve.
+pub struct Web {
+    path: Option<PathBuf>,
+    in_force: RwLock<Arc<Terms>>,
+}
+
+impl Web {
+    /// Reads the file; without one everybody may ask, in plain HTTP.
+    ///
+    /// # Errors
+    /// If the file, or one that it names, can't be read or used.
+    pub fn new(path: Option<&Path>) -> Result<Self, WebError> {
+        let terms = path.map_or_else(|| Ok(Terms::open()), Terms::read)?;
+        Ok(Self {
+            path: path.map(Path::to_path_buf),
+            in_force: RwLock::new(Arc::new(terms)),
+        })
+    }
+
+    /// The terms now.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the file anew; true if something changed.
+    ///
+    /// # Errors
+    /// If it can't be used; then the terms in force stay.
+    pub fn reload(&self) -> Result<bool, WebError> {
+        let Some(path) = &self.path else { return Ok(false) };
+        if !self.terms().changed() {
+            return Ok(false);
+        }
+        let terms = Arc::new(Terms::read(path)?);
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = terms;
+        Ok(true)
+    }
+
+    /// Takes up changed files until `stop`: certificates are renewed by others, who don't know whom to tell.
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        if self.path.is_none() {
+            return;
+        }
+        let mut told = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let web = self.clone();
+            let looked = tokio::task::spawn_blocking(move || web.reload());
+            let Ok(looked) = looked.await else { continue };
+            match looked {
+                Ok(true) => {
+                    told = None;
+                    tracing::info!("the web configuration was read anew");
+                }
+                Ok(false) => told = None,
+                Err(error) => {
+                    let text = error.to_string();
+                    if told.as_ref() != Some(&text) {
+                        tracing::error!(
+                            error = text,
+                            "the new web configuration is refused: the one in force stays"
+                        );
+                    }
+                    told = Some(text);
+                }
+            }
+        }
+    }
+}
