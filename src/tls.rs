@@ -1,6 +1,6 @@
 //! Certificates and keys as files, and the verifier that verifies nothing: what both ends of TLS here share.
 //!
-//! Who is trusted, and when, is decided by those who use it: [`crate::store`] towards PostgreSQL, [`crate::web`] towards
+//! Who is trusted, and when, is decided by those who use it: the store towards PostgreSQL, the web configuration towards
 //! whoever asks us.
 
 use rustls::{

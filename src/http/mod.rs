@@ -157,6 +157,8 @@ impl Talk {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
+            // A client may say that it has nothing more to ask, and wait for the answer all the same.
+            .half_close(true)
             .header_read_timeout(HEADER_WITHIN)
             .max_buf_size(HEAD)
             .serve_connection(TokioIo::new(stream), service);
