@@ -19,6 +19,7 @@ C compiler|command -v cc|gcc
 pgrep|command -v pgrep|procps
 setpriv|command -v setpriv|util-linux
 OpenSSL|command -v openssl|openssl
+systemd-analyze, 250 or newer|systemd-analyze security --help|systemd
 PgBouncer|command -v pgbouncer /usr/sbin/pgbouncer|pgbouncer
 npm|command -v npm|npm
 curl|command -v curl|curl

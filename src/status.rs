@@ -92,6 +92,9 @@ pub struct GoodPass {
     pub look: crate::domain::Look,
 }
 
+/// Beyond its own schedule, a loop may be late by this much before it counts as stuck.
+const LATE: Duration = Duration::from_secs(60);
+
 /// A pass that didn't.
 #[derive(Clone, Debug)]
 pub struct FailedPass {
@@ -122,6 +125,8 @@ pub trait Audience: Send + Sync {
 pub struct WatchStatus {
     /// Its terms.
     pub terms: Terms,
+    /// When its loop began.
+    pub begun: Moment,
     /// The last good pass.
     pub last_good: Option<Arc<GoodPass>>,
     /// The failure since then.
@@ -139,6 +144,7 @@ impl WatchStatus {
     pub fn new(terms: Terms) -> Self {
         Self {
             terms,
+            begun: Moment::default(),
             last_good: None,
             failure: None,
             strip: Strip::default(),
@@ -161,6 +167,25 @@ impl WatchStatus {
             .filter(|pass| now.since(pass.at) <= self.interval() * 3)
     }
 
+    /// How long after its last pass, good or failed, the loop must have turned again.
+    pub fn patience(&self) -> Duration {
+        let next_in = match (&self.last_good, &self.failure) {
+            (Some(good), Some(failed)) if failed.at < good.at => good.interval,
+            (_, Some(failed)) => failed.retry_in,
+            (Some(good), None) => good.interval,
+            (None, None) => Duration::ZERO,
+        };
+        // A pass may take its deadline for connecting, for the catalog, for looking and for repairs.
+        next_in * 3 + self.terms.poll_timeout * 4 + LATE
+    }
+
+    /// Whether the loop turns, whatever the database does.
+    pub fn turns(&self, now: Moment) -> bool {
+        let good = self.last_good.as_ref().map(|pass| pass.at);
+        let failed = self.failure.as_ref().map(|pass| pass.at);
+        now.since(good.max(failed).unwrap_or(self.begun)) <= self.patience()
+    }
+
     /// Whether the last pass read the table, and lately.
     pub fn is_up(&self, now: Moment) -> bool {
         self.failure.is_none() && self.current(now).is_some()
@@ -174,7 +199,14 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board for a watch that has not looked yet.
+    /// A board for a watch that was added to those that run.
+    pub fn since(begun: Moment, terms: Terms) -> Self {
+        let this = Self::new(terms);
+        this.change(|status| status.begun = begun);
+        this
+    }
+
+    /// A board for a watch that begins with the process.
     pub fn new(terms: Terms) -> Self {
         Self {
             status: RwLock::new(Arc::new(WatchStatus::new(terms))),

@@ -4,6 +4,7 @@
 mod any_store;
 mod build;
 mod operate;
+mod service;
 mod supervisor;
 
 pub use any_store::AnyStore;
@@ -20,6 +21,7 @@ use crate::{
     web::{Web, WebError},
 };
 use build::terms_of;
+use service::Service;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use supervisor::{Supervisor, boards_of};
 use tokio::{net::TcpListener, sync::Notify};
@@ -116,21 +118,36 @@ pub async fn run(
     let clock = SystemClock::start();
     let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
     let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
-    let mut supervisor = Supervisor::start(config, clock, roster.clone(), metrics.clone(), stop.clone())?;
+    let service = Arc::new(Service::new(roster.clone(), clock));
+    let mut supervisor = Supervisor::start(
+        config,
+        clock,
+        roster.clone(),
+        metrics.clone(),
+        service.clone(),
+        stop.clone(),
+    )?;
     let http_stop = CancellationToken::new();
     let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
     let server = tokio::spawn(http::serve(listener, state, web.clone(), http_stop.clone()));
     tokio::spawn(web.clone().follow(http_stop.clone()));
+
+    service.is_ready();
 
     match reload {
         None => stop.cancelled().await,
         Some(reload) => loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = reload.asked.notified() => take_up(config, &reload, &mut supervisor, &roster, &web),
+                () = reload.asked.notified() => {
+                    service.is_reloading();
+                    take_up(config, &reload, &mut supervisor, &roster, &web);
+                    service.is_ready();
+                }
             }
         },
     }
+    service.is_stopping();
     tracing::info!("stopping: no new repair is begun");
     if !supervisor.ended(STOP_WITHIN).await {
         tracing::warn!(within = ?STOP_WITHIN, "a pass did not end in time and is cut off; its transaction ends on the server");

@@ -3,6 +3,7 @@
 use super::{
     AnyStore, AppError,
     build::{pace_of, policy_of, store_of, terms_of},
+    service::Service,
 };
 use crate::{
     config::{Config, WatchConfig},
@@ -20,6 +21,7 @@ struct Everyone {
     board: Arc<Board>,
     metrics: WatchMetrics,
     journal: Journal,
+    service: Arc<Service>,
 }
 
 impl Audience for Everyone {
@@ -28,12 +30,14 @@ impl Audience for Everyone {
         self.journal.good(pass.clone());
         self.metrics.good(pass.clone());
         self.board.good(pass);
+        self.service.pass_ended();
     }
 
     fn failed(&self, pass: FailedPass) {
         self.journal.failed(pass.clone());
         self.metrics.failed(pass.clone());
         self.board.failed(pass);
+        self.service.pass_ended();
     }
 }
 
@@ -53,6 +57,7 @@ pub(super) struct Supervisor {
     clock: SystemClock,
     roster: Arc<Roster>,
     metrics: Arc<Metrics>,
+    service: Arc<Service>,
     running: Vec<Running>,
     stop: CancellationToken,
 }
@@ -73,12 +78,14 @@ impl Supervisor {
         clock: SystemClock,
         roster: Arc<Roster>,
         metrics: Arc<Metrics>,
+        service: Arc<Service>,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let stores = config.watches.iter().map(store_of).collect::<Result<Vec<_>, _>>()?;
         let mut this = Self {
             clock,
             metrics,
+            service,
             running: Vec::new(),
             stop,
             roster: roster.clone(),
@@ -96,6 +103,7 @@ impl Supervisor {
             board: board.clone(),
             metrics: self.metrics.watch(&config.name),
             journal: Journal::new(&config.name),
+            service: self.service.clone(),
         };
         let stop = self.stop.child_token();
         let (policy, pace) = (policy_of(config), pace_of(config));
@@ -159,7 +167,11 @@ impl Supervisor {
                         changes.removed.push(watch.name.clone());
                     }
                     changes.added.push(watch.name.clone());
-                    self.run(watch, store, Arc::new(Board::new(terms_of(watch))))
+                    self.run(
+                        watch,
+                        store,
+                        Arc::new(Board::since(self.clock.moment(), terms_of(watch))),
+                    )
                 }
                 (None, None) => unreachable!("only a running watch is unchanged"),
             };

@@ -5,7 +5,7 @@ use super::{
     gate::{self, Caller, Refusal},
     page::{self, REFRESH_SECONDS, Refreshing},
 };
-use crate::{domain::Moment, metrics, status::WatchStatus, web::Terms};
+use crate::{metrics, web::Terms};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
@@ -13,7 +13,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -25,8 +25,6 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
 const REALM: &str = r#"Basic realm="beatwarden", charset="UTF-8""#;
 /// Below this size compression costs more than it saves.
 const COMPRESS_FROM: usize = 1024;
-/// Beyond its own schedule, the loop may be late by this much before it counts as stuck.
-const LATE: Duration = Duration::from_secs(60);
 
 /// An answer before it is dressed.
 struct Answer {
@@ -133,7 +131,7 @@ fn healthy(state: &HttpState) -> Answer {
     let boards = state.boards();
     let stuck: Vec<&str> = boards
         .iter()
-        .filter(|(_, board)| !turns(&board.read(), now))
+        .filter(|(_, board)| !board.read().turns(now))
         .map(|(name, _)| name.as_str())
         .collect();
     if stuck.is_empty() {
@@ -142,15 +140,6 @@ fn healthy(state: &HttpState) -> Answer {
         let text = format!("the loop of {} does not turn\n", stuck.join(", "));
         Answer::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
     }
-}
-
-fn turns(status: &WatchStatus, now: Moment) -> bool {
-    let good = status.last_good.as_ref().map(|pass| (pass.at, status.interval()));
-    let failed = status.failure.as_ref().map(|pass| (pass.at, pass.retry_in));
-    // Before the first pass the loop counts from the start of the process.
-    let (last, next_in) = good.max(failed).unwrap_or_default();
-    // A pass may take its deadline for connecting, for the catalog, for looking and for repairs.
-    now.since(last) <= next_in * 3 + status.terms.poll_timeout * 4 + LATE
 }
 
 /// Whether every watch had a good pass lately.

@@ -40,11 +40,17 @@ pub fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
 impl Beatwarden {
     /// Starts it on a free port, and waits until it listens.
     pub async fn watch(arguments: &[&str]) -> Self {
+        Self::watch_in(&[], arguments).await
+    }
+
+    /// The same with variables in its environment.
+    pub async fn watch_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = File::create(folder.path().join("log")).expect("a log");
         let child = command(folder.path())
             .args(["watch", "--listen", "127.0.0.1:0", "--log-level", "debug"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

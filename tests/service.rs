@@ -1,0 +1,207 @@
+//! The systemd unit: what systemd itself says of it, and what the service manager is told by the binary.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+use support::{beatwarden::Beatwarden, http::get};
+use tempfile::TempDir;
+
+const UNIT: &str = include_str!("../deploy/systemd/beatwarden.service");
+const SOON: Duration = Duration::from_secs(20);
+
+/// The service manager's end of the protocol.
+struct Manager {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        Self { socket, folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The next message, or none within a time.
+    fn next(&self, within: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(within)).unwrap();
+        let mut bytes = [0; 4096];
+        let length = self.socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8(bytes[..length].to_vec()).unwrap())
+    }
+
+    /// Reads on until a message has this line.
+    fn until(&self, line: &str) -> String {
+        let until = Instant::now() + SOON;
+        loop {
+            let message = self.next(SOON).unwrap_or_default();
+            if message.lines().any(|one| one == line) {
+                return message;
+            }
+            assert!(Instant::now() < until, "no {line}, but {message}");
+        }
+    }
+
+    /// Reads whatever has come so far, until nothing comes for a while.
+    fn silence(&self) {
+        let until = Instant::now() + SOON;
+        while self.next(Duration::from_secs(2)).is_some() {
+            assert!(Instant::now() < until, "it goes on and on");
+        }
+    }
+
+    async fn start(&self, database: &str) -> Beatwarden {
+        Beatwarden::watch_in(
+            &[("NOTIFY_SOCKET", &self.path("notify")), ("WATCHDOG_USEC", "180000000")],
+            &[
+                "--database",
+                database,
+                "--preset",
+                "meltano",
+                "--missed-first",
+                "observe",
+                "--poll-interval",
+                "300ms",
+            ],
+        )
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_is_told_of_every_step() {
+    let manager = Manager::new();
+    let database = manager.path("jobs.db");
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute_batch(include_str!("../src/demo/schema.sql"))
+        .unwrap();
+    let dog = manager.start(&database).await;
+    let ready = manager.until("READY=1");
+    assert!(ready.contains("STATUS=watches in this process: 1"), "{ready}");
+    for _ in 0..3 {
+        manager.until("WATCHDOG=1");
+    }
+    dog.signal("HUP");
+    let reloading = manager.until("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.until("READY=1");
+    // A frozen process gives no sign of life; nothing here may do so for it.
+    dog.signal("STOP");
+    manager.silence();
+    dog.signal("CONT");
+    manager.until("WATCHDOG=1");
+    dog.signal("TERM");
+    manager.until("STOPPING=1");
+    assert!(dog.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_no_reason_to_be_restarted() {
+    let manager = Manager::new();
+    let dog = manager.start(&manager.path("nowhere.db")).await;
+    manager.until("READY=1");
+    manager.until("WATCHDOG=1");
+    manager.until("WATCHDOG=1");
+    assert_eq!(get(dog.address, "/-/ready").status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_interval_asks_for_a_longer_watchdog() {
+    let manager = Manager::new();
+    let _dog = Beatwarden::watch_in(
+        &[("NOTIFY_SOCKET", &manager.path("notify")), ("WATCHDOG_USEC", "1000000")],
+        &[
+            "--database",
+            &manager.path("nowhere.db"),
+            "--preset",
+            "meltano",
+            "--poll-interval",
+            "1s",
+        ],
+    )
+    .await;
+    let message = loop {
+        let message = manager.next(SOON).expect("a message");
+        if message.starts_with("WATCHDOG_USEC=") {
+            break message;
+        }
+        assert!(
+            !message.starts_with("WATCHDOG=1"),
+            "the sign of life came before the longer time was asked for"
+        );
+    };
+    let micros: u64 = message.trim().strip_prefix("WATCHDOG_USEC=").unwrap().parse().unwrap();
+    // Three times the next attempt, four deadlines and a minute; at least the last.
+    assert!(micros > 60_000_000, "{micros}");
+    manager.until("WATCHDOG=1");
+}
+
+/// The unit with our own binary, since none is installed.
+fn unit(folder: &Path) -> String {
+    let unit = UNIT.replace("/usr/local/bin/beatwarden", env!("CARGO_BIN_EXE_beatwarden"));
+    let path = folder.join("beatwarden.service");
+    fs::write(&path, unit).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn analyze(arguments: &[&str]) -> Output {
+    let out = Command::new("systemd-analyze").args(arguments).output();
+    out.expect("systemd-analyze is not installed: run scripts/setup-tests.sh")
+}
+
+#[test]
+fn systemd_finds_no_mistake_in_the_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = unit(folder.path());
+    let out = analyze(&["verify", "--man=no", &path]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && said.is_empty(), "{said}");
+    // It does find one where there is one.
+    fs::write(&path, UNIT.replace("Type=notify", "Type=notified")).unwrap();
+    let out = analyze(&["verify", "--man=no", &path]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("notified"));
+}
+
+#[test]
+fn the_unit_is_exposed_to_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = analyze(&["security", "--offline=true", "--threshold=20", &unit(folder.path())]);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(said.contains("Overall exposure level"), "{said}");
+}
+
+#[test]
+fn the_command_and_the_variables_of_the_unit_are_ours() {
+    let line = |key: &str| UNIT.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    assert_eq!(line("ExecStart="), "/usr/local/bin/beatwarden watch");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("database"), "postgres://watchdog@127.0.0.1/jobs").unwrap();
+    let variable = line("Environment=").replace("%d", folder.path().to_str().unwrap());
+    let (name, value) = variable.split_once('=').unwrap();
+    let out = support::beatwarden::command(folder.path())
+        .arg("config")
+        .env(name, value)
+        .env("BEATWARDEN__PRESET", "meltano")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        out.status.success() && said.contains("database_file = "),
+        "{said}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
