@@ -22,6 +22,8 @@ pub struct Examination {
     pub view: Option<JobView>,
     /// Everything that the ledger has of it, oldest first.
     pub entries: Vec<LedgerEntry>,
+    /// Why the ledger couldn't be read: who only observes needs no right to.
+    pub unread: Option<String>,
     /// The rules that it is judged by.
     pub policy: Policy,
 }
@@ -51,12 +53,16 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
                 row: None,
                 view: None,
                 entries: Vec::new(),
+                unread: None,
                 policy,
             });
         }
         seen => seen.map_err(told)?,
     };
-    let entries = store.history_of(id).await.map_err(told)?;
+    let (entries, unread) = match store.history_of(id).await {
+        Err(StoreError::Rights(why)) => (Vec::new(), Some(why)),
+        answer => (answer.map_err(told)?, None),
+    };
     let observation = Observation {
         began,
         finished: clock.moment(),
@@ -69,6 +75,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         row: observation.snapshot.rows.into_iter().find(|row| row.id == *id),
         view: plan.jobs.into_iter().find(|view| view.job.id == *id),
         entries,
+        unread,
         policy,
     })
 }

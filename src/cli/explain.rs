@@ -111,6 +111,12 @@ fn explain(
         None => None,
     };
     said.extend(by);
+    said.extend(
+        examination
+            .unread
+            .as_ref()
+            .map(|why| format!("What was done to it before is not known: {why}.")),
+    );
     let title = format!(
         "job {} of watch {}{}",
         cell(row.id.as_str(), 100),

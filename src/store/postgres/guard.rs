@@ -2,7 +2,7 @@
 
 use super::{
     PostgresStore,
-    link::Link,
+    link::{Link, WHERE_RIGHTS_ARE},
     render::{Names, literal},
 };
 use crate::{
@@ -118,6 +118,13 @@ impl PostgresStore {
                     let again_in = BETWEEN.mul_f64(1.0 + fastrand::f64());
                     progress(Waiting::Lock { tries, again_in });
                     tokio::time::sleep(again_in).await;
+                }
+                // `grants` has only what watching and repairing need.
+                Err(StoreError::Rights(why)) => {
+                    let why = why.trim_end_matches(WHERE_RIGHTS_ARE);
+                    return Err(StoreError::Rights(format!(
+                        "{why}; that takes the table's owner: add --print, and let the owner run what it prints"
+                    )));
                 }
                 result => return result,
             }

@@ -363,6 +363,9 @@ pub(super) fn described(error: tokio_postgres::Error) -> BoxError {
     }
 }
 
+/// What an error of missing rights ends with.
+pub(super) const WHERE_RIGHTS_ARE: &str = "; see `beatwarden grants` for the rights that are needed";
+
 /// The error of a statement, by what the operator has to do about it.
 pub(super) fn query_error(what: &'static str, error: tokio_postgres::Error) -> StoreError {
     let Some(code) = error.code().cloned() else {
@@ -373,9 +376,7 @@ pub(super) fn query_error(what: &'static str, error: tokio_postgres::Error) -> S
     };
     let source = described(error);
     match code {
-        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights(format!(
-            "{what}: {source}; see `beatwarden grants` for the rights that are needed"
-        )),
+        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights(format!("{what}: {source}{WHERE_RIGHTS_ARE}")),
         SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
             StoreError::Schema(format!("{what}: {source}"))
         }

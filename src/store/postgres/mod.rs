@@ -182,8 +182,11 @@ impl Store for PostgresStore {
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
-        // A role that may write somebody's ledger needn't be allowed to create or change one.
-        if ready.catalog.ledger_exists.load(Ordering::Relaxed) {
+        // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
+        // looked yet.
+        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed)
+            || ledger::exists(self.repairs().await?, &ready).await?;
+        if exists {
             if !self.migrated {
                 self.migrated = true;
                 if let Err(error) = ledger::migrate(self.repairs().await?, &ready).await {
