@@ -6,7 +6,7 @@
 
 use super::ConfigError;
 use super::keys::{self, Key, Kind, Scope};
-use super::text::{nearest, printable};
+use super::text::{nearest, shown_key};
 use ::config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -160,7 +160,7 @@ pub(super) fn flatten(
                 }
             } else {
                 unknown.push(ConfigError::UnknownKey {
-                    key: format!("{label}{}", printable(&path)),
+                    key: format!("{label}{}", shown_key(&path)),
                     origin: origin.to_owned(),
                     mend: mend_unknown(scope, &path),
                 });

@@ -44,12 +44,24 @@ fn distance(a: &str, b: &str) -> usize {
 /// A value as a message shows it: quoted, control characters escaped, cut, and hidden where it looks like a URL with
 /// a password that was put under the wrong key.
 pub(super) fn shown(text: &str) -> String {
-    if text.contains("://") || text.contains("password=") {
+    if may_be_url(text) {
         return "***".to_owned();
     }
     let cut: String = text.chars().take(SHOWN_CHARS).collect();
     let ellipsis = if cut.len() < text.len() { "..." } else { "" };
     format!("{cut:?}{ellipsis}")
+}
+
+fn may_be_url(text: &str) -> bool {
+    text.contains("://") || text.contains("password=")
+}
+
+/// A key as a message shows it: as [`printable`] does, and hidden where it is no key at all.
+pub(super) fn shown_key(text: &str) -> String {
+    match may_be_url(text) {
+        true => "***".to_owned(),
+        false => printable(text),
+    }
 }
 
 /// The text with every character that is neither letter, digit, blank nor visible ASCII written as `\u{...}`, so that

@@ -152,7 +152,7 @@ impl DatabaseSource {
                 })?;
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 let text = text.strip_suffix('\r').unwrap_or(text);
-                DatabaseUrl::parse(text).map_err(|problem| ConfigError::Database {
+                DatabaseUrl::parse_secret(text).map_err(|problem| ConfigError::Database {
                     key: format!("database_file {path:?}"),
                     problem,
                 })

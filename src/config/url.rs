@@ -6,8 +6,9 @@
 use super::Secret;
 use super::libpq::{self, Treatment};
 use super::types::choice;
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const FORMS: &str = "expected postgresql://user@host/database, sqlite:////absolute/file, sqlite:///relative/file, \
                      a file path, or libpq's host=... dbname=...";
@@ -123,6 +124,24 @@ impl DatabaseUrl {
         }
     }
 
+    /// Reads what a file of secrets holds. A plain path is taken for one only if it looks like one: the file may as well
+    /// hold a bare password, which must not be shown as the name of a file.
+    ///
+    /// # Errors
+    /// With what is wrong and what is expected; never a piece of the text.
+    pub fn parse_secret(text: &str) -> Result<Self, String> {
+        let parsed = Self::parse(text)?;
+        let text = text.trim();
+        let says_so = text.starts_with("sqlite:") || text.starts_with(['/', '.']);
+        let ending = Path::new(text).extension().and_then(OsStr::to_str).unwrap_or_default();
+        match parsed {
+            Self::Sqlite(_) if !says_so && !matches!(ending, "db" | "db3" | "sqlite" | "sqlite3") => Err(format!(
+                "it holds no database URL (a password alone is not enough); {FORMS}"
+            )),
+            parsed => Ok(parsed),
+        }
+    }
+
     /// The URL for logs and pages, without any secret.
     pub fn redacted(&self) -> String {
         match self {
@@ -139,11 +158,21 @@ fn sqlite_path(text: &str) -> Result<PathBuf, String> {
         "" | ":memory:" => {
             Err("a SQLite database in memory belongs to one process and can't be watched; name its file".to_owned())
         }
+        _ if like_credentials(path) => Err(format!(
+            "it reads like `user:password@host` of a URL whose beginning is missing or misspelt; {FORMS}, and a file with \
+             such a name as ./name"
+        )),
         _ if path.starts_with("file:") => {
             Err("SQLite's file: URIs are not supported; write sqlite:////absolute/file".to_owned())
         }
         _ => Ok(PathBuf::from(path)),
     }
+}
+
+/// Whether a path would show a password if it were taken for one: paths are no secret, and are shown.
+fn like_credentials(path: &str) -> bool {
+    let credentials = path.split_once('@').is_some_and(|(before, _)| before.contains(':'));
+    credentials && !path.starts_with(['/', '.'])
 }
 
 impl PostgresUrl {

@@ -170,9 +170,15 @@ fn parse(text: &str) -> Result<Written, String> {
     read.try_deserialize().map_err(|error| first_line(&error))
 }
 
-/// An error without the text around it, which may hold a hash.
+/// An error without the text around it and without the value in question: either may be a hash.
 fn first_line(error: &config::ConfigError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let value = line.split_once("string \"").zip(line.rsplit_once("\", expected"));
+    match value {
+        Some(((before, _), (_, after))) => format!("{before}a text, expected{after}"),
+        None => line.to_owned(),
+    }
 }
 
 fn checked_users(users: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
@@ -181,9 +187,8 @@ fn checked_users(users: BTreeMap<String, String>) -> Result<BTreeMap<String, Str
             format!("basic_auth_users: the value of {name:?} is no bcrypt hash; make one with `htpasswd -nBC 10 \"\"`")
         })?;
         if name.contains(':') {
-            return Err(format!(
-                "basic_auth_users: {name:?} has a colon, which no client can send"
-            ));
+            // It may be a user with his password, so it isn't shown.
+            return Err("basic_auth_users: a name has a colon, which no client can send".to_owned());
         }
         if parts.get_cost() > HIGHEST_COST {
             return Err(format!(

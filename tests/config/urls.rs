@@ -217,10 +217,31 @@ fn a_bad_url_is_refused_without_being_repeated() {
         ),
         ("host=db password='hunter2", "a single quote is not closed"),
         ("postgres://h/d\npostgres://hunter2", "more than one line"),
+        // Not as files of such names, which would be shown.
+        ("postgresql//u:hunter2@h/d", "misspelt"),
+        ("postgres:/u:hunter2@h/d", "misspelt"),
+        ("u:hunter2@h/d", "misspelt"),
+        ("sqlite://u:hunter2@h/d", "misspelt"),
     ];
     for (text, expected) in cases {
         let problem = DatabaseUrl::parse(text).expect_err(text);
         assert!(problem.contains(expected), "{text}: {problem}");
         assert!(!problem.contains("hunter2"), "{text}: {problem}");
     }
+}
+
+#[test]
+fn a_file_of_secrets_that_holds_a_bare_password_is_refused_without_showing_it() {
+    for text in ["hunter2", "hunter2/with=signs", "hunter2.with.dots"] {
+        let problem = DatabaseUrl::parse_secret(text).expect_err(text);
+        assert!(problem.contains("a password alone is not enough"), "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+    for text in ["/var/lib/jobs", "./jobs", "jobs.db", "sqlite:///jobs", "sqlite:jobs"] {
+        let parsed = DatabaseUrl::parse_secret(text);
+        assert!(matches!(parsed, Ok(DatabaseUrl::Sqlite(_))), "{text}: {parsed:?}");
+    }
+    // A path with these signs can still be said.
+    let odd = DatabaseUrl::parse("./12:30@home.db");
+    assert_eq!(odd, Ok(DatabaseUrl::Sqlite("./12:30@home.db".into())));
 }

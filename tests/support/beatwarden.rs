@@ -47,8 +47,13 @@ impl Beatwarden {
     pub async fn watch_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = File::create(folder.path().join("log")).expect("a log");
+        let level: &[&str] = match arguments.contains(&"--log-level") {
+            true => &[],
+            false => &["--log-level", "debug"],
+        };
         let child = command(folder.path())
-            .args(["watch", "--listen", "127.0.0.1:0", "--log-level", "debug"])
+            .args(["watch", "--listen", "127.0.0.1:0"])
+            .args(level)
             .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
