@@ -2,9 +2,9 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint unit integration demo observe clean
+.PHONY: test setup lint supply-chain unit demo observe dist clean
 
-test: setup lint unit ## all tests, with everything that they need
+test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
 
 setup: ## find or install the servers, the browser and Meltano for the tests
@@ -15,6 +15,9 @@ lint: ## formatting, lints and documentation, no warning survives
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
+supply-chain: ## licences, sources and unwanted crates; vulnerabilities where their database can be reached
+	@scripts/check-supply-chain
+
 unit: ## all tests of the package, against real servers
 	$(CARGO) test --locked
 
@@ -23,6 +26,9 @@ demo: ## the main job on an embedded database
 
 observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through an incident, to look around in
 	scripts/observe
+
+dist: ## an archive with everything that an operator needs, and its checksum, in target/dist
+	@scripts/dist
 
 clean:
 	$(CARGO) clean

@@ -155,3 +155,20 @@ npm_packages axe-core true 'axe-core@4.14.1'
 npm_packages grafana-schema true '@grafana/schema@13.2.3' 'typescript@7.0.2'
 # The types and schemas of the Prometheus operator's resources.
 npm_packages kubernetes-models true '@kubernetes-models/prometheus-operator@6.0.0' 'kubernetes-models@5.1.0' 'typescript@7.0.2'
+
+# cargo_tool NAME VERSION: built without optimization, which takes a minute instead of five.
+cargo_tool() {
+    local folder="$cache/cargo-tools"
+    "$folder/bin/$1" "${1#cargo-}" --version 2>/dev/null | grep -qF " $2" && return
+    echo "installing $1 $2 into $folder"
+    "${CARGO:-cargo}" install --quiet --locked --debug --root "$folder" --target-dir "$folder/target" --force \
+        "$1@$2" || {
+        echo "cargo can't install $1 $2: is a crate registry reachable?" >&2
+        exit 1
+    }
+    rm -rf "$folder/target"
+}
+
+# What judges the dependencies, and what writes them down.
+cargo_tool cargo-deny 0.20.2
+cargo_tool cargo-cyclonedx 0.5.9

@@ -1,0 +1,158 @@
+//! The archive of `make dist`, unpacked and looked through as an operator would: of an unoptimized build, which is there.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The folder in the archive, unpacked into another one.
+fn unpacked(into: &Path) -> PathBuf {
+    let mut dist = Command::new(root().join("scripts/dist"));
+    // Without what cargo tells its tests: crates that look for it would be built anew.
+    let ours = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name == "CARGO_HOME" || name == "CARGO_TARGET_DIR" || !name.starts_with("CARGO")
+    });
+    let ours: Vec<_> = ours.collect();
+    let archive = run(dist.env_clear().envs(ours).env("PROFILE", "dev"));
+    let archive = root().join(archive.trim());
+    let folder = archive.parent().unwrap();
+    run(Command::new("sha256sum")
+        .current_dir(folder)
+        .arg("--check")
+        .arg(format!("{}.sha256", archive.display())));
+    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(into));
+    let name = archive.file_name().unwrap().to_str().unwrap();
+    into.join(name.strip_suffix(".tar.gz").unwrap())
+}
+
+#[test]
+fn the_archive_has_everything_that_an_operator_needs() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = unpacked(place.path());
+    let in_it = |path: &str| folder.join(path);
+
+    let program = in_it("bin/beatwarden");
+    let version = run(Command::new(&program).arg("--version"));
+    assert_eq!(version.trim(), format!("beatwarden {}", env!("CARGO_PKG_VERSION")));
+
+    // A page for the program, and one for each of its commands.
+    let help = run(Command::new(&program).arg("--help"));
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for page in std::iter::once("beatwarden".to_owned()).chain(commands.iter().map(|name| format!("beatwarden-{name}"))) {
+        let text = run(Command::new("gunzip").arg("-c").arg(in_it(&format!("man/man1/{page}.1.gz"))));
+        assert!(text.contains(&format!(".TH {page} 1")), "{text}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let text = read(&in_it(&format!("completions/beatwarden.{shell}")));
+        for name in &commands {
+            assert!(text.contains(name), "{shell} completes no {name}");
+        }
+    }
+    run(Command::new("bash").arg("-n").arg(in_it("completions/beatwarden.bash")));
+
+    let configuration = in_it("config/beatwarden.toml");
+    run(Command::new(&program).arg("config").arg("--config").arg(&configuration));
+    for path in [
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "config/prometheus/beatwarden.rules.yml",
+        "dashboards/overview.json",
+        "deploy/systemd/beatwarden.service",
+        "deploy/kubernetes/deployment.yaml",
+        "docs/operations.md",
+    ] {
+        assert_eq!(read(&in_it(path)), read(&root().join(path)), "{path}");
+    }
+
+    let parts = the_bill_of_materials_is_what_is_compiled_in(&read(&in_it("beatwarden.cdx.json")));
+    let licences = read(&in_it("THIRD-PARTY-LICENSES.txt"));
+    for crate_ in ["hyper", "ring", "rusqlite", "tokio-postgres"] {
+        assert!(parts.iter().any(|part| part.starts_with(&format!("{crate_} "))), "no {crate_}");
+        assert!(licences.contains(&format!("==== {crate_} ")), "no licence of {crate_}");
+    }
+
+    // Nothing of the machine that built it.
+    for text in [read(&in_it("beatwarden.cdx.json")), licences] {
+        assert!(!text.contains(root().to_str().unwrap()));
+    }
+}
+
+/// The names and versions in it: each in the lock file, none for the tests alone.
+fn the_bill_of_materials_is_what_is_compiled_in(text: &str) -> BTreeSet<String> {
+    let bill: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    assert_eq!(bill["metadata"]["component"]["name"], "beatwarden");
+    let lock: toml::Table = toml::from_str(&read(&root().join("Cargo.lock"))).unwrap();
+    let locked: BTreeSet<String> = lock["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| format!("{} {}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap()))
+        .collect();
+    let parts: BTreeSet<String> = bill["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| format!("{} {}", part["name"].as_str().unwrap(), part["version"].as_str().unwrap()))
+        .collect();
+    assert!(parts.len() > 50, "{parts:?}");
+    assert_eq!(parts.difference(&locked).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(!parts.iter().any(|part| part.starts_with("proptest ")), "a crate of the tests");
+    parts
+}
+
+/// What stands in deny.toml is what is checked: a licence that is not allowed is noticed.
+#[test]
+fn the_supply_chain_is_checked_and_a_forbidden_licence_is_noticed() {
+    let check = root().join("scripts/check-supply-chain");
+    run(&mut Command::new(check));
+    let program = support::cache().join("cargo-tools/bin/cargo-deny");
+    assert!(program.exists(), "cargo-deny is missing: run scripts/setup-tests.sh");
+    let folder = tempfile::tempdir().unwrap();
+    let strict = folder.path().join("deny.toml");
+    fs::write(&strict, read(&root().join("deny.toml")).replace("    \"ISC\",\n", "")).unwrap();
+    let output = Command::new(program)
+        .current_dir(root())
+        .args(["--locked", "--config"])
+        .arg(&strict)
+        .args(["check", "licenses"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("ISC"), "{}", said(&output));
+}
