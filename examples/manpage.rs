@@ -8,8 +8,8 @@ fn main() -> ExitCode {
         eprintln!("usage: manpage FOLDER");
         return ExitCode::from(2);
     };
-    let written = std::fs::create_dir_all(&folder)
-        .and_then(|()| clap_mangen::generate_to(beatwarden::cli::command(), &folder));
+    let written =
+        std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(beatwarden::cli::command(), &folder));
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

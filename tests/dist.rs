@@ -72,8 +72,11 @@ fn the_archive_has_everything_that_an_operator_needs() {
         .filter(|name| !name.is_empty())
         .collect();
     assert!(commands.len() > 10, "{commands:?}");
-    for page in std::iter::once("beatwarden".to_owned()).chain(commands.iter().map(|name| format!("beatwarden-{name}"))) {
-        let text = run(Command::new("gunzip").arg("-c").arg(in_it(&format!("man/man1/{page}.1.gz"))));
+    for page in std::iter::once("beatwarden".to_owned()).chain(commands.iter().map(|name| format!("beatwarden-{name}")))
+    {
+        let text = run(Command::new("gunzip")
+            .arg("-c")
+            .arg(in_it(&format!("man/man1/{page}.1.gz"))));
         assert!(text.contains(&format!(".TH {page} 1")), "{text}");
     }
     for shell in ["bash", "zsh", "fish"] {
@@ -102,7 +105,10 @@ fn the_archive_has_everything_that_an_operator_needs() {
     let parts = the_bill_of_materials_is_what_is_compiled_in(&read(&in_it("beatwarden.cdx.json")));
     let licences = read(&in_it("THIRD-PARTY-LICENSES.txt"));
     for crate_ in ["hyper", "ring", "rusqlite", "tokio-postgres"] {
-        assert!(parts.iter().any(|part| part.starts_with(&format!("{crate_} "))), "no {crate_}");
+        assert!(
+            parts.iter().any(|part| part.starts_with(&format!("{crate_} "))),
+            "no {crate_}"
+        );
         assert!(licences.contains(&format!("==== {crate_} ")), "no licence of {crate_}");
     }
 
@@ -122,17 +128,32 @@ fn the_bill_of_materials_is_what_is_compiled_in(text: &str) -> BTreeSet<String> 
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| format!("{} {}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap()))
+        .map(|package| {
+            format!(
+                "{} {}",
+                package["name"].as_str().unwrap(),
+                package["version"].as_str().unwrap()
+            )
+        })
         .collect();
     let parts: BTreeSet<String> = bill["components"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|part| format!("{} {}", part["name"].as_str().unwrap(), part["version"].as_str().unwrap()))
+        .map(|part| {
+            format!(
+                "{} {}",
+                part["name"].as_str().unwrap(),
+                part["version"].as_str().unwrap()
+            )
+        })
         .collect();
     assert!(parts.len() > 50, "{parts:?}");
     assert_eq!(parts.difference(&locked).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert!(!parts.iter().any(|part| part.starts_with("proptest ")), "a crate of the tests");
+    assert!(
+        !parts.iter().any(|part| part.starts_with("proptest ")),
+        "a crate of the tests"
+    );
     parts
 }
 

@@ -91,7 +91,7 @@ impl Terms {
         };
         match &self.logins {
             None => format!("{line}, no passwords"),
-            Some(logins) if self.encryption.is_some() => format!("{line}, {} users with passwords", logins.users()),
+            Some(logins) if self.encryption.is_some() => format!("{line}, users with passwords: {}", logins.users()),
             Some(logins) => format!(
                 "{line}, {} users whose passwords anybody on the way can read: add tls_server_config",
                 logins.users()
