@@ -341,6 +341,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     async fn resolve(&mut self, repair: &Repair) -> Outcome {
         match self.store.resolve(repair).await {
             Ok(Resolution::Committed(id)) => Outcome::Repaired(id),
+            // Whoever made it has counted it.
+            Ok(Resolution::ByAnother) => Outcome::Already,
             Ok(Resolution::NotCommitted) => Outcome::Failed("its answer was lost, and it was not committed".to_owned()),
             Ok(Resolution::NotLeader) => Outcome::NotLeader,
             Err(error) => Outcome::Unknown(error.chain()),

@@ -486,6 +486,9 @@ async fn a_lost_answer_is_found_in_the_ledger(bed: impl Bed) {
         panic!("not repaired");
     };
     assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::Committed(id));
+    // A repair that another replica has made is not ours to count.
+    bed.sql("UPDATE beatwarden_repairs SET instance = 'another/2'").await;
+    assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::ByAnother);
 }
 
 async fn somebody_elses_ledger_withholds_all_repairs(bed: impl Bed) {

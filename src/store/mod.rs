@@ -50,8 +50,10 @@ pub enum Wanted {
 /// What the ledger says of a repair whose answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// It was committed.
+    /// It was committed, by this process.
     Committed(RepairId),
+    /// Another process has made it meanwhile: ours never was, and never will be.
+    ByAnother,
     /// It was not, and never will be: its transaction has ended.
     NotCommitted,
     /// Its transaction, or another replica's, still holds the gate: not known yet.

@@ -127,7 +127,12 @@ fn raced(error: &tokio_postgres::Error) -> bool {
 
 /// Asks the ledger for a repair, in a transaction that has won the gate first: the transaction in question holds it to
 /// its end, so after that the answer is final.
-pub(super) async fn resolve(link: &Link, ready: &Ready, id: RepairId) -> Result<Resolution, StoreError> {
+pub(super) async fn resolve(
+    link: &Link,
+    ready: &Ready,
+    instance: &String,
+    id: RepairId,
+) -> Result<Resolution, StoreError> {
     let client = link.client();
     let gate = gate_of(ready.catalog.oid);
     let key = uuid::Uuid::from_u128(id.0);
@@ -140,7 +145,10 @@ pub(super) async fn resolve(link: &Link, ready: &Ready, id: RepairId) -> Result<
                 include_str!("sql/ledger_gate.sql"),
                 vec![(&GATE, Type::INT4), (&gate, Type::INT4)],
             ),
-            link.ask(&ready.statements.ledger_find, vec![(&key, Type::UUID)]),
+            link.ask(
+                &ready.statements.ledger_find,
+                vec![(&key, Type::UUID), (instance, Type::TEXT)],
+            ),
             client.batch_execute("COMMIT"),
         );
         begun?;
@@ -151,10 +159,11 @@ pub(super) async fn resolve(link: &Link, ready: &Ready, id: RepairId) -> Result<
     let (won, found) = link
         .within_for(WITHIN, "looking for a repair in the ledger", answers)
         .await?;
-    let yes = |rows: &[tokio_postgres::Row]| rows.first().is_some_and(|row| row.get::<_, bool>(0));
-    Ok(match (yes(&won), yes(&found)) {
-        (false, _) => Resolution::NotLeader,
-        (true, true) => Resolution::Committed(id),
-        (true, false) => Resolution::NotCommitted,
+    let answer = |rows: &[Row]| rows.first().map(|row| row.get::<_, bool>(0));
+    Ok(match (answer(&won), answer(&found)) {
+        (None | Some(false), _) => Resolution::NotLeader,
+        (Some(true), Some(true)) => Resolution::Committed(id),
+        (Some(true), Some(false)) => Resolution::ByAnother,
+        (Some(true), None) => Resolution::NotCommitted,
     })
 }

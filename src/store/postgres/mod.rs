@@ -232,7 +232,8 @@ impl Store for PostgresStore {
             &self.settings.mapping.table.plain(),
             repair,
         );
-        ledger::resolve(self.repairs().await?, &ready, id).await
+        let instance = self.settings.instance.clone();
+        ledger::resolve(self.repairs().await?, &ready, &instance, id).await
     }
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {

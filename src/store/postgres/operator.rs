@@ -252,9 +252,9 @@ impl Attempt<'_> {
 
     /// Whether the undo was made is known to the ledger alone; the connection is of no use any more.
     async fn after_missing_answer(&self, undo: RepairId) -> Result<Made, StoreError> {
-        match ledger::resolve(self.desk.link, self.desk.ready, undo).await {
+        match ledger::resolve(self.desk.link, self.desk.ready, &self.desk.settings.instance, undo).await {
             Ok(Resolution::Committed(_)) => Ok(Made::Done(self.done(undo, false))),
-            Ok(Resolution::NotCommitted | Resolution::NotLeader) => Ok(Made::Again),
+            Ok(Resolution::ByAnother | Resolution::NotCommitted | Resolution::NotLeader) => Ok(Made::Again),
             Err(error) => Err(StoreError::Query {
                 what: "taking the repair back: the answer is missing; `beatwarden history` tells whether it was done",
                 source: error.chain().into(),

@@ -12,7 +12,7 @@ use crate::{
         repair_id, rfc3339,
     },
 };
-use rusqlite::{Connection, Row, ToSql, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior};
 use std::time::Duration;
 
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
@@ -239,11 +239,13 @@ pub(super) fn resolve(open: &mut Open, settings: &SqliteSettings, repair: &Repai
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_find);
     let key = uuid::Uuid::from_u128(id.0).to_string();
     let found = under_write_lock(connection, |transaction| {
-        transaction.query_row(sql, [key], |row| row.get::<_, bool>(0))
+        let ours = transaction.query_row(sql, [&key, &settings.instance], |row| row.get::<_, bool>(0));
+        ours.optional()
     });
     match found {
-        Ok(true) => Ok(Resolution::Committed(id)),
-        Ok(false) => Ok(Resolution::NotCommitted),
+        Ok(Some(true)) => Ok(Resolution::Committed(id)),
+        Ok(Some(false)) => Ok(Resolution::ByAnother),
+        Ok(None) => Ok(Resolution::NotCommitted),
         Err(error) => match failed("looking for a repair in the ledger", &open.path, error) {
             StoreError::Locked { .. } => Ok(Resolution::NotLeader),
             error => Err(error),

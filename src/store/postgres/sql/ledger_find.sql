@@ -1,4 +1,4 @@
 /* beatwarden: ledger find */
--- Returns whether a repair ($1) is in the ledger. A statement of its own after the gate was won, so that its snapshot
--- is younger than the end of the transaction that is asked for.
-SELECT EXISTS (SELECT FROM {{ledger}} WHERE repair_id = $1) AS found
+-- Returns one row if a repair ($1) is in the ledger: whether this process ($2) made it. A statement of its own after the
+-- gate was won, so that its snapshot is younger than the end of the transaction that is asked for.
+SELECT instance = $2 AS ours FROM {{ledger}} WHERE repair_id = $1

@@ -1,3 +1,4 @@
 /* beatwarden: ledger find */
--- Returns whether a repair (?1) is in the ledger. Asked under the write lock: nobody else's transaction is open then.
-SELECT EXISTS (SELECT 1 FROM {{ledger}} WHERE repair_id = ?1)
+-- Returns one row if a repair (?1) is in the ledger: whether this process (?2) made it. Asked under the write lock: nobody
+-- else's transaction is open then.
+SELECT instance = ?2 FROM {{ledger}} WHERE repair_id = ?1
