@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -26,6 +26,10 @@ demo: ## the main job on an embedded database
 
 observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through an incident, to look around in
 	scripts/observe
+
+SEEDS ?= 100000
+sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
+	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test sim -- --nocapture
 
 dist: ## an archive with everything that an operator needs, and its checksum, in target/dist
 	@scripts/dist

@@ -1,11 +1,11 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Causes, Fuse, Guard, Heartbeat, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair, RepairId,
-    ServerIdentity, Signs, Timestamp, aftermath::UnderWatch,
+    Causes, Fuse, Guard, Heartbeat, Incident, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair,
+    RepairId, ServerIdentity, Signs, Timestamp, aftermath::UnderWatch,
 };
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -138,33 +138,39 @@ pub(super) struct LastPass {
 /// So many ended incidents are remembered, so that one that runs again with the same start is no second init.
 const ENDED_REMEMBERED: usize = 10_000;
 
-/// Ended incidents, the newest ones.
+/// Ended incidents, the newest ones. Several of one job, since a failover can bring back an earlier one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ended {
-    starts: HashMap<JobId, Option<Timestamp>>,
-    order: VecDeque<JobId>,
+    incidents: HashSet<Incident>,
+    order: VecDeque<Incident>,
 }
 
 impl Ended {
     /// Remembers that the incident ended; false if that is known already.
-    pub(super) fn insert(&mut self, id: &JobId, start: Option<Timestamp>) -> bool {
-        match self.starts.insert(id.clone(), start) {
-            Some(known) => known != start,
-            None => {
-                self.order.push_back(id.clone());
-                if self.order.len() > ENDED_REMEMBERED
-                    && let Some(oldest) = self.order.pop_front()
-                {
-                    self.starts.remove(&oldest);
-                }
-                true
+    pub(super) fn insert(&mut self, id: &JobId, started_at: Option<Timestamp>) -> bool {
+        let incident = Incident {
+            job: id.clone(),
+            started_at,
+        };
+        let is_new = self.incidents.insert(incident.clone());
+        if is_new {
+            self.order.push_back(incident);
+            if self.order.len() > ENDED_REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.incidents.remove(&oldest);
             }
         }
+        is_new
     }
 
     /// Whether this start of the job ended before.
-    pub(super) fn contains(&self, id: &JobId, start: Option<Timestamp>) -> bool {
-        self.starts.get(id) == Some(&start)
+    pub(super) fn contains(&self, id: &JobId, started_at: Option<Timestamp>) -> bool {
+        let incident = Incident {
+            job: id.clone(),
+            started_at,
+        };
+        self.incidents.contains(&incident)
     }
 }
 

@@ -180,7 +180,13 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
             kind => decide_ended(&mut memory, known, row, kind, &scene, &mut plan),
         }
     }
-    // What is left in `before` was deleted: an undecided init of such a job is not counted.
+    // What is left in `before` was deleted: an undecided init of such a job is not counted. A decided one is remembered,
+    // since a failover that lost the deletion brings the row back.
+    for (id, known) in before {
+        if known.init.is_some() {
+            memory.ended.insert(&id, known.job.started_at.at());
+        }
+    }
 
     let guard = snapshot.guard;
     if let Some(before) = memory.guard.replace(guard).filter(|before| *before != guard) {

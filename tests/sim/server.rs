@@ -1,0 +1,316 @@
+//! The simulated database server: one job table with its ledger, transactions that take time, and a past that a failover can
+//! fall back to. Owns what is committed; knows nothing of watchdogs and writers.
+
+use beatwarden::{
+    domain::{
+        Action, Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Reading,
+        Repair, RepairId, ServerIdentity, Timestamp,
+    },
+    store::Resolution,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+/// Microseconds: of true time, which nobody in the simulation knows, or of one of the clocks.
+pub type Micros = i64;
+pub const SECOND: Micros = 1_000_000;
+/// So many states of the past a failover can fall back to.
+const PAST: usize = 40;
+
+pub fn micros(duration: Duration) -> Micros {
+    i64::try_from(duration.as_micros()).unwrap()
+}
+
+/// A row, and when by true time anything in it changed last.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub state: &'static str,
+    pub started_at: Micros,
+    pub heartbeat_at: Option<Micros>,
+    pub ended_at: Option<Micros>,
+    pub changed_at: Micros,
+}
+
+impl Row {
+    pub fn job(&self, id: u64) -> Job {
+        let reading = |at: Option<Micros>| at.map_or(Reading::Absent, Reading::from_micros);
+        Job {
+            id: JobId::new(id.to_string()),
+            name: Some(format!("job {}", id % 7).into()),
+            state: Some(self.state.into()),
+            started_at: Reading::from_micros(self.started_at),
+            heartbeat_at: reading(self.heartbeat_at),
+            ended_at: reading(self.ended_at),
+        }
+    }
+}
+
+/// What survives a crash, and what a standby has.
+#[derive(Clone, Debug, Default)]
+struct Committed {
+    rows: BTreeMap<u64, Row>,
+    ledger: Vec<LedgerEntry>,
+}
+
+/// A repair's transaction between its statement and its COMMIT.
+#[derive(Debug)]
+struct Open {
+    id: RepairId,
+    job: u64,
+    repair: Repair,
+    instance: String,
+    began_db: Micros,
+}
+
+/// One server, or the pair of a primary and its standby.
+pub struct Server {
+    system: u32,
+    timeline: u32,
+    started_at: Micros,
+    clock_offset: Micros,
+    pub up: bool,
+    now: Committed,
+    past: VecDeque<Committed>,
+    open: BTreeMap<u64, Open>,
+    next_transaction: u64,
+}
+
+/// What a statement of a repair was answered.
+pub enum Begun {
+    /// Nothing was changed, and the transaction is over.
+    Over(Outcome),
+    /// It holds gate and row until it ends.
+    Holds(u64),
+}
+
+impl Server {
+    pub fn new(now: Micros) -> Self {
+        Self {
+            system: 1,
+            timeline: 1,
+            started_at: now - 3600 * SECOND,
+            clock_offset: 0,
+            up: true,
+            now: Committed::default(),
+            past: VecDeque::new(),
+            open: BTreeMap::new(),
+            next_transaction: 0,
+        }
+    }
+
+    pub fn clock(&self, now: Micros) -> Micros {
+        now + self.clock_offset
+    }
+
+    pub fn identity(&self) -> ServerIdentity {
+        ServerIdentity(format!("{}/{}/{}", self.system, self.timeline, self.started_at))
+    }
+
+    pub fn started_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.started_at)
+    }
+
+    pub fn rows(&self) -> &BTreeMap<u64, Row> {
+        &self.now.rows
+    }
+
+    pub fn ledger(&self) -> &[LedgerEntry] {
+        &self.now.ledger
+    }
+
+    /// The clock of the host jumps.
+    pub fn jump(&mut self, by: Micros) {
+        self.clock_offset += by;
+    }
+
+    /// Every open transaction is gone, every session as well.
+    pub fn crash(&mut self) {
+        self.up = false;
+        self.open.clear();
+    }
+
+    pub fn start(&mut self, now: Micros) {
+        self.up = true;
+        self.open.clear();
+        self.started_at = self.clock(now);
+    }
+
+    /// A standby takes over, which has not got the last `lost` commits.
+    pub fn fail_over(&mut self, lost: usize) {
+        self.open.clear();
+        for _ in 0..lost {
+            if let Some(earlier) = self.past.pop_back() {
+                self.now = earlier;
+            }
+        }
+        // It has run for long: its start doesn't tell of the promotion.
+        self.timeline += 1;
+        self.up = true;
+    }
+
+    /// The writer inserts or changes a row, unless a repair holds it: then the writer waits.
+    pub fn write(&mut self, id: u64, row: Row) -> bool {
+        if self.holds(id) {
+            return false;
+        }
+        self.remember();
+        self.now.rows.insert(id, row);
+        true
+    }
+
+    pub fn delete(&mut self, id: u64) -> bool {
+        if self.holds(id) {
+            return false;
+        }
+        self.remember();
+        self.now.rows.remove(&id);
+        true
+    }
+
+    fn holds(&self, id: u64) -> bool {
+        self.open.values().any(|open| open.job == id)
+    }
+
+    fn remember(&mut self) {
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(self.now.clone());
+    }
+
+    /// The statement of a repair: gate, lock and guards, as `repair_fail.sql` has them.
+    pub fn begin(&mut self, repair: &Repair, id: RepairId, instance: String, now: Micros) -> Begun {
+        let db = self.clock(now);
+        if !self.open.is_empty() || repair.server != self.identity() {
+            return Begun::Over(Outcome::NotLeader);
+        }
+        if self.now.ledger.iter().any(|entry| entry.repair_id == id) {
+            return Begun::Over(Outcome::Already);
+        }
+        let job: u64 = repair.job.id.as_str().parse().unwrap();
+        let Some(row) = self.now.rows.get(&job) else {
+            return Begun::Over(Outcome::LostRace);
+        };
+        let overdue = row.started_at <= db - micros(repair.init_deadline);
+        if row.job(job) != repair.job || !overdue {
+            return Begun::Over(Outcome::LostRace);
+        }
+        self.next_transaction += 1;
+        let open = Open {
+            id,
+            job,
+            repair: repair.clone(),
+            instance,
+            began_db: db,
+        };
+        self.open.insert(self.next_transaction, open);
+        Begun::Holds(self.next_transaction)
+    }
+
+    /// COMMIT: row and entry together. `None` if the transaction is gone, with the server or by a failover.
+    pub fn commit(&mut self, transaction: u64, now: Micros) -> Option<(RepairId, u64, Repair)> {
+        let open = self.open.remove(&transaction)?;
+        self.remember();
+        let at = Timestamp::from_micros(open.began_db);
+        let row = self.now.rows.get_mut(&open.job).unwrap();
+        let action = match open.repair.action {
+            Action::Fail => {
+                row.state = "FAIL";
+                row.ended_at = Some(open.began_db);
+                LedgerAction::Fail
+            }
+            _ => {
+                row.heartbeat_at = Some(row.started_at);
+                LedgerAction::Backfill
+            }
+        };
+        row.changed_at = now;
+        let heartbeat_after = row.job(open.job).heartbeat_at;
+        self.now.ledger.push(LedgerEntry {
+            repair_id: open.id,
+            watch: "sim".to_owned(),
+            table_name: "runs".to_owned(),
+            job_id: open.repair.job.id.clone(),
+            job_name: None,
+            reason: "missed_first".to_owned(),
+            action,
+            instance: open.instance,
+            started_at: open.repair.job.started_at.at(),
+            repaired_at: at,
+            before: "{}".to_owned(),
+            after: "{}".to_owned(),
+            outcome: None,
+            outcome_at: None,
+            acknowledged_at: None,
+            undo_of: None,
+            heartbeat_after: Some(heartbeat_after),
+            version: LEDGER_LAYOUT,
+        });
+        Some((open.id, open.job, open.repair))
+    }
+
+    /// Asks the ledger, in a transaction that has to win the gate first.
+    pub fn resolve(&self, id: RepairId, instance: &str) -> Resolution {
+        if !self.open.is_empty() {
+            return Resolution::NotLeader;
+        }
+        match self.now.ledger.iter().find(|entry| entry.repair_id == id) {
+            Some(entry) if entry.instance == instance => Resolution::Committed(id),
+            Some(_) => Resolution::ByAnother,
+            None => Resolution::NotCommitted,
+        }
+    }
+
+    pub fn note(&mut self, finding: &Finding, now: Micros) -> Noted {
+        let at = Timestamp::from_micros(self.clock(now));
+        let entry = self
+            .now
+            .ledger
+            .iter_mut()
+            .find(|entry| entry.repair_id == finding.repair_id);
+        match entry {
+            Some(entry) if entry.outcome.is_none() => {
+                entry.outcome = Some(finding.outcome);
+                entry.outcome_at = Some(at);
+                Noted::First
+            }
+            _ => Noted::Known,
+        }
+    }
+
+    /// An operator acknowledges every false repair, and the fuse's rule if that is wanted.
+    pub fn acknowledge(&mut self, fuse: bool, now: Micros) {
+        let at = Timestamp::from_micros(self.clock(now));
+        for entry in &mut self.now.ledger {
+            if entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none() {
+                entry.acknowledged_at = Some(at);
+            }
+        }
+        if fuse {
+            let mut entry = LedgerEntry {
+                repair_id: RepairId(u128::from(self.now.ledger.len() as u64) + 1),
+                action: LedgerAction::AckFuse,
+                watch: "sim".to_owned(),
+                table_name: "runs".to_owned(),
+                job_id: JobId::new(""),
+                job_name: None,
+                reason: "ack_fuse".to_owned(),
+                instance: "operator".to_owned(),
+                started_at: None,
+                repaired_at: at,
+                before: "{}".to_owned(),
+                after: "{}".to_owned(),
+                outcome: None,
+                outcome_at: None,
+                acknowledged_at: None,
+                undo_of: None,
+                heartbeat_after: None,
+                version: LEDGER_LAYOUT,
+            };
+            entry.repair_id.0 |= 1 << 127;
+            self.now.ledger.push(entry);
+        }
+    }
+}
