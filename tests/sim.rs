@@ -271,7 +271,7 @@ fn no_history_breaks_a_promise() {
     assert!(wrong.is_empty(), "{} of {many} seeds went wrong", wrong.len());
     // A simulation in which nothing happens proves nothing.
     for (what, times) in totals.each() {
-        assert!(times > many / 100, "{what}: {times} only");
+        assert!(times > many / 500, "{what}: {times} only");
     }
 }
 

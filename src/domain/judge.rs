@@ -32,7 +32,11 @@ pub(super) fn take_in(
             }
             known
         }
-        _ => {
+        before => {
+            // A failover can bring an earlier start back: its init, if it was decided, is not to be decided again.
+            if let Some(before) = before.filter(|before| before.init.is_some()) {
+                memory.ended.insert(&before.job.id, before.job.started_at.at());
+            }
             name_slot(memory, row, plan);
             let mut known = Known::first_sight(row.clone(), observation);
             if memory.ended.contains(&row.id, row.started_at.at()) {

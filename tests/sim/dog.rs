@@ -146,7 +146,7 @@ impl SimStore {
     fn travel(&self) -> Nap {
         let mut world = lock(&self.world);
         let takes = match world.rng.u32(..50) {
-            0 => world.rng.i64(200_000..1_500_000),
+            0 if world.faulty() => world.rng.i64(200_000..1_500_000),
             _ => world.rng.i64(100..20_000),
         };
         drop(world);
@@ -193,6 +193,7 @@ impl Store for SimStore {
             let look = Look {
                 rows: wanted.iter().cloned().collect(),
                 server: server.identity().0,
+                at: world.now,
                 db,
             };
             let snapshot = Snapshot {

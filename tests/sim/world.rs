@@ -71,10 +71,10 @@ impl Dog {
 pub struct Seen {
     /// Starts that lay ahead of the database's clock when they were first read.
     pub ahead: BTreeSet<(u64, Micros)>,
-    pub first_read: BTreeSet<(u64, Micros)>,
     /// The row as it was read, and since when it was the same in every reading.
     pub rows: HashMap<u64, (Job, Micros)>,
-    pub last_began: Option<Micros>,
+    /// When the last look was begun, and when its rows were read at the server.
+    pub last: Option<(Micros, Micros)>,
     pub server: String,
 }
 
@@ -83,6 +83,8 @@ pub struct Reading {
     /// The running rows.
     pub rows: BTreeMap<u64, Job>,
     pub server: String,
+    /// When they were read, by true time.
+    pub at: Micros,
     /// The database's clock.
     pub db: Micros,
 }
@@ -305,8 +307,8 @@ impl World {
             self.wrong(format!("I1: job {job} changed {} us ago", self.now - row.changed_at));
         }
         let seen = &self.dogs[dog].seen;
-        let watched = match (seen.rows.get(&job), seen.last_began) {
-            (Some((as_read, since)), Some(began)) if *as_read == sent.repair.job => began - since,
+        let watched = match (seen.rows.get(&job), seen.last) {
+            (Some((as_read, since)), Some((began, _))) if *as_read == sent.repair.job => began - since,
             _ => -1,
         };
         if watched < deadline {
@@ -316,27 +318,31 @@ impl World {
 
     /// The judge's record of a reading by one watchdog.
     pub fn record(&mut self, dog: usize, began: Micros, read: &Reading) {
-        let Reading { rows, server, db } = read;
+        let Reading { rows, server, at, db } = read;
         let gap = super::gap(&self.scenario);
         let now = self.now;
         for id in rows.keys() {
             self.discovered.entry(*id).or_insert(now);
         }
         let seen = &mut self.dogs[dog].seen;
-        let broken = seen.last_began.is_some_and(|last| began - last > gap) || seen.server != *server;
+        let broken = seen.last.is_some_and(|(_, last)| began - last > gap) || seen.server != *server;
         let before = std::mem::take(&mut seen.rows);
         for (id, job) in rows {
             let since = before
                 .get(id)
                 .filter(|(as_read, _)| !broken && as_read == job)
-                .map_or(now, |(_, since)| *since);
+                .map_or(*at, |(_, since)| *since);
             seen.rows.insert(*id, (job.clone(), since));
             let start = job.started_at.at().unwrap().as_micros();
-            if seen.first_read.insert((*id, start)) && start > db + 2 * SECOND {
+            // Not of a process that has read it all the time, but of one that meets it anew.
+            let met = before.get(id).is_none_or(|(as_read, _)| {
+                as_read.started_at != job.started_at || as_read.state.as_deref() != Some("RUNNING")
+            });
+            if met && start > db + 2 * SECOND {
                 seen.ahead.insert((*id, start));
             }
         }
-        seen.last_began = Some(began);
+        seen.last = Some((began, *at));
         seen.server.clone_from(server);
     }
 }
