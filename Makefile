@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim mutants clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -30,6 +30,9 @@ observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through
 SEEDS ?= 100000
 sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
 	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test sim -- --nocapture
+
+mutants: ## breaks the decision and the repair on purpose, and shows which test notices
+	@scripts/mutants
 
 dist: ## an archive with everything that an operator needs, and its checksum, in target/dist
 	@scripts/dist
