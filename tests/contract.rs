@@ -38,6 +38,8 @@ macro_rules! contract {
 }
 
 // After the macro, which it uses.
+#[path = "contract/interleavings.rs"]
+mod interleavings;
 #[path = "contract/key_tail.rs"]
 mod key_tail;
 #[path = "contract/operator.rs"]

@@ -86,10 +86,33 @@ pub trait Held {
     fn release(self) -> impl Future<Output = ()>;
 }
 
+/// A writer's connection, which keeps its transaction from one statement to the next.
+pub trait Session {
+    fn run(&self, statement: &str) -> impl Future<Output = ()>;
+}
+
+impl Session for tokio_postgres::Client {
+    async fn run(&self, statement: &str) {
+        self.batch_execute(statement).await.unwrap();
+    }
+}
+
+impl Session for rusqlite::Connection {
+    async fn run(&self, statement: &str) {
+        self.execute_batch(statement).unwrap();
+    }
+}
+
 /// One database with one job table.
 pub trait Bed {
     type Store: Store + Ledger;
     type Held: Held;
+    type Session: Session;
+
+    /// A connection of the writer's own.
+    async fn session(&self) -> Self::Session;
+    /// How many repairs of a job the ledger has.
+    async fn count_repairs(&self, id: u32) -> i64;
 
     /// A watchdog's store on it; each call another replica.
     fn store(&self, action: Action) -> Self::Store {
@@ -218,6 +241,16 @@ impl Held for HeldRow {
 impl Bed for PostgresBed {
     type Store = PostgresStore;
     type Held = HeldRow;
+    type Session = tokio_postgres::Client;
+
+    async fn session(&self) -> tokio_postgres::Client {
+        self.database.client().await
+    }
+
+    async fn count_repairs(&self, id: u32) -> i64 {
+        let sql = "SELECT count(*) FROM beatwarden_repairs WHERE job_id = $1";
+        self.client.query_one(sql, &[&id.to_string()]).await.unwrap().get(0)
+    }
 
     fn store_by(&self, action: Action, discovery: Wanted) -> PostgresStore {
         self.store_of(mapping(), action, discovery)
@@ -358,6 +391,17 @@ impl Held for HeldFile {
 impl Bed for SqliteBed {
     type Store = SqliteStore;
     type Held = HeldFile;
+    type Session = rusqlite::Connection;
+
+    async fn session(&self) -> rusqlite::Connection {
+        self.connection()
+    }
+
+    async fn count_repairs(&self, id: u32) -> i64 {
+        let sql = "SELECT count(*) FROM beatwarden_repairs WHERE job_id = ?1";
+        let count = self.connection().query_row(sql, [id.to_string()], |row| row.get(0));
+        count.unwrap()
+    }
 
     fn store_by(&self, action: Action, discovery: Wanted) -> SqliteStore {
         self.store_of(mapping(), action, discovery)
