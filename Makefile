@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim mutants clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim mutants stress clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -30,6 +30,10 @@ observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through
 SEEDS ?= 100000
 sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
 	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test sim -- --nocapture
+
+SECONDS ?= 600
+stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
+	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test stress -- --nocapture
 
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants

@@ -256,6 +256,12 @@ impl Cluster {
             .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
+    /// The server dies without a word to anybody; what it had written is there at the next start.
+    pub fn crash(&self) {
+        self.pg_ctl(&["-m", "immediate", "stop"])
+            .unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
     /// From here on this role needs its password.
     pub async fn require_password(&self, role: &str) {
         let file = self.folder.join("data/pg_hba.conf");

@@ -1,0 +1,115 @@
+//! Writers that keep the job table as Meltano does: start, first heartbeat around the deadline or never, heartbeats, end.
+
+use super::DEADLINE;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio_postgres::{Client, NoTls};
+
+/// Where the table is, and whether there is still work.
+pub struct Place {
+    url: String,
+    stopped: AtomicBool,
+}
+
+impl Place {
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// No new job is begun.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// A connection, as soon as there is a server. An absent standby is no business of the writers'.
+    async fn connect(&self) -> Client {
+        loop {
+            if let Ok((client, connection)) = tokio_postgres::connect(&self.url, NoTls).await {
+                tokio::spawn(connection);
+                if client.batch_execute("SET synchronous_commit = local").await.is_ok() {
+                    return client;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// What the writers did.
+#[derive(Default)]
+pub struct Jobs {
+    started: AtomicU32,
+    around: AtomicU32,
+    finished: AtomicU32,
+    dead: Mutex<BTreeSet<i32>>,
+}
+
+impl Jobs {
+    /// The jobs whose writer died before the first heartbeat.
+    pub fn dead(&self) -> Vec<i32> {
+        self.dead.lock().unwrap().iter().copied().collect()
+    }
+
+    pub fn summary(&self) -> String {
+        format!(
+            "{} jobs started, {} of them dead before their first heartbeat, {} with their first heartbeat within a fifth \
+             of the deadline, {} finished",
+            self.started.load(Ordering::Relaxed),
+            self.dead.lock().unwrap().len(),
+            self.around.load(Ordering::Relaxed),
+            self.finished.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Works until it is stopped. An error ends the job as it stands, as it would end Meltano.
+pub async fn work(place: std::sync::Arc<Place>, jobs: std::sync::Arc<Jobs>) {
+    while !place.stopped.load(Ordering::Relaxed) {
+        let mut client = place.connect().await;
+        while !place.stopped.load(Ordering::Relaxed) {
+            if one(&mut client, &jobs).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+async fn one(client: &mut Client, jobs: &Jobs) -> Result<(), tokio_postgres::Error> {
+    let start = "INSERT INTO runs (job_name, state, started_at, payload)
+                 VALUES ('job', 'RUNNING', clock_timestamp() AT TIME ZONE 'UTC', '{}') RETURNING id";
+    let id: i32 = client.query_one(start, &[]).await?.get(0);
+    jobs.started.fetch_add(1, Ordering::Relaxed);
+    let deadline = DEADLINE.as_secs_f64();
+    let first = match fastrand::u32(..5) {
+        0 => {
+            // Dead; the process is gone, and another one begins with another job.
+            jobs.dead.lock().unwrap().insert(id);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..500))).await;
+            return Ok(());
+        }
+        1 | 2 => {
+            jobs.around.fetch_add(1, Ordering::Relaxed);
+            deadline * (0.8 + 0.4 * fastrand::f64())
+        }
+        _ => deadline * 0.7 * fastrand::f64(),
+    };
+    tokio::time::sleep(Duration::from_secs_f64(first)).await;
+    for _ in 0..fastrand::u32(1..6) {
+        let beat = "UPDATE runs SET last_heartbeat_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = $1";
+        client.execute(beat, &[&id]).await?;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..400))).await;
+    }
+    let end = "UPDATE runs SET state = 'SUCCESS', ended_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = $1";
+    client.execute(end, &[&id]).await?;
+    jobs.finished.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! A TCP proxy that goes wrong when it is told to: it stalls, cuts connections in the middle of a message, and lets the BEGIN of
+//! a repair be refused while the rest of its batch runs.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+/// What a repair's transaction begins with, and what a server can't read in its place.
+const BEGIN: &[u8] = b"BEGIN ISOLATION LEVEL READ COMMITTED";
+const REFUSED: &[u8] = b"BEGIX ISOLATION LEVEL READ COMMITTED";
+
+/// What goes wrong at present.
+#[derive(Debug, Default)]
+pub struct Faults {
+    stalled_until: Mutex<Option<Instant>>,
+    /// Of a thousand pieces, so many are the last of their connection.
+    cuts: AtomicU32,
+    /// Of a thousand repairs, so many are refused their BEGIN.
+    refusals: AtomicU32,
+    /// How often each happened.
+    pub cut: AtomicU32,
+    pub refused: AtomicU32,
+}
+
+impl Faults {
+    /// Nothing passes for so long.
+    pub fn stall(&self, takes: Duration) {
+        *self.stalled_until.lock().unwrap() = Some(Instant::now() + takes);
+    }
+
+    /// Of a thousand pieces of traffic, so many are cut somewhere in their middle.
+    pub fn cut(&self, in_a_thousand: u32) {
+        self.cuts.store(in_a_thousand, Ordering::Relaxed);
+    }
+
+    /// Of a thousand repairs, so many are refused their BEGIN.
+    pub fn refuse_begin(&self, in_a_thousand: u32) {
+        self.refusals.store(in_a_thousand, Ordering::Relaxed);
+    }
+
+    async fn wait(&self) {
+        let until = *self.stalled_until.lock().unwrap();
+        if let Some(until) = until {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+}
+
+/// A running proxy; it ends with the runtime.
+pub struct Proxy {
+    pub address: SocketAddr,
+    pub faults: Arc<Faults>,
+}
+
+impl Proxy {
+    /// In front of a server on this port of loopback.
+    pub async fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let faults = Arc::new(Faults::default());
+        let shared = faults.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
+                    continue;
+                };
+                let (client, server) = (client.into_split(), server.into_split());
+                let faults = shared.clone();
+                // When one direction ends, so does the other: both halves of both are dropped.
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = pass(client.0, server.1, &faults) => {}
+                        () = pass(server.0, client.1, &faults) => {}
+                    }
+                });
+            }
+        });
+        Self { address, faults }
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults) {
+    let mut bytes = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        faults.wait().await;
+        let piece = &mut bytes[..length];
+        if let Some(at) = piece.windows(BEGIN.len()).position(|window| window == BEGIN)
+            && fastrand::u32(..1000) < faults.refusals.load(Ordering::Relaxed)
+        {
+            piece[at..at + REFUSED.len()].copy_from_slice(REFUSED);
+            faults.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_cut = fastrand::u32(..1000) < faults.cuts.load(Ordering::Relaxed);
+        let passed = if is_cut { fastrand::usize(..=length) } else { length };
+        if to.write_all(&piece[..passed]).await.is_err() {
+            return;
+        }
+        if is_cut {
+            faults.cut.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+}
