@@ -133,10 +133,7 @@ struct Observed<S> {
 
 impl<S: Store> Observed<S> {
     async fn of(mut store: S) -> Self {
-        let inquiry = Inquiry {
-            known: Vec::new(),
-            look: Look::Ordinary,
-        };
+        let inquiry = Inquiry::whole(Vec::new(), Look::Ordinary);
         let snapshot = store.observe(&inquiry).await.unwrap();
         store.prepare_ledger().await.unwrap();
         let template = snapshot.rows.first().map(|job| Repair {

@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Event, Guard, LateOutcome, Noted, Obstacle, Outcome, RepairId, Restarted},
+    domain::{Cause, Discovery, Event, Guard, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::{
@@ -19,6 +19,8 @@ pub struct Journal {
     told: Mutex<Option<String>>,
     /// The obstacles that were told last.
     hindered: Mutex<Vec<Obstacle>>,
+    /// Whether the whole table was ever covered, once that was told.
+    covered: Mutex<Option<bool>>,
     /// False repairs that were told and could not be written down yet.
     unwritten: Mutex<HashSet<RepairId>>,
 }
@@ -35,6 +37,7 @@ impl Journal {
             watch: watch.into(),
             told: Mutex::new(None),
             hindered: Mutex::new(Vec::new()),
+            covered: Mutex::new(None),
             unwritten: Mutex::new(HashSet::new()),
         }
     }
@@ -43,24 +46,24 @@ impl Journal {
         let watch = &self.watch;
         match event {
             Event::Stuck(job, phase) => {
-                tracing::warn!(watch, job = shown(job.as_str()), phase = phase.as_str(), "job is stuck");
+                tracing::warn!(watch, job = shown(&job.text()), phase = phase.as_str(), "job is stuck");
             }
             Event::LateFirstHeartbeat(job) => {
                 tracing::info!(
                     watch,
-                    job = shown(job.as_str()),
+                    job = shown(&job.text()),
                     "first heartbeat came after its deadline"
                 );
             }
-            Event::Recovered(job) => tracing::info!(watch, job = shown(job.as_str()), "lost job beats again"),
+            Event::Recovered(job) => tracing::info!(watch, job = shown(&job.text()), "lost job beats again"),
             Event::Unreadable(job) => tracing::warn!(
                 watch,
-                job = shown(job.as_str()),
+                job = shown(&job.text()),
                 "the times of this row can't be read (infinity, or outside 1970..9999); it is never repaired"
             ),
             Event::UnknownState(job, state) => tracing::warn!(
                 watch,
-                job = shown(job.as_str()),
+                job = shown(&job.text()),
                 state = state.as_deref().map(shown),
                 "this state is in no list of watch.table; the row is never repaired"
             ),
@@ -81,7 +84,7 @@ impl Journal {
                     "watching starts anew: nothing is repaired before a whole deadline was seen"
                 );
             }
-            Event::InitFailed(job) => tracing::info!(watch, job = shown(job.as_str()), "init failed"),
+            Event::InitFailed(job) => tracing::info!(watch, job = shown(&job.text()), "init failed"),
             Event::Fuse(true) => tracing::error!(
                 watch,
                 "the fuse is open: so many jobs look dead at once that this is more likely our mistake, or a failed job was \
@@ -96,7 +99,7 @@ impl Journal {
                 "the guard is not what it was: new jobs start without their first heartbeat again; `beatwarden guard install` \
                  mends it"
             ),
-            Event::InitSucceeded(..) | Event::NameDropped => {}
+            Event::InitSucceeded(..) => {}
         }
     }
 
@@ -116,6 +119,26 @@ impl Journal {
         *told = now.to_vec();
     }
 
+    /// Tells that not everything is seen yet, and when it is.
+    fn coverage(&self, pass: &GoodPass) {
+        let mut told = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = pass.look == Look::Full;
+        match (*told, pass.discovery) {
+            (None, Discovery::KeyTail) if !is_full => tracing::info!(
+                watch = self.watch,
+                "jobs are found by their keys from the newest on; the first look at the whole table goes on, a page in each \
+                 pass, and older jobs are found by it"
+            ),
+            (Some(false), _) if is_full => {
+                tracing::info!(watch = self.watch, "the whole table was looked through");
+            }
+            _ => {}
+        }
+        if *told != Some(true) {
+            *told = Some(is_full || pass.discovery == Discovery::State);
+        }
+    }
+
     /// Whether this finding was not told before.
     fn is_new(&self, repair: RepairId) -> bool {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +151,7 @@ impl Journal {
             self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         for (finding, noted) in &pass.report.findings {
-            let (job, repair) = (shown(finding.job.as_str()), uuid::Uuid::from_u128(finding.repair_id.0));
+            let (job, repair) = (shown(&finding.job.text()), uuid::Uuid::from_u128(finding.repair_id.0));
             let because = finding.sign.as_str();
             match (noted, finding.outcome) {
                 (Noted::First, LateOutcome::FalseRepair) => tracing::warn!(
@@ -162,7 +185,7 @@ impl Journal {
     fn attempts(&self, pass: &GoodPass) {
         let watch = &self.watch;
         for attempted in &pass.report.attempts {
-            let job = shown(attempted.repair.job.id.as_str());
+            let job = shown(&attempted.repair.job.id.text());
             let action = attempted.repair.action.as_str();
             match &attempted.outcome {
                 Outcome::Repaired(id) => {
@@ -205,6 +228,7 @@ impl Audience for Journal {
         }
         let report = &pass.report;
         self.obstacles(&report.obstacles);
+        self.coverage(&pass);
         report.events.iter().take(TOLD).for_each(|event| self.event(event));
         if report.events.len() > TOLD {
             tracing::info!(
@@ -221,7 +245,7 @@ impl Audience for Journal {
         for (job, cause) in telling.take(TOLD) {
             tracing::info!(
                 watch = self.watch,
-                job = shown(job.as_str()),
+                job = shown(&job.text()),
                 cause = cause.as_str(),
                 "repair withheld"
             );

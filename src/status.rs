@@ -58,6 +58,8 @@ pub struct Terms {
     pub init_objective: f64,
     /// Whether job names become labels.
     pub names: Names,
+    /// The SQL of an index that would serve the poll.
+    pub index_advice: String,
 }
 
 /// Whether job names become labels of metrics.
@@ -88,6 +90,8 @@ pub struct GoodPass {
     pub newcomers: crate::domain::Newcomers,
     /// How running jobs were found.
     pub discovery: crate::domain::Discovery,
+    /// What that costs the database.
+    pub access: crate::domain::Access,
     /// Whether this pass covered the whole table.
     pub look: crate::domain::Look,
 }
@@ -177,6 +181,12 @@ impl WatchStatus {
         };
         // A pass may take its deadline for connecting, for the catalog, for looking and for repairs.
         next_in * 3 + self.terms.poll_timeout * 4 + LATE
+    }
+
+    /// Whether every running job is in what was found: by the key alone that is so once a full look was complete.
+    pub fn is_complete(&self) -> bool {
+        let by_state = |pass: &Arc<GoodPass>| pass.discovery == crate::domain::Discovery::State;
+        self.last_full_look.is_some() || self.last_good.as_ref().is_some_and(by_state)
     }
 
     /// Whether the loop turns, whatever the database does.

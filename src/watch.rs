@@ -7,7 +7,7 @@ use crate::{
         interval_in_force,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
-    store::{Inquiry, Resolution, Store, StoreError},
+    store::{Effort, Inquiry, Resolution, Store, StoreError},
 };
 use std::{
     any::Any,
@@ -29,6 +29,17 @@ pub struct Pace {
     pub poll_timeout: Duration,
     /// How often the whole table is covered.
     pub full_look_interval: Duration,
+    /// How one is made where it goes page by page.
+    pub full_looks: FullLooks,
+}
+
+/// How a full look that goes page by page is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullLooks {
+    /// Within one pass: for somebody who looks once.
+    AtOnce,
+    /// Spread over many passes, at low weight.
+    Gradual,
 }
 
 /// The longest wait between two attempts at a database that is away.
@@ -46,6 +57,10 @@ pub struct Watch<S, C, A> {
     scans: Vec<Duration>,
     interval: Duration,
     last_full_look: Option<domain::Moment>,
+    /// Whether the whole table was ever covered.
+    is_covered: bool,
+    /// How long after it the next one begins.
+    full_look_after: Duration,
     failures: u32,
     stop: CancellationToken,
 }
@@ -59,10 +74,12 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             audience,
             policy,
             interval: pace.poll_interval,
+            full_look_after: pace.full_look_interval,
             pace,
             memory: Memory::default(),
             scans: Vec::new(),
             last_full_look: None,
+            is_covered: false,
             failures: 0,
             stop,
         }
@@ -86,11 +103,10 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 
     /// Passes until it is stopped. A pass never overlaps the next, and a late one delays the next.
     pub async fn run(&mut self) {
-        // Replicas that start together must not poll together.
-        let first = Duration::from_millis(500)
-            .min(self.pace.poll_interval)
-            .mul_f64(fastrand::f64());
-        let mut wait = first;
+        // The first pass comes at once: whoever restarts it wants to know. Replicas that start together must not poll
+        // together for ever, so the first wait is cut short by chance.
+        let mut wait = Duration::ZERO;
+        let mut share = 0.5 + 0.5 * fastrand::f64();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -98,7 +114,10 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             }
             let began = self.clock.moment();
             wait = match caught(self.pass()).await {
-                Ok(Ok(())) => self.interval.saturating_sub(self.clock.moment().since(began)),
+                Ok(Ok(())) => {
+                    let interval = self.interval.mul_f64(std::mem::replace(&mut share, 1.0));
+                    interval.saturating_sub(self.clock.moment().since(began))
+                }
                 Ok(Err(retry_in)) => retry_in,
                 Err(said) => self.fell(&said, began),
             };
@@ -122,8 +141,16 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     pub async fn look(&mut self) -> Result<(Observation, Plan), (Duration, String)> {
         let began = self.clock.moment();
         let look = self.next_look(began);
-        let known = self.memory.known_jobs().cloned().collect();
-        let observed = self.store.observe(&Inquiry { known, look }).await;
+        let mut known: Vec<_> = self.memory.known_jobs().cloned().collect();
+        known.sort_unstable();
+        let inquiry = Inquiry {
+            known,
+            look,
+            effort: self.effort(),
+            window: self.policy.init_window,
+        };
+        let observed = self.store.observe(&inquiry).await;
+        drop(inquiry);
         let finished = self.clock.moment();
         let took = finished.since(began);
         let snapshot = match observed {
@@ -136,8 +163,11 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let snapshot = snapshot.map_err(|error| (self.fail(&error, took), error.chain()))?;
         self.failures = 0;
+        self.is_covered |= snapshot.look == Look::Full;
         if snapshot.look == Look::Full || look == Look::Full {
             self.last_full_look = Some(finished);
+            // Never later than promised, and not together with other replicas.
+            self.full_look_after = self.pace.full_look_interval.mul_f64(0.9 + 0.1 * fastrand::f64());
         }
         // A gap is judged by the interval that was in force while it lasted.
         let interval = self.interval;
@@ -171,15 +201,29 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             clock_skew: skew,
             newcomers: observation.snapshot.newcomers,
             discovery: observation.snapshot.discovery,
+            access: observation.snapshot.access,
             look: observation.snapshot.look,
         });
         self.audience.good(pass.clone());
         pass
     }
 
+    /// How long a full look may keep a pass: a hundredth of the time, and a twentieth while the whole table was never seen.
+    fn effort(&self) -> Effort {
+        const LEAST: Duration = Duration::from_millis(5);
+        const MOST: Duration = Duration::from_millis(50);
+        match self.pace.full_looks {
+            FullLooks::AtOnce => Effort::Whole,
+            FullLooks::Gradual => {
+                let share = if self.is_covered { 100 } else { 20 };
+                Effort::About((self.interval / share).clamp(LEAST, MOST))
+            }
+        }
+    }
+
     fn next_look(&self, now: domain::Moment) -> Look {
         match self.last_full_look {
-            Some(last) if now.since(last) < self.pace.full_look_interval => Look::Ordinary,
+            Some(last) if now.since(last) < self.full_look_after => Look::Ordinary,
             _ => Look::Full,
         }
     }
@@ -220,6 +264,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     fn fell(&mut self, said: &str, began: domain::Moment) -> Duration {
         self.memory = Memory::default();
         self.last_full_look = None;
+        self.is_covered = false;
         let error = StoreError::Query {
             what: "a pass, for a bug in Beatwarden (please report it),",
             source: said.into(),

@@ -64,10 +64,7 @@ fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore 
 }
 
 async fn observe(store: &mut impl Store) -> Snapshot {
-    let inquiry = Inquiry {
-        known: Vec::new(),
-        look: Look::Full,
-    };
+    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     store
         .observe(&inquiry)
         .await
@@ -75,7 +72,7 @@ async fn observe(store: &mut impl Store) -> Snapshot {
 }
 
 fn job(snapshot: &Snapshot, id: &str) -> Job {
-    let found = snapshot.rows.iter().find(|job| job.id.as_str() == id);
+    let found = snapshot.rows.iter().find(|job| job.id.text() == id);
     found
         .unwrap_or_else(|| panic!("{id} is not among {:?}", snapshot.rows))
         .clone()
@@ -102,10 +99,7 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         .unwrap_or_else(|error| panic!("{}", error.chain()));
     let outcome = store.repair(&repair).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
-    let inquiry = Inquiry {
-        known: vec![repair.job.id.clone()],
-        look: Look::Ordinary,
-    };
+    let inquiry = Inquiry::whole(vec![repair.job.id.clone()], Look::Ordinary);
     job(&store.observe(&inquiry).await.unwrap(), id)
 }
 
@@ -122,7 +116,7 @@ async fn read_and_repair(mut store: impl Store, mut failing: impl Store, keys: [
     let beating = job(&snapshot, keys[2]);
     assert!((age(&snapshot, beating.heartbeat_at) - 1.0).abs() < 5.0, "{beating:?}");
     assert!(
-        !snapshot.rows.iter().any(|job| job.id.as_str() == keys[3]),
+        !snapshot.rows.iter().any(|job| job.id.text() == keys[3]),
         "pending is not running"
     );
 
@@ -375,10 +369,7 @@ async fn all_missing_columns_are_named_at_once() {
         .batch_execute("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)")
         .await
         .unwrap();
-    let inquiry = Inquiry {
-        known: Vec::new(),
-        look: Look::Full,
-    };
+    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     let error = postgres_store(&database.url, mapping("jobs"), Action::Fail)
         .observe(&inquiry)
         .await
@@ -418,10 +409,7 @@ async fn columns_of_a_wrong_type_are_named() {
         let create =
             format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
         client.batch_execute(&create).await.unwrap();
-        let inquiry = Inquiry {
-            known: Vec::new(),
-            look: Look::Full,
-        };
+        let inquiry = Inquiry::whole(Vec::new(), Look::Full);
         let error = postgres_store(&database.url, mapping(&table), Action::Observe)
             .observe(&inquiry)
             .await
@@ -435,10 +423,7 @@ async fn columns_of_a_wrong_type_are_named() {
         )
         .await
         .unwrap();
-    let inquiry = Inquiry {
-        known: Vec::new(),
-        look: Look::Full,
-    };
+    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     let error = postgres_store(&database.url, mapping("e"), Action::Observe)
         .observe(&inquiry)
         .await

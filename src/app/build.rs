@@ -10,7 +10,7 @@ use crate::{
         postgres::{PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
-    watch::Pace,
+    watch::{FullLooks, Pace},
 };
 
 /// What judgement needs of a watch's configuration.
@@ -39,6 +39,7 @@ pub fn pace_of(watch: &WatchConfig) -> Pace {
         poll_interval: watch.poll_interval,
         poll_timeout: watch.poll_timeout,
         full_look_interval: watch.full_look_interval,
+        full_looks: FullLooks::Gradual,
     }
 }
 
@@ -53,6 +54,7 @@ pub(super) fn terms_of(watch: &WatchConfig) -> Terms {
         } else {
             Names::Unlabelled
         },
+        index_advice: index_for(watch),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     metrics::Metrics,
     status::{Board, Clock, Roster, SystemClock},
     store::{IdentifierError, StoreError},
-    watch::Watch,
+    watch::{FullLooks, Pace, Watch},
     web::{Web, WebError},
 };
 use build::terms_of;
@@ -208,7 +208,11 @@ fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roste
 /// If the store can't be built from the configuration.
 pub async fn look_once(watch: &WatchConfig, clock: SystemClock) -> Result<Arc<Board>, AppError> {
     let board = Arc::new(Board::new(terms_of(watch)));
-    let (policy, pace, stop) = (policy_of(watch), pace_of(watch), CancellationToken::new());
+    let (policy, stop) = (policy_of(watch), CancellationToken::new());
+    let pace = Pace {
+        full_looks: FullLooks::AtOnce,
+        ..pace_of(watch)
+    };
     // A failed pass is on the board; when to try again is nobody's question here.
     let _ = Watch::new(store_of(watch)?, clock, board.clone(), policy, pace, stop)
         .pass()

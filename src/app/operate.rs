@@ -5,8 +5,8 @@ use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
     status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
-    store::{Inquiry, Ledger, Store, StoreError},
-    watch::{Pace, Watch},
+    store::{Effort, Inquiry, Ledger, Store, StoreError},
+    watch::{FullLooks, Pace, Watch},
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     let inquiry = Inquiry {
         known: vec![id.clone()],
         look: Look::Ordinary,
+        effort: Effort::About(Duration::ZERO),
+        window: watch.init_window,
     };
     let policy = policy_of(watch);
     let began = clock.moment();
@@ -73,7 +75,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     Ok(Examination {
         now: plan.at,
         row: observation.snapshot.rows.into_iter().find(|row| row.id == *id),
-        view: plan.jobs.into_iter().find(|view| view.job.id == *id),
+        view: plan.jobs.into_iter().find(|view| view.id == *id),
         entries,
         unread,
         policy,
@@ -107,6 +109,7 @@ pub fn hands_on(watch: &WatchConfig, by_hand: ByHand, interval: Duration) -> Res
     policy.by_hand = Some(by_hand);
     let pace = Pace {
         poll_interval: interval,
+        full_looks: FullLooks::AtOnce,
         ..pace_of(watch)
     };
     let (clock, stop) = (SystemClock::start(), CancellationToken::new());

@@ -57,10 +57,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    let inquiry = Inquiry {
-        known: Vec::new(),
-        look: Look::Full,
-    };
+    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     let first = match app::store_of(watch)?.observe(&inquiry).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(vec![refused(&error)]),
@@ -101,10 +98,7 @@ async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Result<Result<Co
     watch.discovery = by;
     let policy = app::policy_of(&watch);
     let mut store = app::store_of(&watch)?;
-    let inquiry = |known| Inquiry {
-        known,
-        look: Look::Ordinary,
-    };
+    let inquiry = |known| Inquiry::whole(known, Look::Ordinary);
     let first = match store.observe(&inquiry(Vec::new())).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(Err(error)),

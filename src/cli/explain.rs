@@ -119,7 +119,7 @@ fn explain(
     );
     let title = format!(
         "job {} of watch {}{}",
-        cell(row.id.as_str(), 100),
+        cell(&row.id.text(), 100),
         cell(&watch.name, 100),
         row.name
             .as_deref()
@@ -130,9 +130,9 @@ fn explain(
     let json = json!({
         "watch": watch.name,
         "job": {
-            "id": row.id.as_str(),
-            "name": row.name,
-            "state": row.state,
+            "id": row.id.text(),
+            "name": row.name.as_deref(),
+            "state": row.state.as_deref(),
             "phase": judged.map(|judged| judged.phase.as_str()),
             "started_at": time(row.started_at.at()),
             "last_heartbeat_at": time(row.heartbeat_at.at()),
@@ -156,7 +156,7 @@ fn live_judgement(status: &Value, watch: &WatchConfig, id: &JobId) -> Option<(Ju
     let found = watches
         .iter()
         .find(|found| found["name"] == watch.name.as_str() && found["up"] == true)?;
-    let job = found["jobs"].as_array()?.iter().find(|job| job["id"] == id.as_str())?;
+    let job = found["jobs"].as_array()?.iter().find(|job| job["id"] == *id.text())?;
     let time = |key: &str| {
         let at = job[key].as_str()?.parse::<jiff::Timestamp>().ok()?;
         Some(Timestamp::from_micros(at.as_microsecond()))

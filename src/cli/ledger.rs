@@ -90,7 +90,7 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
         outln!("no repairs yet");
         return Ok(ExitCode::SUCCESS);
     }
-    let longest = entries.iter().map(|entry| entry.job_id.as_str().chars().count()).max();
+    let longest = entries.iter().map(|entry| entry.job_id.text().chars().count()).max();
     let width = longest.unwrap_or_default().clamp(3, 36);
     outln!(
         "{:<23} {:<8} {:<width$} {:<32} {:<36} WHAT TURNED OUT",
@@ -105,7 +105,7 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
             "{:<23} {:<8} {:<width$} {:<32} {:<36} {}",
             date(entry.repaired_at),
             entry.action.as_str(),
-            cell(entry.job_id.as_str(), width),
+            cell(&entry.job_id.text(), width),
             cell(entry.job_name.as_deref().unwrap_or("-"), 32),
             uuid(entry.repair_id),
             turned_out(entry, &entries)

@@ -8,7 +8,10 @@ use super::{
 use crate::{
     app::{self, AppError},
     config::{self, Loaded},
-    domain::{Action, Attempted, ByHand, Cause, Incident, JobId, JobView, Outcome, Phase, Plan, Policy},
+    domain::{
+        Action, Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Timestamp,
+    },
+    store::rfc3339,
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -151,7 +154,7 @@ impl Session<'_> {
 
     /// An overdue job that this command could have repaired, and doesn't.
     fn is_withheld(&self, view: &JobView) -> bool {
-        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.spares(&view.job.id)
+        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.spares(&view.id)
     }
 
     /// Whether watching on can make a job due.
@@ -162,7 +165,7 @@ impl Session<'_> {
                 Phase::MissedFirst => matches!(view.cause, None | Some(Cause::Watching)),
                 Phase::Beating | Phase::Lost | Phase::Abandoned => false,
             };
-            waits && !self.policy.spares(&view.job.id)
+            waits && !self.policy.spares(&view.id)
         })
     }
 
@@ -270,7 +273,7 @@ impl Session<'_> {
                 .map(|at| format!("started {} ago", span(at.age_at(plan.at))));
             outln!(
                 "  {}  {}  {}, no heartbeat",
-                cell(repair.job.id.as_str(), 36),
+                cell(&repair.job.id.text(), 36),
                 cell(repair.job.name.as_deref().unwrap_or("-"), 40),
                 start.as_deref().unwrap_or("without a start")
             );
@@ -278,20 +281,24 @@ impl Session<'_> {
         for view in withheld {
             outln!(
                 "  {}  {}  withheld: {} (`beatwarden explain {}` says why)",
-                cell(view.job.id.as_str(), 36),
-                cell(view.job.name.as_deref().unwrap_or("-"), 40),
+                cell(&view.id.text(), 36),
+                cell(view.name.as_deref().unwrap_or("-"), 40),
                 view.cause.map_or("", Cause::as_str),
-                cell(view.job.id.as_str(), 36)
+                cell(&view.id.text(), 36)
             );
         }
     }
 
     fn json(&self, plan: &Plan, withheld: &[JobView], outcomes: &BTreeMap<Incident, Attempted>) -> Value {
-        let job = |job: &crate::domain::Job| json!({ "id": job.id.as_str(), "name": job.name, "started_at": job.started_at.at().map(crate::store::rfc3339) });
+        let named = |id: &JobId, name: Option<&str>, started_at: Option<Timestamp>| json!({ "id": id.text(), "name": name, "started_at": started_at.map(rfc3339) });
+        let job = |job: &Job| named(&job.id, job.name.as_deref(), job.started_at.at());
         let due: Vec<Value> = plan.repairs.iter().map(|repair| job(&repair.job)).collect();
         let withheld: Vec<Value> = withheld
             .iter()
-            .map(|view| json!({ "job": job(&view.job), "cause": view.cause.map(Cause::as_str) }))
+            .map(|view| {
+                let job = named(&view.id, view.name.as_deref(), view.started_at);
+                json!({ "job": job, "cause": view.cause.map(Cause::as_str) })
+            })
             .collect();
         let repairs: Vec<Value> = outcomes
             .values()
@@ -336,7 +343,7 @@ fn tell(attempted: &Attempted) {
         Action::Fail => "failed",
         Action::Backfill | Action::Observe => "backfilled",
     };
-    let job = cell(attempted.repair.job.id.as_str(), 36);
+    let job = cell(&attempted.repair.job.id.text(), 36);
     match attempted.outcome {
         Outcome::Repaired(id) => outln!("job {job}: {action}, ledger entry {}", uuid(id)),
         _ => outln!("job {job}: {outcome}: {detail}"),

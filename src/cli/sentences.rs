@@ -118,7 +118,7 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
         }
         Phase::Abandoned => format!(
             "It is never repaired by itself; `beatwarden repair --job {}` can.",
-            facts.row.id.as_str().escape_debug()
+            facts.row.id.text().escape_debug()
         ),
         Phase::Starting if policy.action == Action::Observe => {
             "Nothing will be done to it: the configured action is observe.".to_owned()
@@ -147,7 +147,8 @@ fn what(action: Action) -> &'static str {
 
 /// Why an overdue job is not repaired, and what would change that.
 fn withheld(facts: &Facts<'_>, judged: Judged, cause: Cause) -> String {
-    let job = facts.row.id.as_str().escape_debug();
+    let key = facts.row.id.text();
+    let job = key.escape_debug();
     let action = what(facts.policy.action);
     let insist = format!("`beatwarden repair --job {job}` does it all the same, if you are sure that it is dead");
     let why = match cause {

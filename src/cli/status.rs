@@ -100,7 +100,7 @@ fn jobs(report: &Report) {
     if report.jobs.is_empty() {
         return;
     }
-    let longest = report.jobs.iter().map(|line| line.id.as_str().chars().count()).max();
+    let longest = report.jobs.iter().map(|line| line.id.text().chars().count()).max();
     let width = longest.unwrap_or_default().clamp(2, ID);
     outln!(
         "  {:<width$} {:<NAME$} {:<13} {:>12}  NEXT",
@@ -112,7 +112,7 @@ fn jobs(report: &Report) {
     for line in &report.jobs {
         outln!(
             "  {:<width$} {:<NAME$} {:<13} {:>12}  {}",
-            cell(line.id.as_str(), width),
+            cell(&line.id.text(), width),
             cell(line.name.as_deref().unwrap_or("-"), NAME),
             line.phase.as_str(),
             humantime::format_duration(Duration::from_secs(line.age.as_secs())).to_string(),
@@ -155,7 +155,7 @@ fn repairs(report: &Report) {
             "    {}  {} {}{}",
             date(entry.repaired_at),
             entry.action.as_str(),
-            cell(entry.job_id.as_str(), ID),
+            cell(&entry.job_id.text(), ID),
             entry
                 .outcome
                 .map_or_else(String::new, |outcome| format!("  {}", outcome.as_str())),

@@ -2,7 +2,7 @@
 //! needs, in a size that does not grow with them. Owns the scale; says nothing of which age is too old.
 
 use super::Phase;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// One step of the scale: the `n`th begins at `SHORTEST * 10^(n / STEPS_PER_DECADE)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,19 +36,29 @@ impl AgeStep {
 
 /// Running jobs by the age of their last sign of life. Abandoned jobs are in no age.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ages(BTreeMap<(Phase, AgeStep), u64>);
+pub struct Ages(Vec<[u64; Phase::ALL.len()]>);
 
 impl Ages {
     /// Adds a job.
     pub fn add(&mut self, phase: Phase, age: Duration) {
-        if phase != Phase::Abandoned {
-            *self.0.entry((phase, AgeStep::of(age))).or_default() += 1;
+        if phase == Phase::Abandoned {
+            return;
         }
+        let step = usize::from(AgeStep::of(age).0);
+        if self.0.len() <= step {
+            self.0.resize(step + 1, [0; Phase::ALL.len()]);
+        }
+        self.0[step][phase as usize] += 1;
     }
 
     /// Phase, step and number of jobs, by phase and then from the youngest to the oldest.
     pub fn steps(&self) -> impl Iterator<Item = (Phase, AgeStep, u64)> + '_ {
-        self.0.iter().map(|((phase, step), count)| (*phase, *step, *count))
+        Phase::ALL.into_iter().flat_map(move |phase| {
+            let of_phase = (0..)
+                .zip(&self.0)
+                .map(move |(step, counts)| (phase, AgeStep(step), counts[phase as usize]));
+            of_phase.filter(|(_, _, count)| *count > 0)
+        })
     }
 }
 

@@ -150,7 +150,7 @@ fn counts(memory: &Memory, started_at: Reading, policy: &Policy) -> bool {
 /// Takes note of a job that is not running.
 pub(super) fn decide_ended(
     memory: &mut Memory,
-    known: Option<Known>,
+    known: Option<&mut Known>,
     row: &Job,
     kind: StateKind,
     scene: &Scene<'_>,

@@ -1,27 +1,70 @@
 //! A job as it stands in its table: key, name, state and three times. Owns the difference between *seeded* and *real*.
 
 use super::Timestamp;
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-/// The key of a job, in its text form, whatever the column's type is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(Box<str>);
+/// The key of a job, whatever the column's type is. A whole number is kept as one: most keys are, and then a key takes no
+/// memory of its own, and comparing two is one instruction.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(Key);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Key {
+    Number(i64),
+    Text(Arc<str>),
+}
 
 impl JobId {
     /// From the key's text form.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+    pub fn new(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
+        match text.parse::<i64>() {
+            // One text, one key: `007` and `+7` are other texts than `7`.
+            Ok(number) if is_plain(text) => Self(Key::Number(number)),
+            _ => Self(Key::Text(text.into())),
+        }
+    }
+
+    /// From a whole number.
+    pub const fn from_number(number: i64) -> Self {
+        Self(Key::Number(number))
+    }
+
+    /// The number, where the key is one.
+    pub const fn number(&self) -> Option<i64> {
+        match self.0 {
+            Key::Number(number) => Some(number),
+            Key::Text(_) => None,
+        }
     }
 
     /// The text form.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Key::Number(number) => Cow::Owned(number.to_string()),
+            Key::Text(text) => Cow::Borrowed(text),
+        }
     }
+}
+
+/// Whether a text that reads as a number is the way in which that number is written.
+fn is_plain(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text == "0" || (!digits.starts_with('0') && !digits.starts_with('+'))
 }
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match &self.0 {
+            Key::Number(number) => number.fmt(f),
+            Key::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({:?})", self.text())
     }
 }
 
@@ -62,9 +105,9 @@ pub struct Job {
     /// The key.
     pub id: JobId,
     /// What the job is called; hostile input, to be escaped wherever it is shown.
-    pub name: Option<Box<str>>,
+    pub name: Option<Arc<str>>,
     /// The row's own state, NULL included.
-    pub state: Option<Box<str>>,
+    pub state: Option<Arc<str>>,
     /// When the writer says that it started.
     pub started_at: Reading,
     /// The last heartbeat.
@@ -170,5 +213,41 @@ impl States {
             .flatten()
             .map(String::as_str)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_text_whatever_it_is_kept_as() {
+        for text in [
+            "0",
+            "7",
+            "-7",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "007",
+            "+7",
+            "-0",
+            "-07",
+            "",
+            "-",
+            " 7",
+            "7.0",
+            "a7",
+        ] {
+            let id = JobId::new(text);
+            assert_eq!((id.text().as_ref(), id.to_string().as_str()), (text, text));
+        }
+        assert_eq!(JobId::new("42"), JobId::from_number(42));
+        assert_ne!(JobId::new("042"), JobId::from_number(42));
+        assert_eq!(JobId::new("18446744073709551615").number(), None);
+    }
+
+    #[test]
+    fn a_key_takes_two_words() {
+        assert_eq!(size_of::<JobId>(), 16);
     }
 }

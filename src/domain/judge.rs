@@ -1,8 +1,8 @@
 //! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
 
 use super::{
-    Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Memory, NAMED_SLOTS, Observation, Phase,
-    Plan, Policy, Precedents, Reading, Timestamp, init, phase_of, watching::restarted_under,
+    Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Memory, Observation, Phase, Plan, Policy,
+    Precedents, Reading, Timestamp, init, jobs::Walk, names::Label, phase_of, watching::restarted_under,
 };
 use std::time::Duration;
 
@@ -15,53 +15,46 @@ pub(super) struct Scene<'a> {
 }
 
 /// Takes a running row into memory.
-pub(super) fn take_in(
+pub(super) fn take_in<'a>(
     memory: &mut Memory,
-    known: Option<Known>,
+    walk: &'a mut Walk<'_>,
+    known: Option<&'a mut Known>,
     row: &Job,
     scene: &Scene<'_>,
     plan: &mut Plan,
-) -> Known {
+) -> &'a mut Known {
     let Scene {
         observation, policy, ..
     } = *scene;
     match known {
-        Some(mut known) if known.job.started_at == row.started_at => {
-            if known.update(row.clone(), observation, policy.seed_tolerance) {
+        Some(known) if known.job.started_at == row.started_at => {
+            if known.job.name != row.name {
+                known.label = memory.names.label(row.name.as_ref());
+            }
+            if known.update(row, observation, policy.seed_tolerance) {
                 plan.newest_beat = plan.newest_beat.max(row.heartbeat_at.at());
             }
             known
         }
-        before => {
+        place => {
             // A failover can bring an earlier start back: its init, if it was decided, is not to be decided again.
-            if let Some(before) = before.filter(|before| before.init.is_some()) {
+            if let Some(before) = place.as_ref().filter(|before| before.init.is_some()) {
                 memory.ended.insert(&before.job.id, before.job.started_at.at());
             }
-            name_slot(memory, row, plan);
             let mut known = Known::first_sight(row.clone(), observation);
+            known.label = memory.names.label(row.name.as_ref());
+            plan.names_dropped += u64::from(known.label == Label::Shared);
             if memory.ended.contains(&row.id, row.started_at.at()) {
                 // The same incident runs again: its init was decided when it ended.
                 known.init = Some(Init::Succeeded);
             }
-            known
+            walk.put(place, known)
         }
     }
 }
 
-fn name_slot(memory: &mut Memory, row: &Job, plan: &mut Plan) {
-    let Some(name) = &row.name else { return };
-    if memory.names.contains(name) {
-        return;
-    }
-    if memory.names.len() < NAMED_SLOTS {
-        memory.names.insert(name.clone());
-    } else {
-        plan.events.push(Event::NameDropped);
-    }
-}
-
 /// Judges a running job: its phase, its init, and what withholds it.
-pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, plan: &mut Plan) -> Known {
+pub(super) fn judge(memory: &mut Memory, known: &mut Known, scene: &Scene<'_>, plan: &mut Plan) {
     let Scene {
         observation, policy, ..
     } = *scene;
@@ -73,7 +66,7 @@ pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, pl
         }
         plan.unreadable += 1;
         known.phase = None;
-        return known;
+        return;
     }
     let signs = known.signs(observation, policy);
     let phase = match phase_of(&signs, now, policy) {
@@ -83,8 +76,8 @@ pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, pl
         }
         phase => phase,
     };
-    let watched = memory.watched(&known, observation);
-    init::decide_running(memory, &mut known, phase, watched, scene, plan);
+    let watched = memory.watched(known, observation);
+    init::decide_running(memory, known, phase, watched, scene, plan);
     if phase.is_stuck() && known.phase != Some(phase) {
         plan.events.push(Event::Stuck(known.job.id.clone(), phase));
     }
@@ -93,17 +86,20 @@ pub(super) fn judge(memory: &mut Memory, mut known: Known, scene: &Scene<'_>, pl
     }
     known.phase = Some(phase);
     let cause = (phase == Phase::MissedFirst)
-        .then(|| cause_of(memory, &known, watched, scene))
+        .then(|| cause_of(memory, known, watched, scene))
         .flatten();
     plan.jobs.push(JobView {
-        due_at: due_at(phase, &known, watched, now, policy),
+        due_at: due_at(phase, known, watched, now, policy),
         last_sign: signs.last_sign(),
-        writer_frees_at: writer_frees_at(&known, policy),
-        job: known.job.clone(),
+        writer_frees_at: writer_frees_at(known, policy),
+        id: known.job.id.clone(),
+        name: known.job.name.clone(),
+        started_at: known.job.started_at.at(),
+        last_heartbeat_at: known.job.heartbeat_at.at(),
         phase,
         cause,
+        label: known.label,
     });
-    known
 }
 
 fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy: &Policy) -> Option<Timestamp> {

@@ -2,15 +2,15 @@
 
 use super::{
     Causes, Fuse, Guard, Heartbeat, Incident, Init, InitWindow, Job, JobId, Moment, Observation, Phase, Policy, Repair,
-    RepairId, ServerIdentity, Signs, Timestamp, aftermath::UnderWatch,
+    RepairId, ServerIdentity, Signs, Timestamp,
+    aftermath::UnderWatch,
+    jobs::Jobs,
+    names::{Label, Names},
 };
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
-
-/// So many job names become labels; the rest are shown together.
-pub const NAMED_SLOTS: usize = 100;
 
 /// What is remembered of one job that runs, or whose state is in no list.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Known {
     pub causes: Causes,
     /// Number of the attempt that last failed to repair it; those with none go first.
     pub attempt: u64,
+    /// What its name is shown under.
+    pub(super) label: Label,
+    /// Number of the last pass that read it.
+    pub(super) read_in: u32,
 }
 
 /// A start this far ahead is a clock that is off, not a clock that is a little early.
@@ -60,6 +64,8 @@ impl Known {
             phase: None,
             causes: Causes::default(),
             attempt: 0,
+            label: Label::Nameless,
+            read_in: 0,
         };
         known.mend_start(observation.snapshot.database_now);
         known.mend_heartbeat(observation.snapshot.database_now);
@@ -78,13 +84,13 @@ impl Known {
     }
 
     /// Takes in the row as it is now; true if a beat was seen.
-    pub fn update(&mut self, job: Job, observation: &Observation, tolerance: Duration) -> bool {
-        if self.job == job {
+    pub fn update(&mut self, job: &Job, observation: &Observation, tolerance: Duration) -> bool {
+        if self.job == *job {
             return false;
         }
-        let beat = self.job.heartbeat_at != job.heartbeat_at && is_beat(&self.job, &job, tolerance);
+        let beat = self.job.heartbeat_at != job.heartbeat_at && is_beat(&self.job, job, tolerance);
         let heartbeat_changed = self.job.heartbeat_at != job.heartbeat_at;
-        self.job = job;
+        self.job.clone_from(job);
         self.unchanged_since = observation.finished;
         if heartbeat_changed {
             self.mend_heartbeat(observation.snapshot.database_now);
@@ -177,7 +183,9 @@ impl Ended {
 /// What a watch remembers between passes.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    pub(super) jobs: HashMap<JobId, Known>,
+    pub(super) jobs: Jobs,
+    /// Number of passes so far; it may wrap.
+    pub(super) passes: u32,
     pub(super) ended: Ended,
     pub(super) last_pass: Option<LastPass>,
     /// Nothing counts as watched before this.
@@ -187,7 +195,7 @@ pub struct Memory {
     /// The latest restart or promotion of the server that is known.
     pub(super) restarted_at: Option<Timestamp>,
     pub(super) window: InitWindow,
-    pub(super) names: BTreeSet<Box<str>>,
+    pub(super) names: Names,
     pub(super) attempts: u64,
     pub(super) fuse: Fuse,
     /// The guard at the last pass.
@@ -201,8 +209,22 @@ pub struct Memory {
 impl Memory {
     /// The keys of all jobs that the next pass must read, whatever their state.
     pub fn known_jobs(&self) -> impl Iterator<Item = &JobId> {
-        let unlisted = |job: &&JobId| !self.jobs.contains_key(*job);
-        self.jobs.keys().chain(self.repaired_jobs().filter(unlisted))
+        let unlisted = |job: &&JobId| self.jobs.get(job).is_none();
+        self.jobs.ids().chain(self.repaired_jobs().filter(unlisted))
+    }
+
+    /// Takes back the jobs of a pass. Those that it did not read are forgotten: they ended or were deleted. An undecided init
+    /// of such a job is not counted; a decided one is remembered, since a failover that lost the deletion brings the row back.
+    pub(super) fn settle(&mut self, mut jobs: Jobs, fresh: Vec<Known>) {
+        let (pass, ended) = (self.passes, &mut self.ended);
+        jobs.settle(fresh, |known| {
+            let is_read = known.read_in == pass;
+            if !is_read && known.init.is_some() {
+                ended.insert(&known.job.id, known.job.started_at.at());
+            }
+            is_read
+        });
+        self.jobs = jobs;
     }
 
     /// How long the row was watched, unchanged and without a gap, up to the observation.

@@ -7,9 +7,10 @@ use super::{
     init::decide_ended,
     judge::{Scene, judge, take_in},
     memory::LastPass,
+    names::Label,
     watching::{promoted_by, watching_restarts},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// One planned change of one job.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,9 +66,7 @@ pub enum Event {
     /// A row whose times can't be read was seen for the first time.
     Unreadable(JobId),
     /// A row whose state is in no list was seen for the first time.
-    UnknownState(JobId, Option<Box<str>>),
-    /// A job's name found all labels taken.
-    NameDropped,
+    UnknownState(JobId, Option<Arc<str>>),
     /// The fuse opened (true) or closed.
     Fuse(bool),
     /// The guard changed, from one state to another.
@@ -77,8 +76,14 @@ pub enum Event {
 /// A running job, judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobView {
-    /// The row.
-    pub job: Job,
+    /// The key.
+    pub id: JobId,
+    /// The name.
+    pub name: Option<Arc<str>>,
+    /// The start as the row has it.
+    pub started_at: Option<Timestamp>,
+    /// The heartbeat as the row has it.
+    pub last_heartbeat_at: Option<Timestamp>,
     /// Its phase.
     pub phase: Phase,
     /// The last sign of life, as ages count it.
@@ -89,6 +94,8 @@ pub struct JobView {
     pub cause: Option<Cause>,
     /// When the writer's own rule frees it, where that rule is configured.
     pub writer_frees_at: Option<Timestamp>,
+    /// What its name is shown under.
+    pub(super) label: Label,
 }
 
 /// What one pass decided.
@@ -118,6 +125,8 @@ pub struct Plan {
     pub fuse_open: bool,
     /// The newest heartbeat among those that changed since the last pass.
     pub newest_beat: Option<Timestamp>,
+    /// New jobs whose names found all labels taken.
+    pub names_dropped: u64,
 }
 
 /// Decides what one observation means. The same input gives the same plan.
@@ -127,7 +136,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     let mut plan = Plan {
         at: now,
         events: Vec::new(),
-        jobs: Vec::new(),
+        jobs: Vec::with_capacity(snapshot.rows.len()),
         repairs: Vec::new(),
         unresolved: memory.unresolved.clone(),
         findings: follow(&mut memory, observation, policy),
@@ -137,6 +146,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         obstacle: snapshot.obstacle(),
         fuse_open: false,
         newest_beat: None,
+        names_dropped: 0,
     };
     if let Some(why) = watching_restarts(&memory, observation, policy) {
         memory.watching_since = observation.finished;
@@ -157,36 +167,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         policy,
         precedents: &precedents,
     };
-    let mut before = std::mem::take(&mut memory.jobs);
-    for row in &snapshot.rows {
-        let known = before.remove(&row.id);
-        match policy.states.kind_of(row.state.as_deref()) {
-            StateKind::Running => {
-                let known = take_in(&mut memory, known, row, &scene, &mut plan);
-                let known = judge(&mut memory, known, &scene, &mut plan);
-                memory.jobs.insert(row.id.clone(), known);
-            }
-            StateKind::Unknown => {
-                let is_new = known.is_none();
-                if is_new {
-                    plan.events.push(Event::UnknownState(row.id.clone(), row.state.clone()));
-                }
-                plan.unknown_state += 1;
-                let mut known = known.unwrap_or_else(|| Known::first_sight(row.clone(), observation));
-                known.update(row.clone(), observation, policy.seed_tolerance);
-                known.phase = None;
-                memory.jobs.insert(row.id.clone(), known);
-            }
-            kind => decide_ended(&mut memory, known, row, kind, &scene, &mut plan),
-        }
-    }
-    // What is left in `before` was deleted: an undecided init of such a job is not counted. A decided one is remembered,
-    // since a failover that lost the deletion brings the row back.
-    for (id, known) in before {
-        if known.init.is_some() {
-            memory.ended.insert(&id, known.job.started_at.at());
-        }
-    }
+    go_through(&mut memory, &scene, &mut plan);
 
     let guard = snapshot.guard;
     if let Some(before) = memory.guard.replace(guard).filter(|before| *before != guard) {
@@ -202,6 +183,50 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     (memory, plan)
 }
 
+/// Judges every row, side by side with what is remembered of its job.
+fn go_through(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
+    let Scene {
+        observation, policy, ..
+    } = *scene;
+    memory.passes = memory.passes.wrapping_add(1);
+    let pass = memory.passes;
+    let mut jobs = std::mem::take(&mut memory.jobs);
+    let mut walk = jobs.walk();
+    let mut rows: Vec<&Job> = observation.snapshot.rows.iter().collect();
+    if !rows.is_sorted_by(|left, right| left.id < right.id) {
+        rows.sort_by(|left, right| left.id.cmp(&right.id));
+        rows.dedup_by(|left, right| left.id == right.id);
+    }
+    for row in rows {
+        let known = walk.find(&row.id);
+        match policy.states.kind_of(row.state.as_deref()) {
+            StateKind::Running => {
+                let known = take_in(memory, &mut walk, known, row, scene, plan);
+                judge(memory, known, scene, plan);
+                known.read_in = pass;
+            }
+            StateKind::Unknown => {
+                let known = match known {
+                    Some(known) => {
+                        known.update(row, observation, policy.seed_tolerance);
+                        known
+                    }
+                    None => {
+                        plan.events.push(Event::UnknownState(row.id.clone(), row.state.clone()));
+                        walk.put(None, Known::first_sight(row.clone(), observation))
+                    }
+                };
+                plan.unknown_state += 1;
+                known.phase = None;
+                known.read_in = pass;
+            }
+            kind => decide_ended(memory, known, row, kind, scene, plan),
+        }
+    }
+    let fresh = walk.fresh();
+    memory.settle(jobs, fresh);
+}
+
 /// Chooses the repairs among the due jobs; the rest is withheld by the limit.
 fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
     let Scene {
@@ -213,9 +238,9 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
         .filter(|index| plan.jobs[*index].phase == Phase::MissedFirst && plan.jobs[*index].cause.is_none())
         .collect();
     let place = |index: &usize| {
-        let job = &plan.jobs[*index].job;
-        let attempt = memory.jobs.get(&job.id).map_or(0, |known| known.attempt);
-        (attempt, job.started_at, job.id.clone())
+        let view = &plan.jobs[*index];
+        let attempt = memory.jobs.get(&view.id).map_or(0, |known| known.attempt);
+        (attempt, view.started_at, view.id.clone())
     };
     due.sort_by_cached_key(place);
     let failing = if policy.action == Action::Fail { due.len() } else { 0 };
@@ -229,38 +254,37 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
     if plan.fuse_open && policy.action == Action::Fail {
         due.retain(|index| {
             let view = &mut plan.jobs[*index];
-            let insisted = policy.insists_on(&view.job.id);
+            let insisted = policy.insists_on(&view.id);
             if !insisted {
                 view.cause = Some(Cause::Fuse);
             }
             insisted
         });
     }
-    due.retain(|index| !policy.spares(&plan.jobs[*index].job.id));
+    due.retain(|index| !policy.spares(&plan.jobs[*index].id));
     for index in due.iter().skip(policy.max_per_pass) {
         plan.jobs[*index].cause = Some(Cause::Limit);
     }
     due.truncate(policy.max_per_pass);
     plan.repairs = due
         .into_iter()
-        .map(|index| {
-            let job = plan.jobs[index].job.clone();
+        .filter_map(|index| {
+            let known = memory.jobs.get(&plan.jobs[index].id)?;
             let mut repair = Repair {
                 action: policy.action,
                 init_deadline: policy.init_deadline,
                 server: observation.snapshot.server.clone(),
                 start: StartGuard::Overdue,
                 after_undo: None,
-                job,
+                job: known.job.clone(),
             };
             if policy.insists_on(&repair.job.id) {
                 repair.after_undo = precedents.of(&repair.incident()).undone;
-                let known = memory.jobs.get(&repair.job.id);
-                if known.is_some_and(|known| known.start_stand_in.is_some()) {
+                if known.start_stand_in.is_some() {
                     repair.start = StartGuard::Waived;
                 }
             }
-            repair
+            Some(repair)
         })
         .collect();
 }

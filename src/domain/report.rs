@@ -2,9 +2,9 @@
 
 use super::{
     Action, Ages, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle,
-    Phase, Plan, Policy, Repair, RepairId, Timestamp, WindowCount,
+    Phase, Plan, Policy, Repair, RepairId, Timestamp, WindowCount, names::OldestByName,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What became of a planned repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct JobLine {
     /// The key.
     pub id: JobId,
     /// The name.
-    pub name: Option<Box<str>>,
+    pub name: Option<Arc<str>>,
     /// The phase.
     pub phase: Phase,
     /// The start as the row has it.
@@ -90,7 +90,7 @@ pub struct Report {
     /// How many running jobs have been silent for how long.
     pub ages: Ages,
     /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
-    pub ages_by_name: BTreeMap<Option<Box<str>>, Duration>,
+    pub ages_by_name: BTreeMap<Option<Arc<str>>, Duration>,
     /// Overdue jobs that were not repaired, by cause.
     pub withheld: BTreeMap<Cause, u64>,
     /// Jobs that are withheld for a cause for the first time.
@@ -113,6 +113,8 @@ pub struct Report {
     pub repairs: Vec<LedgerEntry>,
     /// What happened.
     pub events: Vec<Event>,
+    /// New jobs whose names found all labels taken.
+    pub names_dropped: u64,
     /// What was attempted.
     pub attempts: Vec<Attempted>,
     /// What turned out about earlier repairs, and whether it was written down.
@@ -153,7 +155,7 @@ pub fn report(
     }
     // Only as it was when it was repaired: a job that runs again since then stays.
     plan.jobs
-        .retain(|view| view.phase != Phase::MissedFirst || !gone.contains(&view.job.id));
+        .retain(|view| view.phase != Phase::MissedFirst || !gone.contains(&view.id));
     let mut report = Report {
         at: plan.at,
         phases: Phase::ALL.into_iter().map(|phase| (phase, 0)).collect(),
@@ -179,29 +181,29 @@ pub fn report(
             .cloned()
             .collect(),
         events: Vec::new(),
+        names_dropped: plan.names_dropped,
         attempts,
         findings: std::mem::take(&mut plan.findings).into_iter().zip(noted).collect(),
     };
+    let mut by_name = OldestByName::new();
     for view in &plan.jobs {
         *report.phases.entry(view.phase).or_default() += 1;
         if let Some(cause) = view.cause {
             *report.withheld.entry(cause).or_default() += 1;
-            if let Some(known) = memory.jobs.get_mut(&view.job.id)
+            if let Some(known) = memory.jobs.get_mut(&view.id)
                 && known.causes.insert(cause)
             {
-                report.newly_withheld.push((view.job.id.clone(), cause));
+                report.newly_withheld.push((view.id.clone(), cause));
             }
         }
-        report.ages.add(view.phase, view.last_sign.age_at(plan.at));
+        let age = view.last_sign.age_at(plan.at);
+        report.ages.add(view.phase, age);
         if view.phase != Phase::Abandoned {
             report.oldest_sign = Some(report.oldest_sign.map_or(view.last_sign, |old| old.min(view.last_sign)));
-            let label = view.job.name.clone().filter(|name| memory.names.contains(name));
-            if view.job.name.is_some() {
-                let age = report.ages_by_name.entry(label).or_default();
-                *age = (*age).max(view.last_sign.age_at(plan.at));
-            }
+            by_name.add(view.label, age);
         }
     }
+    report.ages_by_name = by_name.into_names(&memory.names);
     report.jobs = worst(&plan, policy);
     report.events = plan.events;
     report
@@ -245,7 +247,7 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
 
 /// Sets the cause of an overdue job. A job that is no longer overdue, as after an answer that came late, has none.
 fn set_cause(plan: &mut Plan, id: &JobId, cause: Cause) {
-    let overdue = |view: &&mut JobView| view.job.id == *id && view.phase == Phase::MissedFirst;
+    let overdue = |view: &&mut JobView| view.id == *id && view.phase == Phase::MissedFirst;
     if let Some(view) = plan.jobs.iter_mut().find(overdue) {
         view.cause = Some(cause);
     }
@@ -277,7 +279,7 @@ fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
         .collect();
     let key = |index: &usize| {
         let view = &plan.jobs[*index];
-        (!view.phase.is_stuck(), view.last_sign, view.job.id.clone())
+        (!view.phase.is_stuck(), view.last_sign, view.id.clone())
     };
     if order.len() > LISTED {
         order.select_nth_unstable_by_key(LISTED, key);
@@ -294,13 +296,13 @@ fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
                     view.cause,
                     Some(Cause::AwaitingWriter | Cause::Undone | Cause::Repaired)
                 )
-                && !(policy.action == Action::Backfill && view.job.heartbeat_at.at().is_some());
+                && !(policy.action == Action::Backfill && view.last_heartbeat_at.is_some());
             JobLine {
-                id: view.job.id.clone(),
-                name: view.job.name.clone(),
+                id: view.id.clone(),
+                name: view.name.clone(),
                 phase: view.phase,
-                started_at: view.job.started_at.at(),
-                last_heartbeat_at: view.job.heartbeat_at.at(),
+                started_at: view.started_at,
+                last_heartbeat_at: view.last_heartbeat_at,
                 age: view.last_sign.age_at(plan.at),
                 next_action: acts.then_some(policy.action),
                 due_at: view.due_at.filter(|_| acts),

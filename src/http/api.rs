@@ -83,7 +83,7 @@ pub(super) fn time(at: Option<Timestamp>) -> Value {
 
 fn job(line: &JobLine) -> Value {
     json!({
-        "id": line.id.as_str(),
+        "id": line.id.text(),
         "name": line.name.as_deref().map(cut),
         "phase": line.phase.as_str(),
         "started_at": time(line.started_at),
@@ -126,7 +126,7 @@ fn repair(entry: &LedgerEntry) -> Value {
         "repair_id": uuid(entry.repair_id),
         "watch": entry.watch,
         "table_name": entry.table_name,
-        "job_id": entry.job_id.as_str(),
+        "job_id": entry.job_id.text(),
         "job_name": entry.job_name.as_deref().map(cut),
         "reason": entry.reason,
         "action": entry.action.as_str(),

@@ -5,7 +5,7 @@ use super::{
     verdict::{Verdict, verdict_of},
 };
 use crate::{
-    domain::{Guard, Moment, Report},
+    domain::{Access, Discovery, Guard, Moment, Newcomers, Report},
     status::{GoodPass, Passed, WatchStatus},
     store::rfc3339,
 };
@@ -31,6 +31,11 @@ pub(super) fn add(watch: &mut Map<String, Value>, status: &WatchStatus, now: Mom
             of(current, |pass| pass.report.unknown_state.into()),
         ),
         ("clock_skew_seconds", of(current, |pass| pass.clock_skew.into())),
+        ("discovery_reason", of(current, |pass| why_so(pass).into())),
+        ("poll_seconds", of(current, |pass| pass.took.as_secs_f64().into())),
+        ("index_advice", status.terms.index_advice.as_str().into()),
+        ("is_complete", status.is_complete().into()),
+        ("last_full_look", time(status.last_full_look)),
         ("thresholds", thresholds(status)),
         ("ages", of(current, |pass| ages(&pass.report))),
         ("init_day", init_day(status)),
@@ -41,6 +46,20 @@ pub(super) fn add(watch: &mut Map<String, Value>, status: &WatchStatus, now: Mom
 
 fn of(current: Option<&GoodPass>, value: impl FnOnce(&GoodPass) -> Value) -> Value {
     current.map_or(Value::Null, value)
+}
+
+/// Why running jobs are found the way they are.
+fn why_so(pass: &GoodPass) -> &'static str {
+    match (pass.discovery, pass.access, pass.newcomers) {
+        (Discovery::KeyTail, _, _) => {
+            "the key grows and rows are born running; by state the whole table would be scanned"
+        }
+        (Discovery::State, Access::Index, _) => "an index serves the state",
+        (Discovery::State, Access::Scan, Newcomers::Followed) => "the table is small: scanning it costs little",
+        (Discovery::State, Access::Scan, Newcomers::Unseen) => {
+            "no index serves the state, and there is no growing key of rows that are born running"
+        }
+    }
 }
 
 fn failure(status: &WatchStatus) -> Value {

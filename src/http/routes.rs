@@ -5,7 +5,10 @@ use super::{
     gate::{self, Caller, Refusal},
     page::{self, REFRESH_SECONDS, Refreshing},
 };
-use crate::{metrics, web::Terms};
+use crate::{
+    metrics::{self, Scrape},
+    web::Terms,
+};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
@@ -13,7 +16,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -30,9 +33,38 @@ const COMPRESS_FROM: usize = 1024;
 struct Answer {
     status: StatusCode,
     kind: &'static str,
-    body: Vec<u8>,
+    body: Body,
     /// Whether the browser asks again by itself. A header, since a page that says so in itself can't be stopped by it.
     refreshing: Refreshing,
+}
+
+/// What is answered: made for this request, or kept from an earlier one.
+enum Body {
+    Made(Vec<u8>),
+    Kept(Arc<Scrape>),
+}
+
+impl Body {
+    fn plain(self) -> Bytes {
+        match self {
+            Self::Made(body) => body.into(),
+            Self::Kept(scrape) => scrape.text(),
+        }
+    }
+
+    fn packed(self) -> Bytes {
+        match self {
+            Self::Made(body) => gzip(&body).into(),
+            Self::Kept(scrape) => scrape.packed(gzip),
+        }
+    }
+
+    fn is_worth_packing(&self) -> bool {
+        match self {
+            Self::Made(body) => body.len() >= COMPRESS_FROM,
+            Self::Kept(_) => true,
+        }
+    }
 }
 
 impl Answer {
@@ -40,7 +72,7 @@ impl Answer {
         Self {
             status,
             kind,
-            body: body.into(),
+            body: Body::Made(body.into()),
             refreshing: Refreshing::Paused,
         }
     }
@@ -95,7 +127,10 @@ pub(super) async fn answer(
 
 fn route(path: &str, query: Option<&str>, state: &HttpState) -> Answer {
     match path {
-        "/metrics" => Answer::new(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics.encode()),
+        "/metrics" => Answer {
+            body: Body::Kept(state.metrics.scrape()),
+            ..Answer::new(StatusCode::OK, metrics::CONTENT_TYPE, "")
+        },
         "/" => status_page(query, state),
         "/style.css" => Answer::new(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),
         "/icon.svg" | "/favicon.ico" => Answer::new(StatusCode::OK, SVG, page::icon(query)),
@@ -165,11 +200,15 @@ fn ready(state: &HttpState) -> Answer {
 }
 
 fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
-    let compress = answer.body.len() >= COMPRESS_FROM && accepts_gzip(asked);
+    let compress = answer.body.is_worth_packing() && accepts_gzip(asked);
     let refreshing = answer.refreshing;
-    let body = if compress { gzip(&answer.body) } else { answer.body };
+    let body = if compress {
+        answer.body.packed()
+    } else {
+        answer.body.plain()
+    };
     let length = HeaderValue::from(body.len());
-    let mut response = Response::new(Full::new(if head_only { Bytes::new() } else { Bytes::from(body) }));
+    let mut response = Response::new(Full::new(if head_only { Bytes::new() } else { body }));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     let fixed: [(HeaderName, &'static str); 6] = [

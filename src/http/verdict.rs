@@ -59,11 +59,14 @@ pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
         (true, true) => Tone::Warning,
         (true, false) => Tone::Good,
     };
-    let words = if stuck > 0 {
+    let mut words = if stuck > 0 {
         of_stuck(&pass.report)
     } else {
         of_living(pass.report.count(Phase::Beating), pass.report.count(Phase::Starting))
     };
+    if !status.is_complete() {
+        words.push_str(" So far: the first look at the whole table is still going on.");
+    }
     Verdict { tone, words }
 }
 

@@ -163,6 +163,9 @@ impl Counters {
         for event in &pass.report.events {
             self.event(watch, event);
         }
+        self.names_dropped
+            .with_label_values(&[watch])
+            .inc_by(pass.report.names_dropped);
         for (_, cause) in &pass.report.newly_withheld {
             self.withheld.with_label_values(&[watch, cause.as_str()]).inc();
         }
@@ -205,7 +208,6 @@ impl Counters {
             }
             Event::LateFirstHeartbeat(_) => self.late_first.with_label_values(&[watch]).inc(),
             Event::Recovered(_) => self.recovered.with_label_values(&[watch]).inc(),
-            Event::NameDropped => self.names_dropped.with_label_values(&[watch]).inc(),
             Event::Fuse(_)
             | Event::Guard(..)
             | Event::Stuck(..)

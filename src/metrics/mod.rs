@@ -5,11 +5,18 @@
 
 mod counters;
 mod gauges;
+mod scrape;
 
-use crate::status::{Audience, Clock, FailedPass, GoodPass, Roster};
+pub use scrape::Scrape;
+
+use crate::{
+    domain::Moment,
+    status::{Audience, Clock, FailedPass, GoodPass, Roster},
+};
 use counters::Counters;
 use prometheus::{Encoder, Registry, TextEncoder};
-use std::sync::Arc;
+use scrape::{Kept, Source};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,6 +28,7 @@ pub struct Metrics {
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
     build: (String, String),
+    kept: Mutex<Option<Kept>>,
 }
 
 /// The counters of one watch, as an audience of its passes.
@@ -47,6 +55,7 @@ impl Metrics {
             roster,
             clock: Arc::new(clock),
             build: (version.to_owned(), revision.to_owned()),
+            kept: Mutex::default(),
         }
     }
 
@@ -64,10 +73,27 @@ impl Metrics {
         self.counters.forget(name);
     }
 
-    /// Everything in the text format 0.0.4. Takes no lock that a pass holds for longer than it takes to store a report.
-    pub fn encode(&self) -> Vec<u8> {
+    /// Everything in the text format 0.0.4, encoded once for each report. Takes no lock that a pass holds for longer than it
+    /// takes to store a report.
+    pub fn scrape(&self) -> Arc<Scrape> {
+        let source = Source::of(&self.roster);
+        let now = self.clock.moment();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(&source, now)) {
+            return kept.scrape.clone();
+        }
+        let scrape = Arc::new(Scrape::new(self.encode(now)));
+        *kept = Some(Kept {
+            scrape: scrape.clone(),
+            source,
+            at: now,
+        });
+        scrape
+    }
+
+    fn encode(&self, now: Moment) -> Vec<u8> {
         let scrape = Registry::new();
-        gauges::fill(&scrape, &self.roster, self.clock.moment(), &self.build);
+        gauges::fill(&scrape, &self.roster, now, &self.build);
         let mut families = self.registry.gather();
         families.extend(scrape.gather());
         families.sort_by(|left, right| left.name().cmp(right.name()));

@@ -24,15 +24,58 @@ pub(crate) use template::fill;
 use crate::domain::{
     Finding, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
 };
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 /// What a pass asks of the table.
 #[derive(Clone, Debug)]
 pub struct Inquiry {
-    /// Jobs to read by key whatever their state: those that the last pass knew.
+    /// Jobs to read by key whatever their state: those that the last pass knew. In ascending order.
     pub known: Vec<JobId>,
     /// How much of the table to cover.
     pub look: Look,
+    /// How long a full look that goes page by page may keep the pass.
+    pub effort: Effort,
+    /// How far back a first look reads jobs that have ended: the window of the success ratio.
+    pub window: Duration,
+}
+
+impl Inquiry {
+    /// Of somebody who looks once, or rarely: what is begun is brought to its end. `known` may be in any order.
+    pub fn whole(mut known: Vec<JobId>, look: Look) -> Self {
+        known.sort_unstable();
+        Self {
+            known,
+            look,
+            effort: Effort::Whole,
+            window: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// How long a full look that goes page by page may keep a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Until it is complete: for somebody who looks once.
+    Whole,
+    /// About so long; the rest comes with the next passes. One page is always read.
+    About(Duration),
+}
+
+impl Effort {
+    /// How long one page should take, at most.
+    pub(crate) fn a_page(self) -> Duration {
+        /// No snapshot is held for much longer than this without need.
+        const LONGEST: Duration = Duration::from_millis(50);
+        match self {
+            Self::Whole => LONGEST,
+            Self::About(budget) => budget.min(LONGEST),
+        }
+    }
+
+    /// Whether what was spent is enough.
+    pub(crate) fn is_spent(self, spent: Duration) -> bool {
+        matches!(self, Self::About(budget) if spent >= budget)
+    }
 }
 
 /// How running jobs are to be found.
@@ -160,7 +203,8 @@ pub enum Acknowledged {
 pub fn repair_id(watch: &str, table: &str, repair: &Repair) -> RepairId {
     let Incident { job, started_at } = repair.incident();
     let start = started_at.map_or_else(String::new, |at| at.as_micros().to_string());
-    let parts = [watch, table, job.as_str(), &start, repair.action.as_str()];
+    let key = job.text();
+    let parts = [watch, table, &key, &start, repair.action.as_str()];
     let undo = repair.after_undo.map(|id| uuid::Uuid::from_u128(id.0).to_string());
     named(parts.into_iter().chain(undo.as_deref()))
 }

@@ -2,7 +2,11 @@
 
 use super::{Mapping, StoreError};
 use crate::domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
 pub(crate) const MOST_RUNNING: i64 = 500_000;
@@ -67,6 +71,63 @@ pub(crate) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Dur
     !(running && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
 }
 
+/// Names and states that many rows share, each kept once.
+#[derive(Debug, Default)]
+pub(crate) struct Strings {
+    names: HashSet<Arc<str>>,
+    /// So few that looking through them is quicker than anything else.
+    states: Vec<Arc<str>>,
+}
+
+impl Strings {
+    /// So many different names are remembered.
+    const NAMES: usize = 1_000;
+    /// So many different states.
+    const STATES: usize = 16;
+
+    /// The name, as the one that was given out before for the same.
+    pub(crate) fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(shared) = self.names.get(name) {
+            return shared.clone();
+        }
+        let new: Arc<str> = name.into();
+        if self.names.len() < Self::NAMES {
+            self.names.insert(new.clone());
+        }
+        new
+    }
+
+    /// The state, as the one that was given out before for the same.
+    pub(crate) fn state(&mut self, state: &str) -> Arc<str> {
+        if let Some(shared) = self.states.iter().find(|shared| ***shared == *state) {
+            return shared.clone();
+        }
+        let new: Arc<str> = state.into();
+        if self.states.len() < Self::STATES {
+            self.states.push(new.clone());
+        }
+        new
+    }
+}
+
+/// The known jobs that are not among `rows`; both are in the order of their keys.
+pub(crate) fn missing<'a>(known: &'a [JobId], rows: &'a [Job]) -> impl Iterator<Item = &'a JobId> {
+    let mut rows = rows.iter().peekable();
+    known.iter().filter(move |id| {
+        while rows.next_if(|row| row.id < **id).is_some() {}
+        rows.peek().is_none_or(|row| row.id != **id)
+    })
+}
+
+/// The rows of several answers from one snapshot, each once, in the order of their keys.
+pub(crate) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
+    if !rows.is_sorted_by(|left, right| left.id < right.id) {
+        rows.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        rows.dedup_by(|left, right| left.id == right.id);
+    }
+    rows
+}
+
 /// Rows of several answers, one for each key: the later answer is the truth.
 #[derive(Default)]
 pub(crate) struct Merged {
@@ -75,7 +136,16 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    pub(crate) fn take(&mut self, jobs: Vec<Job>) {
+    /// Whether there is a row of this key.
+    pub(crate) fn has(&self, id: &JobId) -> bool {
+        self.places.contains_key(id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn take(&mut self, jobs: impl IntoIterator<Item = Job>) {
         for job in jobs {
             match self.places.get(&job.id) {
                 Some(place) => self.rows[*place] = job,

@@ -34,7 +34,8 @@ pub(crate) fn refusal(
     if let Some(at) = undone_at {
         return Some(format!("it was undone before, at {}", rfc3339(at)));
     }
-    let (id, job) = (mapping.id.as_str(), entry.job_id.as_str().escape_debug());
+    let (id, key) = (mapping.id.as_str(), entry.job_id.text());
+    let job = key.escape_debug();
     let Some(row) = meeting else {
         return Some(format!("the row {id} = {job} is gone from `{}`", mapping.table.plain()));
     };

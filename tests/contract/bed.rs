@@ -265,6 +265,9 @@ impl Bed for PostgresBed {
             45_000 => {
                 "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 45001) AS i; ANALYZE runs"
             }
+            3_000 => {
+                "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 3001) AS i; ANALYZE runs"
+            }
             _ => "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 60001) AS i; ANALYZE runs",
         }
     }
@@ -415,6 +418,10 @@ impl Bed for SqliteBed {
         match count {
             45_000 => {
                 "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 45001)
+                 SELECT i, 'SUCCESS' FROM n"
+            }
+            3_000 => {
+                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 3001)
                  SELECT i, 'SUCCESS' FROM n"
             }
             _ => {

@@ -165,7 +165,7 @@ async fn every_order(bed: impl Bed, writer: Move) {
                 }
                 Step::Observe(who) => {
                     let snapshot = snapshot(&mut stores[*who]).await;
-                    let there = snapshot.rows.iter().any(|job| job.id.as_str() == id.to_string());
+                    let there = snapshot.rows.iter().any(|job| job.id.text() == id.to_string());
                     // What would be planned: a row that runs, and has neither heartbeat nor a young start.
                     let due = there && !committed && repaired == 0;
                     seen[*who] = due.then(|| repair_of(&snapshot, id, Action::Fail));

@@ -3,14 +3,18 @@
 
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
 use beatwarden::{
-    domain::{Access, Action, Discovery, Look, Newcomers, Snapshot},
-    store::{Inquiry, Store, Wanted},
+    domain::{Access, Action, Discovery, JobId, Look, Newcomers, Snapshot},
+    store::{Effort, Inquiry, Store, Wanted},
 };
+use std::{collections::BTreeSet, time::Duration};
 
 contract!(
     new_jobs_and_known_ones_are_found_by_their_keys,
     a_row_that_returns_to_a_running_state_is_found_by_the_full_look,
     a_full_look_over_many_pages_ends_and_starts_again,
+    known_jobs_are_told_whether_they_lie_close_or_alone,
+    a_deleted_newest_row_is_no_reset,
+    unlisted_states_are_bounded,
     an_emptied_table_that_counts_anew_is_seen_at_once,
     a_table_that_was_restored_to_an_older_state_is_read_anew,
     deleted_rows_are_gone,
@@ -21,10 +25,7 @@ contract!(
 /// A look as the watch makes it: everything that the last one found running is known.
 async fn again(store: &mut impl Store, before: &Snapshot, kind: Look) -> Snapshot {
     let running = before.rows.iter().filter(|job| job.state.as_deref() == Some("RUNNING"));
-    let inquiry = Inquiry {
-        known: running.map(|job| job.id.clone()).collect(),
-        look: kind,
-    };
+    let inquiry = Inquiry::whole(running.map(|job| job.id.clone()).collect(), kind);
     store
         .observe(&inquiry)
         .await
@@ -67,11 +68,14 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
     let second = again(&mut store, &first, Look::Ordinary).await;
     assert_eq!(
         (ids(&second), second.look),
-        (vec!["10"], Look::Ordinary),
+        (vec!["10".to_owned()], Look::Ordinary),
         "the tail can't see it"
     );
     let full = again(&mut store, &second, Look::Full).await;
-    assert_eq!((ids(&full), full.look), (vec!["1", "10", "2"], Look::Full));
+    assert_eq!(
+        (ids(&full), full.look),
+        (["1", "10", "2"].map(str::to_owned).to_vec(), Look::Full)
+    );
     assert_eq!(
         ids(&again(&mut store, &full, Look::Ordinary).await),
         ["1", "10"],
@@ -79,28 +83,100 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
     );
 }
 
+/// A look as a watch in the background makes it: one page of a full look, and what it knew of is known.
+async fn a_page(store: &mut impl Store, before: &[JobId], kind: Look) -> Snapshot {
+    let inquiry = Inquiry {
+        effort: Effort::About(Duration::ZERO),
+        ..Inquiry::whole(before.to_vec(), kind)
+    };
+    store
+        .observe(&inquiry)
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+/// From the newest rows down, page by page; what comes behind the page is found by the next full look.
 async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     running(&bed, &[1]).await;
     bed.sql(bed.many_ended(45_000)).await;
     let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
-    let mut last = store.observe(&look(Look::Full)).await.unwrap();
-    assert_eq!(last.look, Look::Ordinary, "the first of three pages");
-    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id IN (15000, 44000)")
+    let mut last = a_page(&mut store, &[], Look::Full).await;
+    assert_eq!(last.look, Look::Ordinary, "the first of many pages");
+    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id IN (5000, 44000)")
         .await;
+    let mut found = BTreeSet::new();
     let mut passes = 1;
     while last.look != Look::Full {
-        last = again(&mut store, &last, Look::Ordinary).await;
+        last = a_page(&mut store, &[], Look::Ordinary).await;
+        found.extend(ids(&last));
         passes += 1;
-        assert!(passes < 10, "it has to end");
+        assert!(passes < 100, "it has to end");
     }
-    assert_eq!(passes, 3);
-    assert!(ids(&last).contains(&"44000"), "{:?}", ids(&last));
-    last = again(&mut store, &last, Look::Full).await;
-    assert!(
-        ids(&last).contains(&"15000"),
-        "what came behind the page is found by the next: {:?}",
-        ids(&last)
+    assert!(passes >= 3, "{passes} pages");
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(found, ["1", "5000"], "before the page, not behind it");
+    let full = again(&mut store, &last, Look::Full).await;
+    assert_eq!(
+        (full.look, ids(&full)),
+        (Look::Full, ["1", "44000", "5000"].map(str::to_owned).to_vec())
     );
+}
+
+/// Many rows that run close together are read as one range, a lonely one by its key, and one that ended is told.
+async fn known_jobs_are_told_whether_they_lie_close_or_alone(bed: impl Bed) {
+    running(&bed, &[1]).await;
+    bed.sql(bed.many_ended(3_000)).await;
+    bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id > 2900 OR id = 1500")
+        .await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = again_from_nothing(&mut store).await;
+    assert_eq!(first.rows.len(), 103);
+    bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id IN (1, 1500, 2950)")
+        .await;
+    bed.sql("DELETE FROM runs WHERE id = 2960").await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    for ended in [1, 1500, 2950] {
+        assert_eq!(job(&second, ended).state.as_deref(), Some("SUCCESS"), "{ended}");
+    }
+    assert!(!ids(&second).contains(&"2960".to_owned()));
+    let third = again(&mut store, &second, Look::Ordinary).await;
+    assert!(third.rows.iter().all(|job| job.state.as_deref() == Some("RUNNING")));
+    assert_eq!(third.rows.len(), second.rows.len() - 3);
+}
+
+async fn again_from_nothing(store: &mut impl Store) -> Snapshot {
+    store
+        .observe(&look(Look::Full))
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+/// The newest row is deleted, and nothing else: the tail goes on.
+async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
+    running(&bed, &[10, 11, 12]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let first = again_from_nothing(&mut store).await;
+    running(&bed, &[13]).await;
+    bed.sql("DELETE FROM runs WHERE id = 12").await;
+    let second = again(&mut store, &first, Look::Ordinary).await;
+    assert_eq!(ids(&second), ["10", "11", "13"]);
+    // An ended newest row is asked for in each look, and told in none of them but the first.
+    bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 13").await;
+    let third = again(&mut store, &second, Look::Ordinary).await;
+    assert_eq!(ids(&third), ["10", "11", "13"]);
+    let fourth = again(&mut store, &third, Look::Ordinary).await;
+    assert_eq!(ids(&fourth), ["10", "11"]);
+}
+
+/// A million rows in a state that nobody listed would fill the memory; a thousand serve the count.
+async fn unlisted_states_are_bounded(bed: impl Bed) {
+    bed.sql(bed.many_ended(3_000)).await;
+    bed.sql("UPDATE runs SET state = 'ODD'").await;
+    running(&bed, &[1]).await;
+    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let full = again_from_nothing(&mut store).await;
+    assert!(full.rows.len() <= 1_001, "{}", full.rows.len());
+    assert!(ids(&full).contains(&"1".to_owned()));
 }
 
 async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {

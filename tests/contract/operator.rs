@@ -302,7 +302,7 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
     let mut store = bed.store(Action::Fail);
     let observed = snapshot(&mut store).await;
     let old = &observed.newest_repairs[0];
-    assert_eq!((old.version, old.heartbeat_after, old.job_id.as_str()), (1, None, "9"));
+    assert_eq!((old.version, old.heartbeat_after, &*old.job_id.text()), (1, None, "9"));
     assert_eq!(observed.obstacle(), None);
     let id = repaired(&bed, Action::Fail).await;
     assert_eq!(

@@ -78,7 +78,7 @@ async fn columns_that_hold_no_text_cost_no_pass() {
 
 /// The repair of a job with any kind of key.
 fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
-    let found = snapshot.rows.iter().find(|job| job.id.as_str() == key);
+    let found = snapshot.rows.iter().find(|job| job.id.text() == key);
     Repair {
         action,
         job: found
@@ -132,10 +132,7 @@ async fn keys_of_every_declared_type_are_found_again() {
             "{declared} {literal}"
         );
         file.sql(&format!("UPDATE runs SET state = 'SUCCESS' WHERE id = {literal}"));
-        let inquiry = Inquiry {
-            known: observed.rows.iter().map(|job| job.id.clone()).collect(),
-            look: Look::Ordinary,
-        };
+        let inquiry = Inquiry::whole(observed.rows.iter().map(|job| job.id.clone()).collect(), Look::Ordinary);
         let after = store.observe(&inquiry).await.unwrap();
         assert_eq!(
             repair_by_key(&after, key, Action::Backfill).job.state.as_deref(),

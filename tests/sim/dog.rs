@@ -11,7 +11,7 @@ use beatwarden::{
     },
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError, repair_id},
-    watch::{Pace, Watch},
+    watch::{FullLooks, Pace, Watch},
 };
 use std::{
     collections::BTreeSet,
@@ -92,7 +92,7 @@ impl Audience for SimAudience {
         for event in &report.events {
             match event {
                 Happened::InitSucceeded(id, _) | Happened::InitFailed(id) => {
-                    let id: u64 = id.as_str().parse().unwrap();
+                    let id: u64 = id.number().unwrap().cast_unsigned();
                     let counted = world.dogs[self.dog].inits.entry(id).or_default();
                     *counted += 1;
                     let counted = *counted;
@@ -181,7 +181,11 @@ impl Store for SimStore {
         let (snapshot, look) = {
             let world = lock(&self.world);
             let server = &world.server;
-            let known: BTreeSet<u64> = inquiry.known.iter().map(|id| id.as_str().parse().unwrap()).collect();
+            let known: BTreeSet<u64> = inquiry
+                .known
+                .iter()
+                .map(|id| id.number().unwrap().cast_unsigned())
+                .collect();
             let rows = server.rows().iter();
             let wanted: Vec<_> = rows
                 .filter(|(id, row)| row.state == "RUNNING" || known.contains(id) || !self.read.contains(id))
@@ -313,6 +317,7 @@ pub async fn live(world: Shared, dog: usize) {
         poll_interval: scenario.interval,
         poll_timeout: POLL_TIMEOUT,
         full_look_interval: Duration::from_secs(600),
+        full_looks: FullLooks::Gradual,
     };
     let store = SimStore {
         world: world.clone(),

@@ -189,7 +189,7 @@ impl Server {
         if self.now.ledger.iter().any(|entry| entry.repair_id == id) {
             return Begun::Over(Outcome::Already);
         }
-        let job: u64 = repair.job.id.as_str().parse().unwrap();
+        let job: u64 = repair.job.id.number().unwrap().cast_unsigned();
         let Some(row) = self.now.rows.get(&job) else {
             return Begun::Over(Outcome::LostRace);
         };

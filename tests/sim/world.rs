@@ -293,7 +293,7 @@ impl World {
     /// I1: whether the row that is about to be repaired may be, by what the judge has seen itself.
     fn judge(&mut self, dog: usize, sent: &Sent) {
         let deadline = micros(self.scenario.deadline);
-        let job: u64 = sent.repair.job.id.as_str().parse().unwrap();
+        let job: u64 = sent.repair.job.id.number().unwrap().cast_unsigned();
         let row = self.server.rows()[&job].clone();
         let db = self.server.clock(self.now);
         let real = row.heartbeat_at.is_some_and(|beat| beat > row.started_at + 5_000);

@@ -107,6 +107,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,
         names: Names::Labelled,
+        index_advice: "CREATE INDEX ON runs (id) WHERE state IN ('RUNNING')".into(),
     }));
     let boards = vec![(name.to_owned(), board.clone())];
     let clock = Hand::default();
@@ -192,6 +193,7 @@ impl Served {
             interval: Duration::from_secs(5),
             clock_skew: 0.25,
             newcomers: Newcomers::Followed,
+            access: beatwarden::domain::Access::Index,
             discovery: Discovery::State,
             look: Look::Full,
         });

@@ -160,6 +160,14 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
     if pass.report.fuse_open {
         notice("bad", fuse(&pass.report));
     }
+    if !status.is_complete() {
+        notice(
+            "warn",
+            "The first look at the whole table is still going on, a page in each pass: jobs older than the newest rows may be \
+             missing here."
+                .to_owned(),
+        );
+    }
     let odd = [
         (pass.report.unreadable, "running rows have times that can't be read"),
         (pass.report.unknown_state, "rows have a state that is in no list"),

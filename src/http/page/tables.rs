@@ -104,7 +104,7 @@ fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
             Some(when) => moment(when, at),
         };
         let cells = [
-            name_and_id(job.name.as_deref(), job.id.as_str()),
+            name_and_id(job.name.as_deref(), &job.id.text()),
             match job.phase {
                 Phase::MissedFirst => whole("never started"),
                 other => whole(other.as_str()),
@@ -197,7 +197,7 @@ pub(super) fn repairs(out: &mut String, report: &Report) {
         };
         let cells = [
             whole(&clock(entry.repaired_at)),
-            name_and_id(entry.job_name.as_deref(), entry.job_id.as_str()),
+            name_and_id(entry.job_name.as_deref(), &entry.job_id.text()),
             entry.action.as_str().replace('_', " "),
             changes(&entry.before, &entry.after),
             since(entry, undone).to_owned(),

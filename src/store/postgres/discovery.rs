@@ -3,20 +3,20 @@
 use super::{
     PostgresSettings, Ready, Way,
     catalog::Catalog,
+    facts::Present,
     link::{Link, Param},
     observe::View,
     render::Statements,
-    row,
 };
 use crate::{
-    domain::{Access, Discovery, Job},
+    domain::{Access, Discovery, Job, JobId, Look, StateKind},
     store::{
-        StoreError, Wanted,
+        Inquiry, StoreError, Wanted,
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
-        tail::{PAGE, Tail},
+        tail::{FIRST_OVERLAP, Tail},
     },
 };
-use std::{sync::PoisonError, time::Instant};
+use std::{ops::RangeInclusive, sync::PoisonError, time::Instant};
 use tokio_postgres::types::Type;
 
 /// A scan that the planner takes for dearer than this is left for the key tail: some ten thousand rows. Below it a scan
@@ -72,72 +72,217 @@ pub(super) async fn choose_again(link: &Link, ready: &Ready, settings: &Postgres
     Ok(chosen)
 }
 
+/// The tail of the key, and the server that it was seen on.
+#[derive(Debug)]
+pub(super) struct Tailed {
+    tail: Tail,
+    server: String,
+}
+
 impl View<'_> {
-    /// The rows after the newest key seen, and the tail with them; without a tail the newest rows of all.
-    pub(super) async fn newcomers(&self, tail: Option<Tail>, found: &[Job]) -> Result<(Vec<Job>, Tail), StoreError> {
-        let zone = &self.settings.mapping.time_zone;
-        let link = self.link;
-        let now = Instant::now();
-        let Some(mut tail) = tail else {
-            let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&HISTORY, Type::INT8)];
-            let answer = link.ask(&self.ready.statements.history, params);
-            let rows = link.within("reading the newest rows", answer).await?;
-            let jobs: Vec<Job> = rows.iter().map(row::job).collect();
-            let tail = Tail::begin(&jobs, self.ready.catalog.id.lowest(), now);
-            return Ok((jobs, tail));
+    /// The known rows and the newcomers by their keys: one range where known keys lie close, one by one the rest.
+    pub(super) async fn known_and_new(
+        &self,
+        inquiry: &Inquiry,
+        tailed: &Tailed,
+    ) -> Result<Vec<Job>, tokio_postgres::Error> {
+        let tail = &tailed.tail;
+        let known: Vec<i64> = inquiry.known.iter().filter_map(JobId::number).collect();
+        let from = tail.dense_from(&known);
+        let alone = known.partition_point(|key| *key < from);
+        let is_alone = |key: &i64| *key < from;
+        let keys: Vec<String> = known[..alone]
+            .iter()
+            .copied()
+            .chain(tail.gaps().filter(is_alone))
+            .map(|key| key.to_string())
+            .collect();
+        let gaps: Vec<String> = tail
+            .gaps()
+            .filter(|key| !is_alone(key))
+            .map(|key| key.to_string())
+            .collect();
+        let span = async {
+            // The newest one comes with the newcomers.
+            if from == tail.newest() {
+                return Ok(Vec::new());
+            }
+            self.span(from, tail.newest(), &gaps).await
         };
-        let key = tail.newest().to_string();
+        let (span, newcomers, alone) = tokio::join!(biased; span, self.newcomers(tailed), self.known(&keys));
+        let mut rows = span?;
+        rows.append(&mut newcomers?);
+        rows.append(&mut alone?);
+        Ok(rows)
+    }
+
+    async fn span(&self, from: i64, to: i64, gaps: &[String]) -> Result<Vec<Job>, tokio_postgres::Error> {
+        let mapping = &self.settings.mapping;
+        let (from, to) = (from.to_string(), to.to_string());
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&from, Type::TEXT),
+            (&to, Type::TEXT),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&gaps, Type::TEXT_ARRAY),
+            (&MOST_RUNNING, Type::INT8),
+        ];
+        self.jobs(&self.ready.statements.span, params).await
+    }
+
+    /// The rows from the newest key seen on, that one included: if it is missing, the table may have been emptied.
+    pub(super) async fn newcomers(&self, tailed: &Tailed) -> Result<Vec<Job>, tokio_postgres::Error> {
+        let key = tailed.tail.newest().to_string();
+        let zone = &self.settings.mapping.time_zone;
         let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&key, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
-        let answer = link.ask(&self.ready.statements.newcomers, params);
-        let rows = link.within("reading newcomers", answer).await?;
-        let jobs: Vec<Job> = rows.iter().map(row::job).collect();
-        tail.take(&jobs, found, now);
-        Ok((jobs, tail))
+        self.jobs(&self.ready.statements.newcomers, params).await
+    }
+
+    /// The tail after this look, with what was read of it; where there was none, or one of another table than this is by
+    /// now, it begins anew with the newest rows.
+    pub(super) async fn follow(
+        &self,
+        tailed: Option<Tailed>,
+        present: &Present,
+        inquiry: &Inquiry,
+        rows: &mut Vec<Job>,
+    ) -> Result<Tailed, StoreError> {
+        let now = Instant::now();
+        let mut tailed = match tailed {
+            Some(tailed) if tailed.server == present.server && !self.fell_back(&tailed.tail, rows).await? => tailed,
+            _ => {
+                let (tail, mut newest) = self.begin_tail(inquiry, now).await?;
+                rows.append(&mut newest);
+                return Ok(Tailed {
+                    tail,
+                    server: present.server.clone(),
+                });
+            }
+        };
+        let newest = tailed.tail.newest();
+        // It was asked for to see that it is there: unless somebody knows it, it is no news.
+        let states = &self.settings.mapping.states;
+        let is_news = |job: &Job| {
+            job.id.number() != Some(newest)
+                || states.kind_of(job.state.as_deref()) == StateKind::Running
+                || inquiry.known.binary_search(&job.id).is_ok()
+        };
+        if let Some(place) = rows.iter().position(|job| !is_news(job)) {
+            rows.swap_remove(place);
+        }
+        let newcomers = rows
+            .iter()
+            .filter_map(|job| job.id.number())
+            .filter(|key| *key > newest);
+        let newcomers = newcomers.collect();
+        tailed
+            .tail
+            .take(newcomers, rows.iter().filter_map(|job| job.id.number()), now);
+        Ok(tailed)
+    }
+
+    /// A tail from the newest keys on, and the newest rows: those that run, and those that the success ratio counts.
+    async fn begin_tail(&self, inquiry: &Inquiry, now: Instant) -> Result<(Tail, Vec<Job>), StoreError> {
+        let mapping = &self.settings.mapping;
+        let window = inquiry.window.as_secs_f64();
+        let link = self.link;
+        let answers = async {
+            let (keys, rows) = tokio::join!(
+                biased;
+                link.ask(&self.ready.statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]),
+                self.jobs(
+                    &self.ready.statements.history,
+                    vec![
+                        (&mapping.time_zone, Type::TEXT),
+                        (&HISTORY, Type::INT8),
+                        (&mapping.states.running, Type::TEXT_ARRAY),
+                        (&window, Type::FLOAT8),
+                    ],
+                ),
+            );
+            Ok((keys?, rows?))
+        };
+        let (keys, rows) = link.within("reading the newest rows", answers).await?;
+        let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
+        let mut tail = Tail::begin(keys.collect(), self.ready.catalog.id.lowest(), now);
+        tail.begin_full_look();
+        Ok((tail, rows))
     }
 
     /// Whether the table was emptied or restored below what the tail has seen.
-    pub(super) async fn fell_back(&self, tail: Option<&Tail>) -> Result<bool, StoreError> {
+    async fn fell_back(&self, tail: &Tail, rows: &[Job]) -> Result<bool, StoreError> {
+        let newest = tail.newest();
+        let is_there = rows.iter().any(|job| job.id.number() == Some(newest));
+        // A table that is still empty has not fallen.
+        if is_there || newest <= self.ready.catalog.id.lowest() {
+            return Ok(false);
+        }
         let answer = self.link.ask(&self.ready.statements.top, vec![]);
         let rows = self.link.within("reading the greatest key", answer).await?;
-        let top: Option<String> = rows.first().and_then(|row| row.get("top"));
-        let top = top.and_then(|top| top.parse().ok());
-        let lowest = self.ready.catalog.id.lowest();
-        // A table that is still empty has not fallen.
-        Ok(tail.is_some_and(|tail| tail.newest() > lowest && tail.fell_back(top)))
+        let top: Option<&str> = rows.first().and_then(|row| row.get("top"));
+        Ok(tail.fell_back(top.and_then(|top| top.parse().ok())))
     }
 
-    /// The next page of the full look in progress, if there is one; and whether it was the last.
-    pub(super) async fn page(&self, tail: &mut Tail) -> Result<(Vec<Job>, bool), StoreError> {
-        let Some(after) = tail.page_after() else {
-            return Ok((Vec::new(), false));
-        };
+    /// The next pages of the full look in progress, if there is one; true if the last was among them.
+    pub(super) async fn page(
+        &self,
+        tailed: &mut Tailed,
+        inquiry: &Inquiry,
+        rows: &mut Vec<Job>,
+    ) -> Result<bool, StoreError> {
+        let tail = &mut tailed.tail;
+        if inquiry.look == Look::Full {
+            tail.begin_full_look();
+        }
+        let began = Instant::now();
+        let mut room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
+        while let Some(keys) = tail.next_page() {
+            let asked = Instant::now();
+            let (found, below) = self.one_page(keys).await?;
+            let budget = inquiry.effort.a_page();
+            let is_complete = tail.page_read(below, asked.elapsed(), budget);
+            let states = &self.settings.mapping.states;
+            // Unknown states serve a count: a table full of them must not fill the memory.
+            rows.extend(found.into_iter().filter(|job| {
+                let is_running = states.kind_of(job.state.as_deref()) == StateKind::Running;
+                room -= usize::from(!is_running && room > 0);
+                is_running || room > 0
+            }));
+            if is_complete {
+                return Ok(true);
+            }
+            if inquiry.effort.is_spent(began.elapsed()) {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn one_page(&self, keys: RangeInclusive<i64>) -> Result<(Vec<Job>, Option<i64>), StoreError> {
         let mapping = &self.settings.mapping;
-        let after = after.to_string();
+        let lowest = self.ready.catalog.id.lowest();
+        let (from, to) = ((*keys.start()).max(lowest).to_string(), keys.end().to_string());
         let (running, all) = (&mapping.states.running, mapping.states.all());
         let link = self.link;
         let answers = async {
-            let (rows, end) = tokio::join!(
+            let (rows, below) = tokio::join!(
                 biased;
-                link.ask(
+                self.jobs(
                     &self.ready.statements.page,
                     vec![
                         (&mapping.time_zone, Type::TEXT),
-                        (&after, Type::TEXT),
-                        (&PAGE, Type::INT8),
+                        (&from, Type::TEXT),
+                        (&to, Type::TEXT),
                         (running, Type::TEXT_ARRAY),
                         (&all, Type::TEXT_ARRAY),
-                        (&MOST_UNKNOWN, Type::INT8),
                     ],
                 ),
-                link.ask(&self.ready.statements.page_end, vec![(&after, Type::TEXT), (&PAGE, Type::INT8)]),
+                link.ask(&self.ready.statements.below, vec![(&from, Type::TEXT)]),
             );
-            Ok((rows?, end?))
+            Ok((rows?, below?))
         };
-        let (rows, end) = link.within("reading a page of a full look", answers).await?;
-        let end = end.first();
-        let is_full = end.is_some_and(|row| row.get::<_, i64>("rows") >= PAGE);
-        let last: Option<String> = end.and_then(|row| row.get("last"));
-        let last = last.filter(|_| is_full).and_then(|last| last.parse().ok());
-        Ok((rows.iter().map(row::job).collect(), tail.page_read(last)))
+        let (rows, below) = link.within("reading a page of a full look", answers).await?;
+        let below: Option<&str> = below.first().and_then(|row| row.get("below"));
+        Ok((rows, below.and_then(|below| below.parse().ok())))
     }
 }

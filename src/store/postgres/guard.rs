@@ -172,7 +172,7 @@ impl PostgresStore {
 impl Guarded for PostgresStore {
     async fn guard(&mut self) -> Result<Guard, StoreError> {
         let desk = self.at_the_desk().await?;
-        super::observe::guard(desk.link, desk.ready, desk.settings).await
+        super::facts::guard(desk.link, desk.ready, desk.settings).await
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use super::{
     tls::{Security, Verify, in_home},
 };
 use crate::{domain::Action, store::StoreError};
+use futures_util::TryStreamExt;
 use std::{
     future::Future,
     path::PathBuf,
@@ -269,6 +270,20 @@ impl Link {
     /// of these joined in order travel together.
     pub(super) async fn ask(&self, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<Row>, tokio_postgres::Error> {
         self.client.query_typed(statement, &params).await
+    }
+
+    /// As `ask`, but each row is handed over as it comes, and none is kept.
+    pub(super) async fn ask_each(
+        &self,
+        statement: &str,
+        params: Vec<Param<'_>>,
+        mut take: impl FnMut(&Row),
+    ) -> Result<(), tokio_postgres::Error> {
+        let mut rows = std::pin::pin!(self.client.query_typed_raw(statement, params).await?);
+        while let Some(row) = rows.try_next().await? {
+            take(&row);
+        }
+        Ok(())
     }
 
     /// Starts the deadline anew: from here on the answers together may take that long.

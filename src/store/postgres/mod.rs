@@ -5,6 +5,7 @@
 
 mod catalog;
 mod discovery;
+mod facts;
 mod grants;
 mod guard;
 mod ledger;
@@ -23,13 +24,13 @@ pub use grants::grants;
 pub use link::{BadTarget, Target};
 pub use tls::{Security, Verify};
 
-use super::{
-    Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id, tail::Tail,
-};
+use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
 use crate::domain::{
     Access, Action, Discovery, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
 use catalog::Catalog;
+use discovery::Tailed;
+use facts::Dated;
 use link::Link;
 use operator::Desk;
 use render::Statements;
@@ -68,6 +69,8 @@ struct Ready {
     statements: Statements,
     /// How running jobs are found, asked anew at each full look: a table grows.
     way: Mutex<Way>,
+    /// What the catalog said last.
+    facts: Mutex<Option<Dated>>,
 }
 
 /// How running jobs are found, and how the database would have to look for them by state.
@@ -86,8 +89,8 @@ pub struct PostgresStore {
     repairs: Option<Link>,
     /// What the last pass found out; repairs rest on it.
     ready: Option<Arc<Ready>>,
-    /// The tail of the key, and the server that it was seen on.
-    tail: Option<(Tail, String)>,
+    /// The tail of the key.
+    tail: Option<Tailed>,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
 }
@@ -119,6 +122,7 @@ impl PostgresStore {
             catalog,
             statements,
             way: Mutex::new(way),
+            facts: Mutex::default(),
         });
         self.ready = Some(ready.clone());
         self.passes = Some((link, ready));
@@ -255,7 +259,7 @@ impl Ledger for PostgresStore {
 
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
         let desk = self.at_the_desk().await?;
-        operator::history_of(desk, job.as_str()).await
+        operator::history_of(desk, &job.text()).await
     }
 
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {

@@ -146,7 +146,7 @@ impl Attempt<'_> {
     /// Reads what the undo would meet.
     async fn look(&self) -> Result<Option<Meeting>, StoreError> {
         let mapping = &self.desk.settings.mapping;
-        let (key, states) = (self.entry.job_id.as_str(), &mapping.states.running);
+        let (key, states) = (self.entry.job_id.to_string(), &mapping.states.running);
         let params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
             (&key, Type::TEXT),
@@ -178,7 +178,7 @@ impl Attempt<'_> {
         let entry = &self.entry;
         let undo = undo_id(entry.repair_id);
         let (repair_key, undo_key) = (uuid::Uuid::from_u128(entry.repair_id.0), uuid::Uuid::from_u128(undo.0));
-        let (key, start) = (entry.job_id.as_str(), BoundTime(entry.started_at));
+        let (key, start) = (entry.job_id.to_string(), BoundTime(entry.started_at));
         let gate = gate_of(self.desk.ready.catalog.oid);
         let mut params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),

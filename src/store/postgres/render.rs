@@ -15,13 +15,16 @@ use crate::{
 /// The rendered statements.
 #[derive(Debug)]
 pub(super) struct Statements {
+    pub moment: String,
     pub facts: String,
     pub running: String,
     pub unknown: String,
     pub known: String,
     pub newcomers: String,
     pub page: String,
-    pub page_end: String,
+    pub below: String,
+    pub span: String,
+    pub keys: String,
     pub top: String,
     pub history: String,
     pub ledger_create: String,
@@ -66,15 +69,33 @@ impl Statements {
         )?;
         // The canonical relation is filled by itself, so that no statement is filled twice.
         names.push(("job", fill(include_str!("sql/job.sql"), &names)));
+        let newest = fill(include_str!("sql/newest.sql"), &names);
+        let of_newest: Names = names
+            .iter()
+            .map(|(name, value)| {
+                (
+                    *name,
+                    if *name == "table" {
+                        newest.clone()
+                    } else {
+                        value.clone()
+                    },
+                )
+            })
+            .collect();
+        names.push(("newest_job", fill(include_str!("sql/job.sql"), &of_newest)));
         let fill = |template: &str| fill(template, &names);
         Ok(Self {
+            moment: fill(include_str!("sql/moment.sql")),
             facts: fill(include_str!("sql/facts.sql")),
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),
             known: fill(include_str!("sql/observe_known.sql")),
             newcomers: fill(include_str!("sql/observe_newcomers.sql")),
             page: fill(include_str!("sql/observe_page.sql")),
-            page_end: fill(include_str!("sql/observe_page_end.sql")),
+            below: fill(include_str!("sql/observe_below.sql")),
+            span: fill(include_str!("sql/observe_span.sql")),
+            keys: fill(include_str!("sql/observe_keys.sql")),
             top: fill(include_str!("sql/observe_top.sql")),
             history: fill(include_str!("sql/observe_history.sql")),
             ledger_create: fill(include_str!("sql/ledger_create.sql")),
@@ -121,6 +142,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     vec![
         ("identity", include_str!("sql/identity.sql").to_owned()),
         ("table", catalog.table.quoted()),
+        ("columns", columns(mapping, catalog)),
         ("ledger", catalog.ledger.quoted()),
         ("layout", LEDGER_LAYOUT.to_string()),
         ("id", mapping.id.quoted()),
@@ -144,6 +166,21 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("fail_before", fail_values(mapping, catalog, Side::Before)),
         ("fail_after", fail_values(mapping, catalog, Side::After)),
     ]
+}
+
+/// The columns of the canonical relation as the table has them, each once.
+fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
+    let mut columns = vec![mapping.id.quoted(), mapping.state.quoted()];
+    columns.extend(mapping.job_name.as_ref().map(Identifier::quoted));
+    let times = [
+        Some(&catalog.started_at),
+        Some(&catalog.heartbeat_at),
+        catalog.ended_at.as_ref(),
+    ];
+    columns.extend(times.into_iter().flatten().map(|(column, _)| quoted(&column.name)));
+    columns.sort();
+    columns.dedup();
+    columns.join(", ")
 }
 
 /// The start of a new row as its heartbeat column holds values, for the guard: no parameters there.

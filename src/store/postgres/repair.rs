@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Action, Outcome, Repair, RepairId, StartGuard},
-    store::error_text,
+    store::{error_text, reading::Strings},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -62,12 +62,14 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let gate = gate_of(ready.catalog.oid);
     let repair_id = uuid::Uuid::from_u128(id.0);
     let table = mapping.table.plain();
-    let key = job.id.as_str();
+    let (name, state) = (job.name.as_deref(), job.state.as_deref());
+    let key = job.id.text();
+    let key: &str = &key;
     let mut params: Vec<Param<'_>> = vec![
         (&mapping.time_zone, Type::TEXT),
         (&key, Type::TEXT),
-        (&job.name, Type::TEXT),
-        (&job.state, Type::TEXT),
+        (&name, Type::TEXT),
+        (&state, Type::TEXT),
         (&times[0], Type::TIMESTAMPTZ),
         (&times[1], Type::TIMESTAMPTZ),
         (&times[2], Type::TIMESTAMPTZ),
@@ -199,14 +201,16 @@ fn is_ledger_key(error: &Error) -> bool {
 
 /// Reads the row plainly: as it was observed means that somebody held it, anything else that it changed.
 async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair) -> Outcome {
-    let keys = vec![repair.job.id.as_str()];
+    let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![(&settings.mapping.time_zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
     let answer = link.ask(&ready.statements.known, params);
     match link
         .within_for(WITHIN, "looking at a job that could not be repaired", answer)
         .await
     {
-        Ok(rows) if rows.first().map(row::job).as_ref() == Some(&repair.job) => Outcome::Locked,
+        Ok(rows) if rows.first().map(|row| row::job(row, &mut Strings::default())).as_ref() == Some(&repair.job) => {
+            Outcome::Locked
+        }
         Ok(_) => Outcome::LostRace,
         Err(error) => Outcome::Failed(error.chain()),
     }

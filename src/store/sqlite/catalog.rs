@@ -15,7 +15,9 @@ pub(super) struct Statements {
     pub known: String,
     pub newcomers: String,
     pub page: String,
-    pub page_end: String,
+    pub below: String,
+    pub bottom: String,
+    pub span: String,
     pub top: String,
     pub history: String,
     pub ledger_create: String,
@@ -216,9 +218,7 @@ const LARGE: i64 = 50_000;
 /// Whether scanning the table is dear, as far as its keys tell: SQLite keeps no count.
 fn is_large(connection: &Connection, statements: &Statements) -> rusqlite::Result<bool> {
     let greatest: Option<i64> = connection.query_row(&statements.top, [], |row| row.get(0))?;
-    let (first, _): (Option<i64>, i64) = connection.query_row(&statements.page_end, (i64::MIN, 1), |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
+    let first: Option<i64> = connection.query_row(&statements.bottom, [], |row| row.get(0))?;
     Ok(greatest.unwrap_or_default().saturating_sub(first.unwrap_or_default()) > LARGE)
 }
 
@@ -311,7 +311,9 @@ impl Statements {
             known: fill(include_str!("sql/observe_known.sql")),
             newcomers: fill(include_str!("sql/observe_newcomers.sql")),
             page: fill(include_str!("sql/observe_page.sql")),
-            page_end: fill(include_str!("sql/observe_page_end.sql")),
+            below: fill(include_str!("sql/observe_below.sql")),
+            bottom: fill(include_str!("sql/observe_bottom.sql")),
+            span: fill(include_str!("sql/observe_span.sql")),
             top: fill(include_str!("sql/observe_top.sql")),
             history: fill(include_str!("sql/observe_history.sql")),
             ledger_create: fill(include_str!("sql/ledger_create.sql")),

@@ -52,7 +52,7 @@ pub(super) fn is_foreign(open: &Open, settings: &SqliteSettings) -> Result<bool,
 pub(super) fn read(
     open: &Open,
     settings: &SqliteSettings,
-    asked: &[&str],
+    asked: &[String],
 ) -> Result<(Vec<LedgerEntry>, Vec<LedgerEntry>), StoreError> {
     if !is_ours(&columns(open, settings)?) {
         return Ok((Vec::new(), Vec::new()));

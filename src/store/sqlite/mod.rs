@@ -9,6 +9,7 @@ mod observe;
 mod operator;
 mod place;
 mod repair;
+mod tail;
 mod thread;
 mod times;
 
@@ -187,7 +188,7 @@ impl Ledger for SqliteStore {
         self.call(
             "reading the ledger",
             self.settings.poll_timeout,
-            move |open, settings| operator::history_of(open, settings, job.as_str()),
+            move |open, settings| operator::history_of(open, settings, &job.text()),
         )
         .await
     }

@@ -5,7 +5,7 @@ use super::{
     SqliteSettings,
     catalog::Catalog,
     connection::{Open, READ_BUSY, failed},
-    guard, ledger, place,
+    guard, ledger, place, tail,
     times::Times,
 };
 use crate::{
@@ -16,18 +16,18 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, UNKNOWN_WITHIN, needs_precedents,
-            newer_layout, too_many,
+            MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout, too_many,
         },
-        tail::{PAGE, Tail},
     },
 };
 use rusqlite::{Row, ToSql, types::ValueRef};
 use std::{
-    collections::HashSet,
+    borrow::Cow,
     time::{Duration, Instant},
 };
 
+/// So many keys are looked up by one statement, whose snapshot the writer may have to wait for.
+pub(super) const KEYS_AT_ONCE: usize = 5_000;
 /// The scan for unknown states gives up sooner where reading keeps the writer from committing.
 const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
 
@@ -42,46 +42,41 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         // A table grows, and gets an index: the way is chosen anew.
         open.catalog = Catalog::read(&open.connection, &open.path, settings)?;
     }
-    let tailing = open.catalog.discovery == Discovery::KeyTail;
+    let follows = open.catalog.grows;
     let unknown = match inquiry.look {
-        Look::Full if !tailing => unknown_states(open, settings)?,
+        Look::Full if !follows => unknown_states(open, settings)?,
         Look::Full | Look::Ordinary => None,
     };
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
-    if open.tail.is_some() && fell_back(open)? {
-        open.tail = None;
-    }
-    let (now, running) = if tailing && open.tail.is_some() {
-        let now = ledger::now(&open.connection).map_err(|error| failed("reading the time", &open.path, error))?;
-        (now, Vec::new())
-    } else {
-        running(open, settings)?
-    };
-    let seen: HashSet<&JobId> = running.iter().map(|job| &job.id).collect();
-    let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !seen.contains(id)).collect();
-    let known = if missing.is_empty() {
-        Vec::new()
-    } else {
-        let keys = keys(open, &missing);
-        read(open, "reading known jobs", &open.catalog.statements.known, &[&keys])?.1
-    };
     let mut rows = Merged::default();
     rows.take(unknown.unwrap_or_default());
-    rows.take(running);
-    rows.take(known);
-    if open.catalog.grows {
-        rows.take(newcomers(open)?);
+    let now = match open.catalog.discovery {
+        Discovery::KeyTail => {
+            ledger::now(&open.connection).map_err(|error| failed("reading the time", &open.path, error))?
+        }
+        Discovery::State => {
+            let (now, running) = running(open, settings)?;
+            rows.take(running);
+            now
+        }
+    };
+    // A pass that fails closes the file, and the tail with it: it never advances past what nobody has seen.
+    if follows {
+        tail::follow(open, settings, inquiry, &mut rows)?;
+        if tail::page(open, settings, inquiry, &mut rows)? {
+            look = Look::Full;
+        }
     }
-    if tailing {
-        let (page, is_complete) = page(open, settings, inquiry.look)?;
-        rows.take(page);
-        look = if is_complete { Look::Full } else { Look::Ordinary };
+    let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !rows.has(id)).collect();
+    for some in missing.chunks(KEYS_AT_ONCE) {
+        let keys = keys(open, some);
+        rows.take(read(open, "reading known jobs", &open.catalog.statements.known, &[&keys])?.1);
     }
     let rows = rows.into_rows();
-    let asked: Vec<&str> = rows
+    let asked: Vec<String> = rows
         .iter()
         .filter(|job| needs_precedents(job, mapping, settings.seed_tolerance))
-        .map(|job| job.id.as_str())
+        .map(|job| job.id.to_string())
         .collect();
     let (precedents, newest_repairs) = ledger::read(open, settings, &asked)?;
     let mut obstacles = obstacles(open, settings)?;
@@ -93,8 +88,11 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         rows,
         look,
         discovery: open.catalog.discovery,
-        access: if tailing { Access::Index } else { open.catalog.access },
-        newcomers: if open.catalog.grows {
+        access: match open.catalog.discovery {
+            Discovery::KeyTail => Access::Index,
+            Discovery::State => open.catalog.access,
+        },
+        newcomers: if follows {
             Newcomers::Followed
         } else {
             Newcomers::Unseen
@@ -175,75 +173,8 @@ fn running(open: &Open, settings: &SqliteSettings) -> Result<(Timestamp, Vec<Job
     Ok((now, running))
 }
 
-/// The rows after the newest key seen; in a file not seen before the newest rows of all. No gaps are asked for: SQLite has
-/// one writer at a time, so no key commits late.
-fn newcomers(open: &mut Open) -> Result<Vec<Job>, StoreError> {
-    let statements = &open.catalog.statements;
-    let now = Instant::now();
-    let Some(newest) = open.tail.as_ref().map(Tail::newest) else {
-        let (_, jobs) = read(open, "reading the newest rows", &statements.history, &[&HISTORY])?;
-        open.tail = Some(Tail::begin(&jobs, i64::MIN, now));
-        return Ok(jobs);
-    };
-    let (_, jobs) = read(
-        open,
-        "reading newcomers",
-        &statements.newcomers,
-        &[&newest, &MOST_NEWCOMERS],
-    )?;
-    if let Some(tail) = &mut open.tail {
-        tail.take(&jobs, &[], now);
-    }
-    Ok(jobs)
-}
-
-/// Whether the table was emptied or restored below what the tail has seen.
-fn fell_back(open: &Open) -> Result<bool, StoreError> {
-    let top = open
-        .connection
-        .query_row(&open.catalog.statements.top, [], |row| row.get(0))
-        .map_err(|error| failed("reading the greatest key", &open.path, error))?;
-    // A table that is still empty has not fallen.
-    let tail = open.tail.as_ref();
-    Ok(tail.is_some_and(|tail| tail.newest() > i64::MIN && tail.fell_back(top)))
-}
-
-/// The next page of the full look in progress, if there is one; and whether it was the last.
-fn page(open: &mut Open, settings: &SqliteSettings, look: Look) -> Result<(Vec<Job>, bool), StoreError> {
-    let Some(tail) = &mut open.tail else {
-        return Ok((Vec::new(), false));
-    };
-    if look == Look::Full {
-        tail.begin_full_look(i64::MIN);
-    }
-    let Some(after) = tail.page_after() else {
-        return Ok((Vec::new(), false));
-    };
-    let json = |states: &[&str]| serde_json::json!(states).to_string();
-    let states = &settings.mapping.states;
-    let running: Vec<&str> = states.running.iter().map(String::as_str).collect();
-    let (running, all) = (json(&running), json(&states.all()));
-    let statements = &open.catalog.statements;
-    // The end first: rows that come in between belong to the tail.
-    let (last, count): (Option<i64>, i64) = open
-        .connection
-        .query_row(&statements.page_end, (after, PAGE), |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .map_err(|error| failed("reading a page of a full look", &open.path, error))?;
-    let (_, rows) = read(
-        open,
-        "reading a page of a full look",
-        &statements.page,
-        &[&after, &PAGE, &running, &all, &MOST_UNKNOWN],
-    )?;
-    let last = last.filter(|_| count >= PAGE);
-    let is_complete = open.tail.as_mut().is_some_and(|tail| tail.page_read(last));
-    Ok((rows, is_complete))
-}
-
 /// Keys as a JSON array of the key's own type, so that the key's index is used.
-fn keys(open: &Open, ids: &[&JobId]) -> String {
+pub(super) fn keys(open: &Open, ids: &[&JobId]) -> String {
     let keys: Vec<serde_json::Value> = ids.iter().map(|id| key(open, id).into()).collect();
     serde_json::Value::Array(keys).to_string()
 }
@@ -274,14 +205,14 @@ impl From<Key> for rusqlite::types::Value {
 
 /// The key of a job, in the type that the table holds it in.
 pub(super) fn key(open: &Open, id: &JobId) -> Key {
-    match id.as_str().parse() {
-        Ok(number) if open.catalog.integer_key => Key::Integer(number),
-        _ => Key::Text(id.as_str().to_owned()),
+    match id.number() {
+        Some(number) if open.catalog.integer_key => Key::Integer(number),
+        _ => Key::Text(id.to_string()),
     }
 }
 
 /// Runs a statement that returns the canonical columns after the time.
-fn read(
+pub(super) fn read(
     open: &Open,
     what: &'static str,
     sql: &str,
@@ -291,11 +222,12 @@ fn read(
         let mut statement = open.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
         let (mut now, mut jobs) = (None, Vec::new());
+        let mut strings = Strings::default();
         while let Some(row) = rows.next()? {
             if let ValueRef::Integer(millis) = row.get_ref(0)? {
                 now = Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
             }
-            jobs.extend(job(row, &open.times)?);
+            jobs.extend(job(row, &open.times, &mut strings)?);
         }
         Ok((now, jobs))
     };
@@ -303,15 +235,15 @@ fn read(
 }
 
 /// A row of the canonical relation; `None` without a key: the row that carries the time alone.
-pub(super) fn job(row: &Row<'_>, times: &Times) -> rusqlite::Result<Option<Job>> {
+pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqlite::Result<Option<Job>> {
     let Some(id) = text(row.get_ref(1)?) else {
         return Ok(None);
     };
     let time = |column: usize| -> rusqlite::Result<Reading> { Ok(times.read(row.get_ref(column)?)) };
     Ok(Some(Job {
         id: JobId::new(id),
-        name: text(row.get_ref(2)?).map(String::into_boxed_str),
-        state: text(row.get_ref(3)?).map(String::into_boxed_str),
+        name: text(row.get_ref(2)?).map(|name| strings.name(&name)),
+        state: text(row.get_ref(3)?).map(|state| strings.state(&state)),
         started_at: time(4)?,
         heartbeat_at: time(5)?,
         ended_at: time(6)?,
@@ -319,11 +251,11 @@ pub(super) fn job(row: &Row<'_>, times: &Times) -> rusqlite::Result<Option<Job>>
 }
 
 /// A text, whatever bytes it has: SQLite promises no UTF-8.
-pub(super) fn text(value: ValueRef<'_>) -> Option<String> {
+pub(super) fn text(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
     match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
+        ValueRef::Integer(number) => Some(number.to_string().into()),
+        ValueRef::Real(number) => Some(number.to_string().into()),
         ValueRef::Null => None,
     }
 }

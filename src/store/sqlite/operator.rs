@@ -13,6 +13,7 @@ use crate::{
         Acknowledged, ErrorTextRemoval, StoreError, Undo,
         error_text_merge::unmerge,
         fresh_id, image,
+        reading::Strings,
         refusal::{Meeting, refusal},
         rfc3339, undo_id,
     },
@@ -162,7 +163,7 @@ impl TakingBack<'_> {
             id: undo,
             watch: &self.entry.watch,
             table: &self.entry.table_name,
-            job: self.entry.job_id.as_str(),
+            job: &self.entry.job_id.text(),
             name: self.entry.job_name.as_deref(),
             action: LedgerAction::Undo,
             instance: &self.settings.instance,
@@ -182,7 +183,7 @@ impl TakingBack<'_> {
     fn undone_at(&self) -> rusqlite::Result<Option<Timestamp>> {
         let params = (
             &self.entry.watch,
-            self.entry.job_id.as_str(),
+            self.entry.job_id.text(),
             text_of(self.entry.repair_id),
         );
         let sql = &self.statements.ledger_undone;
@@ -237,7 +238,7 @@ impl TakingBack<'_> {
         let mut statement = self.transaction.prepare_cached(&self.statements.undo_newer)?;
         let mut rows = statement.query((name, states))?;
         while let Some(row) = rows.next()? {
-            let Some(job) = observe::job(row, self.times)? else {
+            let Some(job) = observe::job(row, self.times, &mut Strings::default())? else {
                 continue;
             };
             if job.id != self.entry.job_id && job.started_at.at() > self.entry.started_at {

@@ -14,6 +14,7 @@ use crate::{
     store::{
         error_text,
         error_text_merge::{Merge, merge},
+        reading::Strings,
         repair_id, rfc3339,
     },
 };
@@ -120,7 +121,9 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
 pub(super) fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusqlite::Result<Option<Row>> {
     let mut statement = transaction.prepare_cached(sql)?;
     let row = statement.query_row([key], |row| {
-        let Some(job) = job(row, times)? else { return Ok(None) };
+        let Some(job) = job(row, times, &mut Strings::default())? else {
+            return Ok(None);
+        };
         Ok(Some(Row {
             job,
             started_at: row.get(4)?,
@@ -248,7 +251,7 @@ impl Change<'_> {
                 id: self.id,
                 watch: &mapping.watch,
                 table: &mapping.table.plain(),
-                job: repair.job.id.as_str(),
+                job: &repair.job.id.text(),
                 name: repair.job.name.as_deref(),
                 action: match repair.action {
                     Action::Fail => LedgerAction::Fail,

@@ -1,7 +1,8 @@
 /* beatwarden: observe history */
--- Returns the newest rows by key, $2 at most: the inits of the success ratio's window after a start, and the newest key.
--- By the key's unique index, backwards.
+-- Returns, of the newest rows by key ($2 at most), those in a running state ($3), and those that started within the window
+-- of the success ratio ($4, seconds) before now: what a start needs to know of the time before it. By the key's unique
+-- index, backwards. The limit stands inside, so that it bounds what is read, and only plain columns with it, so that
+-- nothing is computed for rows that are then left out.
 SELECT id, name, state, started_at, heartbeat_at, ended_at
-  FROM ({{job}}) AS job
- ORDER BY raw_id DESC
- LIMIT $2
+  FROM ({{newest_job}}) AS job
+ WHERE raw_state = ANY ($3::text[]{{state_array}}) OR started_at >= now() - make_interval(secs => $4::double precision)

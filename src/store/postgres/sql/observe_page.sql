@@ -1,8 +1,7 @@
 /* beatwarden: observe page */
--- Returns, of the $3 rows after a key ($2), those in a running state ($4) or in one that no list names ($5), $6 at most.
--- A piece of a full look beside the key tail: it finds what returned to a running state. By the key's unique index; the
--- inner limit bounds what is read, whatever the states are.
+-- Returns, of the rows from one key ($2) to another ($3), those in a running state ($4) or in one that no list names ($5).
+-- A piece of a full look: it finds what the tail can't see. By the key's unique index; the range bounds what is read.
 SELECT id, name, state, started_at, heartbeat_at, ended_at
-  FROM (SELECT * FROM ({{job}}) AS job WHERE raw_id > $2::text::{{id_type}} ORDER BY raw_id LIMIT $3) AS page
- WHERE state = ANY ($4::text[]) OR state IS NULL OR state <> ALL ($5::text[])
- LIMIT $6
+  FROM ({{job}}) AS job
+ WHERE raw_id >= $2::text::{{id_type}} AND raw_id <= $3::text::{{id_type}}
+   AND (raw_state = ANY ($4::text[]{{state_array}}) OR raw_state IS NULL OR raw_state::text <> ALL ($5::text[]))

@@ -1,9 +1,8 @@
 /* beatwarden: observe page */
--- Returns, of the ?2 rows after a key (?1), those in a running state (?3, a JSON array) or in one that no list names (?4),
--- ?5 at most. A piece of a full look beside the key tail: it finds what returned to a running state. By the key; the inner
--- limit bounds what is read, whatever the states are.
+-- Returns, of the rows from one key (?1) to another (?2), those in a running state (?3, a JSON array) or in one that no list
+-- names (?4). A piece of a full look: it finds what the tail can't see. By the key; the range bounds what is read.
 SELECT NULL, id, name, state, started_at, heartbeat_at, ended_at
-  FROM (SELECT * FROM ({{job}}) AS job WHERE raw_id > ?1 ORDER BY raw_id LIMIT ?2) AS page
- WHERE raw_state IN (SELECT value FROM json_each(?3)) OR raw_state IS NULL
-    OR raw_state NOT IN (SELECT value FROM json_each(?4))
- LIMIT ?5
+  FROM ({{job}}) AS job
+ WHERE raw_id BETWEEN ?1 AND ?2
+   AND (+raw_state IN (SELECT value FROM json_each(?3)) OR +raw_state IS NULL
+        OR CAST(raw_state AS TEXT) NOT IN (SELECT value FROM json_each(?4)))
