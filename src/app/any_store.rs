@@ -5,7 +5,7 @@ use crate::{
     store::{
         Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo,
         guard::{GuardSql, Guarded, Progress},
-        postgres::PostgresStore,
+        postgres::{Links, PostgresStore},
         sqlite::SqliteStore,
     },
 };
@@ -16,6 +16,17 @@ pub enum AnyStore {
     Postgres(Box<PostgresStore>),
     /// SQLite.
     Sqlite(Box<SqliteStore>),
+}
+
+impl AnyStore {
+    /// The same store over connections that it shares with other watches of the same database. A file needs none.
+    #[must_use]
+    pub(super) fn sharing(self, links: Links) -> Self {
+        match self {
+            Self::Postgres(store) => Self::Postgres(Box::new(store.sharing(links))),
+            Self::Sqlite(store) => Self::Sqlite(store),
+        }
+    }
 }
 
 /// The same call on whichever store it is.

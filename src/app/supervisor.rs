@@ -3,6 +3,7 @@
 use super::{
     AnyStore, AppError,
     build::{pace_of, policy_of, store_of, terms_of},
+    databases::Databases,
     service::Service,
 };
 use crate::{
@@ -59,6 +60,7 @@ pub(super) struct Supervisor {
     metrics: Arc<Metrics>,
     service: Arc<Service>,
     running: Vec<Running>,
+    databases: Databases,
     stop: CancellationToken,
 }
 
@@ -81,12 +83,19 @@ impl Supervisor {
         service: Arc<Service>,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
-        let stores = config.watches.iter().map(store_of).collect::<Result<Vec<_>, _>>()?;
+        let mut databases = Databases::default();
+        let mut sharing = |watch: &WatchConfig| Ok(store_of(watch)?.sharing(databases.links(watch)));
+        let stores = config
+            .watches
+            .iter()
+            .map(&mut sharing)
+            .collect::<Result<Vec<_>, AppError>>()?;
         let mut this = Self {
             clock,
             metrics,
             service,
             running: Vec::new(),
+            databases,
             stop,
             roster: roster.clone(),
         };
@@ -143,12 +152,16 @@ impl Supervisor {
     /// # Errors
     /// If a watch can't be built from it; then nothing is changed.
     pub(super) fn reload(&mut self, config: &Config) -> Result<Changes, AppError> {
+        let databases = &mut self.databases;
         let unchanged = |watch: &WatchConfig| self.running.iter().any(|running| running.config == *watch);
         let stores: Vec<Option<AnyStore>> = config
             .watches
             .iter()
-            .map(|watch| (!unchanged(watch)).then(|| store_of(watch)).transpose())
-            .collect::<Result<_, _>>()?;
+            .map(|watch| {
+                let new = || Ok(store_of(watch)?.sharing(databases.links(watch)));
+                (!unchanged(watch)).then(new).transpose()
+            })
+            .collect::<Result<_, AppError>>()?;
         let mut before = std::mem::take(&mut self.running);
         let mut changes = Changes::default();
         for (watch, store) in config.watches.iter().zip(stores) {

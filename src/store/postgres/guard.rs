@@ -1,7 +1,7 @@
 //! The guard on PostgreSQL: a function that fails open and a trigger, installed without making writers wait.
 
 use super::{
-    PostgresStore,
+    PostgresStore, held,
     link::{Link, WHERE_RIGHTS_ARE},
     render::{Names, literal},
 };
@@ -107,12 +107,18 @@ impl PostgresStore {
         let mut tries = 0;
         loop {
             tries += 1;
-            let link = self.repairs().await?;
-            let tried = link
-                .within_for(ONE_TRY, what, link.client().batch_execute(&script))
-                .await;
-            // After any error the session may still be in its failed transaction.
-            self.forget_repairs_link(tried.is_err());
+            let tried = {
+                let mut slot = self.repairs().await?;
+                let link = held(&slot);
+                let tried = link
+                    .within_for(ONE_TRY, what, link.client().batch_execute(&script))
+                    .await;
+                if tried.is_err() {
+                    // The session may still be in its failed transaction.
+                    *slot = None;
+                }
+                tried
+            };
             match tried {
                 Err(StoreError::Locked { .. }) if began.elapsed() < GIVE_UP => {
                     let again_in = BETWEEN.mul_f64(1.0 + fastrand::f64());
@@ -171,12 +177,13 @@ impl PostgresStore {
 
 impl Guarded for PostgresStore {
     async fn guard(&mut self) -> Result<Guard, StoreError> {
-        let desk = self.at_the_desk().await?;
+        let lent = self.at_the_desk().await?;
+        let desk = self.desk(&lent);
         super::facts::guard(desk.link, desk.ready, desk.settings).await
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        self.passes().await?;
+        drop(self.passes().await?);
         self.is_plain()?;
         let ready = self.ready()?;
         let guard = &ready.statements.guard;
@@ -201,7 +208,7 @@ impl Guarded for PostgresStore {
     }
 
     async fn build_index(&mut self, progress: Progress<'_>) -> Result<String, StoreError> {
-        self.passes().await?;
+        drop(self.passes().await?);
         self.is_plain()?;
         if self.is_pooled().await? {
             return Err(StoreError::Schema(
@@ -213,11 +220,13 @@ impl Guarded for PostgresStore {
         let ready = self.ready()?;
         let guard = &ready.statements.guard;
         let name = guard.index_name.as_str().to_owned();
-        let desk = self.at_the_desk().await?;
-        if index_is_valid(desk.link, &ready, &name).await? == Some(true) {
-            return Ok(name);
+        {
+            let (slot, _) = self.at_the_desk().await?;
+            if index_is_valid(held(&slot), &ready, &name).await? == Some(true) {
+                return Ok(name);
+            }
+            no_long_transactions(held(&slot)).await?;
         }
-        no_long_transactions(desk.link).await?;
         let builder = self.connect().await?;
         drop_invalid(&builder, &ready, &name).await?;
         let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'";
@@ -254,7 +263,7 @@ impl Guarded for PostgresStore {
     }
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
-        self.passes().await?;
+        drop(self.passes().await?);
         let ready = self.ready()?;
         let guard = &ready.statements.guard;
         Ok(GuardSql {
@@ -307,7 +316,7 @@ async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
 
 /// Drops the index if it is there and invalid: a leftover of a build that did not end.
 async fn drop_invalid(link: &Link, ready: &super::Ready, name: &str) -> Result<(), StoreError> {
-    link.start_deadline();
+    link.start_deadline(ONE_TRY);
     if index_is_valid(link, ready, name).await? != Some(false) {
         return Ok(());
     }

@@ -10,7 +10,10 @@ use futures_util::TryStreamExt;
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -177,17 +180,29 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The longest that a cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 
+/// Which connection this is, of all that this process ever made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkId(u64);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// A connection and the task that drives it.
 pub(super) struct Link {
     client: Client,
     driver: JoinHandle<()>,
     cancel: CancelToken,
     tls: MakeRustlsConnect,
-    deadline: Duration,
-    /// When the current piece of work has to be done, all its round trips together.
-    until: Mutex<Instant>,
+    /// When the current piece of work has to be done, all its round trips together, and how long it had.
+    until: Mutex<(Instant, Duration)>,
+    id: LinkId,
     /// Connected to a read-only server although a writable one was wanted.
     second_choice: bool,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.id.fmt(f)
+    }
 }
 
 impl Drop for Link {
@@ -247,10 +262,14 @@ impl Link {
             client,
             driver,
             tls,
-            deadline,
-            until: Mutex::new(Instant::now() + deadline),
+            until: Mutex::new((Instant::now() + deadline, deadline)),
+            id: LinkId(NEXT.fetch_add(1, Ordering::Relaxed)),
             second_choice,
         })
+    }
+
+    pub(super) fn id(&self) -> LinkId {
+        self.id
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -287,8 +306,8 @@ impl Link {
     }
 
     /// Starts the deadline anew: from here on the answers together may take that long.
-    pub(super) fn start_deadline(&self) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + self.deadline;
+    pub(super) fn start_deadline(&self, within: Duration) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now() + within, within);
     }
 
     /// Awaits an answer under the deadline that was started last.
@@ -297,15 +316,12 @@ impl Link {
         what: &'static str,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
-        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, within) = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         match self
             .within_for(until.duration_since(Instant::now()), what, answer)
             .await
         {
-            Err(StoreError::Timeout { what, .. }) => Err(StoreError::Timeout {
-                what,
-                after: self.deadline,
-            }),
+            Err(StoreError::Timeout { what, .. }) => Err(StoreError::Timeout { what, after: within }),
             result => result,
         }
     }

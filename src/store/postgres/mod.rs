@@ -10,6 +10,7 @@ mod grants;
 mod guard;
 mod ledger;
 mod link;
+mod links;
 mod observe;
 mod obstacles;
 mod operator;
@@ -22,6 +23,7 @@ mod undo;
 
 pub use grants::grants;
 pub use link::{BadTarget, Target};
+pub use links::Links;
 pub use tls::{Security, Verify};
 
 use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
@@ -31,7 +33,8 @@ use crate::domain::{
 use catalog::Catalog;
 use discovery::Tailed;
 use facts::Dated;
-use link::Link;
+use link::{Link, LinkId};
+use links::Slot;
 use operator::Desk;
 use render::Statements;
 use std::{
@@ -83,12 +86,9 @@ struct Way {
 /// The watched database on a PostgreSQL server.
 pub struct PostgresStore {
     settings: PostgresSettings,
-    /// The connection that passes use, and what was found out through it.
-    passes: Option<(Link, Arc<Ready>)>,
-    /// The connection that repairs use.
-    repairs: Option<Link>,
-    /// What the last pass found out; repairs rest on it.
-    ready: Option<Arc<Ready>>,
+    links: Links,
+    /// What was found out through a connection, and through which; repairs rest on it.
+    ready: Option<(LinkId, Arc<Ready>)>,
     /// The tail of the key.
     tail: Option<Tailed>,
     /// Whether the ledger's layout was looked at.
@@ -100,33 +100,58 @@ impl PostgresStore {
     pub fn new(settings: PostgresSettings) -> Self {
         Self {
             settings,
-            passes: None,
-            repairs: None,
+            links: Links::default(),
             ready: None,
             tail: None,
             migrated: false,
         }
     }
 
-    /// The connection for passes, made anew if there is none.
-    async fn passes(&mut self) -> Result<(), StoreError> {
-        if self.passes.as_ref().is_some_and(|(link, _)| link.is_usable()) {
-            return Ok(());
+    /// The same store over connections that it shares with other watches of the same database.
+    #[must_use]
+    pub fn sharing(self, links: Links) -> Self {
+        Self { links, ..self }
+    }
+
+    /// The connection for passes, made anew if there is none, and what is known through it.
+    async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
+        let mut slot = self.links.passes(self.settings.poll_timeout).await?;
+        if !slot.as_ref().is_some_and(Link::is_usable) {
+            *slot = None;
+            *slot = Some(self.connect().await?);
         }
-        self.passes = None;
-        let link = self.connect().await?;
-        let catalog = catalog::read(&link, &self.settings).await?;
+        let link = slot.as_ref().expect("just connected");
+        if let Some((known_by, ready)) = &self.ready
+            && *known_by == link.id()
+        {
+            return Ok((slot, ready.clone()));
+        }
+        link.start_deadline(self.settings.poll_timeout);
+        match self.learn(link).await {
+            Ok(ready) => {
+                let ready = Arc::new(ready);
+                self.ready = Some((link.id(), ready.clone()));
+                Ok((slot, ready))
+            }
+            Err(error) => {
+                // Whatever state it is in now, nobody else gets it.
+                *slot = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the catalog.
+    async fn learn(&self, link: &Link) -> Result<Ready, StoreError> {
+        let catalog = catalog::read(link, &self.settings).await?;
         let statements = Statements::render(&self.settings.mapping, &catalog)?;
-        let way = discovery::way(&link, &catalog, &statements, &self.settings).await?;
-        let ready = Arc::new(Ready {
+        let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
+        Ok(Ready {
             catalog,
             statements,
             way: Mutex::new(way),
             facts: Mutex::default(),
-        });
-        self.ready = Some(ready.clone());
-        self.passes = Some((link, ready));
-        Ok(())
+        })
     }
 
     async fn connect(&self) -> Result<Link, StoreError> {
@@ -138,63 +163,69 @@ impl PostgresStore {
     }
 
     /// The connection for repairs, made anew if there is none.
-    async fn repairs(&mut self) -> Result<&Link, StoreError> {
-        if !self.repairs.as_ref().is_some_and(Link::is_usable) {
-            self.repairs = Some(self.connect().await?);
+    async fn repairs(&self) -> Result<Slot, StoreError> {
+        let mut slot = self.links.repairs(self.settings.poll_timeout).await?;
+        if slot.as_ref().is_some_and(Link::is_usable) {
+            slot.as_ref()
+                .expect("just looked at")
+                .start_deadline(self.settings.poll_timeout);
+        } else {
+            *slot = None;
+            *slot = Some(self.connect().await?);
         }
-        Ok(self.repairs.as_ref().expect("just connected"))
+        Ok(slot)
     }
 
     /// The connection for an operator's questions: the one for passes, its deadline begun anew.
-    async fn at_the_desk(&mut self) -> Result<Desk<'_>, StoreError> {
-        self.passes().await?;
-        let (link, ready) = self.passes.as_ref().expect("just connected");
-        link.start_deadline();
-        Ok(Desk {
-            link,
-            ready,
-            settings: &self.settings,
-        })
+    async fn at_the_desk(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
+        let (slot, ready) = self.passes().await?;
+        held(&slot).start_deadline(self.settings.poll_timeout);
+        Ok((slot, ready))
     }
 
-    /// Drops the connection for repairs where its session can't be trusted any more.
-    fn forget_repairs_link(&mut self, untrusted: bool) {
-        if untrusted {
-            self.repairs = None;
+    fn desk<'a>(&'a self, (slot, ready): &'a (Slot, Arc<Ready>)) -> Desk<'a> {
+        Desk {
+            link: held(slot),
+            ready,
+            settings: &self.settings,
         }
     }
 
     fn ready(&self) -> Result<Arc<Ready>, StoreError> {
-        self.ready
-            .clone()
-            .ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
+        let ready = self.ready.as_ref().map(|(_, ready)| ready.clone());
+        ready.ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
     }
+}
+
+/// The connection in a slot that was just filled.
+fn held(slot: &Slot) -> &Link {
+    slot.as_ref().expect("just connected")
 }
 
 impl Store for PostgresStore {
     async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
-        self.passes().await?;
-        let (link, ready) = self.passes.take().expect("just connected");
-        link.start_deadline();
+        let (mut slot, ready) = self.passes().await?;
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
+        let link = slot.take().expect("just connected");
+        link.start_deadline(self.settings.poll_timeout);
         let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.tail).await?;
         if !link.is_second_choice() {
-            self.passes = Some((link, ready));
+            *slot = Some(link);
         }
         Ok(snapshot)
     }
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
+        let mut slot = self.repairs().await?;
         // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
         // looked yet.
-        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed)
-            || ledger::exists(self.repairs().await?, &ready).await?;
+        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::exists(held(&slot), &ready).await?;
         if exists {
             if !self.migrated {
                 self.migrated = true;
-                if let Err(error) = ledger::migrate(self.repairs().await?, &ready).await {
-                    self.repairs = None;
+                if let Err(error) = ledger::migrate(held(&slot), &ready).await {
+                    *slot = None;
                     let error = error.chain();
                     tracing::warn!(
                         error,
@@ -204,7 +235,11 @@ impl Store for PostgresStore {
             }
             return Ok(());
         }
-        ledger::create(self.repairs().await?, &ready).await
+        let created = ledger::create(held(&slot), &ready).await;
+        if created.is_err() {
+            *slot = None;
+        }
+        created
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {
@@ -212,10 +247,11 @@ impl Store for PostgresStore {
             Ok(ready) => ready,
             Err(error) => return Outcome::Failed(error.chain()),
         };
-        let link = match self.repairs().await {
-            Ok(_) => self.repairs.take().expect("just connected"),
+        let mut slot = match self.repairs().await {
+            Ok(slot) => slot,
             Err(error) => return Outcome::Failed(error.chain()),
         };
+        let link = slot.take().expect("just connected");
         let id = repair_id(
             &self.settings.mapping.watch,
             &self.settings.mapping.table.plain(),
@@ -224,7 +260,7 @@ impl Store for PostgresStore {
         let outcome = repair::repair(&link, &ready, &self.settings, repair, id).await;
         // A connection whose last answer is missing is never used again.
         if !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
-            self.repairs = Some(link);
+            *slot = Some(link);
         }
         outcome
     }
@@ -236,46 +272,49 @@ impl Store for PostgresStore {
             &self.settings.mapping.table.plain(),
             repair,
         );
-        let instance = self.settings.instance.clone();
-        ledger::resolve(self.repairs().await?, &ready, &instance, id).await
+        let mut slot = self.repairs().await?;
+        let link = slot.take().expect("just connected");
+        let resolution = ledger::resolve(&link, &ready, &self.settings.instance, id).await?;
+        *slot = Some(link);
+        Ok(resolution)
     }
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         let ready = self.ready()?;
-        self.repairs().await?;
-        let link = self.repairs.take().expect("just connected");
+        let mut slot = self.repairs().await?;
+        let link = slot.take().expect("just connected");
         let noted = ledger::note(&link, &ready, &self.settings, finding).await?;
         // After an error the connection may be in a transaction: it is dropped.
-        self.repairs = Some(link);
+        *slot = Some(link);
         Ok(noted)
     }
 }
 
 impl Ledger for PostgresStore {
     async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-        let desk = self.at_the_desk().await?;
-        operator::history(desk, limit).await
+        let lent = self.at_the_desk().await?;
+        operator::history(self.desk(&lent), limit).await
     }
 
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let desk = self.at_the_desk().await?;
-        operator::history_of(desk, &job.text()).await
+        let lent = self.at_the_desk().await?;
+        operator::history_of(self.desk(&lent), &job.text()).await
     }
 
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
-        let desk = self.at_the_desk().await?;
-        operator::undo(desk, id).await
+        let lent = self.at_the_desk().await?;
+        operator::undo(self.desk(&lent), id).await
     }
 
     async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
-        let desk = self.at_the_desk().await?;
-        operator::acknowledge(desk, id).await
+        let lent = self.at_the_desk().await?;
+        operator::acknowledge(self.desk(&lent), id).await
     }
 
     async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        self.passes().await?;
+        self.at_the_desk().await?;
         self.prepare_ledger().await?;
-        let desk = self.at_the_desk().await?;
-        operator::acknowledge_fuse(desk).await
+        let lent = self.at_the_desk().await?;
+        operator::acknowledge_fuse(self.desk(&lent)).await
     }
 }
