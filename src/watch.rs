@@ -172,7 +172,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         // A gap is judged by the interval that was in force while it lasted.
         let interval = self.interval;
         self.stretch(snapshot.access, look, took);
-        let observation = Observation {
+        let mut observation = Observation {
             began,
             finished,
             interval,
@@ -180,6 +180,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
         self.memory = memory;
+        // What matters of the rows is in the memory now.
+        observation.snapshot.rows = Vec::new();
         Ok((observation, plan))
     }
 

@@ -39,6 +39,8 @@ impl Jobs {
             (Some(last), Some(first)) => last.job.id < first.job.id,
             _ => true,
         };
+        // A vector that doubles would be twice as large as what is in it.
+        self.0.reserve_exact(fresh.len());
         self.0.extend(fresh);
         if !follows {
             // Two runs in order: merged in one go.

@@ -25,7 +25,7 @@ const ALWAYS: i64 = 200;
 const PAGE: (i64, i64, i64) = (20_000, 1_000, 200_000);
 
 /// What is known of the tail.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tail {
     newest: i64,
     /// Missing keys, and since when.

@@ -73,7 +73,7 @@ pub(super) async fn choose_again(link: &Link, ready: &Ready, settings: &Postgres
 }
 
 /// The tail of the key, and the server that it was seen on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tailed {
     tail: Tail,
     server: String,
@@ -107,16 +107,27 @@ impl View<'_> {
             if from == tail.newest() {
                 return Ok(Vec::new());
             }
-            self.span(from, tail.newest(), &gaps).await
+            self.span(from, tail.newest(), &gaps, known.len() - alone).await
         };
         let (span, newcomers, alone) = tokio::join!(biased; span, self.newcomers(tailed), self.known(&keys));
-        let mut rows = span?;
-        rows.append(&mut newcomers?);
-        rows.append(&mut alone?);
-        Ok(rows)
+        let (span, newcomers, mut alone) = (span?, newcomers?, alone?);
+        // In the order of the keys, so that nothing has to be sorted; but for gaps that were filled.
+        if alone.is_empty() {
+            alone = span;
+        } else {
+            alone.extend(span);
+        }
+        alone.extend(newcomers);
+        Ok(alone)
     }
 
-    async fn span(&self, from: i64, to: i64, gaps: &[String]) -> Result<Vec<Job>, tokio_postgres::Error> {
+    async fn span(
+        &self,
+        from: i64,
+        to: i64,
+        gaps: &[String],
+        expected: usize,
+    ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
         let (from, to) = (from.to_string(), to.to_string());
         let params: Vec<Param<'_>> = vec![
@@ -127,7 +138,7 @@ impl View<'_> {
             (&gaps, Type::TEXT_ARRAY),
             (&MOST_RUNNING, Type::INT8),
         ];
-        self.jobs(&self.ready.statements.span, params).await
+        self.jobs(&self.ready.statements.span, params, expected).await
     }
 
     /// The rows from the newest key seen on, that one included: if it is missing, the table may have been emptied.
@@ -135,7 +146,7 @@ impl View<'_> {
         let key = tailed.tail.newest().to_string();
         let zone = &self.settings.mapping.time_zone;
         let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&key, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
-        self.jobs(&self.ready.statements.newcomers, params).await
+        self.jobs(&self.ready.statements.newcomers, params, 1).await
     }
 
     /// The tail after this look, with what was read of it; where there was none, or one of another table than this is by
@@ -198,6 +209,7 @@ impl View<'_> {
                         (&mapping.states.running, Type::TEXT_ARRAY),
                         (&window, Type::FLOAT8),
                     ],
+                    0,
                 ),
             );
             Ok((keys?, rows?))
@@ -276,6 +288,7 @@ impl View<'_> {
                         (running, Type::TEXT_ARRAY),
                         (&all, Type::TEXT_ARRAY),
                     ],
+                    0,
                 ),
                 link.ask(&self.ready.statements.below, vec![(&from, Type::TEXT)]),
             );

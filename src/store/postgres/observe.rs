@@ -48,7 +48,8 @@ pub(super) async fn observe(
         settings,
         strings: Mutex::default(),
     };
-    let followed = tail.take();
+    // A copy: a pass that fails must not have advanced the tail, nor lost it.
+    let followed = tail.clone();
     let (present, mut rows) = view.open(inquiry, way.discovery, followed.as_ref()).await?;
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
     rows.extend(unknown.unwrap_or_default());
@@ -63,7 +64,6 @@ pub(super) async fn observe(
     let mut rows = one_of_each(rows);
     let facts = view.rest(&present, inquiry, &mut rows).await?;
     let (precedents, newest_repairs) = view.ledger(&facts, &rows).await?;
-    // Only now: a pass that fails must not have advanced the tail.
     *tail = after;
     let mut obstacles = facts.obstacles;
     obstacles.extend(newer_layout(&newest_repairs, settings.action));
@@ -144,6 +144,9 @@ fn begin(statement: Duration) -> String {
     )
 }
 
+/// Room for jobs that were not known before, beside those that were.
+const ROOM: usize = 64;
+
 /// An open read-only snapshot.
 pub(super) struct View<'a> {
     pub link: &'a Link,
@@ -168,7 +171,7 @@ impl View<'_> {
                 (Discovery::KeyTail, Some(tail)) => self.known_and_new(inquiry, tail).await,
                 // The newest rows come next, and the rest page by page.
                 (Discovery::KeyTail, None) => Ok(Vec::new()),
-                (Discovery::State, tail) => self.running_and_new(tail).await,
+                (Discovery::State, tail) => self.running_and_new(inquiry, tail).await,
             }
         };
         let answers = async {
@@ -188,13 +191,16 @@ impl View<'_> {
         Ok((Present::from(&present)?, rows))
     }
 
-    /// Asks for rows of the canonical relation; each is taken in as it comes, so that an answer is never there twice.
+    /// Asks for rows of the canonical relation, about so many; each is taken in as it comes, so that an answer is never there
+    /// twice.
     pub(super) async fn jobs(
         &self,
         statement: &str,
         params: Vec<Param<'_>>,
+        expected: usize,
     ) -> Result<Vec<Job>, tokio_postgres::Error> {
-        let mut jobs = Vec::new();
+        // A vector that doubles would be twice as large as what is in it.
+        let mut jobs = Vec::with_capacity(expected);
         let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut strings = std::mem::take(&mut *lent());
         let take = |row: &Row| jobs.push(row::job(row, &mut strings));
@@ -204,7 +210,11 @@ impl View<'_> {
     }
 
     /// The running rows by their state, and what came after the newest key seen.
-    async fn running_and_new(&self, tail: Option<&Tailed>) -> Result<Vec<Job>, tokio_postgres::Error> {
+    async fn running_and_new(
+        &self,
+        inquiry: &Inquiry,
+        tail: Option<&Tailed>,
+    ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
         let states = &mapping.states.running;
         let running = self.jobs(
@@ -214,6 +224,7 @@ impl View<'_> {
                 (states, Type::TEXT_ARRAY),
                 (&MOST_RUNNING, Type::INT8),
             ],
+            inquiry.known.len() + ROOM,
         );
         let newcomers = async {
             match tail {
@@ -234,7 +245,7 @@ impl View<'_> {
         }
         let zone = &self.settings.mapping.time_zone;
         let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
-        self.jobs(&self.ready.statements.known, params).await
+        self.jobs(&self.ready.statements.known, params, keys.len()).await
     }
 
     /// What is still missing: known jobs that run no more, and the facts where they have to be asked anew.
