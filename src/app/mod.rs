@@ -7,6 +7,7 @@ mod databases;
 mod operate;
 mod service;
 mod supervisor;
+mod thread;
 
 pub use any_store::AnyStore;
 pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
@@ -25,6 +26,7 @@ use build::terms_of;
 use service::Service;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use supervisor::{Supervisor, boards_of};
+use thread::PassThread;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -120,8 +122,10 @@ pub async fn run(
     let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
     let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
     let service = Arc::new(Service::new(roster.clone(), clock));
+    let passes = PassThread::start().map_err(AppError::Runtime)?;
     let mut supervisor = Supervisor::start(
         config,
+        passes.handle(),
         clock,
         roster.clone(),
         metrics.clone(),

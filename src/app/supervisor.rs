@@ -14,7 +14,7 @@ use crate::{
     watch::Watch,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Everyone who is told of the passes of one watch.
@@ -55,6 +55,8 @@ struct Running {
 
 /// All watches of this process.
 pub(super) struct Supervisor {
+    /// Where the watches run.
+    on: Handle,
     clock: SystemClock,
     roster: Arc<Roster>,
     metrics: Arc<Metrics>,
@@ -71,12 +73,13 @@ pub(super) fn boards_of(config: &Config) -> Boards {
 }
 
 impl Supervisor {
-    /// Starts every watch of `config`; `roster` has their boards.
+    /// Starts every watch of `config` on the thread behind `on`; `roster` has their boards.
     ///
     /// # Errors
     /// If one of them can't be built from the configuration; then none is started.
     pub(super) fn start(
         config: &Config,
+        on: Handle,
         clock: SystemClock,
         roster: Arc<Roster>,
         metrics: Arc<Metrics>,
@@ -91,6 +94,7 @@ impl Supervisor {
             .map(&mut sharing)
             .collect::<Result<Vec<_>, AppError>>()?;
         let mut this = Self {
+            on,
             clock,
             metrics,
             service,
@@ -121,7 +125,7 @@ impl Supervisor {
             config: config.clone(),
             board,
             stop,
-            task: tokio::spawn(async move {
+            task: self.on.spawn(async move {
                 watch.run().await;
                 watch
             }),
@@ -138,7 +142,7 @@ impl Supervisor {
             config: config.clone(),
             board: old.board,
             stop,
-            task: tokio::spawn(async move {
+            task: self.on.spawn(async move {
                 let before = old.task.await.expect("a watch doesn't panic, and nobody aborts it");
                 let mut watch = before.renewed(store, policy, pace, until);
                 watch.run().await;

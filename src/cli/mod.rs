@@ -252,10 +252,10 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// The runtime of every command: two workers, so that HTTP answers while a pass is being judged.
+/// The runtime of every command. One worker: the passes of a sidecar have a thread of their own.
 fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(AppError::Runtime)
