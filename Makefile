@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim mutants stress clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim mutants stress bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -37,6 +37,10 @@ stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a
 
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants
+
+bench: ## what it costs, beside two exporters and the bare queries; rewrites a part of docs/benchmarks.md
+	@benches/compare/setup.sh
+	python3 -B benches/compare
 
 dist: ## an archive with everything that an operator needs, and its checksum, in target/dist
 	@scripts/dist

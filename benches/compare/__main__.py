@@ -1,0 +1,204 @@
+"""Measures Beatwarden, two exporters and the bare queries beside each other, in one run on one machine.
+
+usage: python3 -B benches/compare        (`make bench` installs what it needs and builds Beatwarden first)
+
+All by the environment:
+  BENCH           sections, in their order: history running start scrape heartbeats sqlite core; `report` only writes the
+                  report anew. All of them if empty. A section that is measured again replaces what was measured of it
+                  before, so that an interrupted run goes on with the sections that are missing.
+  BENCH_FULL=1    longer and more often: about an hour. Otherwise a quarter of an hour, with the histories made beforehand;
+                  then sql_exporter with a query for each number is left out where one refresh takes ten seconds, since it
+                  asks what postgres_exporter asks, and half of the exporters beside writers at a fixed rate.
+  BENCH_HISTORY   finished rows, "10k 1m 10m"; the middle one serves the sections that vary something else
+  BENCH_RUNNING   running jobs, "100 10000 100000"
+  BENCH_FILES     finished rows of the SQLite files, "10k 1m"
+  BENCH_SECONDS   of each measurement, 4 or 15
+  BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 2 or 900: what goes on of it
+                  then is told apart from its passes
+  BENCH_PATIENCE  seconds that are waited for a quiet machine, in all: 45 or 600
+  BENCH_CACHE     where the cluster with its histories is kept
+  BENCH_RESULTS   the file of the figures: target/bench/results.jsonl
+  BENCH_DOCS      where the report goes: docs; `-` for the terminal only
+  BEATWARDEN      the program to measure; built if empty
+
+The figures are JSON lines; tables and plots made of them go between the marks in docs/benchmarks.md. Everything listens
+on the loopback interface; the cluster is stopped at the end. Exit code 1 if anything could not be measured."""
+
+import fcntl
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import cells
+import core
+import files
+import load
+import machine
+import postgres
+import report
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECTIONS = {
+    "history": cells.history,
+    "running": cells.running,
+    "start": load.start,
+    "scrape": load.scrape,
+    "heartbeats": load.heartbeats,
+    "sqlite": files.sqlite,
+    "core": core.core,
+}
+WITHOUT_CLUSTER = {"sqlite", "core"}
+
+
+def default_cache():
+    """The server runs as another user where we are root, and may not look into root's home."""
+    if os.getuid() == 0:
+        return "/var/cache/beatwarden-bench"
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "beatwarden-bench")
+
+
+def results_file():
+    return pathlib.Path(os.environ.get("BENCH_RESULTS") or ROOT / "target" / "bench" / "results.jsonl")
+
+
+class Bench:
+    """What every section needs: the sizes, the cluster, the place for the figures."""
+
+    def __init__(self):
+        env = os.environ.get
+        full = env("BENCH_FULL") == "1"
+        self.root, self.full = ROOT, full
+        self.history = (env("BENCH_HISTORY") or "10k 1m 10m").split()
+        self.running = [int(jobs) for jobs in (env("BENCH_RUNNING") or "100 10000 100000").split()]
+        self.files = (env("BENCH_FILES") or "10k 1m").split()
+        self.middle = self.history[len(self.history) // 2]
+        self.seconds = float(env("BENCH_SECONDS") or (15 if full else 4))
+        self.starts, self.repeats = (20, 5) if full else (8, 3)
+        self.settle = float(env("BENCH_SETTLE") or (900 if full else 2))
+        self.patience = machine.Patience(float(env("BENCH_PATIENCE") or (600 if full else 45)))
+        self.out = ROOT / "target" / "bench"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.results = results_file()
+        self.cache = pathlib.Path(env("BENCH_CACHE") or default_cache())
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self.given = env("BEATWARDEN")
+        self.beatwarden = self.program(self.given)
+        self.floor = str(self.out / "floor")
+        self.cluster = postgres.Cluster(self.cache)
+        self.jobs, self.failed, self.section, self.run = 0, [], "", ""
+
+    def slow(self, name, size):
+        """Whether it takes minutes to tell what its twin has told already."""
+        return not self.full and name == "se_naive" and self.size(size) > 5_000_000
+
+    @staticmethod
+    def program(given):
+        if given:
+            return str(pathlib.Path(given).resolve())
+        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+        return str(ROOT / "target" / "release" / "beatwarden")
+
+    @staticmethod
+    def size(text):
+        return postgres.count(text)
+
+    def table(self, database, size, jobs):
+        """The table with so many running jobs, and our role's rights on it."""
+        print(f"{size} finished rows, {jobs} running jobs", flush=True)
+        self.cluster.running(database, jobs)
+        self.cluster.grant(database, self.beatwarden)
+        self.jobs = jobs
+
+    def emit(self, record):
+        record = {"run": self.run, **record}
+        with open(self.results, "a") as results:
+            results.write(json.dumps(record) + "\n")
+        shown = ("program", "ready_ms", "refreshes", "db_ms", "wall_ms", "cpu_ms", "p50_ms", "p99_ms", "per_s", "foreign_cores")
+        figures = [f"{key} {record[key]:.4g}" if isinstance(record[key], float) else f"{record[key]}" for key in shown if key in record]
+        print("   ", *figures, flush=True)
+
+    def attempt(self, what, measure, *arguments):
+        """One measurement; what fails is said, and doesn't cost the others."""
+        try:
+            measure(*arguments)
+        except Exception as error:
+            self.failed.append(f"{what}: {error}")
+            print(f"FAILED {what}: {error}", file=sys.stderr, flush=True)
+
+    def measure(self, section):
+        self.section, self.run = section, f"{section} {time.strftime('%Y-%m-%dT%H:%M:%S')}"
+        began, failed = time.monotonic(), len(self.failed)
+        print(f"\n=== {section}", flush=True)
+        self.emit({"section": section, "event": "begin", **self.surroundings()})
+        SECTIONS[section](self)
+        took = time.monotonic() - began
+        self.emit({"section": section, "event": "end", "took_s": took, "failed": self.failed[failed:]})
+        print(f"=== {section} took {took:.0f} s", flush=True)
+
+    def surroundings(self):
+        commit = machine.said_by(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
+        postgres_says = machine.said_by([str(self.cluster.bin / "postgres"), "--version"])
+        return {
+            "machine": machine.describe(),
+            "postgresql": postgres_says.split()[2] if postgres_says else "of unknown version",
+            "postgres_exporter": machine.package_version("prometheus-postgres-exporter"),
+            "sql_exporter": machine.package_version("prometheus-sql-exporter"),
+            # Somebody else's build says for itself what it is; ours is what is checked out.
+            "beatwarden": machine.said_by([self.beatwarden, "--version"]) + ("" if self.given else f" ({commit})"),
+            "command": " ".join(
+                [*(f'{key}="{value}"' for key, value in sorted(os.environ.items()) if key in REPEATED), "make bench"]
+            ),
+            "seconds": self.seconds,
+        }
+
+
+# What of the environment belongs to the command that reproduces the figures.
+REPEATED = {"BENCH", "BENCH_FULL", "BENCH_HISTORY", "BENCH_RUNNING", "BENCH_FILES", "BENCH_SECONDS", "BENCH_SETTLE"}
+
+
+def main():
+    wanted = (os.environ.get("BENCH") or " ".join(SECTIONS)).split()
+    unknown = [section for section in wanted if section not in {*SECTIONS, "report"}]
+    if unknown:
+        raise SystemExit(f"BENCH: no section `{unknown[0]}`; there are {' '.join(SECTIONS)} and report")
+    sections = [section for section in SECTIONS if section in wanted]
+    docs = os.environ.get("BENCH_DOCS") or str(ROOT / "docs")
+    if not sections:
+        report.write(results_file(), docs)
+        return
+    # Ended by a signal, it still stops the cluster and the program under test.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    bench = Bench()
+    lock = open(bench.cache / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"another benchmark uses {bench.cache}") from None
+    compile_floor(bench)
+    try:
+        if not WITHOUT_CLUSTER.issuperset(sections):
+            bench.cluster.start()
+            for size in bench.history:
+                bench.cluster.history(size)
+        for section in sections:
+            bench.measure(section)
+    finally:
+        bench.cluster.stop()
+    report.write(bench.results, docs)
+    if bench.failed:
+        print("\nnot measured:", *bench.failed, sep="\n  ", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def compile_floor(bench):
+    source = pathlib.Path(__file__).resolve().parent / "floor.c"
+    headers = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["gcc", "-O2", "-o", bench.floor, str(source), f"-I{headers}", "-lpq"], check=True)
+
+
+if __name__ == "__main__":
+    main()
