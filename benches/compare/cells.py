@@ -46,7 +46,7 @@ def own_refreshes(bench, program):
     before = [program.value(metric) for metric in POLLS]
     started = machine.cpu_seconds(program.pid)
     # Between two passes, so that none is cut in two.
-    time.sleep(int(bench.seconds) + 0.45)
+    time.sleep(bench.passes + 0.45)
     cpu = machine.cpu_seconds(program.pid) - started
     program.get()
     if program.value(POLLS[0]) - before[0] < 3:
@@ -147,7 +147,7 @@ def floor(bench, database, way, interval_ms, record):
     """The bare fetch; with an interval at the pace of a pass, else one after the other."""
     bench.patience.wait(bench.cluster.postmaster)
     conninfo = f"host=127.0.0.1 port={bench.cluster.port} dbname={database} user=floor"
-    times, seconds = (int(bench.seconds), 60) if interval_ms else (500, 1.5)
+    times, seconds = (bench.passes, 60) if interval_ms else (500, 1.5)
     command = [bench.floor, conninfo, queries.BARE[way], str(times), str(seconds), str(interval_ms)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         if child.stdout.readline() != "ready\n":
@@ -167,7 +167,8 @@ def row(bench, size, jobs, section, peers):
     bench.table(database, size, jobs)
     record = {"section": section, "history": size, "running": jobs}
     steps = [(cell, OWN)]
-    steps += [(floor, (way, pace)) for way in ("by key", "by range of the key") for pace in (1000, 0)]
+    ways = ["by key"] if section == "history" else ["by key", "by range of the key"]
+    steps += [(floor, (way, pace)) for way in ways for pace in (1000, 0)]
     # The bare fetch by state is what a pass does on a table that is small, or has an index.
     if bench.size(size) <= 100_000:
         steps += [(floor, ("by state", 1000))]

@@ -94,8 +94,15 @@ def memory(figures):
     return f"At its peak, Beatwarden holds {bytes_each:,.0f} bytes for each running job, the pass in progress included.\n\n"
 
 
+def against(value, own):
+    """How many times the figure that it is compared with."""
+    value = ratio(value, own)
+    return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
 def cell_table(records):
     rows = []
+    own = next((record["db_ms"] for record in records if is_own(record)), None)
     for record in records:
         name = title(record["program"])
         if record["program"].startswith("bare"):
@@ -108,6 +115,7 @@ def cell_table(records):
             [
                 f"**{name}**" if is_own(record) else name,
                 marked(ms(record["db_ms"]), record),
+                against(record["db_ms"], own),
                 ms(record["db_plan_ms"]),
                 f"{record['blocks']:,.0f}",
                 f"{record['calls']:.0f}",
@@ -119,26 +127,30 @@ def cell_table(records):
                 f"{megabytes:.1f}" if megabytes else "-",
             ]
         )
-    head = ["per refresh", "database ms", "of it planning", "blocks", "statements", "wall ms", "program's CPU ms"]
+    head = ["per refresh", "database ms", "times ours", "of it planning", "blocks", "statements", "wall ms", "program's CPU ms"]
     return table([*head, "scrape p50 ms", "p99 ms", "CPU ms", "peak MB"], rows)
 
 
 def starts(figures):
     rows = []
     for record in figures.sections["start"]:
-        times = [marked(ms(record["p50_ms"]), record), ms(record["best_ms"]), ms(record["worst_ms"]), record["starts"]]
+        own = figures.one("start", program=OWN, history=record["history"])
+        times = [marked(ms(record["p50_ms"]), record), against(record["p50_ms"], own and own["p50_ms"])]
+        times += [ms(record["best_ms"]), ms(record["worst_ms"]), record["starts"]]
         rows.append([size_in_words(record["history"]), title(record["program"]), *times])
-    return table(["finished rows", "program", "p50 ms", "best", "worst", "starts"], rows)
+    return table(["finished rows", "program", "p50 ms", "times ours", "best", "worst", "starts"], rows)
 
 
 def scrapes(figures):
     rows = []
+    own = figures.one("scrape", program=OWN, running=figures.values("scrape", "running")[0])
     for record in figures.sections["scrape"]:
         rows.append(
             [
                 f"{record['running']:,}",
                 title(record["program"]),
                 marked(f"{record['per_s']:,.0f}", record),
+                against(record["per_s"], own and own["per_s"]),
                 ms(record["p50_ms"]),
                 ms(record["p99_ms"]),
                 record["errors"],
@@ -148,7 +160,7 @@ def scrapes(figures):
             ]
         )
     text = "`wrk -t1 -c2 --latency`; \"asked a second\": how often the statement that is asked most reached the database."
-    head = ["running jobs", "program", "scrapes a second", "p50 ms", "p99 ms", "errors", "asked a second", "CPU ms each", "peak MB"]
+    head = ["running jobs", "program", "scrapes a second", "times ours", "p50 ms", "p99 ms", "errors", "asked a second", "CPU ms each", "peak MB"]
     return f"{text}\n\n{table(head, rows)}"
 
 
@@ -166,16 +178,16 @@ def heartbeats(figures):
             [
                 title(program) if program != OWN else f"**{title(program)}**",
                 marked(f"{median['per_s']:,.0f}", median),
-                share(ratio(median["per_s"], none.get("per_s"))),
+                against(median["per_s"], none.get("per_s")),
                 ms(median["p50_ms"]),
                 ms(median["p99_ms"]),
-                times(ratio(median["p99_ms"], none.get("p99_ms"))),
+                against(median["p99_ms"], none.get("p99_ms")),
                 f"{median['hot_share']:.1%}",
                 median["runs"],
             ]
             for program, median in medians.items()
         ]
-        head = ["who polls", "beats a second", "of nobody's", "p50 ms", "p99 ms", "of nobody's", "HOT", "runs"]
+        head = ["who polls", "beats a second", "times nobody's", "p50 ms", "p99 ms", "times nobody's", "HOT", "runs"]
         if rows:
             found.append(f"{words}:\n\n{table(head, rows)}")
     text = (
@@ -183,14 +195,6 @@ def heartbeats(figures):
         "second: Beatwarden's first full look goes on meanwhile."
     )
     return "\n\n".join([text, *found])
-
-
-def share(value):
-    return "-" if value is None else f"{value:.1%}"
-
-
-def times(value):
-    return "-" if value is None else f"{value:.2f}"
 
 
 def sqlite(figures):
