@@ -13,6 +13,8 @@ All by the environment:
   BENCH_RUNNING   running jobs, "100 10000 100000"
   BENCH_FILES     finished rows of the SQLite files, "10k 1m"
   BENCH_SECONDS   of each measurement, 4 or 15
+  BENCH_MINUTES   after which nothing further is begun; no limit if empty. Sections that were cut short are measured by
+                  another run: BENCH="scrape heartbeats"
   BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 2 or 900: what goes on of it
                   then is told apart from its passes
   BENCH_PATIENCE  seconds that are waited for a quiet machine, in all: 45 or 600
@@ -82,6 +84,7 @@ class Bench:
         self.starts, self.repeats = (20, 5) if full else (8, 3)
         self.settle = float(env("BENCH_SETTLE") or (900 if full else 2))
         self.patience = machine.Patience(float(env("BENCH_PATIENCE") or (600 if full else 45)))
+        self.until = time.monotonic() + 60 * float(env("BENCH_MINUTES") or "inf")
         self.out = ROOT / "target" / "bench"
         self.out.mkdir(parents=True, exist_ok=True)
         self.results = results_file()
@@ -125,6 +128,9 @@ class Bench:
 
     def attempt(self, what, measure, *arguments):
         """One measurement; what fails is said, and doesn't cost the others."""
+        if time.monotonic() > self.until:
+            self.failed.append(f"{what}: no time left")
+            return
         try:
             measure(*arguments)
         except Exception as error:
