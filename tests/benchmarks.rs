@@ -117,6 +117,19 @@ fn each_target_is_judged_by_the_last_run_of_its_section() {
 }
 
 #[test]
+fn a_verdict_from_a_disturbed_figure_is_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disturbed = cell("bare by key", "1m", 100, 0.9);
+    disturbed["foreign_cores"] = 0.5.into();
+    let figures = section("running", &[cell("own", "1m", 100, 1.0), disturbed]);
+    let page = report(folder.path(), &figures);
+    let marked = verdict(&page, "at 100 running jobs, in time");
+    assert!(marked.ends_with("| yes* |"), "{marked}");
+    let unmarked = verdict(&page, "peak memory at 100 running jobs");
+    assert!(unmarked.ends_with("| yes |"), "{unmarked}");
+}
+
+#[test]
 fn the_plots_are_small_and_follow_the_reader_s_colour_scheme() {
     let folder = tempfile::tempdir().unwrap();
     let cells = |axis: &[(&str, u32)]| -> Vec<Value> {

@@ -84,7 +84,6 @@ class Bench:
         self.starts, self.repeats = (20, 5) if full else (8, 3)
         self.settle = float(env("BENCH_SETTLE") or (900 if full else 2))
         self.patience = machine.Patience(float(env("BENCH_PATIENCE") or (600 if full else 45)))
-        self.until = time.monotonic() + 60 * float(env("BENCH_MINUTES") or "inf")
         self.out = ROOT / "target" / "bench"
         self.out.mkdir(parents=True, exist_ok=True)
         self.results = results_file()
@@ -92,6 +91,8 @@ class Bench:
         self.cache.mkdir(parents=True, exist_ok=True)
         self.given = env("BEATWARDEN")
         self.beatwarden = self.program(self.given)
+        # From here on: what was built before is no measurement.
+        self.until = time.monotonic() + 60 * float(env("BENCH_MINUTES") or "inf")
         self.floor = str(self.out / "floor")
         self.cluster = postgres.Cluster(self.cache)
         self.jobs, self.failed, self.section, self.run = 0, [], "", ""
@@ -138,6 +139,10 @@ class Bench:
             print(f"FAILED {what}: {error}", file=sys.stderr, flush=True)
 
     def measure(self, section):
+        if time.monotonic() > self.until:
+            # Not even begun: what an earlier run measured of it stays.
+            self.failed.append(f"{section}: no time left")
+            return
         self.section, self.run = section, f"{section} {time.strftime('%Y-%m-%dT%H:%M:%S')}"
         began, failed = time.monotonic(), len(self.failed)
         print(f"\n=== {section}", flush=True)

@@ -12,6 +12,8 @@ DISTURBED = 0.3
 class Figures:
     def __init__(self, path):
         self.sections, self.begun = {}, {}
+        # Whether something that was looked up since this was last set to false is marked.
+        self.disturbed = False
         last = {}
         records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         for record in records:
@@ -28,7 +30,9 @@ class Figures:
 
     def all(self, section, **place):
         found = self.sections.get(section, [])
-        return [record for record in found if all(record.get(key) == value for key, value in place.items())]
+        found = [record for record in found if all(record.get(key) == value for key, value in place.items())]
+        self.disturbed |= any(record.get("foreign_cores", 0) > DISTURBED for record in found)
+        return found
 
     def one(self, section, **place):
         """The last record of the place."""
