@@ -10,7 +10,7 @@ use beatwarden::domain::{
     ServerIdentity, Snapshot, States, Timestamp, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -117,13 +117,18 @@ fn observation(jobs: usize, pass: u32) -> Observation {
     }
 }
 
+/// Names and states are shared, as the stores share them.
 fn rows(jobs: usize, pass: u32) -> Vec<Job> {
     let now = Timestamp::from_micros(EPOCH).plus(SECOND * pass);
+    let names: Vec<Arc<str>> = (0..500)
+        .map(|number| format!("prod:tap-source{number}-to-target-warehouse").into())
+        .collect();
+    let running: Arc<str> = "RUNNING".into();
     (0..jobs)
         .map(|number| Job {
-            id: JobId::new((10_000_000 + number).to_string()),
-            name: Some(format!("prod:tap-source{}-to-target-warehouse", number % 500).into()),
-            state: Some("RUNNING".into()),
+            id: JobId::from_number(10_000_000 + number as i64),
+            name: Some(names[number % names.len()].clone()),
+            state: Some(running.clone()),
             started_at: Reading::At(Timestamp::from_micros(EPOCH - 1_800_000_000 + number as i64)),
             heartbeat_at: if number % 100 == 0 {
                 Reading::Absent
