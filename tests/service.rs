@@ -184,24 +184,38 @@ fn the_unit_is_exposed_to_little() {
     assert!(said.contains("Overall exposure level"), "{said}");
 }
 
+/// The head of the unit says what to write into beatwarden.toml: the binary takes just that, in the unit's environment, and
+/// finds the credential where the service manager puts it.
 #[test]
-fn the_command_and_the_variables_of_the_unit_are_ours() {
-    let line = |key: &str| UNIT.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    assert_eq!(line("ExecStart="), "/usr/local/bin/beatwarden watch");
+fn the_file_that_the_unit_asks_for_is_one_that_the_binary_takes() {
+    let values = |key: &str| UNIT.lines().filter_map(|line| line.strip_prefix(key)).collect::<Vec<_>>();
+    assert_eq!(values("ExecStart="), ["/usr/local/bin/beatwarden watch"]);
+    let credentials = values("LoadCredential=");
+    let names: Vec<&str> = credentials
+        .iter()
+        .map(|credential| credential.split(':').next().unwrap())
+        .collect();
+    assert_eq!(names, ["database"]);
+    // A variable that configures a single watch would be refused beside a file with watches.
+    assert_eq!(values("Environment="), Vec::<&str>::new());
+    let head = UNIT.lines().take_while(|line| line.starts_with('#'));
+    let file: Vec<&str> = head
+        .filter_map(|line| line.strip_prefix("#   "))
+        .skip_while(|line| *line != "[[watch]]")
+        .collect();
+    let there = "/run/credentials/beatwarden.service/database";
+    let file = file.join("\n");
+    assert!(file.contains(there), "{file}");
+
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("database"), "postgres://watchdog@127.0.0.1/jobs").unwrap();
-    let variable = line("Environment=").replace("%d", folder.path().to_str().unwrap());
-    let (name, value) = variable.split_once('=').unwrap();
+    let credential = folder.path().join("database");
+    fs::write(&credential, "postgres://watchdog:word@127.0.0.1/jobs").unwrap();
+    let file = file.replace(there, credential.to_str().unwrap());
+    fs::write(folder.path().join("beatwarden.toml"), file).unwrap();
     let out = support::beatwarden::command(folder.path())
         .arg("config")
-        .env(name, value)
-        .env("BEATWARDEN__PRESET", "meltano")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(
-        out.status.success() && said.contains("database_file = "),
-        "{said}{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(out.status.success() && said.contains("watch.meltano.database_file = "), "{said}");
 }
