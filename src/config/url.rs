@@ -57,7 +57,7 @@ choice! {
 pub struct PostgresUrl {
     /// URL or `key=value` text for the parser of tokio-postgres; none of the settings below is in it.
     pub text: Secret,
-    /// Protection of the connection; `prefer` unless given, as in libpq.
+    /// Protection of the connection; unless given `prefer`, and `verify-full` with `sslrootcert=system`, as in libpq.
     pub sslmode: SslMode,
     /// File with the authorities to trust, or `system`.
     pub sslrootcert: Option<PathBuf>,
@@ -120,6 +120,7 @@ impl DatabaseUrl {
             Some((keyword, _)) if libpq::is_keyword(keyword.trim()) => {
                 PostgresUrl::from_keywords(text).map(Self::Postgres)
             }
+            _ if lost_its_scheme(text) => Err(misspelt()),
             _ => sqlite_path(text).map(Self::Sqlite),
         }
     }
@@ -158,10 +159,8 @@ fn sqlite_path(text: &str) -> Result<PathBuf, String> {
         "" | ":memory:" => {
             Err("a SQLite database in memory belongs to one process and can't be watched; name its file".to_owned())
         }
-        _ if like_credentials(path) => Err(format!(
-            "it reads like `user:password@host` of a URL whose beginning is missing or misspelt; {FORMS}, and a file with \
-             such a name as ./name"
-        )),
+        // Behind `sqlite:` an absolute path is one beyond doubt.
+        _ if like_credentials(path) && !path.starts_with(['/', '.']) => Err(misspelt()),
         _ if path.starts_with("file:") => {
             Err("SQLite's file: URIs are not supported; write sqlite:////absolute/file".to_owned())
         }
@@ -169,10 +168,23 @@ fn sqlite_path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn misspelt() -> String {
+    format!(
+        "it reads like `user:password@host` of a URL whose beginning is missing or misspelt; {FORMS}, and a file with such a \
+         name as ./name or sqlite:////absolute/name"
+    )
+}
+
+/// Whether a text without a scheme is what is left of a URL that had one: `//user:password@host`, `postgres:user:password`.
+fn lost_its_scheme(text: &str) -> bool {
+    let first = text.split_once(':').map_or("", |(first, _)| first);
+    let dialect = first.split('+').next().unwrap_or_default().to_ascii_lowercase();
+    matches!(dialect.as_str(), "postgres" | "postgresql") || like_credentials(text) && !text.starts_with('.')
+}
+
 /// Whether a path would show a password if it were taken for one: paths are no secret, and are shown.
 fn like_credentials(path: &str) -> bool {
-    let credentials = path.split_once('@').is_some_and(|(before, _)| before.contains(':'));
-    credentials && !path.starts_with(['/', '.'])
+    path.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 impl PostgresUrl {
@@ -200,7 +212,7 @@ impl PostgresUrl {
         };
         let text = format!("postgresql://{secret}{place}{}", query(&taken.driver));
         let shown = format!("postgresql://{shown}{place}{}", query(&taken.shown));
-        Ok(taken.into_url(text, shown))
+        taken.into_url(text, shown)
     }
 
     fn from_keywords(text: &str) -> Result<Self, String> {
@@ -214,7 +226,7 @@ impl PostgresUrl {
             pairs.join(" ")
         };
         let (text, shown) = (write(&taken.driver), write(&taken.shown));
-        Ok(taken.into_url(text, shown))
+        taken.into_url(text, shown)
     }
 }
 
@@ -300,10 +312,25 @@ impl Taken {
         }
     }
 
-    fn into_url(self, text: String, shown: String) -> PostgresUrl {
-        PostgresUrl {
+    /// The mode that is said, else libpq's default. Whoever trusts every authority that the system knows has to look at the
+    /// name: anybody gets a certificate for some name. So there libpq takes `verify-full` alone, and so do we.
+    fn mode(&self) -> Result<SslMode, String> {
+        let trusts_system = self.sslrootcert.as_deref() == Some(Path::new("system"));
+        match self.sslmode {
+            Some(mode) if trusts_system && mode != SslMode::VerifyFull => Err(format!(
+                "sslmode={} is too weak for sslrootcert=system; use verify-full, which is the default there",
+                mode.as_str()
+            )),
+            Some(mode) => Ok(mode),
+            None if trusts_system => Ok(SslMode::VerifyFull),
+            None => Ok(SslMode::Prefer),
+        }
+    }
+
+    fn into_url(self, text: String, shown: String) -> Result<PostgresUrl, String> {
+        Ok(PostgresUrl {
             text: Secret::new(text),
-            sslmode: self.sslmode.unwrap_or(SslMode::Prefer),
+            sslmode: self.mode()?,
             sslrootcert: self.sslrootcert,
             sslcert: self.sslcert,
             sslkey: self.sslkey,
@@ -311,7 +338,7 @@ impl Taken {
             passfile: self.passfile,
             shown,
             has_password: self.has_password,
-        }
+        })
     }
 }
 

@@ -34,6 +34,8 @@ fn sqlite_is_found_behind_every_spelling() {
         ("sqlite:meltano.db", "meltano.db"),
         ("meltano.db", "meltano.db"),
         ("/var/lib/a=b.db", "/var/lib/a=b.db"),
+        ("./a:b@c.db", "./a:b@c.db"),
+        ("sqlite:////var/a:b@c.db", "/var/a:b@c.db"),
         (" .meltano/meltano.db\n", ".meltano/meltano.db"),
     ] {
         assert_eq!(
@@ -98,6 +100,22 @@ fn what_is_not_said_is_what_libpq_takes() {
     let url = postgres("postgres://db/jobs");
     assert_eq!((url.sslmode, url.target_session_attrs), (SslMode::Prefer, None));
     assert_eq!((url.sslrootcert, url.passfile), (None, None));
+}
+
+#[test]
+fn the_authorities_of_the_system_are_trusted_for_the_right_name_only() {
+    for text in [
+        "postgres://db/jobs?sslrootcert=system",
+        "host=db sslrootcert=system",
+        "postgres://db/jobs?sslrootcert=system&sslmode=verify-full",
+    ] {
+        assert_eq!(postgres(text).sslmode, SslMode::VerifyFull, "{text}");
+    }
+    for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
+        let text = format!("postgres://db/jobs?sslmode={mode}&sslrootcert=system");
+        let refused = DatabaseUrl::parse(&text).unwrap_err();
+        assert!(refused.contains("use verify-full"), "{refused}");
+    }
 }
 
 #[test]
@@ -221,6 +239,10 @@ fn a_bad_url_is_refused_without_being_repeated() {
         ("postgresql//u:hunter2@h/d", "misspelt"),
         ("postgres:/u:hunter2@h/d", "misspelt"),
         ("u:hunter2@h/d", "misspelt"),
+        ("//u:hunter2@h/d", "misspelt"),
+        ("/u:hunter2@h/d", "misspelt"),
+        ("postgres:u:hunter2", "misspelt"),
+        ("PostgreSQL+psycopg2:hunter2", "misspelt"),
         ("sqlite://u:hunter2@h/d", "misspelt"),
     ];
     for (text, expected) in cases {

@@ -51,12 +51,13 @@ const SYSTEM_ROOTS: [&str; 4] = [
 ];
 
 impl Security {
-    /// What libpq does for a mode: `require` with authorities to trust verifies them, as `verify-ca` does.
+    /// What libpq does for a mode: `require` with authorities to trust, named or in libpq's usual place, verifies them, as
+    /// `verify-ca` does.
     pub fn new(sslmode: &str, root: Option<PathBuf>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Self {
         let verify = match sslmode {
             "verify-full" => Verify::Full,
             "verify-ca" => Verify::Authority,
-            "require" if root.is_some() => Verify::Authority,
+            "require" if root.is_some() || usual_roots().is_some() => Verify::Authority,
             _ => Verify::Nothing,
         };
         Self {
@@ -113,14 +114,11 @@ impl Security {
                 })
             }
             Some(file) => Ok(file.clone()),
-            None => {
-                let usual = in_home(".postgresql/root.crt");
-                usual.filter(|path| path.exists()).ok_or_else(|| {
-                    "sslmode=verify-ca and verify-full need the authorities to trust: name their file in sslrootcert, or \
-                     sslrootcert=system (~/.postgresql/root.crt is not there)"
-                        .into()
-                })
-            }
+            None => usual_roots().ok_or_else(|| {
+                "sslmode=verify-ca and verify-full need the authorities to trust: name their file in sslrootcert, or \
+                 sslrootcert=system (~/.postgresql/root.crt is not there)"
+                    .into()
+            }),
         }
     }
 
@@ -142,6 +140,11 @@ impl Security {
         let read = read.map_err(|error| format!("sslkey {}: {error}", key.display()))?;
         Ok(Some((chain, read)))
     }
+}
+
+/// The authorities that libpq trusts without being told to, if they are there.
+fn usual_roots() -> Option<PathBuf> {
+    in_home(".postgresql/root.crt").filter(|path| path.exists())
 }
 
 /// A file in the home of whoever runs us, where libpq looks for its files.
