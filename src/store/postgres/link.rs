@@ -379,12 +379,17 @@ fn connect_error(target: &Target, error: tokio_postgres::Error) -> StoreError {
     }
 }
 
-/// An error of the driver with the words and the SQLSTATE that its own Display leaves out.
+/// An error of the driver with the words and the SQLSTATE that its own Display leaves out. Not the details of a value that
+/// is refused (classes 22 and 23): they have the whole row in them ("Failing row contains ..."), the writer's payload included.
 pub(super) fn described(error: tokio_postgres::Error) -> BoxError {
     match error.as_db_error() {
         Some(db) => {
-            let mut text = format!("{} (SQLSTATE {})", db.message(), db.code().code());
-            for part in [db.detail(), db.hint()].into_iter().flatten() {
+            let code = db.code().code();
+            let mut text = format!("{} (SQLSTATE {code})", db.message());
+            let detail = db
+                .detail()
+                .filter(|_| !code.starts_with("22") && !code.starts_with("23"));
+            for part in [detail, db.hint()].into_iter().flatten() {
                 text.push_str("; ");
                 text.push_str(part);
             }
