@@ -83,10 +83,21 @@ pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, terms: &Terms)
     Ok(())
 }
 
-/// The host that is asked for, without its port; empty where none is named.
+/// A host that is nobody's, as little as ours.
+const NOBODY: &str = "nobody.invalid";
+
+/// The host that is asked for, without its port; empty where none is named. Who names two, or one that can't be read, asks
+/// for nobody: the proxy in front may have looked at the other (RFC 9112, section 3.2).
 fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
-    let named = headers.get(HOST).map(|value| value.to_str().unwrap_or("?"));
-    let named = uri.host().or(named).unwrap_or_default();
+    let mut named = headers
+        .get_all(HOST)
+        .iter()
+        .map(|value| value.to_str().unwrap_or(NOBODY));
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return NOBODY;
+    }
+    let named = uri.host().or(first).unwrap_or_default();
     match named.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => named.split(':').next().unwrap_or(named),
@@ -112,6 +123,7 @@ fn is_own_name(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderValue;
 
     #[test]
     fn names_that_nobody_can_buy_are_ours() {
@@ -150,5 +162,12 @@ mod tests {
         assert_eq!(host_of("evil.example"), "evil.example");
         let absolute = Uri::from_static("http://evil.example/metrics");
         assert_eq!(host(&HeaderMap::new(), &absolute), "evil.example");
+        let mut two = HeaderMap::new();
+        two.append(HOST, "localhost".parse().expect("a header"));
+        two.append(HOST, "localhost".parse().expect("a header"));
+        let unreadable = HeaderMap::from_iter([(HOST, HeaderValue::from_bytes(b"\xff").expect("a header"))]);
+        for headers in [two, unreadable] {
+            assert!(!is_own_name(host(&headers, &Uri::from_static("/"))));
+        }
     }
 }
