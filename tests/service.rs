@@ -188,7 +188,11 @@ fn the_unit_is_exposed_to_little() {
 /// finds the credential where the service manager puts it.
 #[test]
 fn the_file_that_the_unit_asks_for_is_one_that_the_binary_takes() {
-    let values = |key: &str| UNIT.lines().filter_map(|line| line.strip_prefix(key)).collect::<Vec<_>>();
+    let values = |key: &str| {
+        UNIT.lines()
+            .filter_map(|line| line.strip_prefix(key))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(values("ExecStart="), ["/usr/local/bin/beatwarden watch"]);
     let credentials = values("LoadCredential=");
     let names: Vec<&str> = credentials
@@ -217,5 +221,8 @@ fn the_file_that_the_unit_asks_for_is_one_that_the_binary_takes() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
-    assert!(out.status.success() && said.contains("watch.meltano.database_file = "), "{said}");
+    assert!(
+        out.status.success() && said.contains("watch.meltano.database_file = "),
+        "{said}"
+    );
 }

@@ -6,7 +6,7 @@ use crate::{
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
 };
 use std::sync::{OnceLock, atomic::AtomicBool};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 /// How a time column holds its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,8 +203,19 @@ async fn missing_table(link: &Link, mapping: &Mapping) -> Result<StoreError, Sto
     let rows = link
         .within("listing tables", link.ask(include_str!("sql/tables.sql"), vec![]))
         .await?;
-    let tables: Vec<String> = rows.iter().map(|row| row.get("name")).collect();
     let plain = mapping.table.plain();
+    let locked = |row: &Row| row.get::<_, Option<String>>("locked");
+    // A schema that may not be used is passed over by the search path as if it were not there.
+    let hidden = rows
+        .iter()
+        .filter(|row| row.get::<_, &str>("plain") == mapping.table.name.as_str());
+    if let Some(schema) = hidden.filter_map(locked).next() {
+        return Ok(StoreError::Rights(format!(
+            "table `{plain}` is in schema {schema}, which this role may not use: GRANT USAGE ON SCHEMA {schema} TO this role"
+        )));
+    }
+    let seen = rows.iter().filter(|row| locked(row).is_none());
+    let tables: Vec<String> = seen.map(|row| row.get("name")).collect();
     Ok(StoreError::Schema(format!(
         "table `{plain}` not found (watch.table.name); {}",
         nearest(&plain, tables.iter().map(String::as_str), "this role can see")

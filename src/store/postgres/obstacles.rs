@@ -21,19 +21,19 @@ pub(super) fn of(row: &Row, catalog: &Catalog, settings: &PostgresSettings) -> V
             ),
         );
     }
-    let not_updatable: Vec<String> = row.get("not_updatable");
-    if !not_updatable.is_empty() {
-        let columns: Vec<String> = not_updatable
-            .iter()
-            .map(|name| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted()))
-            .collect();
-        add(
-            Cause::Rights,
-            format!(
-                "no right to change: GRANT UPDATE ({}) ON {table} TO this role",
-                columns.join(", ")
-            ),
-        );
+    // What is written has to be read as well: the guard compares it, and the error text is added to what is there.
+    for (found, what, right) in [
+        ("not_updatable", "change", "UPDATE"),
+        ("not_readable", "read", "SELECT"),
+    ] {
+        let columns: Vec<String> = row.get(found);
+        if !columns.is_empty() {
+            let quote = |name: &String| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted());
+            let columns: Vec<String> = columns.iter().map(quote).collect();
+            let columns = columns.join(", ");
+            let reason = format!("no right to {what}: GRANT {right} ({columns}) ON {table} TO this role");
+            add(Cause::Rights, reason);
+        }
     }
     if row.get("read_only") {
         let reason =

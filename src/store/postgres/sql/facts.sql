@@ -14,6 +14,10 @@ SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS serve
                FROM pg_attribute AS attribute
               WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
                 AND NOT has_column_privilege(relation.oid, attribute.attnum, 'UPDATE')) AS not_updatable,
+       ARRAY(SELECT attribute.attname::text
+               FROM pg_attribute AS attribute
+              WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
+                AND NOT has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
        (SELECT CASE WHEN count(*) = 0 THEN NULL
                     WHEN bool_or(trigger.tgenabled NOT IN ('O', 'A')) THEN 'disabled'
                     WHEN 2 = count(*) FILTER (
