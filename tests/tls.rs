@@ -6,12 +6,15 @@
 mod certificates;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "tls/wire.rs"]
+mod wire;
 
-use certificates::{Identity, authority, identity};
-use rcgen::{CertificateParams, date_time_ymd};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use certificates::{Identity, authority, identity, intermediate};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
 use support::{
-    beatwarden::run,
+    beatwarden::{Beatwarden, run},
+    eventually,
     postgres::{self, Cluster},
 };
 use tempfile::TempDir;
@@ -112,7 +115,10 @@ async fn with_verify_full_only_the_right_server_is_talked_to() {
         params.not_before = date_time_ymd(2090, 1, 1);
         params.not_after = date_time_ymd(2091, 1, 1);
     };
-    let wrong: [(&str, Option<Identity>, &str); 6] = [
+    let for_clients = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    };
+    let wrong: [(&str, Option<Identity>, &str); 9] = [
         ("a plain server", None, "does not support TLS"),
         (
             "another authority",
@@ -131,6 +137,21 @@ async fn with_verify_full_only_the_right_server_is_talked_to() {
             "not valid",
         ),
         ("self-signed", Some(identity("localhost", None, plain)), "UnknownIssuer"),
+        (
+            "a certificate of a client",
+            Some(identity("localhost", Some(&ours), for_clients)),
+            "extended key usage",
+        ),
+        (
+            "a wildcard of another domain",
+            Some(identity("*.localhost", Some(&ours), plain)),
+            "not valid for name",
+        ),
+        (
+            "the right authority above one that is not shown",
+            Some(identity("localhost", Some(&intermediate("between", &ours).0), plain)),
+            "UnknownIssuer",
+        ),
     ];
     for (name, shown, words) in &wrong {
         site.shows(shown.as_ref(), "");
@@ -138,6 +159,22 @@ async fn with_verify_full_only_the_right_server_is_talked_to() {
         assert!(!good && said.contains("FAIL connect"), "{name}: {said}");
         assert!(said.contains(words), "{name}: {said}");
     }
+
+    // An address is a name like any other, and the whole chain may be shown.
+    let (between, chain) = intermediate("between", &ours);
+    let mut shown = identity("localhost", Some(&between), |_| {});
+    shown.certificate.push_str(&chain);
+    site.shows(Some(&shown), "");
+    let (good, said) = site.check("localhost", &full);
+    assert!(good, "{said}");
+    let (good, said) = site.check("127.0.0.1", &full);
+    assert!(!good && said.contains("not valid for name"), "{said}");
+    site.shows(Some(&identity("127.0.0.1", Some(&ours), plain)), "");
+    let (good, said) = site.check("127.0.0.1", &full);
+    assert!(good, "{said}");
+    // Of several hosts the first that is the right one is talked to.
+    let (good, said) = site.check(&format!("localhost:{},127.0.0.1", site.cluster.port()), &full);
+    assert!(good, "{said}");
 
     site.shows(Some(&identity("db.example.com", Some(&ours), plain)), "");
     let (good, said) = site.check("localhost", &format!("sslmode=verify-ca&sslrootcert={root}"));
@@ -164,6 +201,127 @@ async fn with_verify_full_only_the_right_server_is_talked_to() {
     ] {
         let (good, said) = site.check("localhost", &settings);
         assert!(!good && said.contains(words), "{settings}: {said}");
+    }
+}
+
+/// The wire of a watch whose statement has to be cancelled: every connection, also that of the cancel request, asks for TLS
+/// first and says nothing else in plain text.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ever_said_in_plain_text_to_the_right_server() {
+    let site = Site::new().await;
+    let ours = authority("our authority");
+    let root = site.file("root.crt", &ours.pem());
+    site.shows(Some(&identity("localhost", Some(&ours), |_| {})), "");
+    let (port, heard) = wire::relay(site.cluster.port());
+    let configuration = format!(
+        "[[watch]]\nname = \"meltano\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\npoll_timeout = \"500ms\"\n\
+         database = \"postgres://postgres@localhost:{port}/{}?sslmode=verify-full&sslrootcert={root}\"\n",
+        site.database
+    );
+    let file = site.file("beatwarden.toml", &configuration);
+    let dog = Beatwarden::watch(&["--config", &file]).await;
+    let soon = Duration::from_secs(20);
+    dog.metric_becomes("up{watch=\"meltano\"}", 1.0, soon).await;
+    let mut owner = postgres::connect(&site.cluster.url("postgres", &site.database)).await;
+    let locked = owner.transaction().await.unwrap();
+    locked
+        .batch_execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let connections = || heard.lock().unwrap().len();
+    let before = connections();
+    // The cancel request, and the next connection.
+    eventually("two more connections", soon, async || {
+        (connections() >= before + 2).then_some(())
+    })
+    .await;
+    locked.rollback().await.unwrap();
+    dog.metric_becomes("up{watch=\"meltano\"}", 1.0, soon).await;
+    drop(dog);
+    for said in heard.lock().unwrap().iter().filter(|said| !said.is_empty()) {
+        assert!(wire::is_tls(said), "{:?}", &said[..said.len().min(40)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impostor_hears_no_word_of_the_protocol() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root.crt");
+    fs::write(&root, authority("our authority").pem()).unwrap();
+    let answers: [&[u8]; 5] = [
+        b"N",
+        // An error of a server that is older than TLS: libpq of old went on in plain text.
+        b"EFATAL: unsupported frontend protocol\0\0",
+        b"S",
+        // A good answer, and behind it what a man in the middle would like to be taken for the server's word.
+        b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I",
+        b"R\0\0\0\x08\0\0\0\0",
+    ];
+    for mode in ["require", "verify-ca", "verify-full"] {
+        for answer in answers {
+            let (port, heard) = wire::impostor(answer);
+            let url = format!(
+                "postgres://someone:kennel@localhost:{port}/jobs?connect_timeout=2&sslmode={mode}&sslrootcert={}",
+                root.display()
+            );
+            let (status, said, complaint) = run(&["check", "--database", &url, "--preset", "meltano"]);
+            assert!(!status.success() && said.contains("FAIL connect"), "{said}{complaint}");
+            let heard = heard.lock().unwrap();
+            assert!(!heard.is_empty());
+            for said in heard.iter() {
+                let word = |word: &[u8]| said.windows(word.len()).any(|bytes| bytes == word);
+                assert!(!word(b"someone") && !word(b"kennel"), "{mode} {answer:?}");
+                assert!(wire::is_tls(said), "{mode} {answer:?}: {:?}", &said[..8]);
+            }
+        }
+    }
+}
+
+/// What is not named is looked for where libpq looks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_in_the_home_are_trusted_and_those_of_the_system_for_the_right_name_only() {
+    let site = Site::new().await;
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".postgresql")).unwrap();
+    let check = |settings: &str| {
+        let url = format!(
+            "postgres://postgres@localhost:{}/{}?{settings}",
+            site.cluster.port(),
+            site.database
+        );
+        let out = support::beatwarden::command(home.path())
+            .args([
+                "check",
+                "--preset",
+                "meltano",
+                "--missed-first",
+                "observe",
+                "--database",
+                &url,
+            ])
+            .env("HOME", home.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
+        (out.status.success(), said)
+    };
+    // A plain server: the system's authorities alone are a word for verify-full.
+    let (good, said) = check("sslrootcert=system");
+    assert!(!good && said.contains("does not support TLS"), "{said}");
+    let (good, said) = check("sslrootcert=system&sslmode=require");
+    assert!(!good && said.contains("use verify-full"), "{said}");
+
+    let (ours, other) = (authority("our authority"), authority("another authority"));
+    site.shows(Some(&identity("localhost", Some(&ours), |_| {})), "");
+    let (good, said) = check("sslmode=require");
+    assert!(good, "without authorities it is encrypted: {said}");
+    for (issuer, expected) in [(&ours, true), (&other, false)] {
+        fs::write(home.path().join(".postgresql/root.crt"), issuer.pem()).unwrap();
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let (good, said) = check(&format!("sslmode={mode}"));
+            assert_eq!(good, expected, "{mode}: {said}");
+            assert!(expected || said.contains("UnknownIssuer"), "{mode}: {said}");
+        }
     }
 }
 

@@ -15,6 +15,16 @@ pub fn authority(name: &str) -> Issuer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
+/// An authority that another one has signed, and its certificate.
+pub fn intermediate(name: &str, above: &Issuer) -> (Issuer, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), above).unwrap();
+    let certificate = issuer.pem();
+    (issuer, certificate)
+}
+
 /// A certificate for a host, with its key.
 pub struct Identity {
     pub certificate: String,
