@@ -2,6 +2,8 @@
 //! the oldest and the newest PostgreSQL; and what the commands do and say under each of the roles.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "rights/sidecar.rs"]
+mod sidecar;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -32,7 +34,16 @@ const MATRIX: &[(&str, [&str; 3])] = &[
     ("SELECT payload_flags FROM runs", [NO, NO, NO]),
     ("SELECT trigger FROM runs", [NO, NO, NO]),
     ("SELECT * FROM runs", [NO, NO, NO]),
+    ("SELECT runs FROM runs", [NO, NO, NO]),
+    ("SELECT to_jsonb(runs) FROM runs", [NO, NO, NO]),
     ("COPY runs TO STDOUT", [NO, NO, NO]),
+    ("CREATE TEMPORARY TABLE seen AS SELECT payload FROM runs", [NO, NO, YES]),
+    ("UPDATE runs SET last_heartbeat_at = started_at WHERE payload LIKE '{%'", [NO, NO, NO]),
+    ("UPDATE runs SET last_heartbeat_at = started_at WHERE id = 1 RETURNING payload", [NO, NO, NO]),
+    ("CREATE FUNCTION pg_temp.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''%'', NEW; END';
+      CREATE TRIGGER seen BEFORE UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION pg_temp.seen()", [NO, NO, NO]),
+    ("CREATE RULE seen AS ON UPDATE TO runs DO ALSO SELECT 1", [NO, NO, NO]),
+    ("CREATE POLICY seen ON runs USING (true)", [NO, NO, NO]),
     // What a repair writes.
     ("UPDATE runs SET last_heartbeat_at = started_at WHERE id = 1", [NO, YES, NO]),
     ("UPDATE runs SET state = 'FAIL', ended_at = now(), payload = '{}' WHERE id = 1", [NO, NO, YES]),
@@ -47,6 +58,9 @@ const MATRIX: &[(&str, [&str; 3])] = &[
     ("DELETE FROM runs", [NO, NO, NO]),
     ("TRUNCATE runs", [NO, NO, NO]),
     ("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE", [NO, NO, NO]),
+    ("LOCK TABLE runs IN SHARE MODE", [NO, NO, NO]),
+    ("GRANT SELECT ON runs TO PUBLIC", [NO, NO, NO]),
+    ("SET ROLE postgres", [NO, NO, NO]),
     ("ALTER TABLE runs ADD COLUMN x integer", [NO, NO, NO]),
     ("CREATE INDEX ON runs (state)", [NO, NO, NO]),
     ("DROP TABLE runs", [NO, NO, NO]),
@@ -69,6 +83,7 @@ const MATRIX: &[(&str, [&str; 3])] = &[
     ("CREATE TABLE public.mine (id integer)", [NO, NO, NO]),
     ("CREATE SCHEMA mine", [NO, NO, NO]),
     ("CREATE ROLE mine", [NO, NO, NO]),
+    ("SET log_statement = 'all'", [NO, NO, NO]),
     ("SELECT rolpassword FROM pg_authid", [NO, NO, NO]),
     ("SELECT pg_read_file('postgresql.conf')", [NO, NO, NO]),
     ("COPY (SELECT 1) TO PROGRAM 'true'", [NO, NO, NO]),
@@ -103,11 +118,26 @@ async fn roles(database: &TestDatabase) -> Vec<String> {
     urls
 }
 
+/// Refused or not, nobody may learn the payload from what the server remembers of it: statistics have no error to give.
+async fn statistics_show_no_payload(url: &str, role: usize) {
+    let client = connect(url).await;
+    let seen = client
+        .query(
+            "SELECT FROM pg_stats WHERE tablename = 'runs' AND attname = 'payload'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(!seen.is_empty(), ACTIONS[role] == "fail", "{}", ACTIONS[role]);
+}
+
 async fn matrix(database: &TestDatabase) {
     database.client().await.batch_execute(TABLES).await.unwrap();
+    database.client().await.batch_execute("ANALYZE runs").await.unwrap();
     let urls = roles(database).await;
     let mut wrong = Vec::new();
     for (role, url) in urls.iter().enumerate() {
+        statistics_show_no_payload(url, role).await;
         let client = connect(url).await;
         for (statement, wanted) in MATRIX {
             client.batch_execute("BEGIN").await.unwrap();
