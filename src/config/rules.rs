@@ -6,6 +6,7 @@
 use super::ConfigError;
 use super::keys::Scope;
 use super::layers::Layer;
+use super::text::shown;
 use super::types::{Action, Discovery};
 use super::validate::{Reader, echo};
 
@@ -122,7 +123,7 @@ impl Rules<'_> {
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
         let zone = self.quietly(|reader| reader.text("table.time_zone"));
         if let Some(zone) = zone.filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
-            let problem = format!("no zone {zone:?} in the time zone database of this host");
+            let problem = format!("no zone {} in the time zone database of this host", shown(&zone));
             let mend = "expected an IANA name such as UTC or Europe/Berlin";
             mistakes.push(self.conflict("table.time_zone", problem, mend));
         }

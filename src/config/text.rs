@@ -53,7 +53,12 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 fn may_be_url(text: &str) -> bool {
-    text.contains("://") || text.contains("password=")
+    text.contains("://") || text.contains("password=") || like_credentials(text)
+}
+
+/// Whether a text reads like the `user:password@` of a URL.
+pub(super) fn like_credentials(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 /// A key as a message shows it: as [`printable`] does, and hidden where it is no key at all.

@@ -5,6 +5,7 @@
 
 use super::Secret;
 use super::libpq::{self, Treatment};
+use super::text::like_credentials;
 use super::types::choice;
 use std::ffi::OsStr;
 use std::fmt;
@@ -175,16 +176,12 @@ fn misspelt() -> String {
     )
 }
 
-/// Whether a text without a scheme is what is left of a URL that had one: `//user:password@host`, `postgres:user:password`.
+/// Whether a text without a scheme is what is left of a URL that had one, such as `//user:password@host` or
+/// `postgres:user:password`. Taken for a path it would be shown: paths are no secret.
 fn lost_its_scheme(text: &str) -> bool {
     let first = text.split_once(':').map_or("", |(first, _)| first);
     let dialect = first.split('+').next().unwrap_or_default().to_ascii_lowercase();
     matches!(dialect.as_str(), "postgres" | "postgresql") || like_credentials(text) && !text.starts_with('.')
-}
-
-/// Whether a path would show a password if it were taken for one: paths are no secret, and are shown.
-fn like_credentials(path: &str) -> bool {
-    path.split_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 impl PostgresUrl {

@@ -8,6 +8,7 @@ use super::rules::Rules;
 use super::types::{
     Action, DatabaseSource, Discovery, ErrorColumn, RepairConfig, TableConfig, TimeFormat, WatchConfig,
 };
+use super::url::{DatabaseUrl, SslMode};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use std::path::PathBuf;
@@ -200,6 +201,16 @@ fn warnings(watch: &WatchConfig, label: &str) -> Vec<String> {
         warnings.push(format!(
             "{label}heartbeat_timeout ({timeout}) is less than two poll intervals of {interval}: \
              living jobs may look lost between two looks"
+        ));
+    }
+    if let Ok(DatabaseUrl::Postgres(url)) = watch.database.resolve()
+        && url.sslrootcert.is_some()
+        && matches!(url.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer)
+    {
+        warnings.push(format!(
+            "{label}database names authorities in sslrootcert, and sslmode={} verifies nothing by them, and goes on in plain \
+             text with a server that has no TLS: say sslmode=verify-full",
+            url.sslmode.as_str()
         ));
     }
     if watch.repair.missed_first == Action::Fail && watch.repair.fuse_share >= 1.0 {

@@ -280,3 +280,17 @@ fn every_mistake_says_what_was_given_what_is_expected_and_how_to_mend_it() {
         insta::assert_snapshot!("mistakes", text);
     });
 }
+
+/// Under the wrong key it is a password all the same.
+#[test]
+fn a_url_under_the_wrong_key_is_not_repeated() {
+    for line in [
+        "database_file = \"u:hunter2@h\"",
+        "database = \"x.db\"\ntable.time_zone = \"postgres://u:hunter2@h/d\"",
+        "database = \"x.db\"\ntable.time_zone = \"u:hunter2@h\"",
+        "database = \"x.db\"\npoll_interval = \"u:hunter2@h\"",
+    ] {
+        let text = Given::toml(&format!("[[watch]]\npreset = \"meltano\"\n{line}\n")).mistakes();
+        assert!(text.contains("***") && !text.contains("hunter2"), "{text}");
+    }
+}

@@ -293,6 +293,32 @@ fn a_password_on_the_command_line_works_with_a_warning() {
 }
 
 #[test]
+fn authorities_that_nothing_is_verified_by_are_warned_about() {
+    let warnings = |settings: &str| {
+        let url = format!("postgres://db/m?{settings}");
+        by_flags()
+            .flags(|flags| flags.database = Some(Secret::new(url)))
+            .good()
+            .warnings
+    };
+    for settings in ["sslrootcert=ca.pem", "sslrootcert=ca.pem&sslmode=disable"] {
+        let warnings = warnings(settings);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("say sslmode=verify-full"),
+            "{warnings:?}"
+        );
+    }
+    for settings in [
+        "",
+        "sslmode=prefer",
+        "sslrootcert=ca.pem&sslmode=require",
+        "sslrootcert=system",
+    ] {
+        assert_eq!(warnings(settings), Vec::<String>::new(), "{settings}");
+    }
+}
+
+#[test]
 fn what_is_allowed_but_unlikely_to_be_meant_is_warned_about() {
     let file =
         format!("{MELTANO}heartbeat_timeout = \"6s\"\n[watch.repair]\nmissed_first = \"fail\"\nfuse_share = 1\n");
