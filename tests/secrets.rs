@@ -2,8 +2,12 @@
 //! output of every command, errors, help, and the process list.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "secrets/web.rs"]
+mod web;
 
 use std::{
     fs,
@@ -39,16 +43,20 @@ enum Place {
     VariableOfTheWatch,
     DatabaseFile,
     PasswordFile,
+    UsualPasswordFile,
+    QueryOfTheFile,
     CommandLine,
 }
 
-const PLACES: [Place; 7] = [
+const PLACES: [Place; 9] = [
     Place::File,
     Place::FileAsKeywords,
     Place::Variable,
     Place::VariableOfTheWatch,
     Place::DatabaseFile,
     Place::PasswordFile,
+    Place::UsualPasswordFile,
+    Place::QueryOfTheFile,
     Place::CommandLine,
 ];
 
@@ -104,6 +112,15 @@ impl Given {
                 let path = given.write("pgpass", &format!("*:*:*:dog:{escaped}\n"));
                 Some(format!("database = \"{open}?passfile={path}\""))
             }
+            // libpq's own place for it.
+            Place::UsualPasswordFile => {
+                let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
+                given.write(".pgpass", &format!("*:*:*:dog:{escaped}\n"));
+                let home = given.folder.path().display().to_string();
+                given.variables.push(("HOME".into(), home));
+                Some(format!("database = {open:?}"))
+            }
+            Place::QueryOfTheFile => Some(format!("database = \"{open}?password={encoded}\"")),
             Place::CommandLine => {
                 given.arguments.extend(["--database".into(), url]);
                 None
@@ -303,65 +320,6 @@ async fn a_broken_configuration_shows_no_password_at_a_reload() {
         );
         assert_silent(&dog, Place::File);
         assert_unseen("config", &given.says(&["config"]));
-    }
-}
-
-/// Passwords of our own HTTP server, as hashes, and the key of its certificate.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_the_web_configuration_is_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let web = folder.path().join("web.yml");
-    let hash = bcrypt::hash(CANARY, 4).unwrap();
-    fs::write(&web, format!("basic_auth_users:\n  someone: {hash}\n")).unwrap();
-    let configuration = folder.path().join("beatwarden.toml");
-    let text = format!(
-        "web_config_file = {:?}\n[[watch]]\ndatabase = \"jobs.db\"\npreset = \"meltano\"\n",
-        web.display().to_string()
-    );
-    fs::write(&configuration, text).unwrap();
-    let dog = Beatwarden::watch(&["--config", configuration.to_str().unwrap(), "--log-level", "trace"]).await;
-    let seen = |dog: &Beatwarden| {
-        let credentials = format!("someone:{CANARY}");
-        let header = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, credentials);
-        let mut text = dog.log();
-        for path in ["/metrics", "/", "/api/v1/status", "/api/v1/repairs"] {
-            let refused = http::ask(dog.address, "GET", path, "");
-            assert_eq!(refused.status, 401);
-            let answer = http::ask(dog.address, "GET", path, &format!("Authorization: Basic {header}\r\n"));
-            assert_eq!(answer.status, 200);
-            text.push_str(&refused.headers);
-            text.push_str(&answer.headers);
-            text.push_str(&String::from_utf8_lossy(&answer.body));
-        }
-        text.push_str(&dog.log());
-        assert!(!text.contains(&header), "{text}");
-        text
-    };
-    let first = seen(&dog);
-    assert!(!first.contains(&hash[7..]) && !first.contains(SOUGHT), "{first}");
-    let read = |name: &str| {
-        let arguments = [name, "--config", configuration.to_str().unwrap()];
-        let output = command(folder.path()).args(arguments).output().unwrap();
-        [output.stdout, output.stderr]
-            .map(|bytes| String::from_utf8(bytes).unwrap())
-            .concat()
-    };
-    for bad in [
-        format!("basic_auth_users:\n  someone: {hash}x\n"),
-        format!("basic_auth_users:\n  someone: {CANARY:?}\n"),
-        format!("basic_auth_user:\n  someone: {hash}\n"),
-        format!("basic_auth_users: {hash}\n"),
-        format!("basic_auth_users:\n  someone: {hash}\n someone: {hash}\n"),
-    ] {
-        fs::write(&web, bad).unwrap();
-        let before = dog.log().len();
-        dog.signal("HUP");
-        eventually(&format!("a word on the bad file: {}", dog.log()), SOON, async || {
-            dog.log()[before..].contains("web configuration").then_some(())
-        })
-        .await;
-        let said = format!("{}{}{}", seen(&dog), read("check"), read("config"));
-        assert!(!said.contains(&hash[7..]) && !said.contains(SOUGHT), "{said}");
     }
 }
 
