@@ -4,7 +4,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
@@ -30,16 +30,20 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The folder in the archive, unpacked into another one.
-fn unpacked(into: &Path) -> PathBuf {
-    let mut dist = Command::new(root().join("scripts/dist"));
-    // Without what cargo tells its tests: crates that look for it would be built anew.
+/// A command without what cargo tells its tests: crates that look for it would be built anew.
+fn outside(mut command: Command) -> Command {
     let ours = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
         name == "CARGO_HOME" || name == "CARGO_TARGET_DIR" || !name.starts_with("CARGO")
     });
     let ours: Vec<_> = ours.collect();
-    let archive = run(dist.env_clear().envs(ours).env("PROFILE", "dev"));
+    command.env_clear().envs(ours);
+    command
+}
+
+/// The folder in the archive, unpacked into another one.
+fn unpacked(into: &Path) -> PathBuf {
+    let archive = run(outside(Command::new(root().join("scripts/dist"))).env("PROFILE", "dev"));
     let archive = root().join(archive.trim());
     let folder = archive.parent().unwrap();
     run(Command::new("sha256sum")
@@ -104,13 +108,12 @@ fn the_archive_has_everything_that_an_operator_needs() {
 
     let parts = the_bill_of_materials_is_what_is_compiled_in(&read(&in_it("beatwarden.cdx.json")));
     let licences = read(&in_it("THIRD-PARTY-LICENSES.txt"));
-    for crate_ in ["hyper", "ring", "rusqlite", "tokio-postgres"] {
-        assert!(
-            parts.iter().any(|part| part.starts_with(&format!("{crate_} "))),
-            "no {crate_}"
-        );
-        assert!(licences.contains(&format!("==== {crate_} ")), "no licence of {crate_}");
-    }
+    let noticed: BTreeSet<String> = licences
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("==== ")?.split_once(" (")?.0.to_owned()))
+        .collect();
+    assert_eq!(noticed, parts, "a notice for each crate, and for no other");
+    every_link_leads_to_a_file_of(&folder);
 
     // Nothing of the machine that built it.
     for text in [read(&in_it("beatwarden.cdx.json")), licences] {
@@ -118,43 +121,97 @@ fn the_archive_has_everything_that_an_operator_needs() {
     }
 }
 
-/// The names and versions in it: each in the lock file, none for the tests alone.
+/// The names and versions in it: those that the compiler is given for the binary.
 fn the_bill_of_materials_is_what_is_compiled_in(text: &str) -> BTreeSet<String> {
     let bill: Value = serde_json::from_str(text).unwrap();
     assert_eq!(bill["bomFormat"], "CycloneDX");
     assert_eq!(bill["metadata"]["component"]["name"], "beatwarden");
-    let lock: toml::Table = toml::from_str(&read(&root().join("Cargo.lock"))).unwrap();
-    let locked: BTreeSet<String> = lock["package"]
+    let name = |part: &Value| {
+        format!(
+            "{} {}",
+            part["name"].as_str().unwrap(),
+            part["version"].as_str().unwrap()
+        )
+    };
+    let parts: BTreeSet<String> = bill["components"].as_array().unwrap().iter().map(name).collect();
+    // The units of the build itself, not the tree that the bill was made of.
+    let mut build = outside(Command::new(env!("CARGO")));
+    build
+        .current_dir(root())
+        .args(["build", "--locked", "--bin", "beatwarden", "--message-format", "json"]);
+    let built: BTreeSet<String> = run(&mut build)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|message| {
+            message["reason"] == "compiler-artifact" && message["target"]["kind"] != json!(["custom-build"])
+        })
+        .map(|message| {
+            message["package_id"]
+                .as_str()
+                .unwrap()
+                .rsplit('#')
+                .next()
+                .unwrap()
+                .replace('@', " ")
+        })
+        .filter(|crate_| !crate_.starts_with("beatwarden ") && crate_.contains(' '))
+        .collect();
+    assert!(built.len() > 50, "{built:?}");
+    // Crates of build scripts and procedural macros are compiled, too, and are not in the binary.
+    assert_eq!(parts.difference(&built).collect::<Vec<_>>(), Vec::<&String>::new());
+    for crate_ in [
+        "hyper",
+        "ring",
+        "rusqlite",
+        "libsqlite3-sys",
+        "tokio-postgres",
+        "rustls",
+    ] {
+        assert!(
+            parts.iter().any(|part| part.starts_with(&format!("{crate_} "))),
+            "no {crate_}"
+        );
+    }
+    // Each part that another one needs is on the bill.
+    let references: BTreeSet<&str> = bill["components"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| {
-            format!(
-                "{} {}",
-                package["name"].as_str().unwrap(),
-                package["version"].as_str().unwrap()
-            )
-        })
+        .map(|part| part["bom-ref"].as_str().unwrap())
         .collect();
-    let parts: BTreeSet<String> = bill["components"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|part| {
-            format!(
-                "{} {}",
-                part["name"].as_str().unwrap(),
-                part["version"].as_str().unwrap()
-            )
-        })
-        .collect();
-    assert!(parts.len() > 50, "{parts:?}");
-    assert_eq!(parts.difference(&locked).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert!(
-        !parts.iter().any(|part| part.starts_with("proptest ")),
-        "a crate of the tests"
-    );
+    for need in bill["dependencies"].as_array().unwrap() {
+        for on in need["dependsOn"].as_array().into_iter().flatten() {
+            assert!(references.contains(on.as_str().unwrap()), "{on} is not on the bill");
+        }
+    }
     parts
+}
+
+/// Documents of the archive name each other, and what else is in it.
+fn every_link_leads_to_a_file_of(folder: &Path) {
+    let mut documents = vec![
+        folder.join("README.md"),
+        folder.join("CHANGELOG.md"),
+        folder.join("CONTRIBUTING.md"),
+    ];
+    for below in ["docs", "docs/adr"] {
+        let entries = fs::read_dir(folder.join(below))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        documents.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
+    let mut links = 0;
+    for document in documents {
+        for link in read(&document).split("](").skip(1) {
+            let link = link.split([')', '#', ' ']).next().unwrap();
+            if !link.is_empty() && !link.contains("://") {
+                links += 1;
+                let meant = document.parent().unwrap().join(link);
+                assert!(meant.exists(), "{}: {link} is not in the archive", document.display());
+            }
+        }
+    }
+    assert!(links > 20, "{links} links");
 }
 
 /// What stands in deny.toml is what is checked: a licence that is not allowed is noticed.
