@@ -4,6 +4,8 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY . .
+# What `beatwarden_build_info` shows: docker build --build-arg BEATWARDEN_REVISION="$(git rev-parse --short=12 HEAD)"
+ARG BEATWARDEN_REVISION=unknown
 # The image's own toolchain, whatever rust-toolchain.toml says: nothing is downloaded but crates.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \

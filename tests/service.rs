@@ -1,9 +1,13 @@
 //! The systemd unit: what systemd itself says of it, and what the service manager is told by the binary.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/proxy.rs"]
+#[allow(dead_code, reason = "this test stalls, and cuts nothing")]
+mod proxy;
 #[path = "support/mod.rs"]
 mod support;
 
+use proxy::Proxy;
 use std::{
     fs,
     os::unix::net::UnixDatagram,
@@ -11,7 +15,7 @@ use std::{
     process::{Command, Output},
     time::{Duration, Instant},
 };
-use support::{beatwarden::Beatwarden, http::get};
+use support::{beatwarden::Beatwarden, http::get, postgres};
 use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../deploy/systemd/beatwarden.service");
@@ -106,6 +110,32 @@ async fn the_service_manager_is_told_of_every_step() {
     dog.signal("TERM");
     manager.until("STOPPING=1");
     assert!(dog.stop().success());
+}
+
+/// The process lives, its timers run and HTTP answers; only the pass doesn't end. A sign of life by a timer would go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_hangs_gives_no_sign_of_life() {
+    let manager = Manager::new();
+    let database = postgres::shared().database().await;
+    let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp, ended_at timestamp,
+        payload varchar, last_heartbeat_at timestamp)";
+    database.client().await.batch_execute(table).await.unwrap();
+    let proxy = Proxy::start(postgres::shared().port()).await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let dog = manager
+        .start(&format!("postgres://postgres@{}/{name}", proxy.address))
+        .await;
+    dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
+    manager.until("WATCHDOG=1");
+    // Shorter than the pass's own deadline, so that this one pass takes it all.
+    proxy.faults.stall(Duration::from_secs(6));
+    manager.silence();
+    assert_eq!(get(dog.address, "/-/healthy").status, 200);
+    manager.until("WATCHDOG=1");
+    assert_eq!(
+        dog.metric("poll_failures_total{cause=\"timeout\",watch=\"meltano\"}"),
+        Some(0.0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

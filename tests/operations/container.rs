@@ -147,3 +147,62 @@ fn the_demo_scripts_are_executable_and_valid_shell() {
         assert_eq!(mode & 0o111, 0o111, "{} is not executable", script.display());
     }
 }
+
+/// Of the build's folder the image's builder sees only what .dockerignore lets pass: all that cargo and the sources ask for.
+#[test]
+fn the_context_of_the_image_has_what_its_build_needs() {
+    let ignore = text(".dockerignore");
+    let lines = ignore.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (passed, hidden): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with('!'));
+    assert_eq!(hidden, ["*"]);
+    let context = tempfile::tempdir().expect("a folder");
+    for name in passed {
+        let copied = Command::new("cp")
+            .arg("-R")
+            .arg(root().join(&name[1..]))
+            .arg(context.path())
+            .status();
+        assert!(copied.expect("cp is there").success(), "{name}");
+    }
+    // Every target that the manifest names has to be there.
+    let manifest = Command::new(env!("CARGO"))
+        .current_dir(context.path())
+        .args([
+            "metadata",
+            "--no-deps",
+            "--locked",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .output()
+        .expect("cargo is there");
+    let message = String::from_utf8_lossy(&manifest.stderr);
+    assert!(manifest.status.success(), "{message}");
+    let mut included = 0;
+    for source in files_below("src") {
+        let content = fs::read_to_string(&source).expect("a source can be read");
+        for file in content.split("include_str!(\"").skip(1) {
+            let file = file.split('"').next().unwrap_or_default();
+            let place = source
+                .strip_prefix(root())
+                .expect("a source of ours")
+                .with_file_name(file);
+            assert!(
+                context.path().join(&place).exists(),
+                "{} is not in the context",
+                place.display()
+            );
+            included += 1;
+        }
+    }
+    assert!(included > 20, "{included} included files");
+    // What the build copies out of its folder, too.
+    for line in text("Dockerfile").lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let source = line.split(' ').next().unwrap_or_default();
+        assert!(
+            line.starts_with("--from=") || context.path().join(source).exists(),
+            "COPY {line}"
+        );
+    }
+}
