@@ -24,19 +24,32 @@ const SOON: Duration = Duration::from_secs(20);
 /// Prometheus gives up after its timeout, and hardly anybody sets one below a second.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(1);
 
+/// One attack at a time: each would be a part of the others.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The slowest scrape, and the time of a pass, while nobody attacks.
+#[derive(Debug, Default)]
+struct Calm {
+    scrape: Duration,
+    pass: Duration,
+}
+
 struct Site {
     dog: Beatwarden,
+    calm: Calm,
     _folder: tempfile::TempDir,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl Site {
     async fn start(web: Option<&str>) -> Self {
+        let turn = TURN.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        rusqlite::Connection::open(file("jobs.db"))
-            .unwrap()
-            .execute_batch(include_str!("../src/demo/schema.sql"))
-            .unwrap();
+        let jobs = rusqlite::Connection::open(file("jobs.db")).unwrap();
+        jobs.execute_batch(include_str!("../src/demo/schema.sql")).unwrap();
+        // Without an index passes would become rarer by themselves on a busy machine.
+        jobs.execute_batch("CREATE INDEX by_state ON runs (state)").unwrap();
         let (database, web_file) = (file("jobs.db"), file("web.yml"));
         let mut arguments = vec![
             "--database",
@@ -56,19 +69,54 @@ impl Site {
             (get(dog.address, "/-/ready").status == 200).then_some(())
         })
         .await;
-        Self { dog, _folder: folder }
+        Self {
+            dog,
+            calm: Calm::default(),
+            _folder: folder,
+            _turn: turn,
+        }
     }
 
-    /// Scrapes ten times: the slowest.
+    /// Scrapes ten times, and fails if one takes a second, or on a machine that is busy with other things ten times as long
+    /// as the slowest did before the attack.
+    fn scrapes_in_time(&self, headers: &str) {
+        let slowest = self.slowest_scrape(headers);
+        let limit = SCRAPE_WITHIN.max(self.calm.scrape * 10);
+        assert!(slowest < limit, "{slowest:?}, more than {limit:?}");
+    }
+
     fn slowest_scrape(&self, headers: &str) -> Duration {
         let scrape = || {
             let began = Instant::now();
             let answer = ask(self.dog.address, "GET", "/metrics", headers);
             assert_eq!(answer.status, 200, "{}", answer.text());
-            assert!(answer.text().contains("beatwarden_up{watch=\"meltano\"} 1"));
+            assert!(answer.text().contains("beatwarden_up{watch=\"meltano\"}"));
             began.elapsed()
         };
         (0..10).map(|_| scrape()).max().unwrap()
+    }
+
+    /// How it is without an attack.
+    async fn look_at_calm(&mut self, headers: &str) {
+        self.calm.scrape = self.slowest_scrape(headers);
+        let (before, began) = (self.polls(headers), Instant::now());
+        eventually("five passes", SOON, async || {
+            (self.polls(headers) >= before + 5.0).then_some(())
+        })
+        .await;
+        self.calm.pass = began.elapsed() / 5;
+    }
+
+    /// Whether half of the passes were made that there was time for since then.
+    fn passes_were_on_time(&self, headers: &str, before: f64, began: Instant) {
+        let wanted = began.elapsed().as_secs_f64() / self.calm.pass.as_secs_f64() * 0.5;
+        let passes = self.polls(headers) - before;
+        assert!(
+            passes >= wanted.floor(),
+            "{passes} passes in {:?}, calm {:?}",
+            began.elapsed(),
+            self.calm
+        );
     }
 
     fn polls(&self, headers: &str) -> f64 {
@@ -141,9 +189,9 @@ fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_connections_keep_nobody_waiting() {
-    let site = Site::start(None).await;
-    let before = site.polls("");
-    let began = Instant::now();
+    let mut site = Site::start(None).await;
+    site.look_at_calm("").await;
+    let (before, began) = (site.polls(""), Instant::now());
     // Some say nothing, some a part of a head, some ask and don't read.
     let opened: Vec<TcpStream> = (0..1000)
         .map(|number| {
@@ -157,36 +205,46 @@ async fn a_thousand_slow_connections_keep_nobody_waiting() {
             stream
         })
         .collect();
-    let slowest = site.slowest_scrape("");
-    assert!(slowest < SCRAPE_WITHIN, "{slowest:?}");
-    // The slow ones go on, a byte at a time, as far as they are let.
+    // They go on, a byte at a time, as far as they are let.
+    let opened = Arc::new(opened);
+    let slow = opened.clone();
+    let drip = Attack::start(1, move || {
+        for stream in slow.iter() {
+            stream.set_nonblocking(true).unwrap();
+            let _ = (&*stream).write(b"x");
+        }
+        thread::sleep(Duration::from_millis(100));
+    });
+    for _ in 0..3 {
+        site.scrapes_in_time("");
+    }
+    assert!(drip.end() > 0);
     let alive = opened
         .iter()
         .filter(|stream| {
-            stream.set_nonblocking(true).unwrap();
-            let mut sink = [0; 1];
-            matches!((&**stream).read(&mut sink), Err(error) if error.kind() == ErrorKind::WouldBlock)
+            let mut sink = [0; 1 << 16];
+            loop {
+                match (&**stream).read(&mut sink) {
+                    Ok(1..) => {}
+                    Ok(0) => return false,
+                    Err(error) => return error.kind() == ErrorKind::WouldBlock,
+                }
+            }
         })
         .count();
     assert!(alive <= 256, "{alive} of them still hold a connection");
-    let slowest = site.slowest_scrape("");
-    assert!(slowest < SCRAPE_WITHIN, "{slowest:?}");
-    // Half of the passes that there was time for: the machine may be busy with other tests.
-    let wanted = began.elapsed().as_secs_f64() / 0.2 * 0.5;
-    let passes = site.polls("") - before;
-    assert!(passes >= wanted.floor(), "{passes} passes in {:?}", began.elapsed());
+    site.passes_were_on_time("", before, began);
     assert!(site.most_memory() < 128, "{} MiB", site.most_memory());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_wrong_passwords_keep_the_right_one_from_nothing() {
-    let hash = bcrypt::hash("right", 10).unwrap();
-    let site = Site::start(Some(&format!("basic_auth_users: {{ann: {hash}}}\n"))).await;
+    let hash = bcrypt::hash("right", 9).unwrap();
+    let mut site = Site::start(Some(&format!("basic_auth_users: {{ann: {hash}}}\n"))).await;
     // ann:right, ann:wrong, bob:wrong
     let right = "Authorization: Basic YW5uOnJpZ2h0\r\n";
-    site.slowest_scrape(right);
-    let before = site.polls(right);
-    let began = Instant::now();
+    site.look_at_calm(right).await;
+    let (before, began) = (site.polls(right), Instant::now());
     let (address, wrong) = (site.dog.address, Arc::new(AtomicUsize::new(0)));
     let answered = wrong.clone();
     let attack = Attack::start(16, move || {
@@ -200,18 +258,16 @@ async fn hundreds_of_wrong_passwords_keep_the_right_one_from_nothing() {
         (wrong.load(Ordering::Relaxed) >= 300).then_some(())
     })
     .await;
-    let slowest = site.slowest_scrape(right);
-    assert!(slowest < SCRAPE_WITHIN, "{slowest:?}");
-    let wanted = began.elapsed().as_secs_f64() / 0.2 * 0.25;
+    site.scrapes_in_time(right);
+    site.passes_were_on_time(right, before, began);
     attack.end();
-    let passes = site.polls(right) - before;
-    assert!(passes >= wanted.floor(), "{passes} passes in {:?}", began.elapsed());
     assert!(site.most_memory() < 128, "{} MiB", site.most_memory());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_and_oversized_heads_are_turned_away() {
-    let site = Site::start(None).await;
+    let mut site = Site::start(None).await;
+    site.look_at_calm("").await;
     let address = site.dog.address;
     let begins_with = |bytes: &[u8], status: &str| {
         let answer = String::from_utf8_lossy(&throw(address, bytes)).into_owned();
@@ -249,9 +305,8 @@ async fn garbage_and_oversized_heads_are_turned_away() {
         throw(address, &b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50));
         throw(address, &[0; 65536]);
     });
-    let slowest = site.slowest_scrape("");
+    site.scrapes_in_time("");
     assert!(attack.end() > 0);
-    assert!(slowest < SCRAPE_WITHIN, "{slowest:?}");
     assert!(site.most_memory() < 128, "{} MiB", site.most_memory());
     assert!(!site.dog.log().contains("panicked"), "{}", site.dog.log());
 }

@@ -9,9 +9,11 @@ mod support;
 use certificates::{Identity, authority, identity};
 use std::{
     fs,
+    io::Write,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::{
     beatwarden::{Beatwarden, command, run},
@@ -410,4 +412,36 @@ async fn headers_of_the_file_are_in_every_answer() {
         );
         assert!(told.contains("x-frame-options: DENY\r\n"), "{told}");
     }
+}
+
+/// Half a handshake costs nothing; whoever makes a whole one is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_half_handshakes_keep_nobody_waiting() {
+    let site = Site::new();
+    let dog = site.start(TLS).await;
+    let slowest_scrape = || {
+        let scrape = |_| {
+            let began = Instant::now();
+            let (status, said) = site.curl(&dog, "/metrics", &[]);
+            assert_eq!(status, 200, "{said}");
+            began.elapsed()
+        };
+        (0..10).map(scrape).max().unwrap()
+    };
+    let calm = slowest_scrape();
+    let opened: Vec<TcpStream> = (0..1000)
+        .map(|number| {
+            let mut stream = TcpStream::connect(dog.address).unwrap();
+            // Nothing, the first byte of a record, and the beginning of a greeting.
+            let said: [&[u8]; 3] = [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"];
+            let _ = stream.write_all(said[number % 3]);
+            stream
+        })
+        .collect();
+    // As long as ten times what it took before, on a machine that is busy with other things.
+    let limit = Duration::from_secs(1).max(calm * 10);
+    let slowest = slowest_scrape();
+    assert!(slowest < limit, "{slowest:?}, more than {limit:?}");
+    drop(opened);
+    assert!(!dog.log().contains("panicked"), "{}", dog.log());
 }
