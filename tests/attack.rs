@@ -213,7 +213,7 @@ async fn a_thousand_slow_connections_keep_nobody_waiting() {
             stream.set_nonblocking(true).unwrap();
             let _ = (&*stream).write(b"x");
         }
-        thread::sleep(Duration::from_millis(100));
+        thread::park_timeout(Duration::from_millis(100));
     });
     for _ in 0..3 {
         site.scrapes_in_time("");
