@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Discovery, Event, Guard, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
+    domain::{Cause, Discovery, Event, Guard, JobId, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::{
@@ -23,10 +23,14 @@ pub struct Journal {
     covered: Mutex<Option<bool>>,
     /// False repairs that were told and could not be written down yet.
     unwritten: Mutex<HashSet<RepairId>>,
+    /// Jobs whose repair failed, each with the error that was told: the next pass tries again.
+    failing: Mutex<HashSet<(JobId, String)>>,
 }
 
 /// So many events of one kind are told one by one; a pass can bring thousands.
 const TOLD: usize = 20;
+/// So many failed repairs are remembered as told.
+const FAILING: usize = 1_000;
 /// A key longer than this is cut.
 const KEY: usize = 200;
 
@@ -38,7 +42,8 @@ impl Journal {
             told: Mutex::new(None),
             hindered: Mutex::new(Vec::new()),
             covered: Mutex::new(None),
-            unwritten: Mutex::new(HashSet::new()),
+            unwritten: Mutex::default(),
+            failing: Mutex::default(),
         }
     }
 
@@ -184,6 +189,12 @@ impl Journal {
 
     fn attempts(&self, pass: &GoodPass) {
         let watch = &self.watch;
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Repaired(_));
+        // What stood in the way is gone, so that the same words would be news again.
+        if failing.len() > FAILING || pass.report.attempts.iter().any(|attempted| is_done(&attempted.outcome)) {
+            failing.clear();
+        }
         for attempted in &pass.report.attempts {
             let job = shown(&attempted.repair.job.id.text());
             let action = attempted.repair.action.as_str();
@@ -192,7 +203,17 @@ impl Journal {
                     let repair = uuid::Uuid::from_u128(id.0);
                     tracing::warn!(watch, job, action, repair = %repair, "repaired");
                 }
-                Outcome::Failed(error) => tracing::error!(watch, job, action, error, "repair failed"),
+                Outcome::Failed(error) => {
+                    if failing.insert((attempted.repair.job.id.clone(), error.clone())) {
+                        tracing::error!(
+                            watch,
+                            job,
+                            action,
+                            error,
+                            "repair failed; it is tried again at every pass"
+                        );
+                    }
+                }
                 Outcome::Unknown(error) => {
                     tracing::error!(
                         watch,
