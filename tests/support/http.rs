@@ -35,7 +35,8 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
+        // A machine may be busy; what never answers is noticed all the same.
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .expect("a timeout");
     write!(
         stream,
