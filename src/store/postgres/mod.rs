@@ -218,28 +218,26 @@ impl Store for PostgresStore {
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
         let mut slot = self.repairs().await?;
+        // Taken out first: an answer that is missing may never come, and the next question goes through another connection.
+        let link = slot.take().expect("just connected");
         // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
         // looked yet.
-        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::exists(held(&slot), &ready).await?;
-        if exists {
-            if !self.migrated {
-                self.migrated = true;
-                if let Err(error) = ledger::migrate(held(&slot), &ready).await {
-                    *slot = None;
-                    let error = error.chain();
-                    tracing::warn!(
-                        error,
-                        "the ledger keeps its older layout, which is right but slower; tried again at the next start"
-                    );
-                }
+        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::exists(&link, &ready).await?;
+        if !exists {
+            ledger::create(&link, &ready).await?;
+        } else if !self.migrated {
+            self.migrated = true;
+            if let Err(error) = ledger::migrate(&link, &ready).await {
+                let error = error.chain();
+                tracing::warn!(
+                    error,
+                    "the ledger keeps its older layout, which is right but slower; tried again at the next start"
+                );
+                return Ok(());
             }
-            return Ok(());
         }
-        let created = ledger::create(held(&slot), &ready).await;
-        if created.is_err() {
-            *slot = None;
-        }
-        created
+        *slot = Some(link);
+        Ok(())
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {
