@@ -5,7 +5,7 @@ use super::{
     catalog::Catalog,
     facts::Present,
     link::{Link, Param},
-    observe::View,
+    observe::{View, begin},
     render::Statements,
 };
 use crate::{
@@ -32,9 +32,12 @@ pub(super) async fn way(
 ) -> Result<Way, StoreError> {
     let explain = format!("EXPLAIN (FORMAT JSON) {}", statements.running);
     let states = &settings.mapping.states.running;
-    let rows = link
-        .within(
-            "asking for the plan of the poll",
+    // Planning locks the table, so it waits for whoever holds it; a server that is told how long, says why it gave up.
+    let (client, begin) = (link.client(), begin(settings.poll_timeout));
+    let answers = async {
+        let (begun, rows, ended) = tokio::join!(
+            biased;
+            client.batch_execute(&begin),
             link.ask(
                 &explain,
                 vec![
@@ -43,8 +46,14 @@ pub(super) async fn way(
                     (&MOST_RUNNING, Type::INT8),
                 ],
             ),
-        )
-        .await?;
+            client.batch_execute("COMMIT"),
+        );
+        begun?;
+        let rows = rows?;
+        ended?;
+        Ok(rows)
+    };
+    let rows = link.within("asking for the plan of the poll", answers).await?;
     let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
     let plan = plan.unwrap_or_default();
     let access = if plan.to_string().contains("Seq Scan") {

@@ -134,7 +134,7 @@ async fn unknown_states(
 
 /// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on. Compiling a statement
 /// that runs once costs more than it saves.
-fn begin(statement: Duration) -> String {
+pub(super) fn begin(statement: Duration) -> String {
     format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}; \
          SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off",
