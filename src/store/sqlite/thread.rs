@@ -74,6 +74,11 @@ impl<S: Default + 'static> Thread<S> {
         let late = || StoreError::Timeout { what, after: within };
         self.work
             .try_send(Box::new(move |state, interrupt| {
+                // It waited behind a piece that hung, and was given up meanwhile: a repair that nobody waits for any more
+                // would rest on what was seen long ago.
+                if answer.is_closed() {
+                    return;
+                }
                 // Nobody waits any more after a deadline.
                 let _ = answer.send(piece(state, interrupt));
             }))
