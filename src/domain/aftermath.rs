@@ -119,7 +119,7 @@ pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Po
         let Some(row) = row.filter(|row| row.started_at.at() == watched.started_at) else {
             continue;
         };
-        if over.contains(repair_id) || row.is_unreadable() {
+        if over.contains(repair_id) || row.has_unreadable_sign() {
             continue;
         }
         match watched.judge(row, policy) {

@@ -142,8 +142,13 @@ impl Job {
         }
     }
 
-    /// Whether a time that the judgement rests on can't be read.
+    /// Whether one of its times can't be read.
     pub fn is_unreadable(&self) -> bool {
+        self.has_unreadable_sign() || self.ended_at == Reading::Unreadable
+    }
+
+    /// Whether a time that tells that it lives can't be read.
+    pub fn has_unreadable_sign(&self) -> bool {
         self.started_at == Reading::Unreadable || self.heartbeat_at == Reading::Unreadable
     }
 }
