@@ -24,6 +24,8 @@ pub(crate) const WATCHED_REPAIRS: i64 = 2_000;
 pub(crate) const UNACKNOWLEDGED: i64 = 100;
 /// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// Characters of a name or a state that are read: a table may hold ten megabytes in each, in every row, at every pass.
+pub(crate) const LONGEST_TEXT: usize = 1_000;
 /// Columns of the ledger; a table of its name without them is somebody else's.
 pub(crate) const LEDGER_COLUMNS: [&str; 17] = [
     "repair_id",

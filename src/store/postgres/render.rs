@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::LEDGER_LAYOUT,
-    store::{Identifier, Mapping, StoreError, TimeFormat, fill},
+    store::{Identifier, Mapping, StoreError, TimeFormat, fill, reading::LONGEST_TEXT},
 };
 
 /// The rendered statements.
@@ -126,7 +126,8 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
     let job_name = mapping.job_name.as_ref().map_or_else(
         || "NULL::text".to_owned(),
-        |name| format!("target.{}::text", name.quoted()),
+        // In the guards as well: what is compared is what was read.
+        |name| format!("left(target.{}::text, {LONGEST_TEXT})", name.quoted()),
     );
     let state_array = if catalog.state.is_text() {
         String::new()
@@ -150,6 +151,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("job_name", job_name),
         ("state", mapping.state.quoted()),
         ("state_array", state_array),
+        ("longest_text", LONGEST_TEXT.to_string()),
         ("started_at_read", time(&catalog.started_at)),
         ("heartbeat_at_read", time(&catalog.heartbeat_at)),
         (
@@ -267,6 +269,11 @@ fn fail_set(mapping: &Mapping, catalog: &Catalog) -> String {
 /// White space as JSON has it.
 const BLANK: &str = r"E' \t\n\r'";
 
+/// Characters of both ends of a long text, and bytes from which it is one, so that the ends are apart: to trim ten megabytes
+/// takes half a second, with the row locked.
+const WINDOW: u32 = 1_000;
+const LONG: u32 = 16_000;
+
 /// The error column with the error text in it; every byte that was there stays.
 fn error_value(error: &Column) -> String {
     let column = target(error);
@@ -276,9 +283,13 @@ fn error_value(error: &Column) -> String {
              THEN coalesce({column}, '{{}}'::jsonb) || jsonb_build_object($19::text, $18::text) ELSE {column} END"
         );
     }
+    let end = format!("right({column}, {WINDOW})");
+    // Counted from the end: the last brace, which is the last of what is no white space.
+    let brace =
+        format!("strpos(reverse(CASE WHEN rtrim({end}, {BLANK}) = '' THEN {column}::text ELSE {end} END), '}}')");
     let merged = format!(
-        "CASE {} WHEN 'object' THEN left({column}, length({column}) - strpos(reverse({column}), '}}')) || ', ' || $17::text || \
-         right({column}, strpos(reverse({column}), '}}')) WHEN 'other' THEN {column} ELSE '{{' || $17::text || '}}' END",
+        "CASE {} WHEN 'object' THEN left({column}, -{brace}) || ', ' || $17::text || right({column}, {brace}) \
+         WHEN 'other' THEN {column} ELSE '{{' || $17::text || '}}' END",
         error_kind(error)
     );
     match error.longest {
@@ -295,8 +306,19 @@ fn error_kind(error: &Column) -> String {
         return format!("coalesce(jsonb_typeof({column}), 'null')");
     }
     let trimmed = format!("btrim({column}, {BLANK})");
+    let (start, end) = (
+        format!("left({column}, {WINDOW})"),
+        format!("right({column}, {WINDOW})"),
+    );
+    // Of a long text both ends tell, unless they are nothing but braces and white space.
+    let ends_tell = format!(
+        "octet_length({column}) > {LONG} AND btrim({start}, E'{{ \\t\\n\\r') <> '' AND rtrim({end}, {BLANK}) <> ''"
+    );
+    let by_ends = format!(
+        "CASE WHEN ltrim({start}, {BLANK}) LIKE '{{%' AND rtrim({end}, {BLANK}) LIKE '%}}' THEN 'object' ELSE 'other' END"
+    );
     format!(
-        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {trimmed} = '' THEN 'blank' \
+        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {ends_tell} THEN {by_ends} WHEN {trimmed} = '' THEN 'blank' \
          WHEN {trimmed} LIKE '{{%}}' THEN CASE WHEN btrim({trimmed}, E'{{}} \\t\\n\\r') = '' AND length({trimmed}) - length(replace(replace({trimmed}, '{{', ''), '}}', '')) = 2 \
          THEN 'braces' ELSE 'object' END ELSE 'other' END)"
     )

@@ -3,7 +3,7 @@
 use super::{SqliteSettings, connection::failed, guard};
 use crate::{
     domain::{Access, Cause, Discovery, LEDGER_LAYOUT, Obstacle},
-    store::{Identifier, Mapping, StoreError, Wanted, fill, nearest},
+    store::{Identifier, Mapping, StoreError, Wanted, fill, nearest, reading::LONGEST_TEXT},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -289,6 +289,7 @@ impl Statements {
             ("ledger_by_job", index("by_job")?),
             ("id", mapping.id.quoted()),
             ("job_name", job_name),
+            ("longest_text", LONGEST_TEXT.to_string()),
             ("state", mapping.state.quoted()),
             ("started_at", mapping.started_at.quoted()),
             ("heartbeat_at", mapping.last_heartbeat_at.quoted()),

@@ -16,7 +16,7 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout, too_many,
+            LONGEST_TEXT, MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout, too_many,
         },
     },
 };
@@ -242,12 +242,24 @@ pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqli
     let time = |column: usize| -> rusqlite::Result<Reading> { Ok(times.read(row.get_ref(column)?)) };
     Ok(Some(Job {
         id: JobId::new(id),
-        name: text(row.get_ref(2)?).map(|name| strings.name(&name)),
-        state: text(row.get_ref(3)?).map(|state| strings.state(&state)),
+        name: beginning(row.get_ref(2)?).map(|name| strings.name(&name)),
+        state: beginning(row.get_ref(3)?).map(|state| strings.state(&state)),
         started_at: time(4)?,
         heartbeat_at: time(5)?,
         ended_at: time(6)?,
     }))
+}
+
+/// The beginning of a text. Cut here and not by SQLite, whose functions end a text at its first NUL: `RUNNING` and a NUL
+/// and more would become a state that it is not.
+fn beginning(value: ValueRef<'_>) -> Option<String> {
+    let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = value else {
+        return text(value);
+    };
+    // No character has more than four bytes.
+    let most = bytes.len().min(4 * LONGEST_TEXT);
+    let kept = String::from_utf8_lossy(&bytes[..most]);
+    Some(kept.chars().take(LONGEST_TEXT).collect())
 }
 
 /// A text, whatever bytes it has: SQLite promises no UTF-8.
