@@ -65,6 +65,8 @@ pub(super) fn like_credentials(text: &str) -> bool {
 pub(super) fn shown_key(text: &str) -> String {
     match may_be_url(text) {
         true => "***".to_owned(),
+        // A key of nothing, or of blanks: without quotes a message would name nothing.
+        false if text.trim().is_empty() => format!("\"{}\"", printable(text)),
         false => printable(text),
     }
 }

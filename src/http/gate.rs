@@ -124,6 +124,7 @@ fn is_own_name(host: &str) -> bool {
 mod tests {
     use super::*;
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     #[test]
     fn names_that_nobody_can_buy_are_ours() {
@@ -168,6 +169,18 @@ mod tests {
         let unreadable = HeaderMap::from_iter([(HOST, HeaderValue::from_bytes(b"\xff").expect("a header"))]);
         for headers in [two, unreadable] {
             assert!(!is_own_name(host(&headers, &Uri::from_static("/"))));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_host_is_named_is_ours_or_foreign(bytes in proptest::collection::vec(32_u8..=255, 0..40)) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = hyper::header::HeaderValue::from_bytes(&bytes) {
+                headers.insert(HOST, value);
+            }
+            let path = Uri::from_static("/");
+            let _ = is_own_name(host(&headers, &path));
         }
     }
 }

@@ -85,6 +85,7 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const PAIR: &str = "\"error\": \"x\"";
 
@@ -155,6 +156,31 @@ mod tests {
     fn anything_else_is_left_alone() {
         for old in ["null", "[1]", "{", "}", "text", "{\"a\": 1} trailing"] {
             assert_eq!(merge(Some(old.as_bytes()), PAIR), Merge::left_alone(), "{old}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_bytes_are_there_come_back(old in proptest::collection::vec(prop_oneof![
+            any::<u8>(),
+            proptest::sample::select(b"{}{} \n\t,\"".to_vec()),
+        ], 0..60)) {
+            let merged = merge(Some(&old), PAIR);
+            let Some(new) = merged.value else {
+                prop_assert_eq!(merged.was, "other");
+                return Ok(());
+            };
+            let back = match merged.was {
+                "blank" => Vec::new(),
+                "braces" => b"{}".to_vec(),
+                _ => old,
+            };
+            prop_assert_eq!(unmerge(&new, merged.was, PAIR), Some(Some(back)));
+        }
+
+        #[test]
+        fn whatever_became_of_the_column_is_taken_out_or_left(now in any::<Vec<u8>>(), was in "null|blank|braces|object|other") {
+            let _ = unmerge(&now, &was, PAIR);
         }
     }
 }

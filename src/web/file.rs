@@ -21,9 +21,21 @@ impl WebError {
     pub(super) fn new(path: &Path, problem: impl Display) -> Self {
         Self {
             path: path.to_path_buf(),
-            problem: problem.to_string(),
+            problem: without_hashes(&problem.to_string()),
         }
     }
+}
+
+/// A text in which bcrypt hashes are hidden: a name and its hash that were swapped make the hash a key, and keys are shown.
+fn without_hashes(text: &str) -> String {
+    let is_of_hash = |letter: char| letter.is_ascii_alphanumeric() || "./$".contains(letter);
+    let mut parts = text.split("$2");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("***");
+        shown.push_str(part.trim_start_matches(is_of_hash));
+    }
+    shown
 }
 
 /// A header of every answer.
@@ -279,5 +291,68 @@ impl WrittenTls {
             curves: self.curve_preferences,
             own_order: self.prefer_server_cipher_suites.unwrap_or(true),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A hash that must not be shown, and pieces of a file around it.
+    const HASH: &str = "$2y$10$qX7canary";
+    const PIECES: [&str; 22] = [
+        "tls_server_config",
+        "basic_auth_users",
+        "http_server_config",
+        "cert_file",
+        "client_auth_type",
+        "min_version",
+        "TLS13",
+        "headers",
+        "alice",
+        HASH,
+        ": ",
+        "\n",
+        "\n  ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "!!binary ",
+        "&a *a",
+        "\t",
+    ];
+
+    #[test]
+    fn a_name_and_a_hash_that_were_swapped_show_no_hash() {
+        for text in [
+            format!("basic_auth_users:\n  {HASH}: alice\n"),
+            format!("{HASH}: alice\n"),
+        ] {
+            let checked = parse(&text).and_then(|written| checked_users(written.basic_auth_users.unwrap_or_default()));
+            let problem = WebError::new(Path::new("web.yml"), checked.expect_err("swapped"));
+            assert!(problem.to_string().contains("***"), "{problem}");
+            assert!(!problem.to_string().contains("qX7canary"), "{problem}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_file_says_no_hash_is_shown(pieces in proptest::collection::vec(proptest::sample::select(PIECES.to_vec()), 0..16)) {
+            let text = pieces.concat();
+            let checked = parse(&text).and_then(|written| checked_users(written.basic_auth_users.unwrap_or_default()));
+            if let Err(problem) = checked {
+                let problem = WebError::new(Path::new("web.yml"), problem).to_string();
+                prop_assert!(!problem.contains("qX7canary"), "{} is refused with {}", text, problem);
+            }
+        }
+
+        #[test]
+        fn whatever_text_the_file_holds_is_read_without_a_panic(text in any::<String>()) {
+            let _ = parse(&text);
+        }
     }
 }

@@ -70,6 +70,7 @@ fn fields(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const WHOM: Whom<'static> = Whom {
         host: "db",
@@ -92,6 +93,26 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(fits(line, WHOM).as_deref(), expected, "{line}");
+        }
+    }
+
+    /// A field as it has to be written to mean just this.
+    fn escaped(field: &str) -> String {
+        field.replace('\\', "\\\\").replace(':', "\\:")
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_a_line_is_read_without_a_panic(line in any::<String>()) {
+            let _ = fits(&line, WHOM);
+        }
+
+        #[test]
+        fn whatever_is_escaped_is_read_back(fields in proptest::collection::vec("[^\\p{C}#*]{1,8}", 3), password in "\\PC{1,20}") {
+            let [host, database, user] = &fields[..] else { unreachable!("three of them") };
+            let whom = Whom { host, port: 6432, database, user };
+            let line = [host, "6432", database, user, &password].map(escaped).join(":");
+            prop_assert_eq!(fits(&line, whom), Some(password));
         }
     }
 }

@@ -38,7 +38,7 @@ impl Times {
             return Some(instant.as_microsecond());
         }
         let civil: DateTime = text.parse().ok()?;
-        if text.contains(['Z', 'z', '+']) {
+        if text.contains(['Z', 'z', '+', '[']) {
             return None;
         }
         // Of the two instants of a repeated hour the later one makes the smaller age: the safe reading.
@@ -81,6 +81,7 @@ fn whole(micros: f64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn times(zone: &str) -> Times {
         Times {
@@ -139,6 +140,53 @@ mod tests {
             };
             assert_eq!(read(zone, &text), Some(at.as_micros()), "{text}");
             assert_eq!(text.contains('T'), like.contains('T'));
+        }
+    }
+
+    fn shapes() -> impl Strategy<Value = (&'static str, &'static str)> {
+        proptest::sample::select(vec![
+            ("UTC", "2026-01-01 12:00:00.000000"),
+            ("UTC", "2026-01-01T12:00:00"),
+            ("Europe/Berlin", "2026-01-01T12:00:00Z"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00+00:00"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00"),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_bytes_a_column_holds_are_a_time_or_unreadable(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            for format in [TimeFormat::Timestamp, TimeFormat::EpochSeconds, TimeFormat::EpochMillis] {
+                let times = Times { format, ..times("Europe/Berlin") };
+                let _ = times.read(ValueRef::Text(&bytes));
+                let _ = times.read(ValueRef::Blob(&bytes));
+            }
+        }
+
+        #[test]
+        fn whatever_looks_like_a_time_is_one_or_unreadable(text in "[-+ ]?[0-9]{0,5}-?[0-9]{0,2}-?[0-9]{0,3}[T ]?[0-9]{0,2}:?[0-9]{0,2}:?[0-9.,]{0,12}[Zz+-]?[0-9:]{0,6}(\\[[A-Za-z/]{0,12}\\])?") {
+            let reading = times("Europe/Berlin").read(ValueRef::Text(text.as_bytes()));
+            // Whatever names a zone of its own in brackets is none of the configured zone.
+            prop_assert!(!text.contains('[') || !text.contains(']') || text.contains(['Z', 'z', '+', '-']) || reading == Reading::Unreadable);
+        }
+
+        #[test]
+        fn whatever_number_a_column_holds_is_a_time_or_unreadable(whole in any::<i64>(), number in any::<f64>()) {
+            for format in [TimeFormat::Timestamp, TimeFormat::EpochSeconds, TimeFormat::EpochMillis] {
+                let times = Times { format, ..times("UTC") };
+                let _ = times.read(ValueRef::Integer(whole));
+                let read = times.read(ValueRef::Real(number));
+                prop_assert!(number.is_finite() || read == Reading::Unreadable);
+            }
+        }
+
+        #[test]
+        fn whatever_instant_is_written_is_read_back((zone, like) in shapes(), micros in 0_i64..253_402_300_000_000_000) {
+            let at = Timestamp::from_micros(micros);
+            let Value::Text(text) = times(zone).write(at, &Value::Text(like.into())) else {
+                panic!("text is written as text");
+            };
+            prop_assert_eq!(read(zone, &text), Some(micros), "{}", text);
         }
     }
 }
