@@ -1,6 +1,8 @@
 //! The configuration: precedence, overlays, secrets, database URLs, every mistake with its words, and the file that
 //! shows every key. No test reads the environment of this process.
 
+#[path = "config/generated.rs"]
+mod generated;
 #[path = "config/mistakes.rs"]
 mod mistakes;
 #[path = "config/precedence.rs"]

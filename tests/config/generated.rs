@@ -1,0 +1,265 @@
+//! Generated configurations, variables and database URLs: whatever is written, the answer is a valid configuration or
+//! mistakes that name their key, never a panic, and never a password. `make fuzz` for long runs.
+
+use super::support::Given;
+use beatwarden::{
+    config::{ConfigError, ConfigErrors, DatabaseUrl, keys},
+    store::postgres::Target,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::{Value, json};
+
+/// A password that nothing else contains.
+const CANARY: &str = "qX7canary";
+
+/// What a value may look like, in JSON, which is YAML, too.
+fn value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        select(vec![
+            "",
+            " ",
+            "5s",
+            "0s",
+            "1M",
+            "-1s",
+            "100ms",
+            "99999999999999999999y",
+            "1h 30m",
+            "5",
+            "observe",
+            "backfill",
+            "fail",
+            "meltano",
+            "runs",
+            "public.runs",
+            "a.b.c",
+            "\"",
+            "\0",
+            "\u{202e}",
+            "\u{1b}[31m",
+            "epoch_s",
+            "UTC",
+            "Mars/Olympus",
+            "127.0.0.1:0",
+            "postgres://u:qX7canary@db/meltano",
+            "sqlite:///x.db",
+            "auto",
+            "key_tail",
+            "debug",
+            "nan",
+            "inf",
+        ])
+        .prop_map(str::to_owned),
+        any::<String>(),
+    ];
+    let leaf = prop_oneof![
+        4 => text.prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        2 => any::<i64>().prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => select(vec![0_i64, 1, -1, i64::MAX]).prop_map(Value::from),
+        1 => select(vec![0.0, 0.5, 1.0, 1e308, -0.0]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((key(), inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// A known key, one nearly known, or anything.
+fn key() -> impl Strategy<Value = String> {
+    let known: Vec<&str> = keys::KEYS.iter().map(|key| key.path).collect();
+    prop_oneof![
+        6 => select(known.clone()).prop_map(str::to_owned),
+        1 => select(known).prop_map(|path| path[1..].to_owned()),
+        1 => any::<String>(),
+    ]
+}
+
+/// Puts a value at a dotted path.
+fn put(into: &mut Value, path: &str, value: Value) {
+    let mut place = into;
+    for part in path.split('.') {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[part];
+    }
+    *place = value;
+}
+
+/// A document: a few keys of the program, and a few watches.
+fn document() -> impl Strategy<Value = Value> {
+    let pairs = || vec((key(), value()), 0..8);
+    let watches = prop_oneof![
+        8 => vec(pairs().prop_map(table), 0..3).prop_map(Value::from),
+        1 => value(),
+    ];
+    (pairs(), watches, any::<bool>()).prop_map(|(program, watches, is_good)| {
+        let mut document = if is_good { json!({}) } else { table(program) };
+        document["watch"] = watches;
+        // Most of what is generated is wrong in more than one way; some of it shall get further.
+        if let (true, Some(watch)) = (is_good, document["watch"].get_mut(0)) {
+            put(watch, "preset", json!("meltano"));
+            put(watch, "database", json!("jobs.db"));
+        }
+        document
+    })
+}
+
+fn table(pairs: Vec<(String, Value)>) -> Value {
+    let mut table = json!({});
+    for (path, value) in pairs {
+        put(&mut table, &path, value);
+    }
+    table
+}
+
+/// Every mistake names what to look for, and shows no password.
+fn judge(loaded: Result<beatwarden::config::Loaded, ConfigErrors>) -> Result<(), TestCaseError> {
+    match loaded {
+        Ok(loaded) => {
+            prop_assert!(
+                !loaded.config.watches.is_empty(),
+                "a configuration that watches nothing"
+            );
+            for line in &loaded.provenance {
+                prop_assert!(!line.value.contains(CANARY), "{} shows a password", line.key);
+            }
+        }
+        Err(ConfigErrors(mistakes)) => {
+            prop_assert!(!mistakes.is_empty());
+            for mistake in mistakes {
+                let said = mistake.to_string();
+                let named = match &mistake {
+                    ConfigError::Unparsable { path, .. } => said.contains(path.to_str().unwrap()),
+                    ConfigError::Value { key, .. }
+                    | ConfigError::UnknownKey { key, .. }
+                    | ConfigError::Missing { key, .. }
+                    | ConfigError::Conflict { key, .. }
+                    | ConfigError::Unreadable { key, .. }
+                    | ConfigError::Database { key, .. } => !key.is_empty() && said.starts_with(key.as_str()),
+                };
+                prop_assert!(named, "no key is named: {said}");
+                prop_assert!(!said.contains(CANARY), "a password is shown: {said}");
+                prop_assert!(!said.chars().any(char::is_control), "control characters: {said:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Pieces of database URLs, good and broken.
+const PIECES: [&str; 38] = [
+    "postgres",
+    "postgresql",
+    "postgresql+psycopg2",
+    "sqlite",
+    "mysql",
+    "://",
+    ":",
+    "/",
+    "//",
+    "@",
+    "user",
+    "db",
+    "localhost",
+    "[::1]",
+    "[",
+    "]",
+    "5432",
+    "0",
+    "99999",
+    ",",
+    "?",
+    "&",
+    "=",
+    "sslmode=",
+    "require",
+    "verify-full",
+    "host=",
+    "port=",
+    "password=",
+    "options=",
+    "%",
+    "%41",
+    "%zz",
+    "%00",
+    "'",
+    "\\",
+    " ",
+    "target_session_attrs=primary",
+];
+
+fn url() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => select(PIECES.to_vec()).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(String::from),
+    ];
+    vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_yaml_file_says_is_a_configuration_or_mistakes_with_their_keys(document in document()) {
+        judge(Given::file("beatwarden.yaml", &document.to_string()).load())?;
+    }
+
+    #[test]
+    fn whatever_a_toml_file_says_is_a_configuration_or_mistakes_with_their_keys(document in document()) {
+        // Not every tree can be written as TOML: it has no null.
+        if let Ok(text) = toml::to_string(&document) {
+            judge(Given::toml(&text).load())?;
+        }
+    }
+
+    #[test]
+    fn whatever_text_a_file_holds_is_read_without_a_panic(text in any::<String>(), is_yaml in any::<bool>()) {
+        judge(Given::file(if is_yaml { "beatwarden.yaml" } else { "beatwarden.toml" }, &text).load())?;
+    }
+
+    #[test]
+    fn whatever_variables_say_is_a_configuration_or_mistakes_with_their_names(
+        variables in vec((key(), value()), 0..8),
+        overlays in any::<bool>(),
+    ) {
+        let mut given = if overlays { Given::toml(super::support::MELTANO) } else { Given::nothing() };
+        for (path, value) in variables {
+            let prefix = if overlays { "BEATWARDEN__WATCH__MELTANO__" } else { "BEATWARDEN__" };
+            let name = format!("{prefix}{}", path.replace('.', "__").to_uppercase());
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            given = given.variable(&name, &text);
+        }
+        judge(given.load())?;
+    }
+
+    #[test]
+    fn whatever_is_given_as_a_database_url_is_understood_or_refused(text in url()) {
+        if let Ok(DatabaseUrl::Postgres(url)) = DatabaseUrl::parse(&text) {
+            let attrs = url.target_session_attrs.map(beatwarden::config::TargetSessionAttrs::as_str);
+            let _ = Target::new(url.text.expose(), url.sslmode.as_str(), attrs).map(|target| target.shown());
+        }
+        let _ = DatabaseUrl::parse_secret(&text);
+    }
+
+    #[test]
+    fn whatever_stands_around_a_password_it_is_never_shown(before in url(), user in "[a-z]{1,5}", host in url(), query in url()) {
+        let spelled = [
+            format!("postgres://{user}:{CANARY}@{host}/db?{query}"),
+            format!("postgresql+psycopg2://{user}:{CANARY}@{host}"),
+            format!("{before}://{user}:{CANARY}@{host}/db"),
+            format!("host=db user={user} password={CANARY} dbname={query}"),
+            format!("password='{CANARY}' {before}"),
+        ];
+        for text in spelled {
+            let shown = match DatabaseUrl::parse(&text) {
+                Ok(url) => format!("{} {url:?}", url.redacted()),
+                Err(problem) => problem,
+            };
+            prop_assert!(!shown.contains(CANARY), "{text} is shown as {shown}");
+        }
+    }
+}
