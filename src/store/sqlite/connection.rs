@@ -105,6 +105,10 @@ pub(super) fn failed(what: &'static str, path: &Path, error: rusqlite::Error) ->
         Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             StoreError::Rights(format!("{file}: {error}: check the rights on the file and its folder"))
         }
+        // Also where only the folder can't be written: readers of a write-ahead log share a file that somebody has to make.
+        Some(ErrorCode::ReadOnly) => StoreError::Rights(format!(
+            "{file}: {error}: give this user write access to the file and its folder"
+        )),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
             what,
             source: error.into(),
