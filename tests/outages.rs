@@ -2,6 +2,8 @@
 //! itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "outages/files.rs"]
+mod files;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -39,6 +41,45 @@ fn failures(cause: &str) -> String {
     format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
 }
 
+/// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. A second is
+/// demanded, for the sake of busy machines; `tests/blind.rs` measures.
+async fn is_told_by_http(dog: &Beatwarden) {
+    // Ready for three intervals more: so old may the last good pass be.
+    eventually("not ready", SOON, async || {
+        (http::get(dog.address, "/-/ready").status == 503).then_some(())
+    })
+    .await;
+    let last_good = || dog.metric(&of_watch("last_successful_poll_timestamp_seconds"));
+    let before = last_good();
+    for (path, status) in [
+        ("/-/healthy", 200),
+        ("/-/ready", 503),
+        ("/metrics", 200),
+        ("/", 200),
+        ("/api/v1/status", 200),
+    ] {
+        let times = (0..3).map(|_| {
+            let asked = Instant::now();
+            assert_eq!(http::get(dog.address, path).status, status, "{path}");
+            asked.elapsed()
+        });
+        let best = times.min().unwrap();
+        assert!(best < Duration::from_secs(1), "{path} took {best:?}");
+    }
+    assert_eq!(dog.metric(&of_watch("up")), Some(0.0));
+    assert_eq!(last_good(), before, "no good pass meanwhile");
+}
+
+/// Waits for failed polls of a cause, so many more than there were.
+async fn fails(dog: &Beatwarden, cause: &str, times: f64) {
+    let before = dog.metric(&failures(cause)).unwrap_or_default();
+    let until = Instant::now() + SOON;
+    while dog.metric(&failures(cause)) < Some(before + times) {
+        assert!(Instant::now() < until, "not {times} failures by {cause}: {}", dog.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 const REPAIRS: &str = "repairs_total{action=\"backfill\",reason=\"missed_first\",watch=\"meltano\"}";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,18 +91,8 @@ async fn a_frozen_server_is_noticed_within_the_deadline_and_http_goes_on() {
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     cluster.signal("STOP");
     dog.metric_becomes(&of_watch("up"), 0.0, Duration::from_secs(10)).await;
-    let asked = Instant::now();
-    assert_eq!(http::get(dog.address, "/-/healthy").status, 200);
-    assert_eq!(http::get(dog.address, "/-/ready").status, 503);
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "HTTP waited {:?}",
-        asked.elapsed()
-    );
-    eventually("a timeout", SOON, async || {
-        (dog.metric(&failures("timeout")) >= Some(1.0)).then_some(())
-    })
-    .await;
+    fails(&dog, "timeout", 1.0).await;
+    is_told_by_http(&dog).await;
     cluster.signal("CONT");
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
     assert!(dog.stop().success());
@@ -79,12 +110,91 @@ async fn a_locked_table_is_a_failure_with_its_cause_and_no_queue_behind_us() {
         .batch_execute("BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
         .await
         .unwrap();
-    eventually("a locked poll", SOON, async || {
-        (dog.metric(&failures("locked")) >= Some(1.0)).then_some(())
-    })
-    .await;
+    // Also the passes that begin with a new connection, and with the question for the plan, name the cause.
+    fails(&dog, "locked", 3.0).await;
+    is_told_by_http(&dog).await;
+    assert_eq!(dog.metric(&failures("timeout")), Some(0.0), "{}", dog.log());
+    // Nobody of us stands in the queue for longer than a pass.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
+    let queue: i64 = holder.query_one(waiting, &[]).await.unwrap().get(0);
+    assert!(queue <= 1, "{queue} in the queue");
     holder.batch_execute("ROLLBACK").await.unwrap();
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_ledger_is_a_failure_with_its_cause_and_repairs_come_after_it() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let holder = database.client().await;
+    holder.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    holder.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE beatwarden_repairs IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    database.client().await.batch_execute(DEAD_JOB).await.unwrap();
+    fails(&dog, "locked", 2.0).await;
+    is_told_by_http(&dog).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
+    assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
+}
+
+/// The ledger is made again where somebody dropped it, however old the connection is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_ledger_is_made_anew_through_an_old_connection() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    // Longer than the deadline of anything that was asked through it.
+    let polls = dog.metric(&of_watch("polls_total")).unwrap();
+    eventually("3 seconds of polls", SOON, async || {
+        (dog.metric(&of_watch("polls_total")) >= Some(polls + 15.0)).then_some(())
+    })
+    .await;
+    client.batch_execute("DROP TABLE beatwarden_repairs").await.unwrap();
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 2.0, SOON).await;
+    assert_eq!(
+        dog.metric(&of_watch("repair_failures_total")),
+        Some(0.0),
+        "{}",
+        dog.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_are_full_when_a_repair_is_due_keep_the_passes_going() {
+    let cluster = Cluster::start_with("max_connections = 8\nsuperuser_reserved_connections = 0\n");
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    let mut held = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await {
+        held.push((client, tokio::spawn(connection)));
+        assert!(held.len() < 20);
+    }
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    eventually("a repair that finds no slot", SOON, async || {
+        (dog.metric(&of_watch("repair_failures_total")) >= Some(2.0)).then_some(())
+    })
+    .await;
+    assert!(dog.log().contains("53300"), "{}", dog.log());
+    assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
+    held.clear();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    let ours =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beatwarden' AND datname = current_database()";
+    assert!(client.query_one(ours, &[]).await.unwrap().get::<_, i64>(0) <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
