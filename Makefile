@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim mutants stress bench clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -34,6 +34,16 @@ sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
 SECONDS ?= 600
 stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
 	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test stress -- --nocapture
+
+CASES ?= 20000
+fuzz: ## the parsers that are ours, and generated configurations, against CASES=n generated inputs each
+	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --lib whatever
+	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --test config whatever
+
+ROWS ?= 100
+fuzz-rows: ## ROWS=n tables of hostile rows for each shape of a table, and payloads on both databases
+	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test hostile whatever
+	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test contract whatever
 
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants

@@ -30,10 +30,10 @@ use std::{
 use tokio::runtime::Runtime;
 
 /// So many silences are waited for side by side.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says: fragments, and what commands of an operator ask.
-const NOT_OF_A_WATCH: [&str; 21] = [
+const NOT_OF_A_WATCH: [&str; 22] = [
     "guard_body",
     "guard_disarm",
     "guard_function",
@@ -49,6 +49,7 @@ const NOT_OF_A_WATCH: [&str; 21] = [
     "ledger_history",
     "ledger_of_job",
     "long_transactions",
+    "newest",
     "undo_backfill",
     "undo_fail",
     "undo_look",

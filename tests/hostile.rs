@@ -15,7 +15,7 @@ use beatwarden::{
     domain::{Action, Policy, States},
     status::{Audience, FailedPass, GoodPass, SystemClock},
     store::Store,
-    watch::{Pace, Watch},
+    watch::{FullLooks, Pace, Watch},
 };
 use beds::{Bed, PostgresBed, SqliteBed};
 use proptest::prelude::*;
@@ -87,6 +87,7 @@ async fn watch(store: impl Store, action: Action, is_done: impl AsyncFn() -> boo
         poll_timeout: Duration::from_secs(10),
         // Every look sees all of the table.
         full_look_interval: Duration::ZERO,
+        full_looks: FullLooks::AtOnce,
     };
     let stop = CancellationToken::new();
     let mut watch = Watch::new(store, SystemClock::start(), told.clone(), policy(action), pace, stop);

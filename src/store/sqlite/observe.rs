@@ -16,7 +16,8 @@ use crate::{
     store::{
         Inquiry, StoreError,
         reading::{
-            LONGEST_TEXT, MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout, too_many,
+            LONGEST_TEXT, MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout,
+            too_many,
         },
     },
 };
@@ -252,14 +253,16 @@ pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqli
 
 /// The beginning of a text. Cut here and not by SQLite, whose functions end a text at its first NUL: `RUNNING` and a NUL
 /// and more would become a state that it is not.
-fn beginning(value: ValueRef<'_>) -> Option<String> {
-    let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = value else {
-        return text(value);
-    };
-    // No character has more than four bytes.
-    let most = bytes.len().min(4 * LONGEST_TEXT);
-    let kept = String::from_utf8_lossy(&bytes[..most]);
-    Some(kept.chars().take(LONGEST_TEXT).collect())
+fn beginning(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() > LONGEST_TEXT => {
+            // No character has more than four bytes.
+            let most = bytes.len().min(4 * LONGEST_TEXT);
+            let kept = String::from_utf8_lossy(&bytes[..most]);
+            Some(kept.chars().take(LONGEST_TEXT).collect())
+        }
+        short => text(short),
+    }
 }
 
 /// A text, whatever bytes it has: SQLite promises no UTF-8.
