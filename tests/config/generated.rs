@@ -135,7 +135,7 @@ fn judge(loaded: Result<beatwarden::config::Loaded, ConfigErrors>) -> Result<(),
             for mistake in mistakes {
                 let said = mistake.to_string();
                 let named = match &mistake {
-                    ConfigError::Unparsable { path, .. } => said.contains(path.to_str().unwrap()),
+                    ConfigError::Unparsable { path, .. } => said.contains(path.to_str().expect("UTF-8")),
                     ConfigError::Value { key, .. }
                     | ConfigError::UnknownKey { key, .. }
                     | ConfigError::Missing { key, .. }
