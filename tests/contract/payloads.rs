@@ -112,7 +112,7 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
     let snapshot = store.observe(&look(Look::Full)).await.unwrap();
     store.prepare_ledger().await.unwrap();
     let mut repairs = Vec::new();
-    for id in 0..payloads.len() {
+    for (id, payload) in payloads.iter().enumerate() {
         let repair = Repair {
             action: Action::Fail,
             job: job(&snapshot, u32::try_from(id).unwrap()),
@@ -123,7 +123,7 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
         };
         let outcome = store.repair(&repair).await;
         let Outcome::Repaired(id) = outcome else {
-            panic!("{outcome:?}: {:?}", payloads[id]);
+            panic!("{outcome:?}: {payload:?}");
         };
         repairs.push(id);
     }

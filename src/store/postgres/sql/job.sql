@@ -1,6 +1,7 @@
 -- The canonical relation: the user's table under the names that every other statement uses.
 -- Returns: raw_id and raw_state in the columns' own types (for index use), the rest as text and timestamptz.
--- Of long texts the beginning: they are read at every pass. $1 is the time zone of timestamps without one. PostgreSQL flattens this sub-select, so indexes keep working.
+-- Of long texts the beginning: they are read at every pass. $1 is the time zone of timestamps without one. PostgreSQL
+-- flattens this sub-select, so indexes keep working.
 SELECT target.{{id}} AS raw_id, target.{{id}}::text AS id, {{job_name}} AS name,
        target.{{state}} AS raw_state, left(target.{{state}}::text, {{longest_text}}) AS state,
        {{started_at_read}} AS started_at, {{heartbeat_at_read}} AS heartbeat_at, {{ended_at_read}} AS ended_at
