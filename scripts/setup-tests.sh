@@ -4,8 +4,11 @@
 # repository. Idempotent, and quick when everything is there.
 #
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it lists it, with the one command that installs it.
+#
+# `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs.
 set -euo pipefail
 
+extra=${1-}
 cache="${BEATWARDEN_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/beatwarden-tests}"
 
 # what | how to see that it is there | Debian package
@@ -25,6 +28,11 @@ npm|command -v npm|npm
 curl|command -v curl|curl
 Chromium|command -v chromium|chromium
 Alertmanager|command -v prometheus-alertmanager alertmanager|prometheus-alertmanager
+TABLE
+    [[ ${extra-} == failover ]] || return 0
+    cat <<'TABLE'
+Patroni|command -v patroni|patroni
+etcd|command -v etcd|etcd-server
 TABLE
 }
 

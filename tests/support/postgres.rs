@@ -1,6 +1,8 @@
 //! Throwaway PostgreSQL clusters: made by initdb in a temporary folder, on a free port, gone with the test process even if
 //! that is killed.
 
+pub mod replication;
+
 use std::{
     fs,
     io::Read,

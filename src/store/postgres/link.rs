@@ -2,6 +2,7 @@
 
 use super::{
     BoxError,
+    hosts::Place,
     passfile::{self, Whom},
     tls::{Security, Verify, in_home},
 };
@@ -137,6 +138,24 @@ impl Target {
         Ok(config)
     }
 
+    /// The driver's settings.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether the operator said which kind of server to take.
+    pub(super) fn demands_session(&self) -> bool {
+        self.explicit_session
+    }
+
+    /// Whether a server that takes writes is to be looked for first.
+    pub(super) fn prefers_writable(&self, action: Action) -> bool {
+        if self.explicit_session {
+            return self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
+        }
+        action != Action::Observe
+    }
+
     /// The role that connects, where the address names one.
     pub fn user(&self) -> Option<&str> {
         self.config.get_user()
@@ -175,8 +194,6 @@ impl Target {
 /// A bound value and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// The longest that making a connection may take; a server that doesn't even answer is not waited for longer.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The longest that a cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 
@@ -195,8 +212,7 @@ pub(super) struct Link {
     /// When the current piece of work has to be done, all its round trips together, and how long it had.
     until: Mutex<(Instant, Duration)>,
     id: LinkId,
-    /// Connected to a read-only server although a writable one was wanted.
-    second_choice: bool,
+    place: Place,
 }
 
 impl std::fmt::Debug for Link {
@@ -212,29 +228,12 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Connects, and only then returns.
-    ///
-    /// Where the action writes, a server that takes writes is preferred; if there is none, any server is taken, since
-    /// seeing without being able to repair is better than not seeing.
-    pub(super) async fn open(target: &Target, action: Action, deadline: Duration) -> Result<Self, StoreError> {
-        let mut config = target.config.clone();
-        if target.explicit_session || action == Action::Observe {
-            return Self::connect(&config, target, deadline, false).await;
-        }
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        match Self::connect(&config, target, deadline, false).await {
-            Err(StoreError::Connect { source, .. }) if is_read_only(source.as_ref()) => {
-                Self::connect(&target.config, target, deadline, true).await
-            }
-            result => result,
-        }
-    }
-
-    async fn connect(
-        config: &Config,
+    /// Connects to one place, `within` so long, and only then returns. `deadline` is that of the work to come.
+    pub(super) async fn connect(
         target: &Target,
-        deadline: Duration,
-        second_choice: bool,
+        config: &Config,
+        place: &Place,
+        (deadline, within): (Duration, Duration),
     ) -> Result<Self, StoreError> {
         let refused = |source| StoreError::Connect {
             to: target.shown(),
@@ -242,7 +241,8 @@ impl Link {
         };
         let tls = MakeRustlsConnect::new(target.security.client_config().map_err(refused)?);
         let config = target.with_password(config).map_err(refused)?;
-        let within = deadline.min(CONNECT_WITHIN);
+        // As in libpq: for each host, all of its answers together.
+        let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
         let (client, connection) = match timeout(within, config.connect(tls.clone())).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return Err(connect_error(target, error)),
@@ -264,7 +264,7 @@ impl Link {
             tls,
             until: Mutex::new((Instant::now() + deadline, deadline)),
             id: LinkId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            second_choice,
+            place: place.clone(),
         })
     }
 
@@ -276,9 +276,9 @@ impl Link {
         !self.client.is_closed()
     }
 
-    /// Whether a better server should be looked for at the next pass.
-    pub(super) fn is_second_choice(&self) -> bool {
-        self.second_choice
+    /// Where it leads to.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -351,17 +351,6 @@ impl Link {
             let _ = timeout(CANCEL_WITHIN, cancel.cancel_query(tls)).await;
         });
     }
-}
-
-fn is_read_only(source: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(source);
-    while let Some(error) = next {
-        if error.to_string().contains("does not allow writes") {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 fn connect_error(target: &Target, error: tokio_postgres::Error) -> StoreError {

@@ -8,6 +8,7 @@ mod discovery;
 mod facts;
 mod grants;
 mod guard;
+mod hosts;
 mod ledger;
 mod link;
 mod links;
@@ -28,11 +29,12 @@ pub use tls::{Security, Verify};
 
 use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
 use crate::domain::{
-    Access, Action, Discovery, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
+    Access, Action, Cause, Discovery, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
 use catalog::Catalog;
 use discovery::Tailed;
 use facts::Dated;
+use hosts::Place;
 use link::{Link, LinkId};
 use links::Slot;
 use operator::Desk;
@@ -116,11 +118,16 @@ impl PostgresStore {
     /// The connection for passes, made anew if there is none, and what is known through it.
     async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
         let mut slot = self.links.passes(self.settings.poll_timeout).await?;
+        // As long as none is found, the server that we have is the best one.
+        if let Some(better) = self.links.better() {
+            *slot = Some(better);
+        }
         if !slot.as_ref().is_some_and(Link::is_usable) {
             *slot = None;
             *slot = Some(self.connect().await?);
         }
         let link = slot.as_ref().expect("just connected");
+        self.links.look_at(link.place());
         if let Some((known_by, ready)) = &self.ready
             && *known_by == link.id()
         {
@@ -155,23 +162,41 @@ impl PostgresStore {
     }
 
     async fn connect(&self) -> Result<Link, StoreError> {
+        self.connect_beside(None).await
+    }
+
+    /// A demoted primary keeps its connections alive, and a standby is seldom the only server: another host may take writes
+    /// by now. Meanwhile the passes go on, since a host that never answers would hold up each of them.
+    fn look_for_better(&self, read_only: bool) {
+        let target = (self.settings.target)().ok();
+        let target = target.filter(|target| read_only && target.prefers_writable(self.settings.action));
+        self.links
+            .search(target.map(|target| hosts::open_writable(target, self.settings.poll_timeout)));
+    }
+
+    /// Connects to a certain place, if there is one.
+    async fn connect_beside(&self, beside: Option<&Place>) -> Result<Link, StoreError> {
         let target = (self.settings.target)().map_err(|source| StoreError::Connect {
             to: "the database".to_owned(),
             source,
         })?;
-        Link::open(&target, self.settings.action, self.settings.poll_timeout).await
+        let (action, deadline) = (self.settings.action, self.settings.poll_timeout);
+        hosts::open(&target, action, deadline, beside).await
     }
 
     /// The connection for repairs, made anew if there is none.
     async fn repairs(&self) -> Result<Slot, StoreError> {
         let mut slot = self.links.repairs(self.settings.poll_timeout).await?;
-        if slot.as_ref().is_some_and(Link::is_usable) {
+        // Repairs go where the passes look: after a failover this connection may lead to the old server still.
+        let place = self.links.place();
+        let leads_there = |link: &Link| place.as_ref().is_none_or(|place| link.place() == place);
+        if slot.as_ref().is_some_and(|link| link.is_usable() && leads_there(link)) {
             slot.as_ref()
                 .expect("just looked at")
                 .start_deadline(self.settings.poll_timeout);
         } else {
             *slot = None;
-            *slot = Some(self.connect().await?);
+            *slot = Some(self.connect_beside(place.as_ref()).await?);
         }
         Ok(slot)
     }
@@ -209,9 +234,9 @@ impl Store for PostgresStore {
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
         let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.tail).await?;
-        if !link.is_second_choice() {
-            *slot = Some(link);
-        }
+        let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
+        self.look_for_better(read_only);
+        *slot = Some(link);
         Ok(snapshot)
     }
 
@@ -255,9 +280,10 @@ impl Store for PostgresStore {
             &self.settings.mapping.table.plain(),
             repair,
         );
-        let outcome = repair::repair(&link, &ready, &self.settings, repair, id).await;
-        // A connection whose last answer is missing is never used again.
-        if !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
+        let (outcome, elsewhere) = repair::repair(&link, &ready, &self.settings, repair, id).await;
+        // A connection whose last answer is missing is never used again, nor one that leads to another server than the one
+        // that was observed: behind one address there may be several.
+        if !elsewhere && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
             *slot = Some(link);
         }
         outcome

@@ -33,24 +33,24 @@ impl Answers {
     }
 }
 
-/// Makes one repair.
+/// Makes one repair; also tells whether the connection leads to another server than the one that was observed.
 pub(super) async fn repair(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
     repair: &Repair,
     id: RepairId,
-) -> Outcome {
-    match timeout(WITHIN, send(link, ready, settings, repair, id)).await {
-        Err(_) => {
-            link.cancel();
-            Outcome::Unknown(format!("no answer within {WITHIN:?}"))
-        }
-        Ok(answers) => match judge(answers, id) {
-            Judged::Final(outcome) => outcome,
-            Judged::Untouched => look_again(link, ready, settings, repair).await,
-        },
-    }
+) -> (Outcome, bool) {
+    let Ok(answers) = timeout(WITHIN, send(link, ready, settings, repair, id)).await else {
+        link.cancel();
+        return (Outcome::Unknown(format!("no answer within {WITHIN:?}")), false);
+    };
+    let elsewhere = answers.flag("elsewhere");
+    let outcome = match judge(answers, id) {
+        Judged::Final(outcome) => outcome,
+        Judged::Untouched => look_again(link, ready, settings, repair).await,
+    };
+    (outcome, elsewhere)
 }
 
 async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair, id: RepairId) -> Answers {

@@ -1,5 +1,6 @@
 /* beatwarden: repair fail */
--- Returns one row, always: whether the gate was won, how many rows were locked, and the ledger's id if it was repaired.
+-- Returns one row, always: whether the gate was won, whether this is another server than the one that was observed, how many
+-- rows were locked, and the ledger's id if it was repaired.
 -- By the key's unique index.
 --
 -- Safe against races, read committed:
@@ -51,4 +52,4 @@ WITH gate AS MATERIALIZED (
           FROM changed
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, (SELECT count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id
+SELECT (SELECT won FROM gate) AS won, {{identity}} <> $8::text AS elsewhere, (SELECT count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id

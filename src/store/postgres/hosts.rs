@@ -1,0 +1,229 @@
+//! Which of several servers to connect to: each host of the address gets its share of the time, so that one that accepts
+//! and never answers can't hide the others, and one that takes writes goes first where the action writes.
+
+use super::{
+    BoxError,
+    link::{Link, Target},
+};
+use crate::{domain::Action, store::StoreError};
+use std::{net::IpAddr, time::Duration};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::{
+    Config,
+    config::{Host, LoadBalanceHosts, TargetSessionAttrs},
+};
+
+/// The longest that making a connection may take, all hosts together; a server that doesn't even answer is not waited for
+/// longer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where a connection leads to: one address of one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    host: Option<Host>,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+/// Connects, and only then returns: where the action writes to the first server that takes writes, otherwise to the first
+/// that is as the address demands. If none takes writes, any server is taken, since seeing without being able to repair is
+/// better than not seeing. With `beside`, only to that place.
+pub(super) async fn open(
+    target: &Target,
+    action: Action,
+    deadline: Duration,
+    beside: Option<&Place>,
+) -> Result<Link, StoreError> {
+    let until = Instant::now() + deadline.min(CONNECT_WITHIN);
+    let mut places = places(target.config(), until).await?;
+    if let Some(wanted) = beside
+        && places.contains(wanted)
+    {
+        places.retain(|place| place == wanted);
+    }
+    let mut config = target.config().clone();
+    let prefers_writable = target.prefers_writable(action);
+    if prefers_writable {
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
+    let failures = match first_of(&places, target, &config, (deadline, until)).await {
+        Ok(link) => return Ok(link),
+        Err(failures) => failures,
+    };
+    let read_only = failures.iter().find(|(_, error)| is_read_only(error));
+    match read_only {
+        Some((place, _)) if prefers_writable && !target.demands_session() => {
+            let left = until.saturating_duration_since(Instant::now());
+            Link::connect(target, &at(target.config(), place), place, (deadline, left)).await
+        }
+        _ => Err(told(target, failures)),
+    }
+}
+
+/// Connects to a server that takes writes, or to none.
+pub(super) async fn open_writable(target: Target, deadline: Duration) -> Result<Link, StoreError> {
+    let until = Instant::now() + deadline.min(CONNECT_WITHIN);
+    let places = places(target.config(), until).await?;
+    let mut config = target.config().clone();
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    let found = first_of(&places, &target, &config, (deadline, until)).await;
+    found.map_err(|failures| told(&target, failures))
+}
+
+/// The first place that can be connected to, each with an equal share of the time that is left.
+async fn first_of<'a>(
+    places: &'a [Place],
+    target: &Target,
+    config: &Config,
+    (deadline, until): (Duration, Instant),
+) -> Result<Link, Vec<(&'a Place, StoreError)>> {
+    let mut failures = Vec::new();
+    for (tried, place) in places.iter().enumerate() {
+        let left = u32::try_from(places.len() - tried).unwrap_or(u32::MAX);
+        let share = until.saturating_duration_since(Instant::now()) / left;
+        match Link::connect(target, &at(config, place), place, (deadline, share)).await {
+            Ok(link) => return Ok(link),
+            Err(error) => failures.push((place, error)),
+        }
+    }
+    Err(failures)
+}
+
+/// Every address of every host, in the order in which they are to be tried. A name that can't be resolved stays as it is,
+/// for the driver to say so.
+async fn places(config: &Config, until: Instant) -> Result<Vec<Place>, StoreError> {
+    let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let count = hosts.len().max(addresses.len());
+    let fits = |given: usize| given == 0 || given == count;
+    if !(fits(hosts.len()) && fits(addresses.len()) && (ports.len() <= 1 || ports.len() == count)) {
+        let source = "the database URL has not as many ports or addresses as hosts".into();
+        let to = "the database".to_owned();
+        return Err(StoreError::Connect { to, source });
+    }
+    let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
+    let mut order: Vec<usize> = (0..count).collect();
+    if shuffled {
+        fastrand::shuffle(&mut order);
+    }
+    let mut places = Vec::new();
+    for index in order {
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let place = |address| Place {
+            host: hosts.get(index).cloned(),
+            address,
+            port,
+        };
+        let named = match (hosts.get(index), addresses.get(index)) {
+            (Some(Host::Tcp(name)), None) => name,
+            (_, address) => {
+                places.push(place(address.copied()));
+                continue;
+            }
+        };
+        match timeout_at(until, tokio::net::lookup_host((named.as_str(), port))).await {
+            Ok(Ok(found)) => {
+                let mut found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+                if shuffled {
+                    fastrand::shuffle(&mut found);
+                }
+                places.extend(found.into_iter().map(|address| place(Some(address))));
+            }
+            Ok(Err(_)) | Err(_) => places.push(place(None)),
+        }
+    }
+    Ok(places)
+}
+
+/// The same settings for one place only.
+fn at(config: &Config, place: &Place) -> Config {
+    let mut one = Config::new();
+    one.ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .target_session_attrs(config.get_target_session_attrs())
+        .channel_binding(config.get_channel_binding())
+        .port(place.port);
+    config.get_user().map(|user| one.user(user));
+    config.get_password().map(|password| one.password(password));
+    config.get_dbname().map(|name| one.dbname(name));
+    config.get_options().map(|options| one.options(options));
+    config.get_application_name().map(|name| one.application_name(name));
+    config.get_connect_timeout().map(|within| one.connect_timeout(*within));
+    config
+        .get_tcp_user_timeout()
+        .map(|within| one.tcp_user_timeout(*within));
+    config
+        .get_keepalives_interval()
+        .map(|every| one.keepalives_interval(every));
+    config
+        .get_keepalives_retries()
+        .map(|times| one.keepalives_retries(times));
+    match &place.host {
+        Some(Host::Tcp(name)) => one.host(name),
+        Some(Host::Unix(folder)) => one.host_path(folder),
+        None => &mut one,
+    };
+    place.address.map(|address| one.hostaddr(address));
+    one
+}
+
+/// One error for all of them. Of several hosts each is told, since the last one alone may not be the one to mend.
+fn told(target: &Target, mut failures: Vec<(&Place, StoreError)>) -> StoreError {
+    let to = target.shown();
+    if failures.len() == 1 {
+        return failures.remove(0).1;
+    }
+    let refused = failures
+        .iter()
+        .any(|(_, error)| matches!(error, StoreError::Auth { .. }));
+    let each: Vec<String> = failures
+        .iter()
+        .map(|(place, error)| format!("{}: {}", place.shown(), reason(error)))
+        .collect();
+    let source: BoxError = if each.is_empty() {
+        "no host to connect to".into()
+    } else {
+        each.join("; ").into()
+    };
+    if refused {
+        StoreError::Auth { to, source }
+    } else {
+        StoreError::Connect { to, source }
+    }
+}
+
+/// What the driver said, without the address that comes before it.
+fn reason(error: &StoreError) -> String {
+    let mut next = std::error::Error::source(error);
+    let mut said = Vec::new();
+    while let Some(error) = next {
+        said.push(error.to_string());
+        next = error.source();
+    }
+    said.join(": ")
+}
+
+fn is_read_only(error: &StoreError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains("does not allow writes") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+impl Place {
+    fn shown(&self) -> String {
+        let host = match (&self.host, self.address) {
+            (Some(Host::Tcp(name)), Some(address)) if *name != address.to_string() => format!("{name} ({address})"),
+            (Some(Host::Tcp(name)), _) => name.clone(),
+            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => "(default)".to_owned(),
+        };
+        format!("{host}:{}", self.port)
+    }
+}
