@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress bench clean
+.PHONY: test setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress failover bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -44,6 +44,11 @@ ROWS ?= 100
 fuzz-rows: ## ROWS=n tables of hostile rows for each shape of a table, and payloads on both databases
 	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test hostile whatever
 	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test contract whatever
+
+SWITCHOVERS ?= 20
+failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times by plan and by force, and a judge of its own
+	@scripts/setup-tests.sh failover
+	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test patroni -- --ignored --nocapture
 
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants

@@ -69,7 +69,7 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(Cluster::start_own)
 }
 
-fn bin() -> PathBuf {
+pub fn bin() -> PathBuf {
     let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -109,7 +109,7 @@ pub fn pgbouncer() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run as root: there, `command` runs as the user postgres.
-fn as_postgres(program: &Path) -> Command {
+pub fn as_postgres(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
