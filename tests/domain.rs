@@ -566,6 +566,21 @@ fn fail_waits_for_a_heartbeat_timeout_after_a_restart_of_the_server() {
     assert_eq!(dog.look_through(5.0, 60.0).repairs.len(), 1, "a backfill needn't wait");
 }
 
+/// Nobody looked for a while: meanwhile the standby was started, jobs began on the old primary, and the standby took over.
+#[test]
+fn a_job_older_than_a_promotion_is_known_however_late_the_promoted_server_was_started() {
+    for (server, expected) in [("1/false/2/20", Cause::DbRestart), ("1/false/1/20", Cause::Watching)] {
+        let mut dog = Watchdog::new(Action::Fail);
+        dog.server = "1/false/1/0";
+        dog.look_through(0.0, 10.0);
+        dog.server = server;
+        dog.server_started_at = Some(at(20.0));
+        dog.rows = vec![job(1, "RUNNING", Some(30.0), None)];
+        let plan = dog.look(100.0);
+        assert_eq!(cause(&plan), Some(expected), "{server}: promoted, or merely restarted");
+    }
+}
+
 #[test]
 fn every_cause_before_watching_has_its_place() {
     type Set = fn(&mut Watchdog);

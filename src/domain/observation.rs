@@ -3,9 +3,18 @@
 use super::{Cause, Job, LedgerEntry, Moment, Timestamp};
 use std::time::Duration;
 
-/// Which server this is: equal strings mean the same, uninterrupted server. Opaque to judgement.
+/// Which server this is: equal strings mean the same, uninterrupted server. Opaque to judgement but for what stands behind
+/// the last `/`, which a mere restart changes and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerIdentity(pub String);
+
+impl ServerIdentity {
+    /// Whether it is the other server, restarted; not promoted, and not another one.
+    pub fn is_restart_of(&self, other: &Self) -> bool {
+        let lasting = |identity: &str| identity.rsplit_once('/').map(|(lasting, _)| lasting.to_owned());
+        lasting(&self.0).is_some() && lasting(&self.0) == lasting(&other.0)
+    }
+}
 
 /// How much of the table a snapshot covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,11 +33,13 @@ pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, poli
 }
 
 /// When a server that is another than before became it, at the latest; `None` where the server's own start tells, and
-/// for a file, which has no server.
+/// for a file, which has no server. A standby's own start doesn't tell: it may lie long before its promotion, however
+/// recent it is.
 pub(super) fn promoted_by(memory: &Memory, observation: &Observation) -> Option<Timestamp> {
     let last = memory.last_pass.as_ref()?;
-    let started_at = observation.snapshot.server_started_at?;
-    (started_at <= last.database_now).then_some(observation.snapshot.database_now)
+    let snapshot = &observation.snapshot;
+    snapshot.server_started_at?;
+    (!snapshot.server.is_restart_of(&last.server)).then_some(snapshot.database_now)
 }
 
 /// Whether the job is older than the latest restart or promotion of its server.
