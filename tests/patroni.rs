@@ -167,8 +167,7 @@ impl Site {
         };
         tokio::spawn(connection);
         let name = format!("dog{}", index + 1);
-        let session = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query <> ''
-                        AND xact_start IS NULL AND backend_start < now()";
+        let session = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query <> ''";
         let found = client.query_one(session, &[&name]).await;
         found.is_ok_and(|row| row.get::<_, i64>(0) > 0)
     }

@@ -3,7 +3,7 @@
 
 use crate::support::{
     eventually,
-    postgres::{as_postgres, bin, free_port},
+    postgres::{as_postgres, bin, free_port, is_root},
 };
 use std::{
     fs::{self, File},
@@ -75,7 +75,18 @@ impl Patroni {
     pub async fn start() -> Self {
         let folder = std::env::temp_dir().join(format!("bw-patroni-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        if is_root() {
+            // So that the supervisor can remove it, and Patroni make its folders in it.
+            assert!(
+                Command::new("chown")
+                    .arg("postgres")
+                    .arg(&folder)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
         let mut shell = as_postgres(Path::new("/bin/sh"));
         shell.arg("-c").arg(SUPERVISOR).arg("sh").arg(bin()).arg(&folder);
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
