@@ -1,13 +1,14 @@
 //! A watchdog process in the simulation: the production watch over a store, a clock and an audience of the simulated world.
 
 use super::{
+    judge::Reading,
     server::{Micros, SECOND, micros},
-    world::{Reading as Look, Shared, lock},
+    world::{Shared, lock},
 };
 use beatwarden::{
     domain::{
-        Access, Discovery, Event as Happened, Finding, Guard, Moment, Newcomers, Noted, Outcome, Policy, Repair,
-        Snapshot, States, Timestamp,
+        Access, Discovery, Event as Happened, Finding, Guard, LateOutcome, Look, Moment, Newcomers, Noted, Outcome,
+        Policy, Repair, Snapshot, States, Timestamp,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError, repair_id},
@@ -62,7 +63,8 @@ impl Clock for SimClock {
     }
 
     fn wall(&self) -> Timestamp {
-        Timestamp::from_micros(lock(&self.world).now)
+        let world = lock(&self.world);
+        Timestamp::from_micros(world.now + world.dogs[self.dog].wall_offset)
     }
 }
 
@@ -74,38 +76,38 @@ struct SimAudience {
 impl Audience for SimAudience {
     fn good(&self, pass: Arc<GoodPass>) {
         let mut world = lock(&self.world);
-        world.totals.passes += 1;
+        world.totals.count("good passes");
         let report = &pass.report;
+        let now = world.now;
         for attempted in &report.attempts {
             match &attempted.outcome {
-                Outcome::Repaired(id) => *world.reported.entry(*id).or_default() += 1,
-                Outcome::LostRace => world.totals.lost_races += 1,
-                Outcome::Unknown(_) => world.totals.unknown += 1,
+                Outcome::Repaired(id) => world.judge_report(*id),
+                Outcome::LostRace => world.totals.count("lost races"),
+                Outcome::Unknown(_) => world.totals.count("unknown outcomes"),
                 _ => {}
+            }
+            if matches!(attempted.outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
+                world.dogs[self.dog].seen.disturbed = now;
             }
         }
         for (finding, noted) in &report.findings {
-            if *noted == Noted::First && finding.outcome == beatwarden::domain::LateOutcome::FalseRepair {
-                world.totals.false_repairs += 1;
+            if *noted == Noted::First && finding.outcome == LateOutcome::FalseRepair {
+                world.totals.count("false repairs");
             }
         }
         for event in &report.events {
             match event {
                 Happened::InitSucceeded(id, _) | Happened::InitFailed(id) => {
-                    let id: u64 = id.number().unwrap().cast_unsigned();
-                    let counted = world.dogs[self.dog].inits.entry(id).or_default();
-                    *counted += 1;
-                    let counted = *counted;
-                    let starts = world.starts.get(&id).map_or(0, BTreeSet::len);
-                    if counted > starts {
-                        world.wrong(format!("I5: {counted} inits of job {id}, which started {starts} times"));
-                    }
+                    world.judge_init(self.dog, id.number().unwrap().cast_unsigned());
                 }
-                Happened::Fuse(true) => world.totals.fuse_opened += 1,
+                Happened::Fuse(true) => world.totals.count("open fuses"),
+                Happened::Recovered(_) => world.totals.count("lost jobs that beat again"),
                 _ => {}
             }
         }
         world.dogs[self.dog].fuse_open = report.fuse_open;
+        world.dogs[self.dog].last_pass = now;
+        world.judge_pass(self.dog, report.fuse_open);
         let dog = self.dog;
         world.say(|| {
             let views: Vec<String> = report
@@ -119,8 +121,10 @@ impl Audience for SimAudience {
 
     fn failed(&self, pass: FailedPass) {
         let mut world = lock(&self.world);
-        world.totals.failed_passes += 1;
-        let dog = self.dog;
+        world.totals.count("failed passes");
+        let (dog, now) = (self.dog, world.now);
+        world.dogs[dog].last_pass = now;
+        world.dogs[dog].seen.disturbed = now;
         world.say(|| format!("dog {dog}: failed pass, {}", pass.error));
     }
 }
@@ -178,35 +182,46 @@ impl Store for SimStore {
     async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
         let began = lock(&self.world).now;
         self.reach().await?;
-        let (snapshot, look) = {
+        let (snapshot, reading) = {
             let world = lock(&self.world);
             let server = &world.server;
+            let key_tail = world.scenario.key_tail;
+            let by_state = !key_tail || inquiry.look == Look::Full;
             let known: BTreeSet<u64> = inquiry
                 .known
                 .iter()
                 .map(|id| id.number().unwrap().cast_unsigned())
                 .collect();
-            let rows = server.rows().iter();
-            let wanted: Vec<_> = rows
-                .filter(|(id, row)| row.state == "RUNNING" || known.contains(id) || !self.read.contains(id))
-                .map(|(id, row)| (*id, row.job(*id)))
-                .collect();
+            let (mut wanted, mut missed) = (Vec::new(), Vec::new());
+            for (id, row) in server.rows() {
+                let runs = row.state == "RUNNING";
+                // By the key: what is known, what is new, and what came late below the newest.
+                if by_state && runs || known.contains(id) || !self.read.contains(id) {
+                    wanted.push((*id, row.job(*id)));
+                } else if runs {
+                    missed.push(*id);
+                }
+            }
             self.read.extend(wanted.iter().map(|(id, _)| *id));
             let jobs: BTreeSet<_> = wanted.iter().map(|(_, job)| job.id.clone()).collect();
             let db = server.clock(world.now);
-            let look = Look {
+            let reading = Reading {
                 rows: wanted.iter().cloned().collect(),
                 server: server.identity().0,
+                began,
                 at: world.now,
                 db,
+                ledger: server.ledger().to_vec(),
+                missed,
             };
+            let newest = server.ledger().iter().rev().take(100);
             let snapshot = Snapshot {
                 database_now: Timestamp::from_micros(db),
                 server: server.identity(),
                 server_started_at: Some(server.started_at()),
                 rows: wanted.into_iter().map(|(_, job)| job).collect(),
                 look: inquiry.look,
-                discovery: Discovery::State,
+                discovery: if key_tail { Discovery::KeyTail } else { Discovery::State },
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
                 obstacles: Vec::new(),
@@ -215,11 +230,11 @@ impl Store for SimStore {
                     .ledger()
                     .iter()
                     .filter(|entry| jobs.contains(&entry.job_id))
-                    .cloned()
+                    .map(|entry| (**entry).clone())
                     .collect(),
-                newest_repairs: server.ledger().iter().rev().take(100).cloned().collect(),
+                newest_repairs: newest.map(|entry| (**entry).clone()).collect(),
             };
-            (snapshot, look)
+            (snapshot, reading)
         };
         self.travel().await;
         let mut world = lock(&self.world);
@@ -229,7 +244,7 @@ impl Store for SimStore {
                 source: "the connection broke".into(),
             });
         }
-        world.record(self.dog, began, &look);
+        world.record(self.dog, &reading);
         Ok(snapshot)
     }
 
@@ -246,6 +261,9 @@ impl Store for SimStore {
             }
             let travel = world.rng.i64(100..20_000);
             let breaks = (world.faulty() && world.rng.u32(..6) == 0).then(|| world.now + world.rng.i64(0..40_000));
+            if breaks.is_some() {
+                world.totals.count("connections that break under a repair");
+            }
             (world.send(self.dog, repair.clone(), id, travel), breaks)
         };
         let sent_at = lock(&self.world).now;
@@ -316,7 +334,7 @@ pub async fn live(world: Shared, dog: usize) {
     let pace = Pace {
         poll_interval: scenario.interval,
         poll_timeout: POLL_TIMEOUT,
-        full_look_interval: Duration::from_secs(600),
+        full_look_interval: scenario.full_look_interval,
         full_looks: FullLooks::Gradual,
     };
     let store = SimStore {

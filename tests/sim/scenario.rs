@@ -1,9 +1,10 @@
-//! What a history is made of: the rules of the watch, the writers with their habits, and the faults, all drawn from the seed;
-//! and what each of their steps does to the world.
+//! What a history is made of: the rules of the watch, and the faults, all drawn from the seed; and what each fault does to the
+//! world.
 
 use super::{
-    server::{Micros, Row, SECOND, micros},
+    server::{Micros, SECOND, micros},
     world::{BEGINNING, Event, World},
+    writers::Step,
 };
 use beatwarden::domain::Action;
 use std::time::Duration;
@@ -17,6 +18,11 @@ pub struct Scenario {
     pub heartbeat_timeout: Duration,
     pub action: Action,
     pub fuse_min_jobs: usize,
+    /// Whether running jobs are found by their keys, and by full looks as often as this.
+    pub key_tail: bool,
+    pub full_look_interval: Duration,
+    /// How far the writers' zone is from UTC, which they are taken to write.
+    pub zone: Micros,
     /// Whether anything but the writers goes wrong.
     pub faulty: bool,
     /// Whether one moment silences most jobs at once.
@@ -34,7 +40,18 @@ impl Scenario {
         let heartbeat_timeout = deadline * rng.u32(1..4);
         let mass_silence = rng.u32(..8) == 0;
         let faulty = rng.u32(..8) != 0;
+        let key_tail = rng.u32(..3) == 0;
+        const HOUR: Micros = 3600 * SECOND;
         Self {
+            key_tail,
+            full_look_interval: Duration::from_secs(if key_tail { 10 } else { 600 }),
+            zone: match rng.u32(..16) {
+                0 => HOUR,
+                1 => 11 * HOUR / 2,
+                2 => -HOUR,
+                3 => -8 * HOUR,
+                _ => 0,
+            },
             dogs: rng.usize(1..=3),
             deadline,
             interval,
@@ -59,49 +76,6 @@ impl Scenario {
     }
 }
 
-/// What a writer does next.
-#[derive(Clone, Copy, Debug)]
-pub enum Step {
-    /// Marks the job running.
-    Start(Habit),
-    /// Beats, and goes on as it is used to.
-    Beat(Habit, u32),
-    /// Ends it.
-    End(&'static str),
-    /// Marks the ended row running again: a new start, or the old one.
-    Again { new_start: bool },
-    /// Deletes the row.
-    Delete,
-}
-
-/// How a writer behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Habit {
-    /// Time to the first beat; `None`: it dies before.
-    first_beat: Option<Micros>,
-    period: Micros,
-    beats: u32,
-    /// Whether the start writes the heartbeat too.
-    seeds: bool,
-    /// Whether it writes every column back as it remembers them.
-    whole_row: bool,
-    /// Whether it gives up beating at the first error, and works on.
-    fragile: bool,
-    end: End,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Success,
-    Failure,
-    /// Dies without a word, after its beats.
-    Silence,
-    RunsAgain {
-        new_start: bool,
-    },
-    Deleted,
-}
-
 /// What goes wrong, and right again.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -112,8 +86,10 @@ pub enum Fault {
     },
     DatabaseClock(Micros),
     WriterClock(Micros),
-    /// The monotonic clock of a watchdog, forwards only.
+    /// The monotonic clock of a watchdog, forwards only; backwards is a process whose clock stands still with it.
     OwnClock(usize, Micros),
+    /// The wall clock of a watchdog.
+    WallClock(usize, Micros),
     Cut(usize, Micros),
     /// A process that stands still; its clock may stand still with it.
     Freeze {
@@ -155,34 +131,6 @@ impl World {
         }
     }
 
-    fn habit(&mut self) -> Habit {
-        let deadline = micros(self.scenario.deadline);
-        let rng = &mut self.rng;
-        let dies_first = rng.u32(..3) == 0;
-        let first_beat = (!dies_first).then(|| match rng.u32(..3) {
-            0 => rng.i64(0..deadline / 2),
-            // The dangerous ones: just before, and just after.
-            1 => rng.i64(deadline * 9 / 10..deadline * 11 / 10),
-            _ => rng.i64(0..deadline * 2),
-        });
-        Habit {
-            first_beat,
-            period: rng.i64(SECOND / 2..2 * SECOND),
-            beats: rng.u32(..20),
-            seeds: rng.u32(..6) == 0,
-            whole_row: rng.u32(..6) == 0,
-            fragile: rng.u32(..3) == 0,
-            end: match rng.u32(..8) {
-                0 => End::Failure,
-                1 => End::Silence,
-                2 => End::RunsAgain { new_start: true },
-                3 => End::RunsAgain { new_start: false },
-                4 => End::Deleted,
-                _ => End::Success,
-            },
-        }
-    }
-
     fn draw_fault(&mut self) {
         let busy = self.scenario.busy;
         let at = BEGINNING + self.rng.i64(2 * SECOND..busy - 2 * SECOND);
@@ -192,7 +140,7 @@ impl World {
         // Of clocks that jump together by the same amount nobody could tell; each history has but one sort.
         let jump = self.rng.i64(3 * SECOND..86_400 * SECOND);
         let back = self.rng.bool();
-        let fault = match self.rng.u32(..9) {
+        let fault = match self.rng.u32(..10) {
             0 => Fault::Crash,
             1 => Fault::FailOver {
                 lost: self.rng.usize(..10),
@@ -206,6 +154,7 @@ impl World {
                 takes,
                 clock_too: back,
             },
+            8 => Fault::WallClock(dog, if back { -jump } else { jump }),
             _ => Fault::Kill(dog),
         };
         match fault {
@@ -216,206 +165,106 @@ impl World {
         self.at(at, Event::Fault(fault));
     }
 
-    /// By the writer's own clock.
-    fn writer_now(&self) -> Micros {
-        self.now + self.writer_clock
-    }
-
-    /// Writes a row, or comes back when a repair's transaction lets go of it; `false` if there was no server.
-    fn write(&mut self, id: u64, row: Row, again: Event) -> bool {
-        if !self.server.up {
-            return false;
-        }
-        if !self.server.write(id, row) {
-            self.after(SECOND / 10, again);
-        }
-        true
-    }
-
-    pub fn writer_step(&mut self, id: u64, step: Step) {
-        self.say(|| format!("writer {id}: {step:?}"));
-        match step {
-            Step::Start(habit) => self.start_job(id, habit, step),
-            Step::Beat(habit, left) => self.beat(id, habit, left, step),
-            Step::End(state) => self.end_job(id, state, step),
-            Step::Again { new_start } => self.again(id, new_start, step),
-            Step::Delete => {
-                if self.server.up && !self.server.delete(id) {
-                    self.after(SECOND / 10, Event::Writer(id, step));
-                }
-                self.working.remove(&id);
-                self.dead.remove(&id);
-            }
-        }
-    }
-
-    fn start_job(&mut self, id: u64, habit: Habit, step: Step) {
-        let start = self.writer_now();
-        let row = Row {
-            state: "RUNNING",
-            started_at: start,
-            heartbeat_at: habit.seeds.then_some(start),
-            ended_at: None,
-            changed_at: self.now,
-        };
-        if !self.write(id, row, Event::Writer(id, step)) {
-            self.after(SECOND, Event::Writer(id, step));
-            return;
-        }
-        self.totals.jobs += 1;
-        self.starts.entry(id).or_default().insert(start);
-        match habit.first_beat {
-            None => self.dies(id, start),
-            Some(first) => {
-                self.working.insert(id);
-                self.after(first, Event::Writer(id, Step::Beat(habit, habit.beats)));
-            }
-        }
-    }
-
-    fn dies(&mut self, id: u64, start: Micros) {
-        self.totals.dead += 1;
-        self.dead.insert(id, (self.now, start));
-        self.working.remove(&id);
-    }
-
-    fn beat(&mut self, id: u64, habit: Habit, left: u32, step: Step) {
-        let Some(row) = self.server.rows().get(&id).cloned().filter(|_| self.server.up) else {
-            // No server, or a row that a failover has lost. Meltano stops beating for good at the first error.
-            if !habit.fragile && left > 0 {
-                self.after(SECOND, Event::Writer(id, Step::Beat(habit, left - 1)));
-            } else {
-                self.after(5 * SECOND, Event::Writer(id, Step::End("SUCCESS")));
-            }
-            return;
-        };
-        let beat = Some(self.writer_now());
-        let written = if habit.whole_row {
-            Row {
-                state: "RUNNING",
-                heartbeat_at: beat,
-                ended_at: None,
-                changed_at: self.now,
-                ..row
-            }
-        } else {
-            Row {
-                heartbeat_at: beat,
-                changed_at: self.now,
-                ..row
-            }
-        };
-        if !self.server.write(id, written) {
-            self.after(SECOND / 10, Event::Writer(id, step));
-            return;
-        }
-        if left > 0 {
-            self.after(habit.period, Event::Writer(id, Step::Beat(habit, left - 1)));
-            return;
-        }
-        let next = match habit.end {
-            End::Success => Step::End("SUCCESS"),
-            End::Failure => Step::End("FAIL"),
-            End::Deleted => Step::Delete,
-            End::Silence => {
-                self.working.remove(&id);
-                return;
-            }
-            End::RunsAgain { new_start } => {
-                self.after(habit.period * 2, Event::Writer(id, Step::Again { new_start }));
-                Step::End("SUCCESS")
-            }
-        };
-        self.after(habit.period, Event::Writer(id, next));
-    }
-
-    fn end_job(&mut self, id: u64, state: &'static str, step: Step) {
-        if let Some(row) = self.server.rows().get(&id).cloned() {
-            let ended = Row {
-                state,
-                ended_at: Some(self.writer_now()),
-                changed_at: self.now,
-                ..row
-            };
-            if !self.write(id, ended, Event::Writer(id, step)) {
-                self.after(SECOND, Event::Writer(id, step));
-            }
-        }
-        self.working.remove(&id);
-    }
-
-    /// The same row runs once more, and dies at once if the start is new.
-    fn again(&mut self, id: u64, new_start: bool, step: Step) {
-        let Some(row) = self.server.rows().get(&id).cloned().filter(|_| self.server.up) else {
-            return;
-        };
-        let start = if new_start { self.writer_now() } else { row.started_at };
-        let running = Row {
-            state: "RUNNING",
-            started_at: start,
-            heartbeat_at: if new_start { None } else { row.heartbeat_at },
-            ended_at: None,
-            changed_at: self.now,
-        };
-        if !self.server.write(id, running) {
-            self.after(SECOND / 10, Event::Writer(id, step));
-        } else if new_start {
-            self.starts.entry(id).or_default().insert(start);
-            self.dies(id, start);
-        } else {
-            self.after(2 * SECOND, Event::Writer(id, Step::End("SUCCESS")));
-        }
-    }
-
     /// Everything but the life of the processes, which the runner has.
     pub fn strike(&mut self, fault: &Fault) {
-        self.totals.faults += 1;
+        self.totals.count("faults");
         self.say(|| format!("fault {fault:?}"));
+        let now = self.now;
         match fault {
-            Fault::Crash => self.server.crash(),
+            Fault::Crash => {
+                self.totals.count("crashes of the server");
+                self.server.crash();
+            }
             Fault::Start => {
-                let now = self.now;
                 self.server.start(now);
+                self.server_changed = Some(now);
             }
             Fault::FailOver { lost } => {
+                self.totals.count("failovers");
+                if self.server.fail_over(*lost) {
+                    self.totals.count("failovers that lose commits");
+                }
                 self.failovers += 1;
-                self.server.fail_over(*lost);
+                self.server_changed = Some(now);
             }
-            Fault::DatabaseClock(by) => self.server.jump(*by),
-            Fault::WriterClock(by) => self.writer_clock += by,
-            Fault::OwnClock(dog, by) => self.dogs[*dog].clock_offset += by,
-            Fault::Cut(dog, takes) => self.dogs[*dog].cut_until = self.now + takes,
-            Fault::Freeze { dog, takes, clock_too } => {
-                let until = self.now + takes;
-                let dog = &mut self.dogs[*dog];
-                // One that is frozen already stays so: two stops of a clock don't add up.
-                if dog.frozen_until <= self.now {
-                    dog.frozen_until = until;
-                    if *clock_too {
-                        dog.clock_offset -= takes;
-                    }
+            Fault::DatabaseClock(by) => {
+                self.totals.count(direction(
+                    *by,
+                    "jumps of the database's clock, ahead",
+                    "jumps of the database's clock, back",
+                ));
+                self.server.jump(*by);
+                self.clocks_off = true;
+                for dog in &mut self.dogs {
+                    dog.seen.clock_jumped = true;
                 }
             }
+            Fault::WriterClock(by) => {
+                self.totals.count(direction(
+                    *by,
+                    "jumps of the writers' clock, ahead",
+                    "jumps of the writers' clock, back",
+                ));
+                self.writer_clock += by;
+                self.clocks_off = true;
+            }
+            Fault::OwnClock(dog, by) => {
+                self.totals.count("jumps of a watchdog's monotonic clock");
+                self.dogs[*dog].clock_offset += by;
+                self.dogs[*dog].seen.clock_jumped = true;
+                self.dogs[*dog].seen.tampered = true;
+            }
+            Fault::WallClock(dog, by) => {
+                self.totals.count(direction(
+                    *by,
+                    "jumps of a watchdog's wall clock, ahead",
+                    "jumps of a watchdog's wall clock, back",
+                ));
+                self.dogs[*dog].wall_offset += by;
+            }
+            Fault::Cut(dog, takes) => {
+                self.totals.count("a watchdog cut off");
+                self.dogs[*dog].cut_until = now + takes;
+            }
+            Fault::Freeze { dog, takes, clock_too } => self.freeze(*dog, *takes, *clock_too),
             Fault::Kill(_) | Fault::Begin(_) => {}
-            Fault::MassSilence(many) => {
-                for number in 0..*many {
-                    let id = 1_000 + number;
-                    let start = self.writer_now();
-                    let row = Row {
-                        state: "RUNNING",
-                        started_at: start,
-                        heartbeat_at: None,
-                        ended_at: None,
-                        changed_at: self.now,
-                    };
-                    if self.server.up && self.server.write(id, row) {
-                        self.totals.jobs += 1;
-                        self.starts.entry(id).or_default().insert(start);
-                        self.dies(id, start);
-                        self.mass.insert(id);
-                    }
-                }
+            Fault::MassSilence(many) => self.silence(*many),
+        }
+    }
+
+    fn freeze(&mut self, dog: usize, takes: Micros, clock_too: bool) {
+        let until = self.now + takes;
+        let dog = &mut self.dogs[dog];
+        // One that is frozen already stays so: two stops of a clock don't add up.
+        if dog.frozen_until > self.now {
+            return;
+        }
+        dog.frozen_until = until;
+        dog.seen.disturbed = dog.seen.disturbed.max(until);
+        if clock_too {
+            dog.clock_offset -= takes;
+            dog.seen.tampered = true;
+            dog.seen.clock_jumped = true;
+            self.totals.count("frozen watchdogs, the clock too");
+        } else {
+            self.totals.count("frozen watchdogs");
+        }
+    }
+
+    fn silence(&mut self, many: u64) {
+        self.totals.count("mass silences");
+        for number in 0..many {
+            let id = 1_000 + number;
+            let row = self.started(false);
+            let start = row.started_at;
+            if self.server.up && self.server.write(id, row) {
+                self.dies(id, start);
+                self.mass.insert(id);
             }
         }
     }
+}
+
+fn direction(by: Micros, ahead: &'static str, back: &'static str) -> &'static str {
+    if by > 0 { ahead } else { back }
 }

@@ -10,6 +10,7 @@ use beatwarden::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,7 +52,7 @@ impl Row {
 #[derive(Clone, Debug, Default)]
 struct Committed {
     rows: BTreeMap<u64, Row>,
-    ledger: Vec<LedgerEntry>,
+    ledger: Vec<Arc<LedgerEntry>>,
 }
 
 /// A repair's transaction between its statement and its COMMIT.
@@ -116,7 +117,7 @@ impl Server {
         &self.now.rows
     }
 
-    pub fn ledger(&self) -> &[LedgerEntry] {
+    pub fn ledger(&self) -> &[Arc<LedgerEntry>] {
         &self.now.ledger
     }
 
@@ -137,17 +138,20 @@ impl Server {
         self.started_at = self.clock(now);
     }
 
-    /// A standby takes over, which has not got the last `lost` commits.
-    pub fn fail_over(&mut self, lost: usize) {
+    /// A standby takes over, which has not got the last `lost` commits; true if there were any.
+    pub fn fail_over(&mut self, lost: usize) -> bool {
         self.open.clear();
+        let mut any = false;
         for _ in 0..lost {
             if let Some(earlier) = self.past.pop_back() {
                 self.now = earlier;
+                any = true;
             }
         }
         // It has run for long: its start doesn't tell of the promotion.
         self.timeline += 1;
         self.up = true;
+        any
     }
 
     /// The writer inserts or changes a row, unless a repair holds it: then the writer waits.
@@ -169,7 +173,8 @@ impl Server {
         true
     }
 
-    fn holds(&self, id: u64) -> bool {
+    /// Whether a repair's transaction holds the row.
+    pub fn holds(&self, id: u64) -> bool {
         self.open.values().any(|open| open.job == id)
     }
 
@@ -228,7 +233,7 @@ impl Server {
         };
         row.changed_at = now;
         let heartbeat_after = row.job(open.job).heartbeat_at;
-        self.now.ledger.push(LedgerEntry {
+        self.now.ledger.push(Arc::new(LedgerEntry {
             repair_id: open.id,
             watch: "sim".to_owned(),
             table_name: "runs".to_owned(),
@@ -247,7 +252,7 @@ impl Server {
             undo_of: None,
             heartbeat_after: Some(heartbeat_after),
             version: LEDGER_LAYOUT,
-        });
+        }));
         Some((open.id, open.job, open.repair))
     }
 
@@ -265,12 +270,9 @@ impl Server {
 
     pub fn note(&mut self, finding: &Finding, now: Micros) -> Noted {
         let at = Timestamp::from_micros(self.clock(now));
-        let entry = self
-            .now
-            .ledger
-            .iter_mut()
-            .find(|entry| entry.repair_id == finding.repair_id);
-        match entry {
+        let entries = &mut self.now.ledger;
+        let entry = entries.iter_mut().find(|entry| entry.repair_id == finding.repair_id);
+        match entry.map(Arc::make_mut) {
             Some(entry) if entry.outcome.is_none() => {
                 entry.outcome = Some(finding.outcome);
                 entry.outcome_at = Some(at);
@@ -285,7 +287,7 @@ impl Server {
         let at = Timestamp::from_micros(self.clock(now));
         for entry in &mut self.now.ledger {
             if entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none() {
-                entry.acknowledged_at = Some(at);
+                Arc::make_mut(entry).acknowledged_at = Some(at);
             }
         }
         if fuse {
@@ -310,7 +312,7 @@ impl Server {
                 version: LEDGER_LAYOUT,
             };
             entry.repair_id.0 |= 1 << 127;
-            self.now.ledger.push(entry);
+            self.now.ledger.push(Arc::new(entry));
         }
     }
 }

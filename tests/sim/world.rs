@@ -2,10 +2,12 @@
 //! to come, and what was found to be wrong. Deterministic: the same seed gives the same history.
 
 use super::{
-    scenario::{Fault, Scenario, Step},
-    server::{Begun, Micros, SECOND, Server, micros},
+    judge::Seen,
+    scenario::{Fault, Scenario},
+    server::{Begun, Micros, SECOND, Server},
+    writers::Step,
 };
-use beatwarden::domain::{Job, Outcome, Repair, RepairId};
+use beatwarden::domain::{Outcome, Repair, RepairId};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard},
@@ -51,11 +53,13 @@ pub struct Dog {
     pub frozen_until: Micros,
     /// Cut off from the server until then.
     pub cut_until: Micros,
+    /// What its wall clock shows beyond the true time.
+    pub wall_offset: Micros,
+    /// When its last pass was over, good or not.
+    pub last_pass: Micros,
     /// What it has read, by true time: the judge's own record.
     pub seen: Seen,
     pub sent: BTreeMap<u64, Sent>,
-    /// How many inits of each job its process has decided.
-    pub inits: HashMap<u64, usize>,
     pub fuse_open: bool,
 }
 
@@ -66,42 +70,24 @@ impl Dog {
     }
 }
 
-/// What one process has read of the table without a gap, by true time. Written and judged here alone.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Starts that lay ahead of the database's clock when they were first read.
-    pub ahead: BTreeSet<(u64, Micros)>,
-    /// The row as it was read, and since when it was the same in every reading.
-    pub rows: HashMap<u64, (Job, Micros)>,
-    /// When the last look was begun, and when its rows were read at the server.
-    pub last: Option<(Micros, Micros)>,
-    pub server: String,
-}
+/// How often each thing happened, for the totals: by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals(BTreeMap<&'static str, u64>);
 
-/// What one look at the table has brought.
-pub struct Reading {
-    /// The running rows.
-    pub rows: BTreeMap<u64, Job>,
-    pub server: String,
-    /// When they were read, by true time.
-    pub at: Micros,
-    /// The database's clock.
-    pub db: Micros,
-}
+impl Totals {
+    pub fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
 
-/// What came of a history, for the totals.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    pub jobs: u64,
-    pub dead: u64,
-    pub passes: u64,
-    pub failed_passes: u64,
-    pub repairs: u64,
-    pub lost_races: u64,
-    pub unknown: u64,
-    pub false_repairs: u64,
-    pub fuse_opened: u64,
-    pub faults: u64,
+    pub fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
 }
 
 pub struct World {
@@ -114,8 +100,6 @@ pub struct World {
     events: BTreeMap<(Micros, u64), Event>,
     next_event: u64,
     next_sent: u64,
-    /// By job: whether its writer is at work.
-    pub working: BTreeSet<u64>,
     /// Jobs that are dead since then, by true time, with their start.
     pub dead: BTreeMap<u64, (Micros, Micros)>,
     /// Jobs that fell silent together, for the fuse.
@@ -123,13 +107,14 @@ pub struct World {
     pub acknowledged: bool,
     /// Commits of each repair.
     pub commits: HashMap<RepairId, u64>,
-    pub commit_times: HashMap<u64, Micros>,
     /// How often each repair was reported as done, over all processes.
     pub reported: HashMap<RepairId, u64>,
-    /// When any watchdog first read a job.
-    pub discovered: HashMap<u64, Micros>,
-    /// Every start that a job had.
-    pub starts: HashMap<u64, BTreeSet<Micros>>,
+    /// The last time that something stood in the way of every process.
+    pub disturbed: Micros,
+    /// When the server was last started or replaced.
+    pub server_changed: Option<Micros>,
+    /// Whether clocks of writers and database ever differed.
+    pub clocks_off: bool,
     pub kills: u64,
     pub failovers: u64,
     pub totals: Totals,
@@ -152,19 +137,18 @@ impl World {
             rng,
             server: Server::new(BEGINNING),
             dogs: (0..scenario.dogs).map(|_| Dog::default()).collect(),
-            writer_clock: 0,
+            writer_clock: scenario.zone,
             events: BTreeMap::new(),
             next_event: 0,
             next_sent: 0,
-            working: BTreeSet::new(),
             dead: BTreeMap::new(),
             mass: BTreeSet::new(),
             acknowledged: false,
             commits: HashMap::new(),
-            commit_times: HashMap::new(),
             reported: HashMap::new(),
-            discovered: HashMap::new(),
-            starts: HashMap::new(),
+            disturbed: BEGINNING,
+            server_changed: None,
+            clocks_off: scenario.zone != 0,
             kills: 0,
             failovers: 0,
             totals: Totals::default(),
@@ -172,6 +156,12 @@ impl World {
             trace: trace.then(Vec::new),
             scenario,
         };
+        if world.scenario.zone != 0 {
+            world.totals.count("wrong time zones");
+        }
+        if world.scenario.key_tail {
+            world.totals.count("histories by the key");
+        }
         world.script();
         world
     }
@@ -223,6 +213,7 @@ impl World {
 
     /// A repair leaves a watchdog; its statement arrives after `travel`.
     pub fn send(&mut self, dog: usize, repair: Repair, id: RepairId, travel: Micros) -> u64 {
+        self.judge_sending(dog, &repair);
         self.next_sent += 1;
         let number = self.next_sent;
         let sent = Sent {
@@ -252,13 +243,20 @@ impl World {
                 }
             }
             Begun::Holds(transaction) => {
-                self.judge(dog, &sent);
+                self.judge_change(dog, &sent);
                 // Most COMMITs are quick; one that waits for a standby hangs, and holds gate and row.
                 let faulty = self.faulty();
                 let takes = match self.rng.u32(..20) {
-                    0 if faulty => self.rng.i64(SECOND..15 * SECOND),
+                    0 if faulty => {
+                        self.totals.count("COMMIT hangs");
+                        self.rng.i64(SECOND..15 * SECOND)
+                    }
                     _ => self.rng.i64(100..5_000),
                 };
+                if takes >= SECOND {
+                    // Nobody else gets the gate until then.
+                    self.disturbed = self.disturbed.max(self.now + takes);
+                }
                 self.after(takes, Event::Commit(dog, number, transaction));
             }
         }
@@ -270,79 +268,11 @@ impl World {
             return;
         };
         self.say(|| format!("dog {dog}: repair of {job} is committed"));
-        self.totals.repairs += 1;
+        self.totals.count("repairs");
         *self.commits.entry(id).or_default() += 1;
-        self.commit_times.insert(job, self.now);
-        let same = |entry: &&beatwarden::domain::LedgerEntry| {
-            entry.job_id == repair.job.id
-                && entry.started_at == repair.job.started_at.at()
-                && entry.action.as_str() == repair.action.as_str()
-        };
-        let times = self.server.ledger().iter().filter(same).count();
-        if times != 1 {
-            self.wrong(format!("I3: job {job} has {times} entries for one incident"));
-        }
-        if self.mass.contains(&job) && !self.acknowledged {
-            self.wrong(format!("I6: job {job} was failed although all fell silent at once"));
-        }
+        self.judge_commit(job, &repair);
         if let Some(sent) = self.dogs[dog].sent.get_mut(&number) {
             sent.answer = Some(Outcome::Repaired(id));
         }
-    }
-
-    /// I1: whether the row that is about to be repaired may be, by what the judge has seen itself.
-    fn judge(&mut self, dog: usize, sent: &Sent) {
-        let deadline = micros(self.scenario.deadline);
-        let job: u64 = sent.repair.job.id.number().unwrap().cast_unsigned();
-        let row = self.server.rows()[&job].clone();
-        let db = self.server.clock(self.now);
-        let real = row.heartbeat_at.is_some_and(|beat| beat > row.started_at + 5_000);
-        if real || row.state != "RUNNING" {
-            self.wrong(format!("I1: job {job} has a heartbeat, or does not run: {row:?}"));
-        }
-        if row.started_at > db - deadline {
-            self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
-        }
-        if self.now - row.changed_at < deadline {
-            self.wrong(format!("I1: job {job} changed {} us ago", self.now - row.changed_at));
-        }
-        let seen = &self.dogs[dog].seen;
-        let watched = match (seen.rows.get(&job), seen.last) {
-            (Some((as_read, since)), Some((began, _))) if *as_read == sent.repair.job => began - since,
-            _ => -1,
-        };
-        if watched < deadline {
-            self.wrong(format!("I1: job {job} was watched for {watched} us only"));
-        }
-    }
-
-    /// The judge's record of a reading by one watchdog.
-    pub fn record(&mut self, dog: usize, began: Micros, read: &Reading) {
-        let Reading { rows, server, at, db } = read;
-        let gap = super::gap(&self.scenario);
-        let now = self.now;
-        for id in rows.keys() {
-            self.discovered.entry(*id).or_insert(now);
-        }
-        let seen = &mut self.dogs[dog].seen;
-        let broken = seen.last.is_some_and(|(_, last)| began - last > gap) || seen.server != *server;
-        let before = std::mem::take(&mut seen.rows);
-        for (id, job) in rows {
-            let since = before
-                .get(id)
-                .filter(|(as_read, _)| !broken && as_read == job)
-                .map_or(*at, |(_, since)| *since);
-            seen.rows.insert(*id, (job.clone(), since));
-            let start = job.started_at.at().unwrap().as_micros();
-            // Not of a process that has read it all the time, but of one that meets it anew.
-            let met = before.get(id).is_none_or(|(as_read, _)| {
-                as_read.started_at != job.started_at || as_read.state.as_deref() != Some("RUNNING")
-            });
-            if met && start > db + 2 * SECOND {
-                seen.ahead.insert((*id, start));
-            }
-        }
-        seen.last = Some((began, *at));
-        seen.server.clone_from(server);
     }
 }

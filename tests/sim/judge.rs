@@ -1,0 +1,344 @@
+//! The judge: what must be true of every history, checked at every step by a record of its own, by true time. It uses no
+//! judgement of the code under test; what it knows of the rules, it knows from the contract.
+//!
+//! I1 nothing is repaired that beat, or was not watched for a whole deadline. I2 a repair is reported exactly if it was
+//! committed. I3 no incident is repaired twice. I4 every dead job is found and repaired in time. I5 every init is counted
+//! once. I6 the fuse holds.
+
+use super::{
+    scenario::Scenario,
+    server::{Micros, SECOND, micros},
+    world::{Sent, World},
+};
+use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+/// So much an own clock that was tampered with may be off before the watch has to notice.
+const UNNOTICED: Micros = 2_200_000;
+/// An answer that takes longer than this is a disturbance.
+const SLOW: Micros = 100_000;
+/// What a pass may take, and each repair in it.
+const PASS: Micros = 200_000;
+const REPAIR: Micros = 50_000;
+
+/// A job and one of its starts.
+pub type Incident = (u64, Micros);
+
+/// What one process has read of the table without a gap, by true time. Written and judged here alone.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Starts that lay ahead of the database's clock when they were first read.
+    ahead: BTreeSet<Incident>,
+    /// The row as it was read, and since when it was the same in every reading.
+    rows: HashMap<u64, (Job, Micros)>,
+    /// When the last look was begun, and when its rows were read at the server.
+    last: Option<(Micros, Micros)>,
+    /// The database's clock at the last reading, and at the first that was good for a pass.
+    db: Micros,
+    first_db: Option<Micros>,
+    server: String,
+    /// When the server was another than before.
+    server_changed: Option<Micros>,
+    /// What the ledger had at the last reading: repaired incidents, and whether a false repair was left to be acknowledged.
+    entered: HashSet<(String, Option<Micros>, &'static str)>,
+    false_repair: bool,
+    /// The last time that something stood in its way.
+    pub disturbed: Micros,
+    /// A clock has jumped: watching starts anew with the next reading.
+    pub clock_jumped: bool,
+    /// Its own clock has stood still or jumped at some time.
+    pub tampered: bool,
+    /// How often the init of each incident was counted.
+    inits: HashMap<Incident, usize>,
+}
+
+/// What one look at the table has brought.
+pub struct Reading {
+    pub rows: BTreeMap<u64, Job>,
+    pub server: String,
+    /// When the look was begun and when the rows were read, by true time.
+    pub began: Micros,
+    pub at: Micros,
+    /// The database's clock.
+    pub db: Micros,
+    pub ledger: Vec<Arc<LedgerEntry>>,
+    /// Rows that run, and were not read.
+    pub missed: Vec<u64>,
+}
+
+/// Two readings this far apart say nothing about what was between them.
+fn gap(scenario: &Scenario) -> Micros {
+    let (interval, deadline) = (micros(scenario.interval), micros(scenario.deadline));
+    (3 * interval).max((5 * SECOND).min(deadline / 2))
+}
+
+fn start_of(job: &Job) -> Micros {
+    job.started_at.at().unwrap().as_micros()
+}
+
+fn incident_of(repair: &Repair) -> (String, Option<Micros>, &'static str) {
+    let start = repair.job.started_at.at().map(beatwarden::domain::Timestamp::as_micros);
+    (repair.job.id.to_string(), start, repair.action.as_str())
+}
+
+impl World {
+    /// A repair leaves a process: I3 and I6 by what it has just read.
+    pub fn judge_sending(&mut self, dog: usize, repair: &Repair) {
+        let seen = &self.dogs[dog].seen;
+        let (again, trusted) = (seen.entered.contains(&incident_of(repair)), !seen.false_repair);
+        let job = &repair.job.id;
+        if again {
+            self.wrong(format!(
+                "I3: job {job} is repaired again, although its process has read the entry"
+            ));
+        }
+        if !trusted && repair.action == Action::Fail {
+            self.wrong(format!(
+                "I6: job {job} is failed while a false repair waits to be acknowledged"
+            ));
+        }
+    }
+
+    /// I1: whether the row that is about to be changed may be, by what the judge has seen itself.
+    pub fn judge_change(&mut self, dog: usize, sent: &Sent) {
+        let deadline = micros(self.scenario.deadline);
+        let job: u64 = sent.repair.job.id.number().unwrap().cast_unsigned();
+        let row = self.server.rows()[&job].clone();
+        let db = self.server.clock(self.now);
+        let real = row.heartbeat_at.is_some_and(|beat| beat > row.started_at + 5_000);
+        if real || row.state != "RUNNING" {
+            self.wrong(format!("I1: job {job} has a heartbeat, or does not run: {row:?}"));
+        }
+        if row.started_at > db - deadline {
+            self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
+        }
+        if self.now - row.changed_at < deadline {
+            self.wrong(format!("I1: job {job} changed {} us ago", self.now - row.changed_at));
+        }
+        let seen = &self.dogs[dog].seen;
+        let watched = match (seen.rows.get(&job), seen.last) {
+            (Some((as_read, since)), Some((began, _))) if *as_read == sent.repair.job => began - since,
+            _ => -1,
+        };
+        if watched < deadline {
+            self.wrong(format!("I1: job {job} was watched for {watched} us only"));
+        }
+    }
+
+    /// A repair was committed: I3 and I6.
+    pub fn judge_commit(&mut self, job: u64, repair: &Repair) {
+        let wanted = incident_of(repair);
+        let same = |entry: &&Arc<LedgerEntry>| {
+            let start = entry.started_at.map(beatwarden::domain::Timestamp::as_micros);
+            (entry.job_id.to_string(), start, entry.action.as_str()) == wanted
+        };
+        let times = self.server.ledger().iter().filter(same).count();
+        if times != 1 {
+            self.wrong(format!("I3: job {job} has {times} entries for one incident"));
+        }
+        if self.mass.contains(&job) && !self.acknowledged {
+            self.wrong(format!("I6: job {job} was failed although all fell silent at once"));
+        }
+    }
+
+    /// A process says that a repair was made: I2.
+    pub fn judge_report(&mut self, id: RepairId) {
+        let reported = self.reported.entry(id).or_default();
+        *reported += 1;
+        let reported = *reported;
+        let commits = self.commits.get(&id).copied().unwrap_or_default();
+        if reported > commits {
+            self.wrong(format!(
+                "I2: repair {id:?} was reported {reported} times, and committed {commits} times"
+            ));
+        }
+    }
+
+    /// A process counts an init: I5.
+    pub fn judge_init(&mut self, dog: usize, job: u64) {
+        let seen = &mut self.dogs[dog].seen;
+        let Some((row, _)) = seen.rows.get(&job) else {
+            self.wrong(format!("I5: an init of job {job}, which was not read"));
+            return;
+        };
+        let incident = (job, start_of(row));
+        let counted = seen.inits.entry(incident).or_default();
+        *counted += 1;
+        let counted = *counted;
+        if counted > 1 {
+            self.wrong(format!("I5: the init of job {job} is counted {counted} times"));
+        }
+    }
+
+    /// The judge's record of a reading by one process; I4 as far as finding goes.
+    pub fn record(&mut self, dog: usize, read: &Reading) {
+        let (gap, now) = (gap(&self.scenario), self.now);
+        let seen = &mut self.dogs[dog].seen;
+        let slack = if seen.tampered { UNNOTICED } else { 0 };
+        let distance = seen.last.map(|(_, last)| read.began - last);
+        let other = seen.server != read.server;
+        if other && seen.last.is_some() {
+            seen.server_changed = Some(now);
+        }
+        let broken = other || distance.is_some_and(|distance| distance > gap + slack);
+        // What may be noticed already is no fault of the process either.
+        let maybe_broken = broken || distance.is_some_and(|distance| distance > gap - SLOW - UNNOTICED);
+        if maybe_broken || std::mem::take(&mut seen.clock_jumped) || now - read.began > SLOW {
+            seen.disturbed = seen.disturbed.max(now);
+        }
+        let before = std::mem::take(&mut seen.rows);
+        for (id, job) in &read.rows {
+            let since = before
+                .get(id)
+                .filter(|(as_read, _)| !broken && as_read == job)
+                .map_or(read.at, |(_, since)| *since);
+            seen.rows.insert(*id, (job.clone(), since));
+            let start = start_of(job);
+            // Not of a process that has read it all the time, but of one that meets it anew.
+            let met = before.get(id).is_none_or(|(as_read, _)| {
+                as_read.started_at != job.started_at || as_read.state.as_deref() != Some("RUNNING")
+            });
+            if met && start > read.db + 2 * SECOND {
+                seen.ahead.insert((*id, start));
+            }
+        }
+        seen.last = Some((read.began, read.at));
+        seen.db = read.db;
+        seen.server.clone_from(&read.server);
+        seen.entered = read
+            .ledger
+            .iter()
+            .map(|entry| {
+                let start = entry.started_at.map(beatwarden::domain::Timestamp::as_micros);
+                (entry.job_id.to_string(), start, entry.action.as_str())
+            })
+            .collect();
+        seen.false_repair = read
+            .ledger
+            .iter()
+            .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none());
+        self.judge_finding(dog, &read.missed);
+    }
+
+    /// I4: a running row stays unread for as long as it takes to the next full look, at most.
+    fn judge_finding(&mut self, dog: usize, missed: &[u64]) {
+        let within = micros(self.scenario.full_look_interval) + 2 * micros(self.scenario.interval) + PASS;
+        for id in missed {
+            let Some(row) = self.server.rows().get(id) else {
+                continue;
+            };
+            let since = row.changed_at.max(self.dogs[dog].seen.disturbed);
+            if self.now - since > within {
+                self.wrong(format!(
+                    "I4: job {id} runs since {} us and was not found",
+                    self.now - since
+                ));
+            }
+        }
+    }
+
+    /// A good pass of a process is over, its repairs included: I4 and I5.
+    pub fn judge_pass(&mut self, dog: usize, fuse_open: bool) {
+        let now = self.now;
+        let seen = &mut self.dogs[dog].seen;
+        let first = *seen.first_db.get_or_insert(seen.db);
+        if fuse_open {
+            seen.disturbed = seen.disturbed.max(now);
+        }
+        let deadline = micros(self.scenario.deadline);
+        let mut uncounted = Vec::new();
+        for (id, (row, _)) in &seen.rows {
+            let start = start_of(row);
+            let beat = row
+                .heartbeat_at
+                .at()
+                .is_some_and(|beat| beat.as_micros() > start + 5_000);
+            let decided = beat || row.state.as_deref() != Some("RUNNING");
+            if decided && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
+                uncounted.push(*id);
+            }
+        }
+        for id in uncounted {
+            self.wrong(format!("I5: the init of job {id} is decided and was not counted"));
+        }
+        for (job, (_, start)) in self.dead.clone() {
+            self.judge_delay(dog, (job, start));
+        }
+    }
+
+    /// I4: whether a dead job that this process reads should have been repaired by now.
+    fn judge_delay(&mut self, dog: usize, (job, start): Incident) {
+        let seen = &self.dogs[dog].seen;
+        let Some((_, since)) = seen.rows.get(&job).filter(|(row, _)| start_of(row) == start) else {
+            return;
+        };
+        if !self.wants_repair((job, start)) || seen.ahead.contains(&(job, start)) || self.server.holds(job) {
+            return;
+        }
+        let (deadline, interval) = (micros(self.scenario.deadline), micros(self.scenario.interval));
+        // A job that is older than the server's last restart is watched for as long as a living one may be silent.
+        let changed = seen.server_changed.max(self.server_changed);
+        let old = self.clocks_off || changed.is_some_and(|at| self.dead[&job].0 < at + UNNOTICED + SECOND);
+        let watch_for = match old && self.scenario.action == Action::Fail {
+            true => deadline.max(micros(self.scenario.heartbeat_timeout)),
+            false => deadline,
+        };
+        let db = self.server.clock(self.now);
+        let by_clock = self.now - (db - start - deadline);
+        let from = (*since).max(seen.disturbed).max(self.disturbed) + watch_for;
+        let pass = PASS + REPAIR * i64::try_from(self.dead.len()).unwrap();
+        let late = self.now - (from.max(by_clock) + 2 * interval + pass);
+        if late > 0 {
+            self.wrong(format!("I4: job {job} is dead, and its repair is {late} us late"));
+        }
+    }
+
+    /// Whether a dead job is one that the action would change, and did not yet.
+    fn wants_repair(&self, (job, start): Incident) -> bool {
+        let fail = self.scenario.action == Action::Fail;
+        let row = self.server.rows().get(&job).filter(|row| row.started_at == start);
+        row.is_some_and(|row| row.state == "RUNNING" && (fail || row.heartbeat_at.is_none()))
+    }
+
+    /// What must be true when all has been calm for long: I2 and I4.
+    pub fn judge_the_end(&mut self) {
+        if self.kills == 0 && self.failovers == 0 {
+            for (id, commits) in self.commits.clone() {
+                let reported = self.reported.get(&id).copied().unwrap_or_default();
+                if reported != commits {
+                    self.wrong(format!(
+                        "I2: repair {id:?} was committed {commits} times, and reported {reported} times"
+                    ));
+                }
+            }
+        }
+        let fail = self.scenario.action == Action::Fail;
+        let db = self.server.clock(self.now);
+        let deadline = micros(self.scenario.deadline);
+        for (job, (died, start)) in self.dead.clone() {
+            // A start that lay ahead is never repaired by itself, and an open fuse holds all.
+            let mut watching = self.dogs.iter().filter(|dog| dog.alive);
+            let excused = watching.all(|dog| dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
+            let overdue = start + deadline * 2 <= db;
+            // Time enough for the longest of the rules, since it died and since the last disturbance.
+            let enough = self.now - died >= self.scenario.calm - 20 * SECOND;
+            if self.wants_repair((job, start)) && overdue && enough && !excused {
+                self.wrong(format!(
+                    "I4: job {job} is dead and was not repaired in {} us",
+                    self.now - died
+                ));
+            }
+        }
+        // Nobody is silent: the longest backoff is a minute.
+        for number in 0..self.dogs.len() {
+            let dog = &self.dogs[number];
+            let quiet = self.now - dog.last_pass.max(dog.born).max(dog.frozen_until).max(dog.cut_until);
+            if dog.alive && quiet > 62 * SECOND {
+                self.wrong(format!("I4: process {number} has made no pass for {quiet} us"));
+            }
+        }
+    }
+}
