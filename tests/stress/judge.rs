@@ -1,6 +1,7 @@
 //! The judge: triggers that write down every change with its transaction and the server's clock, and the questions that are
 //! asked of it in the end. Knows the table, the ledger's columns as documented, and nothing else of Beatwarden.
 
+use super::Verdict;
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
@@ -24,7 +25,7 @@ pub const AUDIT: &str = "
     CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON beatwarden_repairs FOR EACH ROW EXECUTE FUNCTION audited()";
 
 /// Questions whose answer has to be empty: what a row of it would mean, and the rows.
-const QUESTIONS: &[(&str, &str)] = &[
+pub const QUESTIONS: &[(&str, &str)] = &[
     (
         "Beatwarden changed a row that did not run, had a heartbeat, or was not yet due by the server's clock",
         "SELECT seq, old, new FROM audit WHERE relation = 'runs' AND who = 'dog' AND operation = 'UPDATE'
@@ -74,13 +75,6 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the judge found.
-pub struct Verdict {
-    pub repairs: i64,
-    pub false_repairs: i64,
-    pub violations: Vec<String>,
-}
-
 async fn connected(url: &str) -> Option<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
     tokio::spawn(connection);
@@ -122,7 +116,7 @@ pub async fn judge(url: &str) -> Verdict {
             )
             .await
             .unwrap_or_else(|error| panic!("{meaning}: {error:?}"));
-        violations.extend(rows.iter().map(|row| format!("{meaning}: {}", row.get::<_, &str>(0))));
+        violations.extend(rows.iter().map(|row| (*meaning, row.get(0))));
     }
     let count = async |condition: &str| -> i64 {
         let sql = format!("SELECT count(*) FROM beatwarden_repairs WHERE {condition}");

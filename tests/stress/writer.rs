@@ -49,11 +49,39 @@ impl Place {
 pub struct Jobs {
     started: AtomicU32,
     around: AtomicU32,
-    finished: AtomicU32,
+    pub finished: AtomicU32,
     dead: Mutex<BTreeSet<i32>>,
 }
 
+/// What becomes of a job.
+pub struct Course {
+    /// The time to its first heartbeat; `None`: its process dies before.
+    pub first: Option<Duration>,
+    pub beats: u32,
+}
+
 impl Jobs {
+    /// A job was started: draws what becomes of it.
+    pub fn draw(&self, id: i32) -> Course {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        let deadline = DEADLINE.as_secs_f64();
+        let first = match fastrand::u32(..5) {
+            0 => {
+                self.dead.lock().unwrap().insert(id);
+                None
+            }
+            1 | 2 => {
+                self.around.fetch_add(1, Ordering::Relaxed);
+                Some(deadline * (0.8 + 0.4 * fastrand::f64()))
+            }
+            _ => Some(deadline * 0.7 * fastrand::f64()),
+        };
+        Course {
+            first: first.map(Duration::from_secs_f64),
+            beats: fastrand::u32(1..6),
+        }
+    }
+
     /// The jobs whose writer died before the first heartbeat.
     pub fn dead(&self) -> Vec<i32> {
         self.dead.lock().unwrap().iter().copied().collect()
@@ -87,29 +115,24 @@ async fn one(client: &mut Client, jobs: &Jobs) -> Result<(), tokio_postgres::Err
     let start = "INSERT INTO runs (job_name, state, started_at, payload)
                  VALUES ('job', 'RUNNING', clock_timestamp() AT TIME ZONE 'UTC', '{}') RETURNING id";
     let id: i32 = client.query_one(start, &[]).await?.get(0);
-    jobs.started.fetch_add(1, Ordering::Relaxed);
-    let deadline = DEADLINE.as_secs_f64();
-    let first = match fastrand::u32(..5) {
-        0 => {
-            // Dead; the process is gone, and another one begins with another job.
-            jobs.dead.lock().unwrap().insert(id);
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(..500))).await;
-            return Ok(());
-        }
-        1 | 2 => {
-            jobs.around.fetch_add(1, Ordering::Relaxed);
-            deadline * (0.8 + 0.4 * fastrand::f64())
-        }
-        _ => deadline * 0.7 * fastrand::f64(),
+    let course = jobs.draw(id);
+    let Some(first) = course.first else {
+        // The process is gone, and another one begins with another job.
+        pause(0..500).await;
+        return Ok(());
     };
-    tokio::time::sleep(Duration::from_secs_f64(first)).await;
-    for _ in 0..fastrand::u32(1..6) {
+    tokio::time::sleep(first).await;
+    for _ in 0..course.beats {
         let beat = "UPDATE runs SET last_heartbeat_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = $1";
         client.execute(beat, &[&id]).await?;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..400))).await;
+        pause(100..400).await;
     }
     let end = "UPDATE runs SET state = 'SUCCESS', ended_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = $1";
     client.execute(end, &[&id]).await?;
     jobs.finished.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+async fn pause(milliseconds: std::ops::Range<u64>) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(milliseconds))).await;
 }
