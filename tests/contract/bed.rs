@@ -138,6 +138,8 @@ pub trait Bed {
     fn first_layout(&self) -> &'static str;
     /// How many indexes of the ledger have this word in their name.
     async fn count(&self, word: &str) -> i64;
+    /// Whether a writer locks the whole file, and not a row.
+    fn locks_the_file(&self) -> bool;
     /// From here on every insert into the ledger fails with "no entry today".
     async fn refuse_ledger(&self);
 
@@ -245,6 +247,10 @@ impl Bed for PostgresBed {
 
     async fn session(&self) -> tokio_postgres::Client {
         self.database.client().await
+    }
+
+    fn locks_the_file(&self) -> bool {
+        false
     }
 
     async fn count_repairs(&self, id: u32) -> i64 {
@@ -398,6 +404,10 @@ impl Bed for SqliteBed {
 
     async fn session(&self) -> rusqlite::Connection {
         self.connection()
+    }
+
+    fn locks_the_file(&self) -> bool {
+        true
     }
 
     async fn count_repairs(&self, id: u32) -> i64 {
