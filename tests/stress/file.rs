@@ -176,7 +176,7 @@ impl Site {
 fn acknowledge(file: &Path, stopped: &AtomicBool) {
     let mut connection = open(file);
     while !stopped.load(Ordering::Relaxed) {
-        let sql = "UPDATE beatwarden_repairs SET acknowledged_at = datetime('now') WHERE outcome = 'false_repair' AND acknowledged_at IS NULL";
+        let sql = "UPDATE beatwarden_repairs SET acknowledged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE outcome = 'false_repair' AND acknowledged_at IS NULL";
         // Whoever finds the file locked comes back.
         let _ = write(&mut connection, sql, None);
         pause(200..201);
@@ -222,7 +222,7 @@ async fn no_violation_under_faults_of_a_file() {
     }
     let connection = open(&file);
     let dead = jobs.dead();
-    eventually("every dead job is failed", Duration::from_secs(90), async || {
+    eventually("every dead job is failed", Duration::from_secs(150), async || {
         let mut statement = connection
             .prepare("SELECT id FROM runs WHERE state = 'RUNNING'")
             .unwrap();

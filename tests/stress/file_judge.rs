@@ -5,10 +5,11 @@
 use super::Verdict;
 use rusqlite::Connection;
 
-/// Meltano's table, and the audit of it.
+/// Meltano's table with the index that keeps polls cheap however slow the machine is, and the audit's own.
 pub const TABLES: &str = "
     CREATE TABLE runs (id INTEGER PRIMARY KEY, job_name VARCHAR, state VARCHAR, started_at DATETIME, ended_at DATETIME,
         payload VARCHAR, payload_flags INTEGER, run_id CHAR(32), \"trigger\" VARCHAR, last_heartbeat_at DATETIME);
+    CREATE INDEX runs_by_state ON runs (state);
     CREATE TABLE hand (who TEXT);
     INSERT INTO hand VALUES ('dog');
     CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, relation TEXT, operation TEXT, who TEXT, at REAL, old TEXT, new TEXT)";

@@ -179,7 +179,7 @@ async fn no_violation_under_faults_of_a_server() {
     }
     // Calm: every dead job is found, however long the last backoff was.
     let dead = jobs.dead();
-    eventually("every dead job is failed", Duration::from_secs(90), async || {
+    eventually("every dead job is failed", Duration::from_secs(150), async || {
         judge::still_running(&site.owner, &dead).await.is_empty().then_some(())
     })
     .await;
