@@ -125,8 +125,9 @@ pub const QUESTIONS: &[(&str, &str)] = &[
 /// Asks every question.
 pub fn judge(connection: &Connection) -> Verdict {
     // By job: the questions compare each change with the others of its job.
-    let index = "CREATE INDEX IF NOT EXISTS audit_by_job ON audit (relation, who, operation, old->>'id')";
-    connection.execute_batch(index).unwrap();
+    let indexes = "CREATE INDEX IF NOT EXISTS audit_by_job ON audit (relation, operation, old->>'id');
+        CREATE INDEX IF NOT EXISTS audit_by_job_after ON audit (relation, operation, CAST(new->>'id' AS TEXT))";
+    connection.execute_batch(indexes).unwrap();
     let mut violations = Vec::new();
     for (meaning, question) in QUESTIONS {
         let mut statement = connection.prepare(question).unwrap();
