@@ -45,6 +45,8 @@ pub struct Seen {
     /// What the ledger had at the last reading: repaired incidents, and whether a false repair was left to be acknowledged.
     entered: HashSet<(String, Option<Micros>, &'static str)>,
     false_repair: bool,
+    /// The last pass that found the fuse closed.
+    fuse_closed: Micros,
     /// The last time that something stood in its way.
     pub disturbed: Micros,
     /// A clock has jumped: watching starts anew with the next reading.
@@ -247,6 +249,8 @@ impl World {
         let first = *seen.first_db.get_or_insert(seen.db);
         if fuse_open {
             seen.disturbed = seen.disturbed.max(now);
+        } else {
+            seen.fuse_closed = now;
         }
         let deadline = micros(self.scenario.deadline);
         let mut uncounted = Vec::new();
@@ -332,8 +336,15 @@ impl World {
                 ));
             }
         }
-        // Nobody is silent: the longest backoff is a minute.
+        // Nobody is silent: the longest backoff is a minute. And when all is acknowledged, no fuse stays open.
         for number in 0..self.dogs.len() {
+            let dog = &self.dogs[number];
+            let held = self.now - dog.seen.fuse_closed.max(dog.born);
+            if dog.alive && dog.fuse_open && held > 15 * SECOND + 6 * micros(self.scenario.interval) {
+                self.wrong(format!(
+                    "I4: the fuse of process {number} is open for {held} us, and all is acknowledged"
+                ));
+            }
             let dog = &self.dogs[number];
             let quiet = self.now - dog.last_pass.max(dog.born).max(dog.frozen_until).max(dog.cut_until);
             if dog.alive && quiet > 62 * SECOND {
