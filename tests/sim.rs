@@ -35,8 +35,9 @@ use std::{
 };
 use world::{BEGINNING, Event, Shared, Totals, World, lock};
 
-/// Histories that once went wrong, or that only one of many drew: they are told every time.
-const KEPT: &[u64] = &[];
+/// Histories that once went wrong: they are told every time. In both a blocked writer writes back what is there already, which
+/// is no sign of life to anybody.
+const KEPT: &[u64] = &[315, 370];
 /// So many run with the other tests.
 const SEEDS: u64 = 2_000;
 
