@@ -51,7 +51,7 @@ fn configuration(url: &str) -> String {
 async fn replicas(files: &[PathBuf]) -> Vec<Beatwarden> {
     let mut started = Vec::new();
     for file in files {
-        started.push(Beatwarden::watch(&["--config", file.to_str().unwrap(), "--log-level", "warn"]).await);
+        started.push(Beatwarden::watch(&["--config", file.to_str().unwrap(), "--log-level", "info"]).await);
     }
     for replica in &started {
         replica

@@ -40,6 +40,10 @@ const WRITERS: usize = 40;
 /// A job's time to its first heartbeat.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// So long after the last fault every dead job is repaired: the longest backoff, and much more where the machine is so busy that
+/// passes come too far apart to have watched anything.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// How long the faults go on.
 fn seconds() -> u64 {
     std::env::var("STRESS_SECONDS").map_or(SECONDS, |text| text.parse().expect("STRESS_SECONDS"))
@@ -56,6 +60,21 @@ fn configuration(url: &str) -> String {
 
 async fn replica(configuration: &Path) -> Beatwarden {
     Beatwarden::watch(&["--config", configuration.to_str().unwrap(), "--log-level", "info"]).await
+}
+
+/// The end of what each replica logs, and what withholds its repairs.
+fn what_they_say(replicas: &[Option<Beatwarden>]) -> String {
+    let tell = |replica: &Beatwarden| {
+        let metrics = support::http::get(replica.address, "/metrics").text();
+        let withheld: Vec<&str> = metrics
+            .lines()
+            .filter(|line| line.starts_with("beatwarden_withheld_repairs{") && !line.ends_with(" 0"))
+            .collect();
+        let log = replica.log();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("{withheld:?}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+    };
+    replicas.iter().flatten().map(tell).collect()
 }
 
 /// The faults that are to come, each kind before any comes again, and how often each came.

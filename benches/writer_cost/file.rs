@@ -33,7 +33,7 @@ fn make(file: &Path) {
         |count: u32| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
     connection
         .execute_batch(&format!(
-            "{schema};
+            "{schema}; CREATE INDEX runs_by_state ON runs (state);
              INSERT INTO runs (job_name, state, started_at, ended_at, last_heartbeat_at)
              {} SELECT 'orders', 'SUCCESS', t, t, t FROM n, (SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 day') AS t);
              INSERT INTO runs (id, job_name, state, started_at, last_heartbeat_at)

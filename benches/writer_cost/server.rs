@@ -18,7 +18,8 @@ use std::{
 use tokio_postgres::Client;
 
 const TABLE: &str = "CREATE TABLE runs (id serial PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
+    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp);
+    CREATE INDEX runs_running ON runs (id) WHERE state = 'RUNNING'";
 
 struct Server {
     cluster: Cluster,

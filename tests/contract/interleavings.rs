@@ -364,3 +364,32 @@ async fn waiting(client: &tokio_postgres::Client, count: i64) -> bool {
     }
     false
 }
+
+/// A repair that began before its job was due, and came to its row afterwards: the time of its transaction counts, for the
+/// guard as for the entry. Where the machine is too busy for that moment, nothing is said.
+#[tokio::test]
+async fn a_deadline_that_ends_while_a_repair_waits_was_not_over_when_it_began() {
+    let bed = PostgresBed::new().await;
+    let mut store = bed.store(Action::Fail);
+    snapshot(&mut store).await;
+    store.prepare_ledger().await.unwrap();
+    let holder = bed.session().await;
+    for id in 1..=10 {
+        bed.write(&Written::running(id).started(0.12 - DEADLINE.as_secs_f64()))
+            .await;
+        let early = repair_of(&snapshot(&mut store).await, id, Action::Fail);
+        holder.run("BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE").await;
+        let until_it_is_due = format!(
+            "SELECT pg_sleep(0.005 + extract(epoch FROM started_at + interval '60 s' - clock_timestamp() AT TIME ZONE 'UTC'))
+               FROM runs WHERE id = {id};
+             COMMIT"
+        );
+        let (outcome, ()) = tokio::join!(store.repair(&early), holder.run(&until_it_is_due));
+        assert!(
+            matches!(outcome, Outcome::LostRace | Outcome::Locked | Outcome::Repaired(_)),
+            "{outcome:?}"
+        );
+    }
+    let early = "SELECT count(*) FROM beatwarden_repairs WHERE repaired_at < started_at + interval '60 s'";
+    assert_eq!(holder.query_one(early, &[]).await.unwrap().get::<_, i64>(0), 0);
+}

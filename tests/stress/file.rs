@@ -1,19 +1,21 @@
 //! The file's side: replicas on one SQLite file, writers on connections of their own, and what goes wrong with both.
 
 use super::{
-    DEADLINE, Faults, REPLICAS, WRITERS, configuration, file_judge, replica,
+    DEADLINE, Faults, PATIENCE, REPLICAS, WRITERS, configuration, file_judge, replica,
     support::{beatwarden::Beatwarden, eventually},
+    what_they_say,
     writer::Jobs,
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,14 +224,23 @@ async fn no_violation_under_faults_of_a_file() {
     }
     let connection = open(&file);
     let dead = jobs.dead();
-    eventually("every dead job is failed", Duration::from_secs(150), async || {
+    let until = Instant::now() + PATIENCE;
+    loop {
         let mut statement = connection
             .prepare("SELECT id FROM runs WHERE state = 'RUNNING'")
             .unwrap();
-        let running: Vec<i32> = statement.query_map([], |row| row.get(0)).unwrap().flatten().collect();
-        (!dead.iter().any(|id| running.contains(id))).then_some(())
-    })
-    .await;
+        let running: BTreeSet<i32> = statement.query_map([], |row| row.get(0)).unwrap().flatten().collect();
+        let left: Vec<_> = dead.iter().filter(|id| running.contains(id)).collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(
+            Instant::now() < until,
+            "dead and not failed: {left:?}\n{}",
+            what_they_say(&site.replicas)
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     over.store(true, Ordering::Relaxed);
     operator.join().unwrap();
     let told = format!("{} {:?}", faults.count(), faults.counts);
