@@ -21,7 +21,8 @@ const WRITE_LOCK: &str = "120";
 
 fn open(file: &Path) -> Connection {
     let connection = Connection::open(file).unwrap();
-    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    // As long as it takes: the longest is a figure, and no reason to end.
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
     connection
 }
 
