@@ -12,7 +12,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark tells its figures and fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a benchmark tells its figures and fails by panicking; writers of SQLite have threads of their own to sleep on"
 )]
 
 #[path = "../tests/support/mod.rs"]

@@ -1,4 +1,8 @@
 //! The file's side: replicas on one SQLite file, writers on connections of their own, and what goes wrong with both.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "each writer has a thread of its own to sleep on"
+)]
 
 use super::{
     DEADLINE, Faults, PATIENCE, REPLICAS, WRITERS, configuration, file_judge, replica,
