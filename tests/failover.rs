@@ -10,6 +10,8 @@ mod judge;
 mod pair;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "stress/verdict.rs"]
+mod verdict;
 
 use pair::{Pair, SOON, beat, begin, clock, entries, hold, nobody, repaired, state};
 use support::{beatwarden::Beatwarden, eventually};
@@ -125,7 +127,7 @@ async fn there_and_back(pair: &Pair, dog: &Beatwarden, repaired_before: i32) {
         );
     }
     let verdict = judge::judge(&pair.owner(&pair.primary)).await;
-    assert_eq!(verdict.violations, Vec::<String>::new());
+    assert_eq!(verdict.violations, Vec::new());
     assert_eq!((verdict.repairs, verdict.false_repairs), (5, 0));
     assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
 }

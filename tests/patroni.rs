@@ -25,6 +25,8 @@ mod pair;
 mod patroni;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "stress/verdict.rs"]
+mod verdict;
 #[path = "failover/writer.rs"]
 mod writer;
 
@@ -36,6 +38,7 @@ use std::{
 };
 use support::{beatwarden::Beatwarden, eventually, postgres::connect};
 use tokio_postgres::Client;
+use verdict::Verdict;
 
 const REPLICAS: usize = 3;
 const WRITERS: usize = 12;
@@ -173,7 +176,7 @@ impl Site {
     }
 
     /// Asks all questions about the history that survived.
-    async fn verdict(&self, client: &Client) -> judge::Verdict {
+    async fn verdict(&self, client: &Client) -> Verdict {
         let speed =
             "CREATE INDEX ON audit (xid); CREATE INDEX ON audit ((new->>'id')) WHERE relation = 'runs'; ANALYZE";
         client.batch_execute(speed).await.unwrap();
@@ -187,7 +190,7 @@ impl Site {
         for (meaning, question) in QUESTIONS {
             let sql = format!("SELECT to_jsonb(answer)::text FROM ({question}) AS answer");
             let rows = client.query(&sql, &[]).await.unwrap();
-            let told = rows.iter().map(|row| format!("{meaning}: {}", row.get::<_, &str>(0)));
+            let told = rows.iter().map(|row| (*meaning, row.get::<_, &str>(0).to_owned()));
             verdict.violations.extend(told);
         }
         verdict
@@ -286,7 +289,7 @@ async fn tell(site: &Site, jobs: &writer::Jobs, client: &Client, kinds: BTreeMap
         spread(all.iter().map(|times| times.since_promotion).collect())
     );
     println!("violations: {}", verdict.violations.len());
-    assert_eq!(verdict.violations, Vec::<String>::new());
+    assert_eq!(verdict.violations, Vec::new());
     assert!(verdict.repairs > 0, "nothing happened");
     assert!(made >= verdict.repairs as f64, "a repair that nobody counted");
 }

@@ -22,6 +22,8 @@ mod proxy;
 mod server;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "stress/verdict.rs"]
+mod verdict;
 #[path = "stress/writer.rs"]
 mod writer;
 
@@ -32,6 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::beatwarden::Beatwarden;
+use verdict::Verdict;
 
 /// So long with the other tests.
 const SECONDS: u64 = 25;
@@ -113,14 +116,6 @@ impl<F: Copy + Ord + fmt::Debug> Faults<F> {
     fn count(&self) -> u32 {
         self.counts.values().sum()
     }
-}
-
-/// What a judge found.
-struct Verdict {
-    repairs: i64,
-    false_repairs: i64,
-    /// What each is, and the audited change.
-    violations: Vec<(&'static str, String)>,
 }
 
 impl Verdict {

@@ -2,7 +2,7 @@
 //! of it in the end. A writer names itself in its transaction, so whatever changes without a name was changed by a watchdog.
 //! Only one transaction writes at a time: what belongs together stands one after the other.
 
-use super::Verdict;
+use super::verdict::Verdict;
 use rusqlite::Connection;
 
 /// Meltano's table with the index that keeps polls cheap however slow the machine is, and the audit's own.

@@ -1,7 +1,7 @@
 //! The judge: triggers that write down every change with its transaction and the server's clock, and the questions that are
 //! asked of it in the end. Knows the table, the ledger's columns as documented, and nothing else of Beatwarden.
 
-use super::Verdict;
+use super::verdict::Verdict;
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
