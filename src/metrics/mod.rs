@@ -18,7 +18,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use scrape::{Kept, Source};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The content type of [`Metrics::encode`].
+/// The content type of [`Metrics::scrape`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics of this process.
