@@ -177,9 +177,6 @@ impl Site {
 
     /// Asks all questions about the history that survived.
     async fn verdict(&self, client: &Client) -> Verdict {
-        let speed =
-            "CREATE INDEX ON audit (xid); CREATE INDEX ON audit ((new->>'id')) WHERE relation = 'runs'; ANALYZE";
-        client.batch_execute(speed).await.unwrap();
         client.batch_execute(PROMOTIONS).await.unwrap();
         for (timeline, promotion) in self.monitor.promotions() {
             let insert = "INSERT INTO promotion VALUES ($1, to_timestamp($2))";
