@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{Access, Discovery, Job, JobId, Look, StateKind},
     store::{
-        Inquiry, StoreError, Wanted,
+        Effort, Inquiry, StoreError, Wanted,
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
         tail::{FIRST_OVERLAP, Tail},
     },
@@ -86,6 +86,8 @@ pub(super) async fn choose_again(link: &Link, ready: &Ready, settings: &Postgres
 pub(super) struct Tailed {
     tail: Tail,
     server: String,
+    /// Whether it was begun by this look.
+    is_new: bool,
 }
 
 impl View<'_> {
@@ -176,6 +178,7 @@ impl View<'_> {
                 return Ok(Tailed {
                     tail,
                     server: present.server.clone(),
+                    is_new: true,
                 });
             }
         };
@@ -251,9 +254,14 @@ impl View<'_> {
         inquiry: &Inquiry,
         rows: &mut Vec<Job>,
     ) -> Result<bool, StoreError> {
+        let is_new = std::mem::replace(&mut tailed.is_new, false);
         let tail = &mut tailed.tail;
         if inquiry.look == Look::Full {
             tail.begin_full_look();
+        }
+        // Whoever waits for a first pass gets the newest rows at once.
+        if is_new && inquiry.effort != Effort::Whole {
+            return Ok(false);
         }
         let began = Instant::now();
         let mut room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();

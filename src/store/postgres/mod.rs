@@ -40,7 +40,10 @@ use links::Slot;
 use operator::Desk;
 use render::Statements;
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -74,6 +77,8 @@ struct Ready {
     statements: Statements,
     /// How running jobs are found, asked anew at each full look: a table grows.
     way: Mutex<Way>,
+    /// Whether no look was made with it yet.
+    is_fresh: AtomicBool,
     /// What the catalog said last.
     facts: Mutex<Option<Dated>>,
 }
@@ -157,6 +162,7 @@ impl PostgresStore {
             catalog,
             statements,
             way: Mutex::new(way),
+            is_fresh: AtomicBool::new(true),
             facts: Mutex::default(),
         })
     }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio_postgres::{Row, types::Type};
@@ -32,10 +32,11 @@ pub(super) async fn observe(
     inquiry: &Inquiry,
     tail: &mut Option<Tailed>,
 ) -> Result<Snapshot, StoreError> {
+    let is_fresh = ready.is_fresh.swap(false, Ordering::Relaxed);
     let way = match inquiry.look {
-        // A table grows, and gets an index: the way is chosen anew.
-        Look::Full => choose_again(link, ready, settings).await?,
-        Look::Ordinary => *ready.way.lock().unwrap_or_else(PoisonError::into_inner),
+        // A table grows, and gets an index: the way is chosen anew, unless that was done just now.
+        Look::Full if !is_fresh => choose_again(link, ready, settings).await?,
+        Look::Full | Look::Ordinary => *ready.way.lock().unwrap_or_else(PoisonError::into_inner),
     };
     let follows = ready.catalog.grows;
     let unknown = match inquiry.look {

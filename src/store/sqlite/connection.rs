@@ -21,6 +21,8 @@ pub(super) struct Open {
     pub times: Times,
     /// The tail of the key, as seen in this file.
     pub tail: Option<Tail>,
+    /// Whether it was begun by the present look.
+    pub tail_is_new: bool,
     /// Where reading blocks the writer's commit.
     pub reading_blocks: bool,
 }
@@ -61,6 +63,7 @@ impl Open {
                 zone,
             },
             tail: None,
+            tail_is_new: false,
             reading_blocks: !journal.eq_ignore_ascii_case("wal"),
         })
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{Discovery, Job, JobId, Look, StateKind},
     store::{
-        Inquiry, StoreError,
+        Effort, Inquiry, StoreError,
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, too_many},
         tail::Tail,
     },
@@ -95,6 +95,7 @@ fn begin(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry, rows: &m
     );
     tail.begin_full_look();
     open.tail = Some(tail);
+    open.tail_is_new = true;
     let youngest = newest.iter().filter_map(|job| job.started_at.at()).max();
     let oldest = youngest.map(|at| at.minus(inquiry.window));
     let states = &settings.mapping.states;
@@ -129,6 +130,10 @@ pub(super) fn page(
         && let Some(tail) = &mut open.tail
     {
         tail.begin_full_look();
+    }
+    // Whoever waits for a first pass gets the newest rows at once.
+    if std::mem::replace(&mut open.tail_is_new, false) && inquiry.effort != Effort::Whole {
+        return Ok(false);
     }
     let began = Instant::now();
     let mut room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
