@@ -227,6 +227,49 @@ async fn a_bigint_key_and_epoch_milliseconds() {
 }
 
 #[tokio::test]
+async fn keys_of_every_type_are_read_and_a_row_without_one_is_passed_over() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client.batch_execute("CREATE DOMAIN small AS smallint").await.unwrap();
+    for (number, key) in [
+        "smallint",
+        "integer",
+        "bigint",
+        "numeric",
+        "text",
+        "varchar(9)",
+        "small",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let table = format!("jobs_{number}");
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE {table} (id {key} UNIQUE, state varchar(7), started timestamp, beat timestamp, ended timestamp);
+                 INSERT INTO {table} VALUES ('7', 'running', now() AT TIME ZONE 'UTC' - interval '10 min'), (NULL, 'running', now())"
+            ))
+            .await
+            .unwrap();
+        for born_running in [false, true] {
+            let mut store = postgres_store(
+                &database.url,
+                Mapping {
+                    born_running,
+                    ..mapping(&table)
+                },
+                Action::Observe,
+            );
+            let snapshot = observe(&mut store).await;
+            assert_eq!(snapshot.rows.len(), 1, "{key}: {:?}", snapshot.rows);
+            let row = job(&snapshot, "7");
+            assert!((age(&snapshot, row.started_at) - 600.0).abs() < 5.0, "{key}: {row:?}");
+            assert_eq!(row.id.number(), Some(7), "one text, one key");
+        }
+    }
+}
+
+#[tokio::test]
 async fn naive_times_in_a_zone_with_daylight_saving() {
     let database = postgres::shared().database().await;
     let client = database.client().await;

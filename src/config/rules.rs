@@ -122,7 +122,9 @@ impl Rules<'_> {
 
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
         let zone = self.quietly(|reader| reader.text("table.time_zone"));
-        if let Some(zone) = zone.filter(|zone| jiff::tz::TimeZone::get(zone).is_err()) {
+        // Looking one up reads the names of all; the default is there without any.
+        let is_unknown = |zone: &String| zone != "UTC" && jiff::tz::TimeZone::get(zone).is_err();
+        if let Some(zone) = zone.filter(is_unknown) {
             let problem = format!("no zone {} in the time zone database of this host", shown(&zone));
             let mend = "expected an IANA name such as UTC or Europe/Berlin";
             mistakes.push(self.conflict("table.time_zone", problem, mend));

@@ -1,6 +1,7 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
 use crate::domain::States;
+use jiff::tz::TimeZone;
 
 /// A name in SQL: checked once, always quoted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,6 +144,25 @@ pub struct Mapping {
     pub error: Option<ErrorText>,
     /// Rows are inserted running, and the key grows.
     pub born_running: bool,
+}
+
+/// A time zone of the host's database, by its IANA name.
+///
+/// # Errors
+/// If there is no such zone.
+pub(crate) fn zone(name: &str) -> Result<TimeZone, jiff::Error> {
+    // The default needs no look through the whole database, which takes longer than the rest of a start.
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name)
+}
+
+impl Mapping {
+    /// Whether a timestamp without a zone is in UTC, so that nobody needs to convert it.
+    pub fn keeps_utc(&self) -> bool {
+        matches!(self.time_zone.as_str(), "UTC" | "Etc/UTC")
+    }
 }
 
 #[cfg(test)]

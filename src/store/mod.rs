@@ -16,6 +16,7 @@ mod tail;
 mod template;
 
 pub use error::{Failure, StoreError};
+pub(crate) use mapping::zone;
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
 
 pub(crate) use nearest::nearest;

@@ -75,6 +75,7 @@ pub(super) struct Catalog {
     pub table: TableName,
     pub ledger: TableName,
     pub id: Column,
+    pub job_name: Option<Column>,
     pub state: Column,
     pub started_at: (Column, TimeKind),
     pub heartbeat_at: (Column, TimeKind),
@@ -96,12 +97,15 @@ pub(super) struct Catalog {
 pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Catalog, StoreError> {
     let mapping = &settings.mapping;
     let wanted = mapping.table.quoted();
-    let found = link
-        .within(
-            "reading the catalog",
+    let answers = async {
+        let (table, columns) = tokio::join!(
+            biased;
             link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
-        )
-        .await?;
+            link.ask(include_str!("sql/columns.sql"), vec![(&wanted, Type::TEXT)]),
+        );
+        Ok((table?, columns?))
+    };
+    let (found, rows) = link.within("reading the catalog", answers).await?;
     let Some(found) = found.first() else {
         return Err(missing_table(link, mapping).await?);
     };
@@ -111,12 +115,12 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         schema: Some(name(found.get("schema"))?),
         name: name(found.get("name"))?,
     };
-    let rows = link
-        .within(
-            "reading the catalog",
-            link.ask(include_str!("sql/columns.sql"), vec![(&oid, Type::OID)]),
-        )
-        .await?;
+    if rows.iter().any(|row| row.get::<_, u32>("oid") != oid) {
+        return Err(StoreError::Schema(format!(
+            "table `{}` was replaced while its columns were read; they are read anew",
+            mapping.table.plain()
+        )));
+    }
     let columns = Columns {
         columns: rows
             .iter()
@@ -155,6 +159,10 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         grows: mapping.born_running && id.is_integer(),
         obstacle: obstacle(mapping, &kind, &id),
         id,
+        job_name: match &mapping.job_name {
+            Some(job_name) => Some(columns.find(job_name, "job_name")?),
+            None => None,
+        },
         state,
         started_at: columns.time(&mapping.started_at, "started_at")?,
         heartbeat_at: columns.time(&mapping.last_heartbeat_at, "last_heartbeat_at")?,

@@ -5,7 +5,7 @@ use super::{
     catalog::Catalog,
     facts::Present,
     link::{Link, Param},
-    observe::{View, begin},
+    observe::{ROOM, View, begin},
     render::Statements,
 };
 use crate::{
@@ -113,43 +113,41 @@ impl View<'_> {
             .filter(|key| !is_alone(key))
             .map(|key| key.to_string())
             .collect();
-        let span = async {
-            // The newest one comes with the newcomers.
-            if from == tail.newest() {
-                return Ok(Vec::new());
-            }
-            self.span(from, tail.newest(), &gaps, known.len() - alone).await
-        };
-        let (span, newcomers, alone) = tokio::join!(biased; span, self.newcomers(tailed), self.known(&keys));
-        let (span, newcomers, mut alone) = (span?, newcomers?, alone?);
+        let range = self.range(from, tail.newest(), &gaps, known.len() - alone);
+        let (range, alone) = tokio::join!(biased; range, self.known(&keys));
+        let (range, mut alone) = (range?, alone?);
         // In the order of the keys, so that nothing has to be sorted; but for gaps that were filled.
         if alone.is_empty() {
-            alone = span;
-        } else {
-            alone.extend(span);
+            return Ok(range);
         }
-        alone.extend(newcomers);
+        alone.extend(range);
         Ok(alone)
     }
 
-    async fn span(
+    /// The known rows from a key on, and the newcomers from the newest key seen on.
+    async fn range(
         &self,
         from: i64,
-        to: i64,
+        newest: i64,
         gaps: &[String],
-        expected: usize,
+        known: usize,
     ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
-        let (from, to) = (from.to_string(), to.to_string());
+        let (from, newest) = (from.to_string(), newest.to_string());
+        // The newcomers come last; they alone are cut.
+        let most = i64::try_from(known + gaps.len())
+            .unwrap_or(i64::MAX)
+            .saturating_add(MOST_NEWCOMERS)
+            .min(MOST_RUNNING);
         let params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
             (&from, Type::TEXT),
-            (&to, Type::TEXT),
+            (&newest, Type::TEXT),
             (&mapping.states.running, Type::TEXT_ARRAY),
             (&gaps, Type::TEXT_ARRAY),
-            (&MOST_RUNNING, Type::INT8),
+            (&most, Type::INT8),
         ];
-        self.jobs(&self.ready.statements.span, params, expected).await
+        self.jobs(&self.ready.statements.tail, params, known + ROOM).await
     }
 
     /// The rows from the newest key seen on, that one included: if it is missing, the table may have been emptied.

@@ -18,9 +18,11 @@ use std::{
 use tokio_postgres::{Row, types::Type};
 
 /// Facts may be this old: what the catalog's entry of the table doesn't show (a right on one column, on the schema) is
-/// noticed after this. Nothing wrong can come of it meanwhile: a repair repeats what was observed, and the server checks
-/// its rights.
-const FACTS_FOR: Duration = Duration::from_secs(10);
+/// noticed after this, or by a repair that fails. Nothing wrong can come of it meanwhile: a repair repeats what was observed,
+/// and the server checks its rights.
+const FACTS_FOR: Duration = Duration::from_secs(30);
+/// The same where something stands in the way of repairs: whoever mends it waits for us to notice.
+const OBSTACLES_FOR: Duration = Duration::from_secs(5);
 
 /// Time and server of a snapshot.
 pub(super) struct Present {
@@ -65,9 +67,19 @@ impl Ready {
     pub(super) fn facts(&self, present: &Present) -> Option<Facts> {
         let dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = |dated: &&Dated| {
-            dated.version == present.version && dated.server == present.server && dated.at.elapsed() < FACTS_FOR
+            let lasts = if dated.facts.obstacles.is_empty() {
+                FACTS_FOR
+            } else {
+                OBSTACLES_FOR
+            };
+            dated.version == present.version && dated.server == present.server && dated.at.elapsed() < lasts
         };
         dated.as_ref().filter(holds).map(|dated| dated.facts.clone())
+    }
+
+    /// Lets the next pass read them anew.
+    pub(super) fn forget_facts(&self) {
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Keeps facts for the next passes.

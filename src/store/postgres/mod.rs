@@ -81,6 +81,8 @@ struct Ready {
     is_fresh: AtomicBool,
     /// What the catalog said last.
     facts: Mutex<Option<Dated>>,
+    /// Whether the ledger had no entry of this watch in the last look.
+    ledger_was_empty: AtomicBool,
 }
 
 /// How running jobs are found, and how the database would have to look for them by state.
@@ -164,6 +166,7 @@ impl PostgresStore {
             way: Mutex::new(way),
             is_fresh: AtomicBool::new(true),
             facts: Mutex::default(),
+            ledger_was_empty: AtomicBool::new(false),
         })
     }
 
@@ -287,6 +290,10 @@ impl Store for PostgresStore {
             repair,
         );
         let (outcome, elsewhere) = repair::repair(&link, &ready, &self.settings, repair, id).await;
+        if matches!(outcome, Outcome::Failed(_)) {
+            // Maybe for want of a right that was there: the next pass says which.
+            ready.forget_facts();
+        }
         // A connection whose last answer is missing is never used again, nor one that leads to another server than the one
         // that was observed: behind one address there may be several.
         if !elsewhere && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {

@@ -32,6 +32,21 @@ pub(super) async fn observe(
     inquiry: &Inquiry,
     tail: &mut Option<Tailed>,
 ) -> Result<Snapshot, StoreError> {
+    loop {
+        // Nothing at all where the ledger turns out to have its first entries: rows and entries are of one snapshot.
+        if let Some(snapshot) = look(link, ready, settings, inquiry, tail).await? {
+            return Ok(snapshot);
+        }
+    }
+}
+
+async fn look(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+    inquiry: &Inquiry,
+    tail: &mut Option<Tailed>,
+) -> Result<Option<Snapshot>, StoreError> {
     let is_fresh = ready.is_fresh.swap(false, Ordering::Relaxed);
     let way = match inquiry.look {
         // A table grows, and gets an index: the way is chosen anew, unless that was done just now.
@@ -64,11 +79,13 @@ pub(super) async fn observe(
     }
     let mut rows = one_of_each(rows);
     let facts = view.rest(&present, inquiry, &mut rows).await?;
-    let (precedents, newest_repairs) = view.ledger(&facts, &rows).await?;
+    let Some((precedents, newest_repairs)) = view.ledger(&facts, &rows).await? else {
+        return Ok(None);
+    };
     *tail = after;
     let mut obstacles = facts.obstacles;
     obstacles.extend(newer_layout(&newest_repairs, settings.action));
-    Ok(Snapshot {
+    Ok(Some(Snapshot {
         database_now: present.now,
         server: ServerIdentity(present.server),
         server_started_at: present.server_started_at,
@@ -88,8 +105,11 @@ pub(super) async fn observe(
         guard: facts.guard,
         precedents,
         newest_repairs,
-    })
+    }))
 }
+
+/// What a pass needs of the ledger: the entries of the jobs whose judgement may need them, and the newest of all.
+type Entries = (Vec<LedgerEntry>, Vec<LedgerEntry>);
 
 /// Rows in states that no list names; `None` where that took too long: it serves a count, and may not cost a pass.
 async fn unknown_states(
@@ -118,8 +138,12 @@ async fn unknown_states(
     };
     match link.within_for(within * 2, "looking for unknown states", answers).await {
         Ok(rows) => {
-            let mut strings = Strings::default();
-            Ok(Some(rows.iter().map(|row| row::job(row, &mut strings)).collect()))
+            let (mut strings, keeps_utc) = (Strings::default(), settings.mapping.keeps_utc());
+            Ok(Some(
+                rows.iter()
+                    .filter_map(|row| row::job(row, keeps_utc, &mut strings))
+                    .collect(),
+            ))
         }
         // The server gave up, and said so: the connection is as good as before.
         Err(StoreError::Query { .. } | StoreError::Locked { .. }) => {
@@ -146,7 +170,7 @@ pub(super) fn begin(statement: Duration) -> String {
 }
 
 /// Room for jobs that were not known before, beside those that were.
-const ROOM: usize = 64;
+pub(super) const ROOM: usize = 64;
 
 /// An open read-only snapshot.
 pub(super) struct View<'a> {
@@ -204,7 +228,8 @@ impl View<'_> {
         let mut jobs = Vec::with_capacity(expected);
         let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut strings = std::mem::take(&mut *lent());
-        let take = |row: &Row| jobs.push(row::job(row, &mut strings));
+        let keeps_utc = self.settings.mapping.keeps_utc();
+        let take = |row: &Row| jobs.extend(row::job(row, keeps_utc, &mut strings));
         self.link.ask_each(statement, params, take).await?;
         *lent() = strings;
         Ok(jobs)
@@ -277,12 +302,16 @@ impl View<'_> {
         Ok(facts)
     }
 
-    /// The ledger's entries of the jobs whose judgement may need them, and the newest of all. Ends the snapshot.
-    async fn ledger(&self, facts: &Facts, rows: &[Job]) -> Result<(Vec<LedgerEntry>, Vec<LedgerEntry>), StoreError> {
+    /// The ledger's entries; `None` where there were none before, and are some now. Ends the snapshot.
+    async fn ledger(&self, facts: &Facts, rows: &[Job]) -> Result<Option<Entries>, StoreError> {
         let (link, client) = (self.link, self.link.client());
         if !facts.ledger_readable {
             link.within("ending the look", client.batch_execute("COMMIT")).await?;
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Some(Entries::default()));
+        }
+        // Planning the question costs more than reading a hundred jobs, and most ledgers have nothing to tell.
+        if self.ready.ledger_was_empty.load(Ordering::Relaxed) {
+            return Ok(self.is_ledger_empty().await?.then(Entries::default));
         }
         let mapping = &self.settings.mapping;
         let asked: Vec<String> = rows
@@ -325,6 +354,26 @@ impl View<'_> {
                 .filter_map(|row| row::ledger_entry(row, heartbeat))
                 .collect()
         };
-        Ok((entries(of_jobs), entries(newest)))
+        self.ready.ledger_was_empty.store(newest.is_empty(), Ordering::Relaxed);
+        Ok(Some((entries(of_jobs), entries(newest))))
+    }
+
+    /// Whether the ledger still has no entry of this watch. Ends the snapshot.
+    async fn is_ledger_empty(&self) -> Result<bool, StoreError> {
+        let (link, watch) = (self.link, &self.settings.mapping.watch);
+        let answers = async {
+            let (found, ended) = tokio::join!(
+                biased;
+                link.ask(&self.ready.statements.ledger_probe, vec![(watch, Type::TEXT)]),
+                link.client().batch_execute("COMMIT"),
+            );
+            let found = found?;
+            ended?;
+            Ok(found)
+        };
+        let rows = link.within("reading the ledger", answers).await?;
+        let is_empty = rows.first().is_some_and(|row| !row.get::<_, bool>("found"));
+        self.ready.ledger_was_empty.store(is_empty, Ordering::Relaxed);
+        Ok(is_empty)
     }
 }

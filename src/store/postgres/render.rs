@@ -23,13 +23,14 @@ pub(super) struct Statements {
     pub newcomers: String,
     pub page: String,
     pub below: String,
-    pub span: String,
+    pub tail: String,
     pub keys: String,
     pub top: String,
     pub history: String,
     pub ledger_create: String,
     pub ledger_of_jobs: String,
     pub ledger_newest: String,
+    pub ledger_probe: String,
     pub ledger_find: String,
     pub ledger_history: String,
     pub ledger_of_job: String,
@@ -94,13 +95,14 @@ impl Statements {
             newcomers: fill(include_str!("sql/observe_newcomers.sql")),
             page: fill(include_str!("sql/observe_page.sql")),
             below: fill(include_str!("sql/observe_below.sql")),
-            span: fill(include_str!("sql/observe_span.sql")),
+            tail: fill(include_str!("sql/observe_tail.sql")),
             keys: fill(include_str!("sql/observe_keys.sql")),
             top: fill(include_str!("sql/observe_top.sql")),
             history: fill(include_str!("sql/observe_history.sql")),
             ledger_create: fill(include_str!("sql/ledger_create.sql")),
             ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
             ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
+            ledger_probe: fill(include_str!("sql/ledger_probe.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
             ledger_history: fill(include_str!("sql/ledger_history.sql")),
             ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
@@ -124,6 +126,12 @@ pub(super) type Names = Vec<(&'static str, String)>;
 
 fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
+    let sent_time = |column: &(Column, TimeKind)| match column.1 {
+        // Each is the time that it would be made into.
+        TimeKind::Naive if mapping.keeps_utc() => target(&column.0),
+        _ => time(column),
+    };
+    let or_null = |value: Option<String>, sql_type| value.unwrap_or_else(|| format!("NULL::{sql_type}"));
     let job_name = mapping.job_name.as_ref().map_or_else(
         || "NULL::text".to_owned(),
         // In the guards as well: what is compared is what was read.
@@ -156,10 +164,19 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("heartbeat_at_read", time(&catalog.heartbeat_at)),
         (
             "ended_at_read",
-            catalog
-                .ended_at
-                .as_ref()
-                .map_or_else(|| "NULL::timestamptz".to_owned(), time),
+            or_null(catalog.ended_at.as_ref().map(time), "timestamptz"),
+        ),
+        ("id_sent", sent_key(&catalog.id)),
+        (
+            "job_name_sent",
+            or_null(catalog.job_name.as_ref().map(sent_text), "text"),
+        ),
+        ("state_sent", sent_text(&catalog.state)),
+        ("started_at_sent", sent_time(&catalog.started_at)),
+        ("heartbeat_at_sent", sent_time(&catalog.heartbeat_at)),
+        (
+            "ended_at_sent",
+            or_null(catalog.ended_at.as_ref().map(sent_time), "timestamptz"),
         ),
         ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
         ("heartbeat_at_literal", literal(mapping.last_heartbeat_at.as_str())),
@@ -193,6 +210,28 @@ fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
     }
     let instant = read(&start, catalog.started_at.1, mapping.time_format);
     write(&instant, &catalog.heartbeat_at, mapping.time_format).replace("$1::text", &literal(&mapping.time_zone))
+}
+
+/// A key as it is sent: a number as it is, anything else as text.
+fn sent_key(column: &Column) -> String {
+    let key = target(column);
+    if column.is_integer() {
+        key
+    } else {
+        format!("{key}::text")
+    }
+}
+
+/// The beginning of a text as it is sent. Cutting counts the characters of each value, and so costs more than all else; a
+/// value that has no more bytes than characters are wanted is left as it is.
+fn sent_text(column: &Column) -> String {
+    let text = format!("{}::text", target(column));
+    let cut = format!("left({text}, {LONGEST_TEXT})");
+    if column.is_text() {
+        format!("CASE WHEN octet_length({text}) > {LONGEST_TEXT} THEN {cut} ELSE {text} END")
+    } else {
+        cut
+    }
 }
 
 /// A column of the target row.

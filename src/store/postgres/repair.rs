@@ -208,7 +208,13 @@ async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, rep
         .within_for(WITHIN, "looking at a job that could not be repaired", answer)
         .await
     {
-        Ok(rows) if rows.first().map(|row| row::job(row, &mut Strings::default())).as_ref() == Some(&repair.job) => {
+        Ok(rows)
+            if rows
+                .first()
+                .and_then(|row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default()))
+                .as_ref()
+                == Some(&repair.job) =>
+        {
             Outcome::Locked
         }
         Ok(_) => Outcome::LostRace,

@@ -15,6 +15,19 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// A `timestamptz` in its binary form, infinities included: a calendar type would refuse those, and lose the row.
 struct Micros(i64);
 
+/// The same, and a `timestamp` of the same form, which is in UTC.
+struct UtcMicros(i64);
+
+impl<'a> FromSql<'a> for UtcMicros {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Micros::from_sql(ty, raw).map(|Micros(micros)| Self(micros))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMP || Micros::accepts(ty)
+    }
+}
+
 impl<'a> FromSql<'a> for Micros {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Self(i64::from_be_bytes(raw.try_into()?)))
@@ -27,10 +40,17 @@ impl<'a> FromSql<'a> for Micros {
 
 /// A time column that may be NULL or out of range, or of another type by now: nobody is judged by such a time.
 pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> Reading {
-    match row.try_get::<_, Option<Micros>>(column) {
+    read(
+        row.try_get(column)
+            .map(|micros: Option<Micros>| micros.map(|Micros(raw)| raw)),
+    )
+}
+
+fn read<E>(raw: Result<Option<i64>, E>) -> Reading {
+    match raw {
         Err(_) => Reading::Unreadable,
         Ok(None) => Reading::Absent,
-        Ok(Some(Micros(raw))) => raw
+        Ok(Some(raw)) => raw
             .checked_add(POSTGRES_EPOCH_MICROS)
             .map_or(Reading::Unreadable, Reading::from_micros),
     }
@@ -65,15 +85,40 @@ impl tokio_postgres::types::ToSql for BoundTime {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// A row of the canonical relation. By position: a hundred thousand rows are worth it.
-pub(super) fn job(row: &Row, strings: &mut Strings) -> Job {
-    Job {
-        id: JobId::new(row.get::<_, &str>(0)),
+/// A row of the canonical relation as it is sent. By position: a hundred thousand rows are worth it.
+/// A time without a zone is taken only where it `keeps_utc`: elsewhere the server is asked to convert it, and one that comes
+/// nevertheless is a column that was changed meanwhile. `None` without a key: nothing can be said of a row that has no name.
+pub(super) fn job(row: &Row, keeps_utc: bool, strings: &mut Strings) -> Option<Job> {
+    let time = |place: usize| {
+        if keeps_utc {
+            read(
+                row.try_get(place)
+                    .map(|micros: Option<UtcMicros>| micros.map(|UtcMicros(raw)| raw)),
+            )
+        } else {
+            reading(row, place)
+        }
+    };
+    Some(Job {
+        id: key(row)?,
         name: row.get::<_, Option<&str>>(1).map(|name| strings.name(name)),
         state: row.get::<_, Option<&str>>(2).map(|state| strings.state(state)),
-        started_at: reading(row, 3),
-        heartbeat_at: reading(row, 4),
-        ended_at: reading(row, 5),
+        started_at: time(3),
+        heartbeat_at: time(4),
+        ended_at: time(5),
+    })
+}
+
+fn key(row: &Row) -> Option<JobId> {
+    let ty = row.columns()[0].type_();
+    if *ty == Type::INT4 {
+        row.get::<_, Option<i32>>(0).map(|key| JobId::from_number(key.into()))
+    } else if *ty == Type::INT8 {
+        row.get::<_, Option<i64>>(0).map(JobId::from_number)
+    } else if *ty == Type::INT2 {
+        row.get::<_, Option<i16>>(0).map(|key| JobId::from_number(key.into()))
+    } else {
+        row.get::<_, Option<&str>>(0).map(JobId::new)
     }
 }
 

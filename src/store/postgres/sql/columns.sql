@@ -1,8 +1,8 @@
 /* beatwarden: columns */
--- Returns the columns of a table ($1, oid): name, type as SQL writes it, the type without its length, its category,
+-- Returns the columns of a table ($1, quoted): the table's oid, name, type as SQL writes it, the type without its length, its category,
 -- whether it is an enum, the longest text it takes (or -1), and whether it alone is unique by a valid constraint.
 -- Row locks and "exactly one row" rest on that uniqueness, so partial, deferred and invalid indexes don't count.
-SELECT attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS type,
+SELECT attribute.attrelid AS oid, attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS type,
        coalesce(base.typname, type.typname)::text AS base, type.typtype::text AS kind,
        CASE WHEN attribute.atttypid = 'varchar'::regtype AND attribute.atttypmod > 4 THEN attribute.atttypmod - 4 ELSE -1 END AS longest,
        EXISTS (SELECT FROM pg_index AS index
@@ -13,5 +13,5 @@ SELECT attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS
   FROM pg_attribute AS attribute
   JOIN pg_type AS type ON type.oid = attribute.atttypid
   LEFT JOIN pg_type AS base ON type.typtype = 'd' AND base.oid = type.typbasetype
- WHERE attribute.attrelid = $1 AND attribute.attnum > 0 AND NOT attribute.attisdropped
+ WHERE attribute.attrelid = to_regclass($1::text) AND attribute.attnum > 0 AND NOT attribute.attisdropped
  ORDER BY attribute.attnum

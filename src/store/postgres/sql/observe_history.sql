@@ -3,6 +3,6 @@
 -- of the success ratio ($4, seconds) before now: what a start needs to know of the time before it. By the key's unique
 -- index, backwards. The limit stands inside, so that it bounds what is read, and only plain columns with it, so that
 -- nothing is computed for rows that are then left out.
-SELECT id, name, state, started_at, heartbeat_at, ended_at
+SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{newest_job}}) AS job
  WHERE raw_state = ANY ($3::text[]{{state_array}}) OR started_at >= now() - make_interval(secs => $4::double precision)

@@ -1,6 +1,6 @@
 /* beatwarden: observe known */
 -- Returns the rows with the given keys ($2), whatever their state: what became of jobs that were running.
 -- By the key's unique index. In the snapshot of the running rows, so a job is in one answer or the other.
-SELECT id, name, state, started_at, heartbeat_at, ended_at
+SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
  WHERE raw_id = ANY ($2::text[]::{{id_type}}[])

@@ -1,7 +1,7 @@
 /* beatwarden: observe page */
 -- Returns, of the rows from one key ($2) to another ($3), those in a running state ($4) or in one that no list names ($5).
 -- A piece of a full look: it finds what the tail can't see. By the key's unique index; the range bounds what is read.
-SELECT id, name, state, started_at, heartbeat_at, ended_at
+SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
  WHERE raw_id >= $2::text::{{id_type}} AND raw_id <= $3::text::{{id_type}}
    AND (raw_state = ANY ($4::text[]{{state_array}}) OR raw_state IS NULL OR raw_state::text <> ALL ($5::text[]))
