@@ -393,3 +393,44 @@ async fn a_deadline_that_ends_while_a_repair_waits_was_not_over_when_it_began() 
     let early = "SELECT count(*) FROM beatwarden_repairs WHERE repaired_at < started_at + interval '60 s'";
     assert_eq!(holder.query_one(early, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
+
+/// A row that a writer holds is passed over at once, by either action: while its repair is on the way, nobody is ever seen
+/// waiting for a lock.
+#[tokio::test]
+async fn nobody_waits_for_a_row_that_is_held() {
+    let bed = PostgresBed::new().await;
+    let watcher = bed.session().await;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for (id, action) in [(1, Action::Fail), (2, Action::Backfill)] {
+        bed.write(&Written::running(id).started(-600.0)).await;
+        let mut store = bed.store(action);
+        let overdue = repair_of(&snapshot(&mut store).await, id, action);
+        store.prepare_ledger().await.unwrap();
+        let held = bed.hold_row(id).await;
+        let mut repair = std::pin::pin!(store.repair(&overdue));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut repair => break outcome,
+                seen = watcher.query_one(waits, &[]) => {
+                    assert_eq!(seen.unwrap().get::<_, i64>(0), 0, "somebody waits for a lock");
+                }
+            }
+        };
+        assert_eq!(outcome, Outcome::Locked);
+        held.release().await;
+    }
+}
+
+/// The end that the job is given and the time of its entry are one time, to the microsecond: that of their transaction.
+#[tokio::test]
+async fn an_entry_has_the_time_of_its_transaction() {
+    let bed = PostgresBed::new().await;
+    bed.write(&Written::running(1).started(-600.0)).await;
+    let mut store = bed.store(Action::Fail);
+    let overdue = repair_of(&snapshot(&mut store).await, 1, Action::Fail);
+    store.prepare_ledger().await.unwrap();
+    assert!(matches!(store.repair(&overdue).await, Outcome::Repaired(_)));
+    let apart = "SELECT repaired_at - ended_at AT TIME ZONE 'UTC' = interval '0' FROM beatwarden_repairs, runs WHERE runs.id = 1";
+    let session = bed.session().await;
+    assert!(session.query_one(apart, &[]).await.unwrap().get::<_, bool>(0));
+}
