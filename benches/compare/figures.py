@@ -51,7 +51,7 @@ class Figures:
         """The bare fetch that reads the same rows in the same way, at the same pace."""
         way = "by state" if own["way"] == "state" else "by key"
         cost = {statement["name"]: statement["exec_ms"] for statement in own["statements"]}
-        if cost.get("observe span", 0) > cost.get("observe known", 0):
+        if cost.get("observe tail", 0) > cost.get("observe known", 0):
             way = "by range of the key"
         place = {"history": own["history"], "running": own["running"], "program": f"bare {way}"}
         return self.one(own["section"], paced=True, **place) or self.one(own["section"], **place)

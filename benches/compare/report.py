@@ -110,6 +110,8 @@ def cell_table(records):
             name += " each second" if record["paced"] else ", one after the other"
         if record.get("page_ms"):
             name += f" ({ms(record['page_ms'])} ms more for pages of the full look)"
+        elif record.get("full_look_ms") and record.get("full_look"):
+            name += f" (a full look, in pieces: {ms(record['full_look_ms'])} ms)"
         megabytes = record["peak_bytes"] / MEGABYTE if "peak_bytes" in record else None
         rows.append(
             [
