@@ -108,9 +108,16 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let mut wait = Duration::ZERO;
         let mut share = 0.5 + 0.5 * fastrand::f64();
         loop {
+            // A sleep of no length lasts until the timer's next tick.
+            let pause = async {
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+            };
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = pause => {}
             }
             let began = self.clock.moment();
             wait = match caught(self.pass()).await {

@@ -39,6 +39,9 @@ const LONG: Duration = Duration::from_secs(120);
 /// The longest wait for a step to be said.
 const TURN: Duration = Duration::from_secs(20);
 
+/// The ledger of an older layout, with entries.
+const OLDER_LEDGER: &str = include_str!("../contract/ledger_1.postgres.sql");
+
 /// What happens to the job, and by which way the watch finds it: together they say all that a watch can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plot {
@@ -48,7 +51,8 @@ pub enum Plot {
     KeyTail,
     /// A table that isn't there yet.
     NoTable,
-    /// Rows whose key doesn't tell what is new: those in unknown states are looked for by their state.
+    /// Rows whose key doesn't tell what is new: those in unknown states are looked for by their state. A ledger without an
+    /// entry.
     NotBornRunning,
 }
 
@@ -140,10 +144,11 @@ impl Scene {
             // Known keys far below the newest are asked for one by one.
             let far = "UPDATE runs SET id = 1000000 WHERE id = 3";
             client.batch_execute(far).await.unwrap();
-            client
-                .batch_execute(include_str!("../contract/ledger_1.postgres.sql"))
-                .await
-                .unwrap();
+            client.batch_execute(OLDER_LEDGER).await.unwrap();
+        }
+        if plot == Plot::NotBornRunning {
+            client.batch_execute(OLDER_LEDGER).await.unwrap();
+            client.batch_execute("DELETE FROM beatwarden_repairs").await.unwrap();
         }
         let proxy = Conversation::start(stage.cluster.port(), silences).await;
         let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use std::{ops::RangeInclusive, sync::PoisonError, time::Instant};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 /// A scan that the planner takes for dearer than this is left for the key tail: some ten thousand rows. Below it a scan
 /// costs nothing, and sees rows that return to a running state at once.
@@ -88,6 +88,15 @@ pub(super) struct Tailed {
     server: String,
     /// Whether it was begun by this look.
     is_new: bool,
+    /// Whether the history is still to be read.
+    lacks_history: bool,
+}
+
+/// Where a tail begins: the newest keys, and the newest rows.
+pub(super) struct Newest {
+    keys: Vec<Row>,
+    rows: Vec<Job>,
+    has_history: bool,
 }
 
 impl View<'_> {
@@ -162,7 +171,7 @@ impl View<'_> {
     /// now, it begins anew with the newest rows.
     pub(super) async fn follow(
         &self,
-        tailed: Option<Tailed>,
+        (tailed, newest): (Option<Tailed>, Option<Newest>),
         present: &Present,
         inquiry: &Inquiry,
         rows: &mut Vec<Job>,
@@ -171,15 +180,20 @@ impl View<'_> {
         let mut tailed = match tailed {
             Some(tailed) if tailed.server == present.server && !self.fell_back(&tailed.tail, rows).await? => tailed,
             _ => {
-                let (tail, mut newest) = self.begin_tail(inquiry, now).await?;
-                rows.append(&mut newest);
-                return Ok(Tailed {
-                    tail,
-                    server: present.server.clone(),
-                    is_new: true,
-                });
+                let newest = match newest {
+                    Some(newest) => newest,
+                    None => {
+                        let answers = self.newest(inquiry, Discovery::KeyTail);
+                        self.link.within("reading the newest rows", answers).await?
+                    }
+                };
+                return Ok(self.begin_tail(newest, present, rows, now));
             }
         };
+        if std::mem::replace(&mut tailed.lacks_history, false) {
+            let history = self.history(inquiry);
+            rows.append(&mut self.link.within("reading the newest rows", history).await?);
+        }
         let newest = tailed.tail.newest();
         // It was asked for to see that it is there: unless somebody knows it, it is no news.
         let states = &self.settings.mapping.states;
@@ -202,33 +216,59 @@ impl View<'_> {
         Ok(tailed)
     }
 
-    /// A tail from the newest keys on, and the newest rows: those that run, and those that the success ratio counts.
-    async fn begin_tail(&self, inquiry: &Inquiry, now: Instant) -> Result<(Tail, Vec<Job>), StoreError> {
+    /// The newest keys, and the newest rows. Where the running ones are found by their state, whoever waits for a first pass
+    /// does without the history: the next one reads it.
+    pub(super) async fn newest(
+        &self,
+        inquiry: &Inquiry,
+        discovery: Discovery,
+    ) -> Result<Newest, tokio_postgres::Error> {
+        let has_history = discovery == Discovery::KeyTail || inquiry.effort == Effort::Whole;
+        let keys = self
+            .link
+            .ask(&self.ready.statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]);
+        let history = async {
+            match has_history {
+                true => self.history(inquiry).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let (keys, rows) = tokio::join!(biased; keys, history);
+        Ok(Newest {
+            keys: keys?,
+            rows: rows?,
+            has_history,
+        })
+    }
+
+    /// Of the newest rows those that run, and those that the success ratio counts.
+    async fn history(&self, inquiry: &Inquiry) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
         let window = inquiry.window.as_secs_f64();
-        let link = self.link;
-        let answers = async {
-            let (keys, rows) = tokio::join!(
-                biased;
-                link.ask(&self.ready.statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]),
-                self.jobs(
-                    &self.ready.statements.history,
-                    vec![
-                        (&mapping.time_zone, Type::TEXT),
-                        (&HISTORY, Type::INT8),
-                        (&mapping.states.running, Type::TEXT_ARRAY),
-                        (&window, Type::FLOAT8),
-                    ],
-                    0,
-                ),
-            );
-            Ok((keys?, rows?))
-        };
-        let (keys, rows) = link.within("reading the newest rows", answers).await?;
-        let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&HISTORY, Type::INT8),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&window, Type::FLOAT8),
+        ];
+        self.jobs(&self.ready.statements.history, params, 0).await
+    }
+
+    /// A tail from the newest keys on, and the newest rows.
+    fn begin_tail(&self, mut newest: Newest, present: &Present, rows: &mut Vec<Job>, now: Instant) -> Tailed {
+        rows.append(&mut newest.rows);
+        let keys = newest
+            .keys
+            .iter()
+            .filter_map(|row| row.get::<_, &str>("id").parse().ok());
         let mut tail = Tail::begin(keys.collect(), self.ready.catalog.id.lowest(), now);
         tail.begin_full_look();
-        Ok((tail, rows))
+        Tailed {
+            tail,
+            server: present.server.clone(),
+            is_new: true,
+            lacks_history: !newest.has_history,
+        }
     }
 
     /// Whether the table was emptied or restored below what the tail has seen.

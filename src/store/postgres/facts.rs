@@ -62,19 +62,30 @@ pub(super) struct Dated {
     at: Instant,
 }
 
+impl Dated {
+    fn is_young(&self) -> bool {
+        let lasts = if self.facts.obstacles.is_empty() {
+            FACTS_FOR
+        } else {
+            OBSTACLES_FOR
+        };
+        self.at.elapsed() < lasts
+    }
+}
+
 impl Ready {
     /// The facts that were read last, if they still hold.
     pub(super) fn facts(&self, present: &Present) -> Option<Facts> {
         let dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        let holds = |dated: &&Dated| {
-            let lasts = if dated.facts.obstacles.is_empty() {
-                FACTS_FOR
-            } else {
-                OBSTACLES_FOR
-            };
-            dated.version == present.version && dated.server == present.server && dated.at.elapsed() < lasts
-        };
+        let holds =
+            |dated: &&Dated| dated.version == present.version && dated.server == present.server && dated.is_young();
         dated.as_ref().filter(holds).map(|dated| dated.facts.clone())
+    }
+
+    /// Whether they don't hold, whatever the catalog's entry says.
+    pub(super) fn needs_facts(&self) -> bool {
+        let dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        !dated.as_ref().is_some_and(Dated::is_young)
     }
 
     /// Lets the next pass read them anew.

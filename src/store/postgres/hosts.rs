@@ -43,7 +43,8 @@ pub(super) async fn open(
     }
     let mut config = target.config().clone();
     let prefers_writable = target.prefers_writable(action);
-    if prefers_writable {
+    // Where there is no choice it needn't be asked; each pass tells whether the server takes writes.
+    if prefers_writable && (places.len() > 1 || target.demands_session()) {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     let failures = match first_of(&places, target, &config, (deadline, until)).await {

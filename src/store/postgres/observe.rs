@@ -3,7 +3,7 @@
 
 use super::{
     PostgresSettings, Ready,
-    discovery::{Tailed, choose_again},
+    discovery::{Newest, Tailed, choose_again},
     facts::{Facts, Present, Question, facts_of},
     link::{Link, Param},
     row,
@@ -66,19 +66,24 @@ async fn look(
     };
     // A copy: a pass that fails must not have advanced the tail, nor lost it.
     let followed = tail.clone();
-    let (present, mut rows) = view.open(inquiry, way.discovery, followed.as_ref()).await?;
+    let Opening {
+        present,
+        facts,
+        mut rows,
+        newest,
+    } = view.open(inquiry, way.discovery, followed.as_ref()).await?;
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
     rows.extend(unknown.unwrap_or_default());
     let mut after = None;
     if follows {
-        let mut tailed = view.follow(followed, &present, inquiry, &mut rows).await?;
+        let mut tailed = view.follow((followed, newest), &present, inquiry, &mut rows).await?;
         if view.page(&mut tailed, inquiry, &mut rows).await? {
             look = Look::Full;
         }
         after = Some(tailed);
     }
     let mut rows = one_of_each(rows);
-    let facts = view.rest(&present, inquiry, &mut rows).await?;
+    let facts = view.rest(&present, facts, inquiry, &mut rows).await?;
     let Some((precedents, newest_repairs)) = view.ledger(&facts, &rows).await? else {
         return Ok(None);
     };
@@ -172,6 +177,16 @@ pub(super) fn begin(statement: Duration) -> String {
 /// Room for jobs that were not known before, beside those that were.
 pub(super) const ROOM: usize = 64;
 
+/// What the first round trip brings.
+struct Opening {
+    present: Present,
+    /// The catalog's facts, where those that were read last are too old.
+    facts: Option<Vec<Row>>,
+    rows: Vec<Job>,
+    /// Where a tail begins, if there is none.
+    newest: Option<Newest>,
+}
+
 /// An open read-only snapshot.
 pub(super) struct View<'a> {
     pub link: &'a Link,
@@ -181,13 +196,14 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// Begins the snapshot, and reads time and server, the running rows and the newcomers in the same round trip.
+    /// Begins the snapshot, and reads time and server, the running rows, the newcomers, and what is missing after a start in
+    /// the same round trip.
     async fn open(
         &self,
         inquiry: &Inquiry,
         discovery: Discovery,
         tail: Option<&Tailed>,
-    ) -> Result<(Present, Vec<Job>), StoreError> {
+    ) -> Result<Opening, StoreError> {
         let (link, client) = (self.link, self.link.client());
         let begin = begin(self.settings.poll_timeout);
         let question = Question::of(self.ready, self.settings);
@@ -199,21 +215,43 @@ impl View<'_> {
                 (Discovery::State, tail) => self.running_and_new(inquiry, tail).await,
             }
         };
+        let facts = async {
+            match self.ready.needs_facts() {
+                true => link
+                    .ask(&self.ready.statements.facts, question.params())
+                    .await
+                    .map(Some),
+                false => Ok(None),
+            }
+        };
+        let newest = async {
+            match tail {
+                None if self.ready.catalog.grows => self.newest(inquiry, discovery).await.map(Some),
+                _ => Ok(None),
+            }
+        };
         let answers = async {
-            let (begun, present, running) = tokio::join!(
+            let (begun, present, running, newest, facts) = tokio::join!(
                 biased;
                 client.batch_execute(&begin),
                 link.ask(&self.ready.statements.moment, question.names()),
                 running,
+                newest,
+                facts,
             );
             begun?;
-            Ok((present?, running?))
+            Ok((present?, running?, newest?, facts?))
         };
-        let (present, rows) = link.within("reading the running jobs", answers).await?;
+        let (present, rows, newest, facts) = link.within("reading the running jobs", answers).await?;
         if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
             return Err(too_many(&self.settings.mapping));
         }
-        Ok((Present::from(&present)?, rows))
+        Ok(Opening {
+            present: Present::from(&present)?,
+            facts,
+            rows,
+            newest,
+        })
     }
 
     /// Asks for rows of the canonical relation, about so many; each is taken in as it comes, so that an answer is never there
@@ -275,14 +313,21 @@ impl View<'_> {
     }
 
     /// What is still missing: known jobs that run no more, and the facts where they have to be asked anew.
-    async fn rest(&self, present: &Present, inquiry: &Inquiry, rows: &mut Vec<Job>) -> Result<Facts, StoreError> {
+    async fn rest(
+        &self,
+        present: &Present,
+        read: Option<Vec<Row>>,
+        inquiry: &Inquiry,
+        rows: &mut Vec<Job>,
+    ) -> Result<Facts, StoreError> {
         let keys: Vec<String> = missing(&inquiry.known, rows).map(JobId::to_string).collect();
         let facts = self.ready.facts(present);
         let question = Question::of(self.ready, self.settings);
         let ask_facts = async {
-            match &facts {
-                Some(_) => Ok(Vec::new()),
-                None => self.link.ask(&self.ready.statements.facts, question.params()).await,
+            match (&facts, read) {
+                (_, Some(read)) => Ok(read),
+                (Some(_), None) => Ok(Vec::new()),
+                (None, None) => self.link.ask(&self.ready.statements.facts, question.params()).await,
             }
         };
         let answers = async {
@@ -291,8 +336,8 @@ impl View<'_> {
         };
         let (answer, found) = self.link.within("reading known jobs", answers).await?;
         let facts = match facts {
-            Some(facts) => facts,
-            None => {
+            Some(facts) if answer.is_empty() => facts,
+            _ => {
                 let facts = facts_of(&answer, self.ready, self.settings)?;
                 self.ready.keep(&facts, present);
                 facts

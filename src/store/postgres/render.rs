@@ -12,6 +12,9 @@ use crate::{
     store::{Identifier, Mapping, StoreError, TimeFormat, fill, reading::LONGEST_TEXT},
 };
 
+/// The window of the success ratio ends now, and is $4 seconds long.
+const WINDOW_BEGINS: &str = "now() - make_interval(secs => $4::double precision)";
+
 /// The rendered statements.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -173,6 +176,15 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ),
         ("state_sent", sent_text(&catalog.state)),
         ("started_at_sent", sent_time(&catalog.started_at)),
+        (
+            "window_begins",
+            // In the type of the start as it is sent.
+            if catalog.started_at.1 == TimeKind::Naive && mapping.keeps_utc() {
+                format!("({WINDOW_BEGINS}) AT TIME ZONE 'UTC'")
+            } else {
+                WINDOW_BEGINS.to_owned()
+            },
+        ),
         ("heartbeat_at_sent", sent_time(&catalog.heartbeat_at)),
         (
             "ended_at_sent",
