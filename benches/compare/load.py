@@ -1,6 +1,7 @@
 """What is measured besides refreshes: the start, many scrapes at once, and what polling costs the writers' heartbeats."""
 
 import re
+import resource
 import subprocess
 import threading
 import time
@@ -49,7 +50,7 @@ def starts(bench, name, database, record):
 
 # ---------------------------------------------------------------------------------------------- scrapes
 def scrape(bench):
-    """As many scrapes as two connections can ask for, while refreshes go on."""
+    """As many scrapes as two connections can ask for, while refreshes go on; compressed, as Prometheus asks, and plain."""
     database = bench.cluster.history(bench.middle)
     cells = [(bench.running[0], name) for name in [OWN, "pe_best", "se_best", *WITH_INDEX]] + [(bench.running[-1], OWN)]
     made = None
@@ -66,6 +67,27 @@ def scrape(bench):
 UNITS = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 60e3}
 
 
+def run_wrk(bench, program, headers):
+    """What it said, and how much of a core it took itself: it has one thread."""
+    command = ["wrk", "-t1", "-c2", f"-d{int(bench.seconds)}s", "--timeout", "60s", "--latency", *headers]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    said = subprocess.run(
+        [*command, f"http://127.0.0.1:{program.port}/metrics"], capture_output=True, text=True, check=True
+    ).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return said, took / (time.monotonic() - began)
+
+
+def latency(said, share):
+    number, unit = re.search(rf"\n\s+{share}%\s+([\d.]+)(\w+)", said).groups()
+    return float(number) * UNITS[unit]
+
+
+def per_second(said):
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+
+
 def wrk(bench, name, database, record):
     bench.patience.wait(bench.cluster.postmaster)
     with Program(bench, name, database) as program:
@@ -75,19 +97,13 @@ def wrk(bench, name, database, record):
         passes = program.value("beatwarden_polls_total")
         bench.cluster.forget(program.role)
         span = machine.Span(bench.cluster.postmaster, program.pid)
-        command = ["wrk", "-t1", "-c2", f"-d{int(bench.seconds)}s", "--timeout", "60s", "--latency"]
-        said = subprocess.run(
-            [*command, f"http://127.0.0.1:{program.port}/metrics"], capture_output=True, text=True, check=True
-        ).stdout
+        said, asking = run_wrk(bench, program, ["-H", "Accept-Encoding: gzip"])
         used, statements = span.end(), bench.cluster.cost(program.role)
         program.get()
         if name == OWN:
             passes = program.value("beatwarden_polls_total") - passes
+        plain, asking_plain = run_wrk(bench, program, [])
         memory = machine.peak_memory(program.pid)
-
-    def latency(share):
-        number, unit = re.search(rf"\n\s+{share}%\s+([\d.]+)(\w+)", said).groups()
-        return float(number) * UNITS[unit]
 
     requests = int(re.search(r"(\d+) requests in", said)[1])
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
@@ -95,9 +111,13 @@ def wrk(bench, name, database, record):
         {
             **record,
             "requests": requests,
-            "per_s": float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),
-            "p50_ms": latency(50),
-            "p99_ms": latency(99),
+            "per_s": per_second(said),
+            "p50_ms": latency(said, 50),
+            "p99_ms": latency(said, 99),
+            "wrk_cores": asking,
+            "plain_per_s": per_second(plain),
+            "plain_p99_ms": latency(plain, 99),
+            "plain_wrk_cores": asking_plain,
             "errors": (int(errors[1]) if errors else 0) + ("Socket errors" in said),
             # The statement that is asked most tells how often the database was asked: with each scrape, or once a second.
             "asked": max(

@@ -129,7 +129,7 @@ class Targets:
         if not own:
             return
         others = [r["per_s"] for r in self.figures.all("scrape", running=jobs[0]) if r["program"] != OWN]
-        self.compare("scrapes a second: at least 10 times the better exporter's", ratio(own["per_s"], max(others, default=None)), 10,
+        self.compare("scrapes a second, compressed as Prometheus asks: at least 10 times the better exporter's", ratio(own["per_s"], max(others, default=None)), 10,
                      lambda v: f"{v:.1f} times ({own['per_s']:,.0f} against {max(others):,.0f})", at_least=True)
         beyond = own["asked"] - own["passes"]
         self.add("no query on a scrape", f"asked {own['asked']:.0f} times in {own['passes']:.0f} passes and {own['requests']:,} scrapes",

@@ -21,8 +21,9 @@ use tokio_postgres::{Row, types::Type};
 /// noticed after this, or by a repair that fails. Nothing wrong can come of it meanwhile: a repair repeats what was observed,
 /// and the server checks its rights.
 const FACTS_FOR: Duration = Duration::from_secs(30);
-/// The same where something stands in the way of repairs: whoever mends it waits for us to notice.
-const OBSTACLES_FOR: Duration = Duration::from_secs(5);
+/// The same where something stands in the way of repairs: whoever mends it waits for us to notice. And where there is a guard,
+/// which may vanish without a trace in the entry of its table.
+const SHORT: Duration = Duration::from_secs(5);
 
 /// Time and server of a snapshot.
 pub(super) struct Present {
@@ -64,12 +65,8 @@ pub(super) struct Dated {
 
 impl Dated {
     fn is_young(&self) -> bool {
-        let lasts = if self.facts.obstacles.is_empty() {
-            FACTS_FOR
-        } else {
-            OBSTACLES_FOR
-        };
-        self.at.elapsed() < lasts
+        let is_plain = self.facts.obstacles.is_empty() && self.facts.guard == Guard::Absent;
+        self.at.elapsed() < if is_plain { FACTS_FOR } else { SHORT }
     }
 }
 
