@@ -202,7 +202,7 @@ def heartbeats(figures):
             found.append(f"{words}:\n\n{table(head, rows)}")
     text = (
         "A thousand rows, each beat a prepared UPDATE and a commit of its own. Whoever polls has just begun, and is scraped each "
-        "second: Beatwarden's first full look goes on meanwhile."
+        "second; Beatwarden's first full look is over."
     )
     return "\n\n".join([text, *found])
 

@@ -73,9 +73,9 @@ impl Effort {
         }
     }
 
-    /// Whether what was spent is enough.
-    pub(crate) fn is_spent(self, spent: Duration) -> bool {
-        matches!(self, Self::About(budget) if spent >= budget)
+    /// Whether another page, which takes about as long as the last one, is too much after what was spent.
+    pub(crate) fn is_spent(self, spent: Duration, last: Duration) -> bool {
+        matches!(self, Self::About(budget) if spent + last >= budget)
     }
 }
 

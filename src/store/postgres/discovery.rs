@@ -307,7 +307,8 @@ impl View<'_> {
             let asked = Instant::now();
             let (found, below) = self.one_page(keys).await?;
             let budget = inquiry.effort.a_page();
-            let is_complete = tail.page_read(below, asked.elapsed(), budget);
+            let took = asked.elapsed();
+            let is_complete = tail.page_read(below, took, budget);
             let states = &self.settings.mapping.states;
             // Unknown states serve a count: a table full of them must not fill the memory.
             rows.extend(found.into_iter().filter(|job| {
@@ -318,7 +319,7 @@ impl View<'_> {
             if is_complete {
                 return Ok(true);
             }
-            if inquiry.effort.is_spent(began.elapsed()) {
+            if inquiry.effort.is_spent(began.elapsed(), took) {
                 break;
             }
         }

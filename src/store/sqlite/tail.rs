@@ -161,11 +161,11 @@ pub(super) fn page(
         if open.reading_blocks {
             budget = budget.min(BLOCKING);
         }
-        let tail = open.tail.as_mut();
-        if tail.is_some_and(|tail| tail.page_read(below, asked.elapsed(), budget)) {
+        let (tail, took) = (open.tail.as_mut(), asked.elapsed());
+        if tail.is_some_and(|tail| tail.page_read(below, took, budget)) {
             return Ok(true);
         }
-        if inquiry.effort.is_spent(began.elapsed()) {
+        if inquiry.effort.is_spent(began.elapsed(), took) {
             break;
         }
     }
