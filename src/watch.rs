@@ -220,7 +220,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// How long a full look may keep a pass: a hundredth of the time, and a twentieth while the whole table was never seen.
     fn effort(&self) -> Effort {
         const LEAST: Duration = Duration::from_millis(5);
-        const MOST: Duration = Duration::from_millis(30);
+        const MOST: Duration = Duration::from_millis(50);
         match self.pace.full_looks {
             FullLooks::AtOnce => Effort::Whole,
             FullLooks::Gradual => {

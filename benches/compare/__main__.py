@@ -15,7 +15,7 @@ All by the environment:
   BENCH_SECONDS   of each measurement, 4 or 15
   BENCH_MINUTES   after which nothing further is begun; no limit if empty. Sections that were cut short are measured by
                   another run: BENCH="scrape heartbeats"
-  BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 150 or 900: what goes on of it
+  BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 300 or 900: what goes on of it
                   then is told apart from its passes; with 0 all of it is
   BENCH_PATIENCE  seconds that are waited for a quiet machine, in all: 45 or 600
   BENCH_CACHE     where the cluster with its histories is kept
@@ -82,7 +82,7 @@ class Bench:
         # Ours, and the bare fetch that it is compared with, are what the verdicts rest on: twice as long.
         self.passes = int(2 * self.seconds)
         self.starts, self.repeats = (20, 5) if full else (8, 3)
-        self.settle = float(env("BENCH_SETTLE") or (900 if full else 150))
+        self.settle = float(env("BENCH_SETTLE") or (900 if full else 300))
         self.patience = machine.Patience(float(env("BENCH_PATIENCE") or (600 if full else 45)))
         self.out = ROOT / "target" / "bench"
         self.out.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ def starts(bench, name, database, record):
 
 # ---------------------------------------------------------------------------------------------- scrapes
 def scrape(bench):
-    """As many scrapes as two connections can ask for, while refreshes go on; compressed, as Prometheus asks, and plain."""
+    """As many scrapes as eight connections can ask for, while refreshes go on; compressed, as Prometheus asks, and plain."""
     database = bench.cluster.history(bench.middle)
     cells = [(bench.running[0], name) for name in [OWN, "pe_best", "se_best", *WITH_INDEX]] + [(bench.running[-1], OWN)]
     made = None
@@ -69,7 +69,7 @@ UNITS = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 60e3}
 
 def run_wrk(bench, program, headers):
     """What it said, and how much of a core it took itself: it has one thread."""
-    command = ["wrk", "-t1", "-c2", f"-d{int(bench.seconds)}s", "--timeout", "60s", "--latency", *headers]
+    command = ["wrk", "-t1", "-c8", f"-d{int(bench.seconds)}s", "--timeout", "60s", "--latency", *headers]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     said = subprocess.run(
         [*command, f"http://127.0.0.1:{program.port}/metrics"], capture_output=True, text=True, check=True

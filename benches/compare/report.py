@@ -166,7 +166,7 @@ def scrapes(figures):
             ]
         )
     text = (
-        "`wrk -t1 -c2 --latency -H 'Accept-Encoding: gzip'`, as Prometheus asks; and without compression. \"Asked a second\": how "
+        "`wrk -t1 -c8 --latency -H 'Accept-Encoding: gzip'`, as Prometheus asks; and without compression. \"Asked a second\": how "
         "often the statement that is asked most reached the database. wrk has one thread: at one core it is the limit."
     )
     head = ["running jobs", "program", "scrapes a second", "times ours", "p50 ms", "p99 ms", "errors", "asked a second"]

@@ -63,6 +63,14 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// The same, but in a pass no longer than `most`.
+    pub(crate) fn at_most(self, most: Duration) -> Self {
+        match self {
+            Self::Whole => Self::Whole,
+            Self::About(budget) => Self::About(budget.min(most)),
+        }
+    }
+
     /// How long one page should take, at most.
     pub(crate) fn a_page(self) -> Duration {
         /// No snapshot is held for much longer than this without need.

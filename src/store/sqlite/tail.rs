@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const PIECE: i64 = 20_000;
 /// How long the pages of one pass may take where reading keeps the writer from committing.
 const BLOCKING: Duration = Duration::from_millis(10);
+/// The pages of one pass; all of it is one read transaction, which may not last longer than 50 ms.
+const TRANSACTION: Duration = Duration::from_millis(30);
 
 /// Reads the known jobs and the newcomers by their keys, and takes the tail further; where there is none, or one of another
 /// table than this is by now, it begins anew with the newest rows.
@@ -135,7 +137,7 @@ pub(super) fn page(
     if std::mem::replace(&mut open.tail_is_new, false) && inquiry.effort != Effort::Whole {
         return Ok(false);
     }
-    let began = Instant::now();
+    let (began, effort) = (Instant::now(), inquiry.effort.at_most(TRANSACTION));
     let mut room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
     while let Some(keys) = open.tail.as_ref().and_then(Tail::next_page) {
         let asked = Instant::now();
@@ -157,7 +159,7 @@ pub(super) fn page(
             room -= usize::from(!is_running && room > 0);
             is_running || room > 0
         }));
-        let mut budget = inquiry.effort.a_page();
+        let mut budget = effort.a_page();
         if open.reading_blocks {
             budget = budget.min(BLOCKING);
         }
@@ -165,7 +167,7 @@ pub(super) fn page(
         if tail.is_some_and(|tail| tail.page_read(below, took, budget)) {
             return Ok(true);
         }
-        if inquiry.effort.is_spent(began.elapsed(), took) {
+        if effort.is_spent(began.elapsed(), took) {
             break;
         }
     }
