@@ -105,6 +105,15 @@ impl Site {
         let timeline =
             "ALTER TABLE audit ADD COLUMN timeline text DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
         connect(&owner).await.batch_execute(timeline).await.unwrap();
+        // A standby that takes over without them would have lost the whole scene, and not a few commits.
+        let furnished = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'audit' AND column_name = 'timeline'";
+        for node in &nodes {
+            eventually("role and tables are on every node", LONG, async || {
+                let found = connect(node).await.query_one(furnished, &[]).await.ok()?;
+                (found.get::<_, i64>(0) == 1).then_some(())
+            })
+            .await;
+        }
         let mut dogs = Vec::new();
         for number in 1..=REPLICAS {
             let url = format!(
