@@ -106,7 +106,8 @@ impl Site {
             "ALTER TABLE audit ADD COLUMN timeline text DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
         connect(&owner).await.batch_execute(timeline).await.unwrap();
         // A standby that takes over without them would have lost the whole scene, and not a few commits.
-        let furnished = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'audit' AND column_name = 'timeline'";
+        let furnished =
+            "SELECT count(*) FROM information_schema.columns WHERE table_name = 'audit' AND column_name = 'timeline'";
         for node in &nodes {
             eventually("role and tables are on every node", LONG, async || {
                 let found = connect(node).await.query_one(furnished, &[]).await.ok()?;

@@ -91,14 +91,18 @@ async fn look(monitor: Monitor, node: usize, url: String) {
                 client
             });
         }
+        // Of a server that was killed a process may be left that waits for the others for ever.
         let timeline = match &client {
-            Some(client) => timeline(client).await,
-            None => Ok(None),
+            Some(client) => tokio::time::timeout(Duration::from_secs(2), timeline(client))
+                .await
+                .ok(),
+            None => Some(Ok(None)),
         };
-        if timeline.is_err() {
+        let timeline = timeline.and_then(Result::ok);
+        if timeline.is_none() {
             client = None;
         }
-        let timeline = timeline.ok().flatten();
+        let timeline = timeline.flatten();
         monitor.take(node, timeline, not_before);
         if timeline.is_none() {
             not_before = asked;
