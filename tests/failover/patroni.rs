@@ -70,6 +70,18 @@ impl Change {
     }
 }
 
+impl Node {
+    /// The timeline that it streams. One that is promoted before it has heard of its leader's timeline begins another of the
+    /// same number, and then nobody can tell them apart by it.
+    async fn received(&self) -> Option<i32> {
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.ok()?;
+        tokio::spawn(connection);
+        let streams = "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+        client.query_opt(streams, &[]).await.ok()??.get(0)
+    }
+}
+
 impl Patroni {
     /// Starts all of it, and waits until there is a leader and the others follow.
     pub async fn start() -> Self {
@@ -181,7 +193,17 @@ postgresql:
                     (member["state"] == "running" || member["state"] == "streaming")
                         && member["timeline"] == leader["timeline"]
                 };
-                (members.iter().filter(runs).count() == NODES).then_some(())
+                if members.iter().filter(runs).count() < NODES {
+                    return None;
+                }
+                let leads = leader["name"].as_str()?;
+                let timeline = i32::try_from(leader["timeline"].as_i64()?).ok()?;
+                for node in self.nodes.iter().filter(|node| node.name != leads) {
+                    if node.received().await? < timeline {
+                        return None;
+                    }
+                }
+                Some(())
             },
         )
         .await;
