@@ -6,7 +6,7 @@ All by the environment:
   BENCH           sections, in their order: history running start scrape heartbeats sqlite core; `report` only writes the
                   report anew. All of them if empty. A section that is measured again replaces what was measured of it
                   before, so that an interrupted run goes on with the sections that are missing.
-  BENCH_FULL=1    longer and more often: about an hour. Otherwise a quarter of an hour, with the histories made beforehand;
+  BENCH_FULL=1    longer and more often: about an hour. Otherwise some twenty minutes, with the histories made beforehand;
                   then sql_exporter with a query for each number is left out where one refresh takes ten seconds, since it
                   asks what postgres_exporter asks, and half of the exporters beside writers at a fixed rate.
   BENCH_HISTORY   finished rows, "10k 1m 10m"; the middle one serves the sections that vary something else
