@@ -6,10 +6,11 @@ mod support;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Heartbeat, Job, Look, Newcomers, Outcome, Reading, Repair, Snapshot, StartGuard, States,
+        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Reading, Repair, Snapshot, StartGuard,
+        States,
     },
     store::{
-        Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
+        Effort, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -267,6 +268,88 @@ async fn keys_of_every_type_are_read_and_a_row_without_one_is_passed_over() {
             assert_eq!(row.id.number(), Some(7), "one text, one key");
         }
     }
+}
+
+/// What is read is what the guards compare, whichever side of the cut a name lies on, in characters or in bytes.
+#[tokio::test]
+async fn names_around_the_cut_are_read_as_their_guards_compare_them() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE jobs (id serial PRIMARY KEY, name text, state text, started timestamp, beat timestamp, ended timestamp);
+             INSERT INTO jobs (name, state, started)
+             SELECT repeat(letter, length), 'running', now() AT TIME ZONE 'UTC' - interval '10 min'
+               FROM unnest(ARRAY['a', 'ä', '🦀']) AS letter, unnest(ARRAY[250, 500, 999, 1000, 1001, 4000]) AS length",
+        )
+        .await
+        .unwrap();
+    let mut mapping = mapping("jobs");
+    mapping.job_name = Some(name("name"));
+    let mut store = postgres_store(&database.url, mapping, Action::Fail);
+    for id in 1..=18 {
+        let row = repaired(&mut store, &id.to_string(), Action::Fail).await;
+        let length = row.name.as_deref().map(|name| name.chars().count());
+        assert_eq!(length, Some([250, 500, 999, 1000, 1000, 1000][(id - 1) % 6]), "{id}");
+    }
+}
+
+/// A pass that is waited for does without the history where running jobs are found by their state; the next one reads it.
+#[tokio::test]
+async fn the_history_comes_with_the_second_pass() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp);
+             INSERT INTO jobs (state, started) VALUES ('done', now() AT TIME ZONE 'UTC' - interval '10 min'),
+                 ('done', now() AT TIME ZONE 'UTC' - interval '2 h'), ('running', now() AT TIME ZONE 'UTC')",
+        )
+        .await
+        .unwrap();
+    let mut mapping = mapping("jobs");
+    mapping.born_running = true;
+    let mut store = postgres_store(&database.url, mapping, Action::Observe);
+    let inquiry = Inquiry {
+        effort: Effort::About(Duration::ZERO),
+        ..Inquiry::whole(Vec::new(), Look::Ordinary)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let snapshot = store.observe(&inquiry).await.unwrap();
+        seen.push(snapshot.rows.iter().map(|job| job.id.to_string()).collect::<Vec<_>>());
+    }
+    assert_eq!(seen, [vec!["3"], vec!["1", "3"], vec!["3"]], "the window is an hour");
+}
+
+/// Whoever saw an empty ledger sees its first entry in the very pass after it was made.
+#[tokio::test]
+async fn the_first_entry_of_a_ledger_is_seen_at_once() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp);
+             INSERT INTO jobs (state, started) VALUES ('running', now() AT TIME ZONE 'UTC' - interval '10 min')",
+        )
+        .await
+        .unwrap();
+    let store = || postgres_store(&database.url, mapping("jobs"), Action::Fail);
+    let (mut idle, mut busy) = (store(), store());
+    observe(&mut idle).await;
+    idle.prepare_ledger().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(observe(&mut idle).await.newest_repairs, []);
+    }
+    repaired(&mut busy, "1", Action::Fail).await;
+    let inquiry = Inquiry::whole(vec![JobId::new("1")], Look::Ordinary);
+    let snapshot = idle.observe(&inquiry).await.unwrap();
+    assert_eq!(
+        job(&snapshot, "1").state.as_deref(),
+        Some("failed"),
+        "of the same snapshot"
+    );
+    assert_eq!((snapshot.newest_repairs.len(), snapshot.precedents.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ import queries
 from programs import OWN, TITLES, WITH_INDEX, WITHOUT_INDEX, Program
 
 # The pages of a full look go on beside the ordinary passes for a while after the start: they are told apart.
-# They come with the start and then every hour or so.
 FULL_LOOK = ("observe page", "observe below", "observe unknown")
 SCRAPES = 200
 

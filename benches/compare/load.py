@@ -52,9 +52,9 @@ def starts(bench, name, database, record):
 def scrape(bench):
     """As many scrapes as eight connections can ask for, while refreshes go on; compressed, as Prometheus asks, and plain."""
     database = bench.cluster.history(bench.middle)
-    cells = [(bench.running[0], name) for name in [OWN, "pe_best", "se_best", *WITH_INDEX]] + [(bench.running[-1], OWN)]
+    turns = [(bench.running[0], name) for name in [OWN, "pe_best", "se_best", *WITH_INDEX]] + [(bench.running[-1], OWN)]
     made = None
-    for jobs, name in dict.fromkeys(cells):
+    for jobs, name in dict.fromkeys(turns):
         if jobs != made:
             bench.table(database, bench.middle, jobs)
             made = jobs

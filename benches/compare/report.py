@@ -201,8 +201,8 @@ def heartbeats(figures):
         if rows:
             found.append(f"{words}:\n\n{table(head, rows)}")
     text = (
-        "A thousand rows, each beat a prepared UPDATE and a commit of its own. Whoever polls has just begun, and is scraped each "
-        "second; Beatwarden's first full look is over."
+        "A thousand rows, each beat a prepared UPDATE and a commit of its own. Whoever polls is scraped each second. The "
+        "exporters have just begun; Beatwarden's first full look is over."
     )
     return "\n\n".join([text, *found])
 

@@ -146,22 +146,22 @@ pub struct Mapping {
     pub born_running: bool,
 }
 
-/// A time zone of the host's database, by its IANA name.
-///
-/// # Errors
-/// If there is no such zone.
-pub(crate) fn zone(name: &str) -> Result<TimeZone, jiff::Error> {
-    // The default needs no look through the whole database, which takes longer than the rest of a start.
-    if name == "UTC" {
-        return Ok(TimeZone::UTC);
-    }
-    TimeZone::get(name)
-}
-
 impl Mapping {
     /// Whether a timestamp without a zone is in UTC, so that nobody needs to convert it.
     pub fn keeps_utc(&self) -> bool {
         matches!(self.time_zone.as_str(), "UTC" | "Etc/UTC")
+    }
+
+    /// The zone of timestamps without one, from the time zone database of this host.
+    ///
+    /// # Errors
+    /// If it has no such zone.
+    pub(crate) fn zone(&self) -> Result<TimeZone, jiff::Error> {
+        // UTC needs no look through the whole database.
+        if self.keeps_utc() {
+            return Ok(TimeZone::UTC);
+        }
+        TimeZone::get(&self.time_zone)
     }
 }
 

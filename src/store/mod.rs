@@ -16,7 +16,6 @@ mod tail;
 mod template;
 
 pub use error::{Failure, StoreError};
-pub(crate) use mapping::zone;
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
 
 pub(crate) use nearest::nearest;

@@ -143,7 +143,7 @@ impl View<'_> {
     ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
         let (from, newest) = (from.to_string(), newest.to_string());
-        // The newcomers come last; they alone are cut.
+        // The newcomers come last, and are cut first; a known job that is cut is looked up by its key.
         let most = i64::try_from(known + gaps.len())
             .unwrap_or(i64::MAX)
             .saturating_add(MOST_NEWCOMERS)

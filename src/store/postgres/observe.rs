@@ -33,7 +33,8 @@ pub(super) async fn observe(
     tail: &mut Option<Tailed>,
 ) -> Result<Snapshot, StoreError> {
     loop {
-        // Nothing at all where the ledger turns out to have its first entries: rows and entries are of one snapshot.
+        // Nothing where the ledger turns out to have its first entries, since rows and entries have to be of one snapshot. The
+        // second look reads them whatever they are.
         if let Some(snapshot) = look(link, ready, settings, inquiry, tail).await? {
             return Ok(snapshot);
         }
@@ -216,13 +217,11 @@ impl View<'_> {
             }
         };
         let facts = async {
-            match self.ready.needs_facts() {
-                true => link
-                    .ask(&self.ready.statements.facts, question.params())
-                    .await
-                    .map(Some),
-                false => Ok(None),
+            if !self.ready.needs_facts() {
+                return Ok(None);
             }
+            let rows = link.ask(&self.ready.statements.facts, question.params()).await?;
+            Ok(Some(rows))
         };
         let newest = async {
             match tail {

@@ -129,10 +129,14 @@ pub(super) type Names = Vec<(&'static str, String)>;
 
 fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
-    let sent_time = |column: &(Column, TimeKind)| match column.1 {
-        // Each is the time that it would be made into.
-        TimeKind::Naive if mapping.keeps_utc() => target(&column.0),
-        _ => time(column),
+    // Its values are the times that they would be made into.
+    let needs_no_zone = |column: &(Column, TimeKind)| column.1 == TimeKind::Naive && mapping.keeps_utc();
+    let sent_time = |column: &(Column, TimeKind)| {
+        if needs_no_zone(column) {
+            target(&column.0)
+        } else {
+            time(column)
+        }
     };
     let or_null = |value: Option<String>, sql_type| value.unwrap_or_else(|| format!("NULL::{sql_type}"));
     let job_name = mapping.job_name.as_ref().map_or_else(
@@ -179,7 +183,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         (
             "window_begins",
             // In the type of the start as it is sent.
-            if catalog.started_at.1 == TimeKind::Naive && mapping.keeps_utc() {
+            if needs_no_zone(&catalog.started_at) {
                 format!("({WINDOW_BEGINS}) AT TIME ZONE 'UTC'")
             } else {
                 WINDOW_BEGINS.to_owned()

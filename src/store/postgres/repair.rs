@@ -204,19 +204,12 @@ async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, rep
     let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![(&settings.mapping.time_zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
     let answer = link.ask(&ready.statements.known, params);
+    let read = |row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default());
     match link
         .within_for(WITHIN, "looking at a job that could not be repaired", answer)
         .await
     {
-        Ok(rows)
-            if rows
-                .first()
-                .and_then(|row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default()))
-                .as_ref()
-                == Some(&repair.job) =>
-        {
-            Outcome::Locked
-        }
+        Ok(rows) if rows.first().and_then(read).as_ref() == Some(&repair.job) => Outcome::Locked,
         Ok(_) => Outcome::LostRace,
         Err(error) => Outcome::Failed(error.chain()),
     }

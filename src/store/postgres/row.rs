@@ -13,44 +13,29 @@ use tokio_postgres::{
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A `timestamptz` in its binary form, infinities included: a calendar type would refuse those, and lose the row.
-struct Micros(i64);
+/// With `UTC` also a `timestamp`, which has the same form, and is in UTC then.
+struct Micros<const UTC: bool>(i64);
 
-/// The same, and a `timestamp` of the same form, which is in UTC.
-struct UtcMicros(i64);
-
-impl<'a> FromSql<'a> for UtcMicros {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Micros::from_sql(ty, raw).map(|Micros(micros)| Self(micros))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        *ty == Type::TIMESTAMP || Micros::accepts(ty)
-    }
-}
-
-impl<'a> FromSql<'a> for Micros {
+impl<'a, const UTC: bool> FromSql<'a> for Micros<UTC> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Self(i64::from_be_bytes(raw.try_into()?)))
     }
 
     fn accepts(ty: &Type) -> bool {
-        *ty == Type::TIMESTAMPTZ
+        *ty == Type::TIMESTAMPTZ || UTC && *ty == Type::TIMESTAMP
     }
 }
 
 /// A time column that may be NULL or out of range, or of another type by now: nobody is judged by such a time.
 pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> Reading {
-    read(
-        row.try_get(column)
-            .map(|micros: Option<Micros>| micros.map(|Micros(raw)| raw)),
-    )
+    read::<false>(row, column)
 }
 
-fn read<E>(raw: Result<Option<i64>, E>) -> Reading {
-    match raw {
+fn read<const UTC: bool>(row: &Row, column: impl RowIndex + Display) -> Reading {
+    match row.try_get::<_, Option<Micros<UTC>>>(column) {
         Err(_) => Reading::Unreadable,
         Ok(None) => Reading::Absent,
-        Ok(Some(raw)) => raw
+        Ok(Some(Micros(raw))) => raw
             .checked_add(POSTGRES_EPOCH_MICROS)
             .map_or(Reading::Unreadable, Reading::from_micros),
     }
@@ -89,23 +74,14 @@ impl tokio_postgres::types::ToSql for BoundTime {
 /// A time without a zone is taken only where it `keeps_utc`: elsewhere the server is asked to convert it, and one that comes
 /// nevertheless is a column that was changed meanwhile. `None` without a key: nothing can be said of a row that has no name.
 pub(super) fn job(row: &Row, keeps_utc: bool, strings: &mut Strings) -> Option<Job> {
-    let time = |place: usize| {
-        if keeps_utc {
-            read(
-                row.try_get(place)
-                    .map(|micros: Option<UtcMicros>| micros.map(|UtcMicros(raw)| raw)),
-            )
-        } else {
-            reading(row, place)
-        }
-    };
+    let time = if keeps_utc { read::<true> } else { read::<false> };
     Some(Job {
         id: key(row)?,
         name: row.get::<_, Option<&str>>(1).map(|name| strings.name(name)),
         state: row.get::<_, Option<&str>>(2).map(|state| strings.state(state)),
-        started_at: time(3),
-        heartbeat_at: time(4),
-        ended_at: time(5),
+        started_at: time(row, 3),
+        heartbeat_at: time(row, 4),
+        ended_at: time(row, 5),
     })
 }
 

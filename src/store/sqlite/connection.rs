@@ -1,7 +1,7 @@
 //! One open file: how it is opened so that the writer doesn't notice, and the words for what can be wrong with it.
 
 use super::{SqliteSettings, catalog::Catalog, place::FileIdentity, times::Times};
-use crate::store::{StoreError, tail::Tail, zone};
+use crate::store::{StoreError, tail::Tail};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
@@ -50,7 +50,9 @@ impl Open {
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(|error| failed("reading the journal mode", path, error))?;
         let catalog = Catalog::read(&connection, path, settings)?;
-        let zone = zone(&settings.mapping.time_zone)
+        let zone = settings
+            .mapping
+            .zone()
             .map_err(|error| StoreError::Schema(format!("watch.table.time_zone: {error}")))?;
         Ok(Self {
             connection,

@@ -1,6 +1,6 @@
 /* beatwarden: columns */
--- Returns the columns of a table ($1, quoted): the table's oid, name, type as SQL writes it, the type without its length, its category,
--- whether it is an enum, the longest text it takes (or -1), and whether it alone is unique by a valid constraint.
+-- Returns the columns of a table ($1, quoted): the table's oid, name, type as SQL writes it, the type without its length,
+-- its category, whether it is an enum, the longest text it takes (or -1), and whether it alone is unique by a valid constraint.
 -- Row locks and "exactly one row" rest on that uniqueness, so partial, deferred and invalid indexes don't count.
 SELECT attribute.attrelid AS oid, attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS type,
        coalesce(base.typname, type.typname)::text AS base, type.typtype::text AS kind,
