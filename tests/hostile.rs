@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use values::{HostileRow, Shape};
+use values::{HostileRow, HostileTime, Shape};
 
 /// Cases with the other tests; `PROPTEST_CASES` for more.
 const CASES: u32 = 3;
@@ -152,6 +152,29 @@ fn cases() -> ProptestConfig {
 
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![Just(Action::Backfill), Just(Action::Fail)]
+}
+
+/// Bytes that spell a running state are none, neither in an ordinary look nor among the unknown states of a full one.
+#[test]
+fn a_blob_that_spells_a_running_state_is_left_alone() {
+    let row = HostileRow {
+        name: "'blob'".to_owned(),
+        state: ("x'52554e4e494e47'".to_owned(), false),
+        times: [
+            "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-7200 seconds')",
+            "NULL",
+            "NULL",
+        ]
+        .map(|sql| HostileTime {
+            sql: sql.to_owned(),
+            is_unreadable: false,
+        }),
+        payload: "NULL".to_owned(),
+    };
+    let rows: Vec<HostileRow> = std::iter::repeat_n(row, 20).collect();
+    for action in [Action::Backfill, Action::Fail] {
+        block_on(async { beside_healthy_neighbours(SqliteBed::new(Shape::SqliteTexts), action, &rows).await }).unwrap();
+    }
 }
 
 proptest! {

@@ -138,7 +138,7 @@ impl Shape {
 #[derive(Clone, Debug)]
 pub struct HostileTime {
     pub sql: String,
-    is_unreadable: bool,
+    pub is_unreadable: bool,
 }
 
 /// A row as somebody might write it.

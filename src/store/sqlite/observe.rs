@@ -244,11 +244,23 @@ pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqli
     Ok(Some(Job {
         id: JobId::new(id),
         name: beginning(row.get_ref(2)?).map(|name| strings.name(&name)),
-        state: beginning(row.get_ref(3)?).map(|state| strings.state(&state)),
+        state: state(row.get_ref(3)?).map(|state| strings.state(&state)),
         started_at: time(4)?,
         heartbeat_at: time(5)?,
         ended_at: time(6)?,
     }))
+}
+
+/// A state. A blob is never one that a list names, whatever its bytes spell: to SQLite, and to the writer, it equals no text.
+fn state(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        ValueRef::Blob(bytes) => {
+            let kept = &bytes[..bytes.len().min(LONGEST_TEXT / 2)];
+            let digits: String = kept.iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(format!("x'{digits}'").into())
+        }
+        other => beginning(other),
+    }
 }
 
 /// The beginning of a text. Cut here and not by SQLite, whose functions end a text at its first NUL: `RUNNING` and a NUL
