@@ -3,7 +3,7 @@
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
 use crate::{
-    domain::{Cause, Discovery, Event, Guard, JobId, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
+    domain::{Cause, Discovery, Event, JobId, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
     status::{Audience, FailedPass, GoodPass},
 };
 use std::{
@@ -96,7 +96,7 @@ impl Journal {
                  alive; nothing is failed until that is gone for three passes"
             ),
             Event::Fuse(false) => tracing::warn!(watch, "the fuse is closed again"),
-            Event::Guard(_, Guard::Sound) => tracing::info!(watch, "the guard is installed"),
+            Event::Guard(_, guard) if guard.works() => tracing::info!(watch, "the guard is installed"),
             Event::Guard(was, is) => tracing::warn!(
                 watch,
                 was = was.as_str(),

@@ -287,12 +287,12 @@ fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
     let said = check();
     assert!(
         said.contains("note poll: scans the table")
-            && said.contains(r#"CREATE INDEX beatwarden_by_state ON "runs" ("state")"#),
+            && said.contains(r#"CREATE INDEX "beatwarden_by_state_runs" ON "runs" ("state")"#),
         "{said}"
     );
     rusqlite::Connection::open(&table)
         .unwrap()
-        .execute_batch(r#"CREATE INDEX beatwarden_by_state ON "runs" ("state")"#)
+        .execute_batch(r#"CREATE INDEX "beatwarden_by_state_runs" ON "runs" ("state")"#)
         .unwrap();
     assert!(
         check().contains("ok   poll: finds running jobs by an index"),

@@ -2,6 +2,10 @@
 //! busy writers, and what tells when it is gone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "guard/neighbours.rs"]
+mod neighbours;
+#[path = "guard/owners.rs"]
+mod owners;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -121,10 +125,10 @@ async fn a_job_that_becomes_running_gets_its_heartbeat_and_nothing_else_is_touch
 fn spoiling(table: &Table) -> &'static [(&'static str, &'static str)] {
     match table {
         Table::File(_) => &[
-            ("DROP TRIGGER beatwarden_guard_insert", "altered"),
+            ("DROP TRIGGER beatwarden_guard_insert_runs", "altered"),
             (
-                "DROP TRIGGER beatwarden_guard_update;
-                 CREATE TRIGGER beatwarden_guard_update AFTER UPDATE ON runs BEGIN SELECT 1; END",
+                "DROP TRIGGER beatwarden_guard_update_runs;
+                 CREATE TRIGGER beatwarden_guard_update_runs AFTER UPDATE ON runs BEGIN SELECT 1; END",
                 "altered",
             ),
         ],

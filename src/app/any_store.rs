@@ -1,10 +1,10 @@
 //! A store of either kind behind one type, so that nobody else has to ask which database it is.
 
 use crate::{
-    domain::{Finding, Guard, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
+    domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
         Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo,
-        guard::{GuardSql, Guarded, Progress},
+        guard::{GuardSql, GuardState, Guarded, Progress},
         postgres::{Links, PostgresStore},
         sqlite::SqliteStore,
     },
@@ -62,7 +62,7 @@ impl Store for AnyStore {
 }
 
 impl Guarded for AnyStore {
-    async fn guard(&mut self) -> Result<Guard, StoreError> {
+    async fn guard(&mut self) -> Result<GuardState, StoreError> {
         on!(self, store => store.guard())
     }
 

@@ -88,17 +88,21 @@ fn states_of(watch: &WatchConfig) -> States {
 /// Table and columns of a watch, their names checked.
 fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let table = &watch.table;
-    let optional = |name: &Option<String>| name.as_deref().map(Identifier::new).transpose();
+    let check = match watch.database.resolve() {
+        Ok(DatabaseUrl::Sqlite(_)) => Identifier::of_any_length,
+        _ => Identifier::new,
+    };
+    let optional = |name: &Option<String>| name.as_deref().map(check).transpose();
     Ok(Mapping {
         watch: watch.name.clone(),
-        table: TableName::parse(&table.name)?,
-        ledger: TableName::parse(&watch.repair.ledger)?,
-        id: Identifier::new(&table.id)?,
+        table: TableName::parse_by(&table.name, check)?,
+        ledger: TableName::parse_by(&watch.repair.ledger, check)?,
+        id: check(&table.id)?,
         job_name: optional(&table.job_name)?,
-        state: Identifier::new(&table.state)?,
+        state: check(&table.state)?,
         states: states_of(watch),
-        started_at: Identifier::new(&table.started_at)?,
-        last_heartbeat_at: Identifier::new(&table.last_heartbeat_at)?,
+        started_at: check(&table.started_at)?,
+        last_heartbeat_at: check(&table.last_heartbeat_at)?,
         ended_at: optional(&table.ended_at)?,
         time_format: match table.time_format {
             config::TimeFormat::Timestamp => TimeFormat::Timestamp,
@@ -111,7 +115,7 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
             .as_ref()
             .map(|error| {
                 Ok(ErrorText {
-                    column: Identifier::new(&error.column)?,
+                    column: check(&error.column)?,
                     key: error.json_key.clone(),
                 })
             })
@@ -140,7 +144,10 @@ pub fn index_for(watch: &WatchConfig) -> String {
             )
         }
         // SQLite uses a partial index only for literals, and our states are bound; an index there needs a name.
-        _ => format!("CREATE INDEX beatwarden_by_state ON {table} ({state})"),
+        _ => {
+            let name = store::sqlite::index_name(&mapping.table.name);
+            format!("CREATE INDEX {} ON {table} ({state})", name.quoted())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `beatwarden check`: connects, looks once, and says in a line each what is well and what isn't, with how to mend it.
 
-use super::{guard::meaning, runtime};
+use super::{guard::in_words, runtime};
 use crate::{
     app::{self, AppError},
     config::{self, Loaded, WatchConfig},
@@ -9,7 +9,10 @@ use crate::{
         StateKind, interval_in_force,
     },
     status::{Clock, SystemClock},
-    store::{Inquiry, Store, StoreError},
+    store::{
+        Inquiry, Store, StoreError,
+        guard::{GuardState, Guarded},
+    },
     web::Web,
 };
 use std::{
@@ -58,10 +61,16 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let inquiry = Inquiry::whole(Vec::new(), Look::Full);
-    let first = match app::store_of(watch)?.observe(&inquiry).await {
+    let mut store = app::store_of(watch)?;
+    let first = match store.observe(&inquiry).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(vec![refused(&error)]),
     };
+    let guard = store.guard().await.unwrap_or_else(|_| GuardState {
+        guard: first.guard,
+        differs: Vec::new(),
+    });
+    drop(store);
     let skew = first.database_now.micros_since(SystemClock::start().wall());
     let poll = match cost_of(watch, watch.discovery).await? {
         Ok(poll) => poll,
@@ -74,7 +83,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         (Discovery::State, Access::Index) => None,
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
-    Ok(found(watch, &first, Costs { poll, other }, skew))
+    Ok(found(watch, &first, &guard, Costs { poll, other }, skew))
 }
 
 /// What an ordinary poll takes, by one way of finding running jobs.
@@ -129,7 +138,7 @@ fn refused(error: &StoreError) -> Line {
     )
 }
 
-fn found(watch: &WatchConfig, snapshot: &Snapshot, costs: Costs, skew: i64) -> Vec<Line> {
+fn found(watch: &WatchConfig, snapshot: &Snapshot, guard: &GuardState, costs: Costs, skew: i64) -> Vec<Line> {
     let policy = app::policy_of(watch);
     let mut lines = vec![(
         Verdict::Good,
@@ -144,7 +153,7 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, costs: Costs, skew: i64) -> V
     lines.push(poll(watch, costs));
     lines.push(inits(snapshot));
     lines.push(writer(snapshot, &policy));
-    lines.push(guarded(snapshot.guard));
+    lines.push(guarded(guard));
     lines.push((Verdict::Note, kinds(policy.action).to_owned()));
     lines
 }
@@ -357,10 +366,11 @@ fn writer(snapshot: &Snapshot, policy: &Policy) -> Line {
 }
 
 /// The guard: optional, but not half-way.
-fn guarded(guard: Guard) -> Line {
-    let text = format!("guard: {}{}", guard.as_str(), meaning(guard));
-    match guard {
+fn guarded(found: &GuardState) -> Line {
+    let text = format!("guard: {}", in_words(found));
+    match found.guard {
         Guard::Sound => (Verdict::Good, text),
+        Guard::Outdated => (Verdict::Note, text),
         Guard::Absent => (
             Verdict::Note,
             "guard: not installed, which is fine; where the writer starts jobs without a heartbeat, `beatwarden guard install` \

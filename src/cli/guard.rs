@@ -7,7 +7,7 @@ use crate::{
     domain::Guard,
     store::{
         StoreError,
-        guard::{Guarded, Waiting},
+        guard::{GuardState, Guarded, Waiting},
     },
 };
 use clap::{Args, Subcommand};
@@ -81,9 +81,9 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
                     outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
                 }
                 Verb::Status { json } => {
-                    let guard = store.guard().await.map_err(told)?;
-                    sound &= guard == Guard::Sound;
-                    show(watch, guard, json);
+                    let found = store.guard().await.map_err(told)?;
+                    sound &= found.guard.works();
+                    show(watch, &found, json);
                 }
             }
         }
@@ -92,31 +92,47 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(watch: &WatchConfig, guard: Guard, as_json: bool) {
+fn show(watch: &WatchConfig, found: &GuardState, as_json: bool) {
     if as_json {
         outln!(
             "{}",
-            json!({ "watch": watch.name, "table": watch.table.name, "guard": guard.as_str(), "sound": guard == Guard::Sound })
+            json!({
+                "watch": watch.name,
+                "table": watch.table.name,
+                "guard": found.guard.as_str(),
+                "sound": found.guard.works(),
+                "differs": found.differs,
+            })
         );
         return;
     }
     outln!(
-        "watch {}: the guard on {} is {}{}",
+        "watch {}: the guard on {} is {}",
         watch.name,
         watch.table.name,
-        guard.as_str(),
-        meaning(guard)
+        in_words(found)
     );
 }
 
-/// What a state of the guard means, and what mends it.
-pub fn meaning(guard: Guard) -> &'static str {
-    match guard {
-        Guard::Sound => " and sound; remove it before a migration that changes or drops the state column",
-        Guard::Absent => "",
-        Guard::Disabled => ": its trigger is switched off; `beatwarden guard install` switches it on",
-        Guard::Altered => ": its trigger or function is not as it was made; `beatwarden guard install` makes it anew",
-    }
+/// The state of the guard, what it means, and what to do about it.
+pub fn in_words(found: &GuardState) -> String {
+    let word = match found.guard {
+        Guard::Outdated => "installed",
+        guard => guard.as_str(),
+    };
+    let differs = found.differs.join("; ");
+    let meaning = match found.guard {
+        Guard::Sound => " and sound; remove it before a migration that changes or drops the state column".to_owned(),
+        Guard::Absent => String::new(),
+        Guard::Outdated => {
+            " under an old name or in an old form, of an earlier version: it works, and `beatwarden guard \
+                            install` brings it over"
+                .to_owned()
+        }
+        Guard::Disabled => format!(": {differs}; `beatwarden guard install` switches it on"),
+        Guard::Altered => format!(": {differs}; `beatwarden guard install` makes it as it was"),
+    };
+    format!("{word}{meaning}")
 }
 
 /// Tells why it takes longer.

@@ -70,6 +70,8 @@ pub enum Guard {
     Absent,
     /// Installed, and as it was made.
     Sound,
+    /// Installed by an earlier version: it works, under a name that a longer table's name could share, or with the body of then.
+    Outdated,
     /// Installed, and switched off.
     Disabled,
     /// There is a trigger of its name that does something else.
@@ -77,11 +79,17 @@ pub enum Guard {
 }
 
 impl Guard {
+    /// Whether first heartbeats are written in the transaction of the start.
+    pub const fn works(self) -> bool {
+        matches!(self, Self::Sound | Self::Outdated)
+    }
+
     /// The word of command line and log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "missing",
             Self::Sound => "installed",
+            Self::Outdated => "outdated",
             Self::Disabled => "disabled",
             Self::Altered => "altered",
         }

@@ -5,7 +5,7 @@ use super::{
     verdict::{Verdict, verdict_of},
 };
 use crate::{
-    domain::{Access, Discovery, Guard, Moment, Newcomers, Report},
+    domain::{Access, Discovery, Moment, Newcomers, Report},
     status::{GoodPass, Passed, WatchStatus},
     store::rfc3339,
 };
@@ -21,10 +21,7 @@ pub(super) fn add(watch: &mut Map<String, Value>, status: &WatchStatus, now: Mom
         ("failure", failure(status)),
         ("obstacles", of(current, |pass| obstacles(&pass.report))),
         ("repair_enabled", of(current, |pass| pass.report.repair_enabled.into())),
-        (
-            "guard_installed",
-            of(current, |pass| (pass.report.guard == Guard::Sound).into()),
-        ),
+        ("guard_installed", of(current, |pass| pass.report.guard.works().into())),
         ("unreadable_jobs", of(current, |pass| pass.report.unreadable.into())),
         (
             "unknown_state_jobs",

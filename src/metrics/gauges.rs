@@ -1,7 +1,7 @@
 //! Gauges: rebuilt at each scrape from what is known now.
 
 use crate::{
-    domain::{Guard, Moment, Newcomers},
+    domain::{Moment, Newcomers},
     status::{GoodPass, Names, Reading, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
@@ -156,7 +156,7 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         watch,
         each(shown, |one| {
             let last = one.status.last_good.as_ref();
-            Some(number(last.is_some_and(|pass| pass.report.guard == Guard::Sound)))
+            Some(number(last.is_some_and(|pass| pass.report.guard.works())))
         }),
     );
     scrape.gauge(

@@ -22,13 +22,22 @@ pub enum Waiting {
 /// Told of what happens while somebody waits.
 pub type Progress<'a> = &'a (dyn Fn(Waiting) + Sync);
 
+/// The guard, and what is not as it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardState {
+    /// The judgement.
+    pub guard: Guard,
+    /// What differs, each as a clause for people.
+    pub differs: Vec<String>,
+}
+
 /// What an operator does with the guard. Every call ends within a deadline of its own, and leaves no transaction behind.
 pub trait Guarded: Send {
     /// Whether the guard is there, and sound.
     ///
     /// # Errors
     /// If the database can't be asked.
-    fn guard(&mut self) -> impl Future<Output = Result<Guard, StoreError>> + Send;
+    fn guard(&mut self) -> impl Future<Output = Result<GuardState, StoreError>> + Send;
 
     /// Installs the guard, or mends one that was altered or disabled.
     ///

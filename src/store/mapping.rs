@@ -38,6 +38,27 @@ impl Identifier {
         }
     }
 
+    /// Checks `name` for a SQLite file, which takes names of any length.
+    ///
+    /// # Errors
+    /// If it is empty, or has control characters.
+    pub fn of_any_length(name: &str) -> Result<Self, IdentifierError> {
+        match Self::new(name) {
+            Err(IdentifierError::TooLong(name)) if !name.chars().any(char::is_control) => Ok(Self(name)),
+            checked => checked,
+        }
+    }
+
+    /// A name that is made of names that were checked.
+    pub(super) fn made_of(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The name of something of ours in a file, where names take any length: `prefix`, and this name.
+    pub(super) fn after(&self, prefix: &str) -> Self {
+        Self(format!("{prefix}{}", self.0))
+    }
+
     /// The name as it is in the catalog.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,15 +85,24 @@ impl TableName {
     /// # Errors
     /// If one of the parts can't be a name.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
-        Ok(match text.split_once('.') {
-            Some((schema, name)) => Self {
-                schema: Some(Identifier::new(schema)?),
-                name: Identifier::new(name)?,
-            },
-            None => Self {
-                schema: None,
-                name: Identifier::new(text)?,
-            },
+        Self::parse_by(text, Identifier::new)
+    }
+
+    /// The same, by the rules of one database.
+    ///
+    /// # Errors
+    /// If one of the parts can't be a name there.
+    pub fn parse_by(
+        text: &str,
+        check: impl Fn(&str) -> Result<Identifier, IdentifierError>,
+    ) -> Result<Self, IdentifierError> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(check(schema)?), name),
+            None => (None, text),
+        };
+        Ok(Self {
+            schema,
+            name: check(name)?,
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Two stores implement [`Store`]: `postgres` and `sqlite`, each with its own `.sql` files under the same names.
 
+mod derived;
 mod error;
 mod error_text_merge;
 pub mod guard;
@@ -18,6 +19,7 @@ mod template;
 pub use error::{Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
 
+pub(crate) use derived::{derived, formerly};
 pub(crate) use nearest::nearest;
 pub(crate) use template::fill;
 

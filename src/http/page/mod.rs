@@ -297,7 +297,7 @@ fn terms(out: &mut String, status: &WatchStatus) {
     term("init objective", percent(status.terms.init_objective));
     if let Some(pass) = &status.last_good {
         let guard = match pass.report.guard {
-            Guard::Sound => "installed",
+            Guard::Sound | Guard::Outdated => "installed",
             Guard::Absent => "not installed",
             _ => "installed, but not sound: see beatwarden guard status",
         };

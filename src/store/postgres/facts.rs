@@ -3,13 +3,14 @@
 
 use super::{
     PostgresSettings, Ready,
-    guard::{TRIGGER, guard_of},
+    guard::TRIGGER,
+    guard_state::guard_of,
     link::{Link, Param},
     obstacles, row,
 };
 use crate::{
     domain::{Action, Guard, Obstacle, Timestamp},
-    store::{StoreError, reading::LEDGER_COLUMNS},
+    store::{StoreError, guard::GuardState, reading::LEDGER_COLUMNS},
 };
 use std::{
     sync::{PoisonError, atomic::Ordering},
@@ -50,7 +51,7 @@ impl Present {
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub obstacles: Vec<Obstacle>,
-    pub guard: Guard,
+    pub guard: GuardState,
     pub ledger_readable: bool,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Dated {
 
 impl Dated {
     fn is_young(&self) -> bool {
-        let is_plain = self.facts.obstacles.is_empty() && self.facts.guard == Guard::Absent;
+        let is_plain = self.facts.obstacles.is_empty() && self.facts.guard.guard == Guard::Absent;
         self.at.elapsed() < if is_plain { FACTS_FOR } else { SHORT }
     }
 }
@@ -109,7 +110,6 @@ pub(super) struct Question<'a> {
     columns: Vec<&'a str>,
     written: Vec<&'a str>,
     ledger_columns: &'static [&'static str],
-    guard: &'a str,
     state: &'a str,
 }
 
@@ -123,7 +123,6 @@ impl<'a> Question<'a> {
             columns: columns(ready),
             written: written(ready, settings.action),
             ledger_columns: &LEDGER_COLUMNS,
-            guard: &ready.statements.guard.body,
             state: settings.mapping.state.as_str(),
         }
     }
@@ -141,7 +140,6 @@ impl<'a> Question<'a> {
             (&self.written, Type::TEXT_ARRAY),
             (&self.schema, Type::TEXT),
             (&self.ledger_columns, Type::TEXT_ARRAY),
-            (&self.guard, Type::TEXT),
             (&self.state, Type::TEXT),
             (&TRIGGER, Type::TEXT),
         ]
@@ -195,13 +193,13 @@ pub(super) fn facts_of(rows: &[Row], ready: &Ready, settings: &PostgresSettings)
     }
     Ok(Facts {
         obstacles: obstacles::of(row, catalog, settings),
-        guard: guard_of(row.get("guard")),
+        guard: guard_of(row.get("guard"), &ready.statements.guard)?,
         ledger_readable: row.get::<_, bool>("ledger_readable") && row.get::<_, bool>("ledger_ours"),
     })
 }
 
-/// Whether the guard is there, and sound. Asks the catalog alone.
-pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Guard, StoreError> {
+/// Whether the guard is there, and sound, and what is not as it was made. Asks the catalog alone.
+pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<GuardState, StoreError> {
     let question = Question::of(ready, settings);
     let answer = link.ask(&ready.statements.facts, question.params());
     let rows = link.within("looking for the guard", answer).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, TableName, fill},
+    store::{Identifier, Mapping, TableName, derived, fill},
 };
 
 /// The statements that let `role` do what the action needs, and nothing else. The ledger is created by whoever runs them,
@@ -56,15 +56,12 @@ pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
         return sql;
     }
     sql.push_str(&format!("GRANT UPDATE ({}) ON {table} TO {role};\n\n", list(&written)));
-    let index = |suffix: &str| {
-        let short: String = ledger.name.as_str().chars().take(40).collect();
-        format!("\"{}_{suffix}\"", short.replace('"', "\"\""))
-    };
+    let index = |suffix: &str| derived("", ledger.name.as_str(), suffix).quoted();
     let names = [
         ("ledger", ledger.quoted()),
-        ("ledger_by_time", index("by_time")),
-        ("ledger_by_job", index("by_job")),
-        ("ledger_unacknowledged", index("unacknowledged")),
+        ("ledger_by_time", index("_by_time")),
+        ("ledger_by_job", index("_by_job")),
+        ("ledger_unacknowledged", index("_unacknowledged")),
     ];
     let create = fill(include_str!("sql/ledger_create.sql"), &names);
     let statements: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     domain::Guard,
     store::{
-        Identifier, StoreError,
-        guard::{GuardSql, Guarded, Progress, Waiting},
+        Identifier, StoreError, derived, fill, formerly,
+        guard::{GuardSql, GuardState, Guarded, Progress, Waiting},
     },
 };
 use std::time::{Duration, Instant};
@@ -17,9 +17,12 @@ use tokio_postgres::types::Type;
 
 /// The trigger's name: triggers fire in the order of their names, and the guard has to see what the others set.
 pub(super) const TRIGGER: &str = "zz_beatwarden_guard";
+/// What the names of the function and of the index begin with.
+const FUNCTION: &str = "beatwarden_guard_";
+const INDEX: &str = "beatwarden_running_";
 /// Whoever waits behind us for the table waits so long at most.
 const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '10s'; \
-                           SET LOCAL client_min_messages = 'warning'";
+                           SET LOCAL client_min_messages = 'warning'; SET LOCAL search_path = pg_catalog, pg_temp";
 /// So long the lock is tried for.
 const GIVE_UP: Duration = Duration::from_secs(120);
 /// One try, the answers included.
@@ -34,69 +37,112 @@ const INDEX_WITHIN: Duration = Duration::from_secs(3600);
 /// The statements of the guard for one table.
 #[derive(Debug)]
 pub(super) struct GuardStatements {
-    pub function: String,
-    /// The function's body as the catalog keeps it.
-    pub body: String,
-    pub trigger: String,
+    pub install: String,
     pub disarm: String,
     pub remove: String,
     pub index: String,
     pub index_name: Identifier,
+    /// The name of the index under an earlier version, where it was another one, and what brings it over.
+    pub former_index: Option<(Identifier, String)>,
+    /// The function as `to_regprocedure` takes it.
+    pub signature: String,
+    pub made: Made,
+}
+
+/// What the guard is as it is made: what the catalog is compared with.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub schema: Option<Identifier>,
+    pub function: Identifier,
+    pub former: Option<Identifier>,
+    /// The body as the catalog keeps it.
+    pub body: String,
+    /// As an earlier version made it.
+    pub former_body: String,
 }
 
 impl GuardStatements {
-    pub(super) fn render(
-        names: &Names,
-        table: &crate::store::TableName,
-        value: &str,
-        states: &[String],
-    ) -> Result<Self, StoreError> {
-        let short: String = table.name.as_str().chars().take(40).collect();
-        let called = |prefix: &str| {
-            Identifier::new(&format!("{prefix}{short}")).map_err(|error| StoreError::Schema(error.to_string()))
+    pub(super) fn render(names: &Names, table: &crate::store::TableName, value: &str, states: &[String]) -> Self {
+        let whole = table.name.as_str();
+        let (function, former) = (derived(FUNCTION, whole, ""), formerly(FUNCTION, whole, ""));
+        let (index_name, former_index) = (derived(INDEX, whole, ""), formerly(INDEX, whole, ""));
+        let schema = table.schema.as_ref();
+        let schema_dot = schema.map(|schema| format!("{}.", schema.quoted())).unwrap_or_default();
+        let called = |name: &Identifier| format!("{schema_dot}{}", name.quoted());
+        let signature = format!("{}()", called(&function));
+        let lookup = |name: &Identifier| {
+            format!(
+                "pg_catalog.to_regprocedure({})",
+                literal(&format!("{}()", called(name)))
+            )
         };
-        let schema = table
-            .schema
-            .as_ref()
-            .map(|schema| format!("{}.", schema.quoted()))
-            .unwrap_or_default();
-        let index_name = called("beatwarden_running_")?;
         let list: Vec<String> = states.iter().map(|state| literal(state)).collect();
+        let formers: Vec<String> = former.iter().map(lookup).collect();
+        let both: Vec<String> = std::iter::once(lookup(&function)).chain(formers.clone()).collect();
         let mut names = names.clone();
         names.extend([
-            (
-                "guard_function",
-                format!("{schema}{}", called("beatwarden_guard_")?.quoted()),
-            ),
+            ("guard_function", called(&function)),
+            ("guard_function_literal", literal(&signature)),
+            ("guard_functions", both.join(", ")),
+            ("table_literal", literal(&table.quoted())),
             ("guard_trigger", TRIGGER.to_owned()),
             ("guard_running", format!("ARRAY[{}]::text[]", list.join(", "))),
             ("guard_value", value.to_owned()),
             ("guard_index", index_name.quoted()),
             ("running_literals", list.join(", ")),
         ]);
-        let fill = |template: &str, names: &Names| crate::store::fill(template, names);
+        let tag = tag(&names);
+        names.push(("tag", tag));
         let body = fill(include_str!("sql/guard_body.sql"), &names);
+        let former_body = fill(include_str!("sql/guard_body_former.sql"), &names);
         names.push(("guard_body", body.clone()));
-        Ok(Self {
-            function: fill(include_str!("sql/guard_function.sql"), &names),
-            body: format!("\n{body}"),
-            trigger: fill(include_str!("sql/guard_trigger.sql"), &names),
-            disarm: fill(include_str!("sql/guard_disarm.sql"), &names),
-            remove: fill(include_str!("sql/guard_remove.sql"), &names),
-            index: fill(include_str!("sql/guard_index.sql"), &names),
+        let filled = |template: &str| fill(template, &names);
+        let retiring = |retired: &[String]| {
+            let retired = ("guard_retired", retired.join(", "));
+            let names: Names = names.iter().cloned().chain([retired]).collect();
+            fill(include_str!("sql/guard_retire.sql"), &names)
+        };
+        let mut install = [
+            include_str!("sql/guard_function.sql"),
+            include_str!("sql/guard_owner.sql"),
+            include_str!("sql/guard_trigger.sql"),
+        ]
+        .map(filled)
+        .concat();
+        if !formers.is_empty() {
+            install.push_str(&retiring(&formers));
+        }
+        let renaming = |former: Identifier| {
+            let name = ("guard_index_former", called(&former));
+            let names: Names = names.iter().cloned().chain([name]).collect();
+            (former, fill(include_str!("sql/index_rename.sql"), &names))
+        };
+        Self {
+            install,
+            disarm: filled(include_str!("sql/guard_disarm.sql")),
+            remove: format!("{}{}", filled(include_str!("sql/guard_remove.sql")), retiring(&both)),
+            index: filled(include_str!("sql/guard_index.sql")),
             index_name,
-        })
+            former_index: former_index.map(renaming),
+            signature,
+            made: Made {
+                schema: schema.cloned(),
+                function,
+                former,
+                body: format!("\n{body}"),
+                former_body: format!("\n{former_body}"),
+            },
+        }
     }
 }
 
-/// What the catalog says of the guard, as `facts.sql` puts it.
-pub(super) fn guard_of(word: Option<&str>) -> Guard {
-    match word {
-        None => Guard::Absent,
-        Some("sound") => Guard::Sound,
-        Some("disabled") => Guard::Disabled,
-        Some(_) => Guard::Altered,
+/// What encloses the text of a function: a tag that stands in none of the names and values in it.
+fn tag(names: &Names) -> String {
+    let mut tag = "beatwarden_guard".to_owned();
+    while names.iter().any(|(_, value)| value.contains(&format!("${tag}$"))) {
+        tag.push('_');
     }
+    format!("${tag}$")
 }
 
 impl PostgresStore {
@@ -137,17 +183,6 @@ impl PostgresStore {
         }
     }
 
-    fn is_plain(&self) -> Result<(), StoreError> {
-        let catalog = &self.ready()?.catalog;
-        match &catalog.obstacle {
-            Some(obstacle) if catalog.kind != "r" && catalog.kind != "p" => Err(StoreError::Schema(format!(
-                "no guard for this one: {}",
-                obstacle.reason
-            ))),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether a pooler that hands server connections from one session to another stands in between: then two sessions
     /// that are open at the same time can have the same server process, or one session two of them.
     async fn is_pooled(&mut self) -> Result<bool, StoreError> {
@@ -176,29 +211,27 @@ impl PostgresStore {
 }
 
 impl Guarded for PostgresStore {
-    async fn guard(&mut self) -> Result<Guard, StoreError> {
+    async fn guard(&mut self) -> Result<GuardState, StoreError> {
         let lent = self.at_the_desk().await?;
         let desk = self.desk(&lent);
         super::facts::guard(desk.link, desk.ready, desk.settings).await
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        drop(self.passes().await?);
-        self.is_plain()?;
+        {
+            let (slot, ready) = self.at_the_desk().await?;
+            is_plain(&ready)?;
+            is_free(held(&slot), &ready).await?;
+        }
         let ready = self.ready()?;
-        let guard = &ready.statements.guard;
-        let enable = format!(
-            "ALTER TABLE {} ENABLE TRIGGER {TRIGGER}, ENABLE TRIGGER {TRIGGER}_start;",
-            ready.catalog.table.quoted()
-        );
-        // Function and trigger in one transaction: there is never a trigger whose function is another's.
-        let script = format!("{}{}{enable}", guard.function, guard.trigger);
-        self.patiently("installing the guard", &script, progress).await
+        // Function and triggers in one transaction: there is never a trigger whose function is another's.
+        self.patiently("installing the guard", &ready.statements.guard.install, progress)
+            .await
     }
 
     async fn remove_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
         let found = self.guard().await?;
-        if found == Guard::Absent {
+        if found.guard == Guard::Absent {
             return Ok(());
         }
         let ready = self.ready()?;
@@ -208,8 +241,7 @@ impl Guarded for PostgresStore {
     }
 
     async fn build_index(&mut self, progress: Progress<'_>) -> Result<String, StoreError> {
-        drop(self.passes().await?);
-        self.is_plain()?;
+        is_plain(&self.passes().await?.1)?;
         if self.is_pooled().await? {
             return Err(StoreError::Schema(
                 "a pooler in transaction mode stands in between, and an index can't be built concurrently through it: name \
@@ -223,6 +255,13 @@ impl Guarded for PostgresStore {
         {
             let (slot, _) = self.at_the_desk().await?;
             if index_is_valid(held(&slot), &ready, &name).await? == Some(true) {
+                return Ok(name);
+            }
+            if let Some((former, renaming)) = &guard.former_index
+                && index_is_valid(held(&slot), &ready, former.as_str()).await? == Some(true)
+            {
+                drop(slot);
+                self.patiently("renaming the index", renaming, progress).await?;
                 return Ok(name);
             }
             no_long_transactions(held(&slot)).await?;
@@ -268,12 +307,43 @@ impl Guarded for PostgresStore {
         let guard = &ready.statements.guard;
         Ok(GuardSql {
             install: format!(
-                "BEGIN;\nSET LOCAL lock_timeout = '100ms';\n{}{}COMMIT;",
-                guard.function, guard.trigger
+                "BEGIN;\nSET LOCAL lock_timeout = '100ms';\nSET LOCAL search_path = pg_catalog, pg_temp;\n{}COMMIT;",
+                guard.install
             ),
             remove: format!("{}{}", guard.disarm, guard.remove),
             index: guard.index.clone(),
         })
+    }
+}
+
+/// Whether the table is one that can have a trigger and an index.
+fn is_plain(ready: &super::Ready) -> Result<(), StoreError> {
+    let catalog = &ready.catalog;
+    match &catalog.obstacle {
+        Some(obstacle) if catalog.kind != "r" && catalog.kind != "p" => Err(StoreError::Schema(format!(
+            "no guard for this one: {}",
+            obstacle.reason
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether no one else holds a function of the guard's name: its owner could change it under the writer.
+async fn is_free(link: &Link, ready: &super::Ready) -> Result<(), StoreError> {
+    let signature = &ready.statements.guard.signature;
+    let answer = link.ask(
+        include_str!("sql/guard_holder.sql"),
+        vec![(signature, Type::TEXT), (&ready.catalog.oid, Type::OID)],
+    );
+    let rows = link.within("looking for the guard's function", answer).await?;
+    match rows.first().map(|row| row.get::<_, String>("holder")) {
+        None => Ok(()),
+        Some(holder) => Err(StoreError::Rights(format!(
+            "the function {signature} belongs to the role `{}`, which is neither this role nor the owner of {}: it could \
+             change what the writer runs; drop it (`beatwarden guard remove` does, with the right to) and install again",
+            holder.escape_debug(),
+            ready.catalog.table.quoted()
+        ))),
     }
 }
 

@@ -8,6 +8,7 @@ mod discovery;
 mod facts;
 mod grants;
 mod guard;
+mod guard_state;
 mod hosts;
 mod ledger;
 mod link;
@@ -158,7 +159,7 @@ impl PostgresStore {
     /// Reads the catalog.
     async fn learn(&self, link: &Link) -> Result<Ready, StoreError> {
         let catalog = catalog::read(link, &self.settings).await?;
-        let statements = Statements::render(&self.settings.mapping, &catalog)?;
+        let statements = Statements::render(&self.settings.mapping, &catalog);
         let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
         Ok(Ready {
             catalog,

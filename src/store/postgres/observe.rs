@@ -108,7 +108,7 @@ async fn look(
             Newcomers::Unseen
         },
         obstacles,
-        guard: facts.guard,
+        guard: facts.guard.guard,
         precedents,
         newest_repairs,
     }))

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::LEDGER_LAYOUT,
-    store::{Identifier, Mapping, StoreError, TimeFormat, fill, reading::LONGEST_TEXT},
+    store::{Identifier, Mapping, TimeFormat, derived, fill, reading::LONGEST_TEXT},
 };
 
 /// The window of the success ratio ends now, and is $4 seconds long.
@@ -53,16 +53,12 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn render(mapping: &Mapping, catalog: &Catalog) -> Result<Self, StoreError> {
-        let index = |suffix: &str| {
-            // Names are cut at 63 bytes by the server, which would make two of them one.
-            let ledger: String = catalog.ledger.name.as_str().chars().take(40).collect();
-            Identifier::new(&format!("{ledger}_{suffix}")).map_err(|error| StoreError::Schema(error.to_string()))
-        };
-        let unacknowledged = index("unacknowledged")?;
+    pub(super) fn render(mapping: &Mapping, catalog: &Catalog) -> Self {
+        let index = |suffix: &str| derived("", catalog.ledger.name.as_str(), suffix);
+        let unacknowledged = index("_unacknowledged");
         let mut names = names(mapping, catalog);
-        names.push(("ledger_by_time", index("by_time")?.quoted()));
-        names.push(("ledger_by_job", index("by_job")?.quoted()));
+        names.push(("ledger_by_time", index("_by_time").quoted()));
+        names.push(("ledger_by_job", index("_by_job").quoted()));
         names.push(("ledger_unacknowledged", unacknowledged.quoted()));
         names.extend(undo::names(mapping, catalog));
         let guard = GuardStatements::render(
@@ -70,7 +66,8 @@ impl Statements {
             &catalog.table,
             &guard_value(mapping, catalog),
             &mapping.states.running,
-        )?;
+        );
+        names.push(("guard_state", include_str!("sql/guard_state.sql").to_owned()));
         // The canonical relation is filled by itself, so that no statement is filled twice.
         names.push(("job", fill(include_str!("sql/job.sql"), &names)));
         let newest = fill(include_str!("sql/newest.sql"), &names);
@@ -89,7 +86,7 @@ impl Statements {
             .collect();
         names.push(("newest_job", fill(include_str!("sql/job.sql"), &of_newest)));
         let fill = |template: &str| fill(template, &names);
-        Ok(Self {
+        Self {
             moment: fill(include_str!("sql/moment.sql")),
             facts: fill(include_str!("sql/facts.sql")),
             running: fill(include_str!("sql/observe_running.sql")),
@@ -121,7 +118,7 @@ impl Statements {
             guard,
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
-        })
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{SqliteSettings, connection::failed, guard};
 use crate::{
     domain::{Access, Cause, Discovery, LEDGER_LAYOUT, Obstacle},
-    store::{Identifier, Mapping, StoreError, Wanted, fill, nearest, reading::LONGEST_TEXT},
+    store::{Identifier, Mapping, StoreError, Wanted, derived, fill, nearest, reading::LONGEST_TEXT},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -87,7 +87,7 @@ impl Catalog {
         let id = find(&columns, mapping, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
-        let statements = Statements::render(mapping)?;
+        let statements = Statements::render(mapping);
         let access = access(connection, &statements, mapping).map_err(told)?;
         let grows = mapping.born_running && is_integer;
         let by_key = match settings.discovery {
@@ -245,21 +245,20 @@ fn literals(states: &[String]) -> String {
 }
 
 impl Statements {
-    fn render(mapping: &Mapping) -> Result<Self, StoreError> {
+    fn render(mapping: &Mapping) -> Self {
         let optional = |name: &Option<Identifier>, or: &str| {
             name.as_ref()
                 .map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
         };
-        let index_name = |suffix: &str| {
-            let ledger: String = mapping.ledger.name.as_str().chars().take(40).collect();
-            Identifier::new(&format!("{ledger}_{suffix}")).map_err(|error| StoreError::Schema(error.to_string()))
-        };
+        let index_name = |suffix: &str| derived("", mapping.ledger.name.as_str(), suffix);
         let index = |suffix: &str| {
-            index_name(suffix).map(|name| match &mapping.ledger.schema {
-                Some(schema) => format!("{}.{}", schema.quoted(), name.quoted()),
-                None => name.quoted(),
-            })
+            let name = index_name(suffix).quoted();
+            match &mapping.ledger.schema {
+                Some(schema) => format!("{}.{name}", schema.quoted()),
+                None => name,
+            }
         };
+        let guard = guard::Names::of(&mapping.table.name);
         let job_name = mapping.job_name.as_ref().map_or_else(
             || "NULL".to_owned(),
             |name| format!("CAST(target.{} AS TEXT)", name.quoted()),
@@ -285,8 +284,8 @@ impl Statements {
             ("table", mapping.table.quoted()),
             ("ledger", mapping.ledger.quoted()),
             ("ledger_unqualified", mapping.ledger.name.quoted()),
-            ("ledger_by_time", index("by_time")?),
-            ("ledger_by_job", index("by_job")?),
+            ("ledger_by_time", index("_by_time")),
+            ("ledger_by_job", index("_by_job")),
             ("id", mapping.id.quoted()),
             ("job_name", job_name),
             ("longest_text", LONGEST_TEXT.to_string()),
@@ -297,16 +296,16 @@ impl Statements {
             ("error", optional(&error_column, "NULL")),
             ("fail_set", fail_set.join(", ")),
             ("undo_set", undo_set.join(", ")),
-            ("guard_insert", guard::ON_INSERT.to_owned()),
-            ("guard_update", guard::ON_UPDATE.to_owned()),
-            ("guard_index", guard::INDEX.to_owned()),
+            ("guard_insert", guard.insert.quoted()),
+            ("guard_update", guard.update.quoted()),
+            ("guard_index", guard.index.quoted()),
             ("table_unqualified", mapping.table.name.quoted()),
             ("running_literals", literals(&mapping.states.running)),
             ("layout", LEDGER_LAYOUT.to_string()),
-            ("ledger_unacknowledged", index("unacknowledged")?),
+            ("ledger_unacknowledged", index("_unacknowledged")),
         ];
         let fill = |template: &str| fill(&template.replace("{{job}}", include_str!("sql/job.sql")), &names);
-        Ok(Self {
+        Self {
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),
             known: fill(include_str!("sql/observe_known.sql")),
@@ -329,7 +328,7 @@ impl Statements {
             ledger_note: fill(include_str!("sql/ledger_note.sql")),
             ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
             ledger_migrate: fill(include_str!("sql/ledger_migrate.sql")),
-            unacknowledged_index: index_name("unacknowledged")?.as_str().to_owned(),
+            unacknowledged_index: index_name("_unacknowledged").as_str().to_owned(),
             undo_newer: fill(include_str!("sql/undo_newer.sql")),
             undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
             undo_fail: fill(include_str!("sql/undo_fail.sql")),
@@ -340,6 +339,6 @@ impl Statements {
             repair_row: fill(include_str!("sql/repair_row.sql")),
             repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
             repair_fail: fill(include_str!("sql/repair_fail.sql")),
-        })
+        }
     }
 }

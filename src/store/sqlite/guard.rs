@@ -8,18 +8,40 @@ use super::{
 use crate::{
     domain::Guard,
     store::{
-        StoreError,
-        guard::{GuardSql, Guarded, Progress, Waiting},
+        Identifier, StoreError,
+        guard::{GuardSql, GuardState, Guarded, Progress, Waiting},
     },
 };
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use std::time::{Duration, Instant};
 
-/// The triggers' names.
-pub(super) const ON_INSERT: &str = "beatwarden_guard_insert";
-pub(super) const ON_UPDATE: &str = "beatwarden_guard_update";
-/// The index's name.
-pub(super) const INDEX: &str = "beatwarden_by_state";
+/// What the names of the triggers and of the index were, whatever the table: a file has one namespace for all of them.
+const FORMER_INSERT: &str = "beatwarden_guard_insert";
+const FORMER_UPDATE: &str = "beatwarden_guard_update";
+const FORMER_INDEX: &str = "beatwarden_by_state";
+
+/// Names of what belongs to one table of a file. A name takes any length there, so they hold the table's whole name.
+pub(super) struct Names {
+    pub insert: Identifier,
+    pub update: Identifier,
+    pub index: Identifier,
+}
+
+impl Names {
+    pub(super) fn of(table: &Identifier) -> Self {
+        let called = |prefix: &str| table.after(&format!("{prefix}_"));
+        Self {
+            insert: called(FORMER_INSERT),
+            update: called(FORMER_UPDATE),
+            index: index_name(table),
+        }
+    }
+}
+
+/// The name of the index that makes the poll of a table cheap.
+pub fn index_name(table: &Identifier) -> Identifier {
+    table.after(&format!("{FORMER_INDEX}_"))
+}
 /// One try for the write lock, and so long it is tried for.
 const WITHIN: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(120);
@@ -28,25 +50,66 @@ const BETWEEN: Duration = Duration::from_millis(200);
 const INDEX_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whether the guard is there, and sound.
-pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<Guard, StoreError> {
+pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState, StoreError> {
     let statements = &open.catalog.statements;
-    let table = settings.mapping.table.name.as_str();
-    let text = |name: &str| -> rusqlite::Result<Option<String>> {
-        let mut statement = open.connection.prepare_cached(include_str!("sql/guard_state.sql"))?;
-        statement.query_row((name, table), |row| row.get(0)).optional()
+    let table = &settings.mapping.table.name;
+    let text = |name: &str| text_of(&open.connection, name, table);
+    let names = Names::of(table);
+    let read = || -> rusqlite::Result<_> {
+        let now = [text(names.insert.as_str())?, text(names.update.as_str())?];
+        let former = [text(FORMER_INSERT)?, text(FORMER_UPDATE)?];
+        Ok((now, former))
     };
-    let read = || Ok((text(ON_INSERT)?, text(ON_UPDATE)?));
-    let (insert, update) = read().map_err(|error| failed("looking for the guard", &open.path, error))?;
-    let expected = [&statements.guard_on_insert, &statements.guard_on_update].map(|text| without_comment(text));
-    Ok(match (insert, update) {
-        (None, None) => Guard::Absent,
-        (Some(insert), Some(update))
-            if [insert.as_str(), update.as_str()] == expected.each_ref().map(String::as_str) =>
-        {
-            Guard::Sound
-        }
+    let (now, former) = read().map_err(|error| failed("looking for the guard", &open.path, error))?;
+    let made = [&statements.guard_on_insert, &statements.guard_on_update].map(|text| without_comment(text));
+    let made_formerly = [
+        made[0].replacen(&names.insert.quoted(), FORMER_INSERT, 1),
+        made[1].replacen(&names.update.quoted(), FORMER_UPDATE, 1),
+    ];
+    let sound = |found: &[Option<String>; 2], made: &[String; 2]| {
+        (0..2).all(|at| found[at].as_ref().is_some_and(|found| *found == made[at]))
+    };
+    let none = |found: &[Option<String>; 2]| found.iter().all(Option::is_none);
+    let guard = match (none(&now), none(&former)) {
+        (true, true) => Guard::Absent,
+        (false, true) if sound(&now, &made) => Guard::Sound,
+        (true, false) if sound(&former, &made_formerly) => Guard::Outdated,
         _ => Guard::Altered,
-    })
+    };
+    let differs = |at: usize, name: &Identifier| {
+        let found = now[at].as_ref().or(former[at].as_ref());
+        let what = match found {
+            None => "is missing",
+            Some(text) if *text == made[at] || *text == made_formerly[at] => return None,
+            Some(_) => "does something else",
+        };
+        Some(format!("the trigger {} {what}", name.quoted().escape_debug()))
+    };
+    let differs = match guard {
+        Guard::Altered => [differs(0, &names.insert), differs(1, &names.update)]
+            .into_iter()
+            .flatten()
+            .collect(),
+        _ => Vec::new(),
+    };
+    Ok(GuardState { guard, differs })
+}
+
+/// The text of a trigger of a table.
+fn text_of(connection: &Connection, name: &str, table: &Identifier) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare_cached(include_str!("sql/guard_state.sql"))?;
+    statement.query_row((name, table.as_str()), |row| row.get(0)).optional()
+}
+
+/// What takes an earlier version's triggers off this table: their names may be those of another table's by now.
+fn retiring(connection: &Connection, table: &Identifier) -> rusqlite::Result<String> {
+    let mut sql = String::new();
+    for name in [FORMER_INSERT, FORMER_UPDATE] {
+        if text_of(connection, name, table)?.is_some() {
+            sql.push_str(&format!("DROP TRIGGER {name};\n"));
+        }
+    }
+    Ok(sql)
 }
 
 /// A statement as SQLite keeps it: without what stands before and after it.
@@ -68,10 +131,14 @@ impl SqliteStore {
         loop {
             tries += 1;
             let tried = self
-                .call(what, WITHIN, move |open, _| {
+                .call(what, WITHIN, move |open, settings| {
                     let sql = script(&open.catalog.statements);
-                    under_write_lock(&mut open.connection, |transaction| transaction.execute_batch(&sql))
-                        .map_err(|error| failed(what, &open.path, error))
+                    let table = &settings.mapping.table.name;
+                    under_write_lock(&mut open.connection, |transaction| {
+                        let retiring = retiring(transaction, table)?;
+                        transaction.execute_batch(&format!("{retiring}{sql}"))
+                    })
+                    .map_err(|error| failed(what, &open.path, error))
                 })
                 .await;
             match tried {
@@ -87,7 +154,7 @@ impl SqliteStore {
 }
 
 impl Guarded for SqliteStore {
-    async fn guard(&mut self) -> Result<Guard, StoreError> {
+    async fn guard(&mut self) -> Result<GuardState, StoreError> {
         self.call("looking for the guard", WITHIN, |open, settings| guard(open, settings))
             .await
     }
@@ -126,11 +193,17 @@ impl Guarded for SqliteStore {
     }
 
     async fn build_index(&mut self, _: Progress<'_>) -> Result<String, StoreError> {
-        self.call("building the index", WITHIN, |open, _| {
-            let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1)";
+        self.call("building the index", WITHIN, |open, settings| {
+            let table = &settings.mapping.table.name;
+            let name = index_name(table);
             let told = |error| failed("building the index", &open.path, error);
-            if open.connection.query_row(there, [INDEX], |row| row.get(0)).map_err(told)? {
-                return Ok(());
+            for name in [name.as_str(), FORMER_INDEX] {
+                let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
+                              WHERE type = 'index' AND lower(name) = lower(?1) AND lower(tbl_name) = lower(?2))";
+                let row = open.connection.query_row(there, (name, table.as_str()), |row| row.get(0));
+                if row.map_err(told)? {
+                    return Ok(name.to_owned());
+                }
             }
             let until = Instant::now() + INDEX_WITHIN;
             open.connection
@@ -145,22 +218,23 @@ impl Guarded for SqliteStore {
                     "building the index took longer than {INDEX_WITHIN:?}, and nobody can write meanwhile: it was given up, \
                      nothing was changed; stop the writer, and run what --print shows"
                 ))),
-                result => result,
+                result => result.map(|()| name.as_str().to_owned()),
             }
         })
-        .await?;
-        Ok(INDEX.to_owned())
+        .await
     }
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
-        self.call("reading the schema", WITHIN, |open, _| {
+        self.call("reading the schema", WITHIN, |open, settings| {
             let statements = &open.catalog.statements;
+            let retiring = retiring(&open.connection, &settings.mapping.table.name)
+                .map_err(|error| failed("looking for the guard", &open.path, error))?;
             Ok(GuardSql {
                 install: format!(
-                    "BEGIN IMMEDIATE;\n{}{}COMMIT;",
-                    statements.guard_on_insert, statements.guard_on_update
+                    "BEGIN IMMEDIATE;\n{retiring}{}\n{}{}COMMIT;",
+                    statements.guard_remove, statements.guard_on_insert, statements.guard_on_update
                 ),
-                remove: statements.guard_remove.clone(),
+                remove: format!("{retiring}{}\n", statements.guard_remove),
                 index: statements.guard_index.clone(),
             })
         })

@@ -22,6 +22,8 @@ use thread::Thread;
 /// Where the path of the file comes from: asked again at every connect.
 pub type PathSource = Box<dyn Fn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
+pub use guard::index_name;
+
 /// What a [`SqliteStore`] needs to know.
 pub struct SqliteSettings {
     /// The database file.

@@ -99,7 +99,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
             Newcomers::Unseen
         },
         obstacles,
-        guard: guard::guard(open, settings)?,
+        guard: guard::guard(open, settings)?.guard,
         precedents,
         newest_repairs,
     })

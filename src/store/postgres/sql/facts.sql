@@ -1,7 +1,6 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
--- `guard` tells whether the two triggers ($9 and $9_start) are there, enabled, for rows before insert and after updates of
--- the state ($8), and their function's body ($7) as it was installed. Reads the catalog only, so it can't wait for anybody. `shape` tells whether the columns ($3) are still those that the
+-- `guard` tells of the guard's triggers. Reads the catalog only, so it can't wait for anybody. `shape` tells whether the columns ($3) are still those that the
 -- other statements were written for; the rights are asked each time because they can be withdrawn while we watch.
 SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS server_started_at,
        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
@@ -18,17 +17,7 @@ SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS serve
                FROM pg_attribute AS attribute
               WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
                 AND NOT has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
-       (SELECT CASE WHEN count(*) = 0 THEN NULL
-                    WHEN bool_or(trigger.tgenabled NOT IN ('O', 'A')) THEN 'disabled'
-                    WHEN 2 = count(*) FILTER (
-                         WHERE trigger.tgqual IS NULL AND proc.prosrc = $7::text
-                           AND (trigger.tgname = $9::text AND trigger.tgtype = 7
-                                OR trigger.tgname = $9::text || '_start' AND trigger.tgtype = 17
-                                   AND trigger.tgattr::text = (SELECT attribute.attnum::text FROM pg_attribute AS attribute
-                                        WHERE attribute.attrelid = relation.oid AND attribute.attname = $8::text))) THEN 'sound'
-                    ELSE 'altered' END
-          FROM pg_trigger AS trigger JOIN pg_proc AS proc ON proc.oid = trigger.tgfoid
-         WHERE trigger.tgrelid = relation.oid AND trigger.tgname IN ($9::text, $9::text || '_start')) AS guard,
+       ({{guard_state}}) AS guard,
        ledger.oid IS NOT NULL AS ledger_exists,
        coalesce(has_schema_privilege(to_regnamespace($5::text)::oid, 'CREATE'), false) AS ledger_creatable,
        17 = (SELECT count(*) FROM pg_attribute AS attribute
