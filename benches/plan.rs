@@ -7,7 +7,7 @@
 
 use beatwarden::domain::{
     Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy, Reading,
-    ServerIdentity, Snapshot, States, Timestamp, plan, report,
+    ServerIdentity, Snapshot, States, Timestamp, Timing, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use std::{sync::Arc, time::Duration};
@@ -113,6 +113,7 @@ fn observation(jobs: usize, pass: u32) -> Observation {
             guard: Guard::Absent,
             precedents: Vec::new(),
             newest_repairs: Vec::new(),
+            timing: Timing::default(),
         },
     }
 }

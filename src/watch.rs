@@ -3,7 +3,7 @@
 
 use crate::{
     domain::{
-        self, Access, Action, Attempted, Cause, Look, Memory, Noted, Observation, Outcome, Plan, Policy, Repair,
+        self, Action, Attempted, Cause, Look, Memory, Noted, Observation, Outcome, Plan, Policy, Repair, SCANS,
         interval_in_force,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
@@ -53,7 +53,7 @@ pub struct Watch<S, C, A> {
     policy: Policy,
     pace: Pace,
     memory: Memory,
-    /// Durations of the last looks that had to scan the table, five at most.
+    /// What the last scans of the table cost the database, five at most.
     scans: Vec<Duration>,
     interval: Duration,
     last_full_look: Option<domain::Moment>,
@@ -146,8 +146,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// # Errors
     /// If the table could not be read: the time after which to try again, and why. The audience is told, too.
     pub async fn look(&mut self) -> Result<(Observation, Plan), (Duration, String)> {
-        let began = self.clock.moment();
-        let look = self.next_look(began);
+        let asked = self.clock.moment();
+        let look = self.next_look(asked);
         let mut known: Vec<_> = self.memory.known_jobs().cloned().collect();
         known.sort_unstable();
         let inquiry = Inquiry {
@@ -159,6 +159,10 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let observed = self.store.observe(&inquiry).await;
         drop(inquiry);
         let finished = self.clock.moment();
+        // From when the snapshot was begun: a wait for a connection says nothing about the database's clock, nor about the
+        // table.
+        let waited = observed.as_ref().map(|snapshot| snapshot.timing.begun_after);
+        let began = asked.plus(waited.unwrap_or_default()).min(finished);
         let took = finished.since(began);
         let snapshot = match observed {
             // A frozen process may find an answer that is older than any deadline: it is not used.
@@ -178,7 +182,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
         // A gap is judged by the interval that was in force while it lasted.
         let interval = self.interval;
-        self.stretch(snapshot.access, look, took);
+        self.stretch(snapshot.timing.scan, look);
         let mut observation = Observation {
             began,
             finished,
@@ -237,35 +241,45 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
     }
 
-    /// Keeps the database's burden small where each look scans the table.
-    fn stretch(&mut self, access: Access, look: Look, took: Duration) {
-        match access {
-            Access::Index => self.scans.clear(),
-            // A full look is rare, and says nothing about the ordinary one.
-            Access::Scan if look == Look::Full => {}
-            Access::Scan => {
-                if self.scans.len() == 5 {
+    /// Keeps the database's burden small where each look scans a large table: the interval follows what the scan costs, and
+    /// nothing else. A full look is rare, and says nothing about the ordinary one.
+    fn stretch(&mut self, scan: Option<Duration>, look: Look) {
+        match scan {
+            None => self.scans.clear(),
+            Some(_) if look == Look::Full => {}
+            Some(cost) => {
+                if self.scans.len() == SCANS {
                     self.scans.remove(0);
                 }
-                self.scans.push(took);
+                self.scans.push(cost);
             }
         }
-        let interval = interval_in_force(self.pace.poll_interval, &self.scans);
-        let configured = self.pace.poll_interval;
-        if self.interval == configured && interval != configured {
+        let (before, configured) = (self.interval, self.pace.poll_interval);
+        self.interval = interval_in_force(configured, &self.scans);
+        let (watch, interval) = (&self.policy.watch, self.interval);
+        let is_late = |interval: Duration| interval > configured && interval > self.policy.init_deadline / 3;
+        let every = format!("{interval:.1?}");
+        if is_late(interval) && !is_late(before) {
             tracing::warn!(
-                watch = self.policy.watch,
-                ?interval,
-                "the poll scans the table: from here on the interval in force follows its cost; an index makes it cheap"
+                watch,
+                interval = every,
+                init_deadline = ?self.policy.init_deadline,
+                "finding running jobs scans the table, and costs so much that the interval in force exceeds a third of \
+                 init_deadline: jobs are judged late; `beatwarden check` prints the index that makes it cheap"
             );
-        }
-        if self.interval != configured && interval == configured {
+        } else if before == configured && interval != configured {
+            tracing::warn!(
+                watch,
+                interval = every,
+                "finding running jobs scans the table: the interval in force follows the cost of the scan; an index makes it \
+                 cheap"
+            );
+        } else if before != configured && interval == configured {
             tracing::info!(
-                watch = self.policy.watch,
-                "the poll is cheap again: the configured interval is in force"
+                watch,
+                "finding running jobs is cheap again: the configured interval is in force"
             );
         }
-        self.interval = interval;
     }
 
     /// A pass that panicked is a failed pass: a watch that ended here would be blind without a word. What it remembers

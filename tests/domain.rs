@@ -4,8 +4,8 @@
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
-    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, interval_in_force,
-    plan, report,
+    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, Timing,
+    interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -115,6 +115,7 @@ impl Watchdog {
                 guard: Guard::Absent,
                 precedents: self.ledger.clone(),
                 newest_repairs: self.newest.clone(),
+                timing: Timing::default(),
             },
         }
     }
@@ -730,12 +731,20 @@ fn the_interval_follows_the_cost_of_scans_only() {
     let ms = Duration::from_millis;
     let five = SECOND * 5;
     assert_eq!(interval_in_force(five, &[]), five);
-    assert_eq!(interval_in_force(five, &[ms(900); 4]), five, "five polls are needed");
+    assert_eq!(interval_in_force(five, &[ms(900); 4]), five, "five scans are needed");
     assert_eq!(interval_in_force(five, &[ms(50); 5]), five);
     assert_eq!(
-        interval_in_force(five, &[ms(900), ms(900), ms(51), ms(40), ms(40)]),
+        interval_in_force(five, &[ms(900), ms(51), ms(900), ms(70), ms(900)]),
         ms(5100)
     );
+    let once_cheap = [ms(900), ms(900), ms(900), ms(900), ms(3)];
+    assert_eq!(
+        interval_in_force(five, &once_cheap),
+        five,
+        "the cheapest is what the scan itself costs"
+    );
+    let older = [ms(3), ms(900), ms(900), ms(900), ms(900), ms(900)];
+    assert_eq!(interval_in_force(five, &older), SECOND * 90, "the last five count");
     assert_eq!(interval_in_force(five, &[SECOND * 100; 5]), SECOND * 3600);
 }
 

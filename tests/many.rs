@@ -1,6 +1,11 @@
 //! Many watches in one process: they share the connections to their databases, and none keeps another from its work.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "many/neighbours.rs"]
+mod neighbours;
+#[path = "support/proxy.rs"]
+#[allow(dead_code, reason = "here the way is long, and nothing goes wrong")]
+mod proxy;
 #[path = "support/mod.rs"]
 mod support;
 

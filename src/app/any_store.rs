@@ -10,6 +10,8 @@ use crate::{
     },
 };
 
+use std::time::Duration;
+
 /// A store of either kind.
 pub enum AnyStore {
     /// PostgreSQL.
@@ -21,9 +23,9 @@ pub enum AnyStore {
 impl AnyStore {
     /// The same store over connections that it shares with other watches of the same database. A file needs none.
     #[must_use]
-    pub(super) fn sharing(self, links: Links) -> Self {
+    pub(super) fn sharing(self, links: Links, poll_interval: Duration) -> Self {
         match self {
-            Self::Postgres(store) => Self::Postgres(Box::new(store.sharing(links))),
+            Self::Postgres(store) => Self::Postgres(Box::new(store.sharing(links, poll_interval))),
             Self::Sqlite(store) => Self::Sqlite(store),
         }
     }

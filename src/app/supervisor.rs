@@ -87,7 +87,8 @@ impl Supervisor {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let mut databases = Databases::default();
-        let mut sharing = |watch: &WatchConfig| Ok(store_of(watch)?.sharing(databases.links(watch)));
+        let mut sharing =
+            |watch: &WatchConfig| Ok(store_of(watch)?.sharing(databases.links(watch), watch.poll_interval));
         let stores = config
             .watches
             .iter()
@@ -162,7 +163,7 @@ impl Supervisor {
             .watches
             .iter()
             .map(|watch| {
-                let new = || Ok(store_of(watch)?.sharing(databases.links(watch)));
+                let new = || Ok(store_of(watch)?.sharing(databases.links(watch), watch.poll_interval));
                 (!unchanged(watch)).then(new).transpose()
             })
             .collect::<Result<_, AppError>>()?;

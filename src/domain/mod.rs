@@ -45,10 +45,12 @@ pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
 pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
 pub use memory::{Known, Memory};
 pub use names::NAMED_SLOTS;
-pub use observation::{Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot};
+pub use observation::{
+    Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing,
+};
 pub use phase::{Phase, Signs, phase_of};
 pub use plan::{Event, JobView, Plan, Repair, StartGuard, plan};
-pub use policy::{Action, ByHand, Policy, blind_after, interval_in_force};
+pub use policy::{Action, ByHand, Policy, SCANS, blind_after, interval_in_force};
 pub use report::{Attempted, JobLine, Noted, Outcome, Report, report};
 pub use time::{Moment, Timestamp};
 pub use watching::Restarted;

@@ -132,6 +132,18 @@ pub struct Snapshot {
     pub precedents: Vec<LedgerEntry>,
     /// The newest ledger entries of this watch, newest first, 100 at most.
     pub newest_repairs: Vec<LedgerEntry>,
+    /// When it was taken, and what the scan cost.
+    pub timing: Timing,
+}
+
+/// When a snapshot was taken, and what finding the running rows cost, as the store measured both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From the question to the beginning of the snapshot: waiting for a connection, making one, reading the catalog.
+    pub begun_after: Duration,
+    /// What the scan for running rows cost the database, that one statement alone; `None` where an index finds them, or the
+    /// planner takes the scan for cheap.
+    pub scan: Option<Duration>,
 }
 
 impl Snapshot {
@@ -144,7 +156,7 @@ impl Snapshot {
 /// A snapshot, and the times of our own clock around it.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// Our own clock just before the database was asked.
+    /// Our own clock just before the snapshot was begun: after the wait for a connection, which is no time of the database.
     pub began: Moment,
     /// Our own clock when the answer was complete.
     pub finished: Moment,

@@ -97,24 +97,23 @@ pub fn blind_after(interval: Duration, init_deadline: Duration) -> Duration {
     (interval * 3).max(AT_MOST.min(init_deadline / 2))
 }
 
-/// A poll above this median is a burden when it has no usable index.
+/// A scan that costs the database more than this is a burden.
 const BURDEN: Duration = Duration::from_millis(50);
-/// With a burdensome poll the database gives at most one part in this many of its time to us.
+/// A burdensome scan gets at most one part in this many of the database's time.
 const SHARE: u32 = 100;
-/// However slow the poll, look once in this time.
+/// However slow the scan, look once in this time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+/// So many scans are asked before the interval follows their cost. The cheapest of them counts: whatever else makes a scan
+/// slow now and then is no cost of its own.
+pub const SCANS: usize = 5;
 
-/// The poll interval in force, from the configured one and the durations of the last five polls that had to scan the
-/// table for want of an index.
+/// The poll interval in force, from the configured one and what the last scans of the table cost the database, each of them
+/// that one statement alone.
 pub fn interval_in_force(configured: Duration, scans: &[Duration]) -> Duration {
-    if scans.len() < 5 {
-        return configured;
-    }
-    let mut last = scans[scans.len() - 5..].to_vec();
-    last.sort_unstable();
-    let median = last[2];
-    if median > BURDEN {
-        configured.max((median * SHARE).min(LONGEST_INTERVAL))
+    let last = scans.len().checked_sub(SCANS).map(|from| &scans[from..]);
+    let cheapest = last.and_then(|last| last.iter().min().copied()).unwrap_or_default();
+    if cheapest > BURDEN {
+        configured.max((cheapest * SHARE).min(LONGEST_INTERVAL))
     } else {
         configured
     }

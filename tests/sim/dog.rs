@@ -8,7 +8,7 @@ use super::{
 use beatwarden::{
     domain::{
         Access, Discovery, Event as Happened, Finding, Guard, LateOutcome, Look, Moment, Newcomers, Noted, Outcome,
-        Policy, Repair, Snapshot, States, Timestamp,
+        Policy, Repair, Snapshot, States, Timestamp, Timing,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError, repair_id},
@@ -233,6 +233,7 @@ impl Store for SimStore {
                     .map(|entry| (**entry).clone())
                     .collect(),
                 newest_repairs: newest.map(|entry| (**entry).clone()).collect(),
+                timing: Timing::default(),
             };
             (snapshot, reading)
         };

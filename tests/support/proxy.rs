@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,6 +25,8 @@ const REFUSED: &[u8] = b"BEGIX ISOLATION LEVEL READ COMMITTED";
 #[derive(Debug, Default)]
 pub struct Faults {
     stalled_until: Mutex<Option<Instant>>,
+    /// How long the way is, in microseconds.
+    way: AtomicU64,
     /// Of a thousand pieces, so many are the last of their connection.
     cuts: AtomicU32,
     /// Of a thousand repairs, so many are refused their BEGIN.
@@ -40,6 +42,12 @@ impl Faults {
         *self.stalled_until.lock().unwrap() = Some(Instant::now() + takes);
     }
 
+    /// Every piece takes so long for its way, in each direction.
+    pub fn delay(&self, way: Duration) {
+        self.way
+            .store(u64::try_from(way.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
     /// Of a thousand pieces of traffic, so many are cut somewhere in their middle.
     pub fn cut(&self, in_a_thousand: u32) {
         self.cuts.store(in_a_thousand, Ordering::Relaxed);
@@ -51,6 +59,10 @@ impl Faults {
     }
 
     async fn wait(&self) {
+        let way = Duration::from_micros(self.way.load(Ordering::Relaxed));
+        if !way.is_zero() {
+            tokio::time::sleep(way).await;
+        }
         let until = *self.stalled_until.lock().unwrap();
         if let Some(until) = until {
             tokio::time::sleep_until(until.into()).await;

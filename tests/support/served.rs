@@ -6,7 +6,7 @@ use beatwarden::{
     domain::{
         Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
         Observation, Obstacle, Outcome, Policy, Reading, Repair, RepairId, ServerIdentity, Snapshot, States, Timestamp,
-        plan, report,
+        Timing, plan, report,
     },
     http::{HttpState, serve},
     metrics::Metrics,
@@ -174,6 +174,7 @@ impl Served {
                 guard: Guard::Absent,
                 precedents: Vec::new(),
                 newest_repairs: found.repairs,
+                timing: Timing::default(),
             },
         };
         let memory = std::mem::take(&mut *self.memory.lock().unwrap());

@@ -62,17 +62,22 @@ pub(super) async fn way(
         Access::Index
     };
     let cost = plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or_default();
+    let is_dear = cost > DEAR;
     let by_key = match settings.discovery {
         Wanted::State => false,
         Wanted::KeyTail => true,
-        Wanted::Auto => access == Access::Scan && cost > DEAR,
+        Wanted::Auto => access == Access::Scan && is_dear,
     };
     let discovery = if by_key && catalog.grows {
         Discovery::KeyTail
     } else {
         Discovery::State
     };
-    Ok(Way { discovery, access })
+    Ok(Way {
+        discovery,
+        access,
+        is_dear,
+    })
 }
 
 pub(super) async fn choose_again(link: &Link, ready: &Ready, settings: &PostgresSettings) -> Result<Way, StoreError> {

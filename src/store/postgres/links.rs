@@ -1,27 +1,41 @@
-//! The two connections to one database that all watches of it share: one for passes, one for repairs. Fifty watches must not
-//! take fifty of the writer's connections.
+//! The connections to one database, and how its watches share them. In peace there are two: one for passes, one for repairs;
+//! fifty watches must not take fifty of the writer's connections. Where one watch keeps a connection for long, or so many
+//! stand in the queue that they would be late, further ones are made, so that no watch waits for another's table.
 
-use super::{hosts::Place, link::Link};
+use super::{
+    hosts::Place,
+    lanes::{Berth, Lanes, Slot},
+    link::Link,
+};
 use crate::store::StoreError;
 use std::{
     sync::{Arc, Mutex as Quick, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::task::JoinSet;
 
-/// A connection while somebody has it to himself; none where there is none yet.
-pub(super) type Slot = OwnedMutexGuard<Option<Link>>;
+/// Connections for passes that all watches may use, and those that belong to one watch.
+const FOR_PASSES: (usize, usize) = (4, 8);
+/// The same for repairs, which are short and rare.
+const FOR_REPAIRS: (usize, usize) = (2, 2);
 
 /// The connections to one database. A clone stands for the same ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Links {
-    passes: Arc<Mutex<Option<Link>>>,
-    repairs: Arc<Mutex<Option<Link>>>,
+    passes: Arc<Lanes>,
+    repairs: Arc<Lanes>,
     failover: Arc<Quick<Failover>>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        let lanes = |(shared, own)| Arc::new(Lanes::new(shared, own));
+        Self {
+            passes: lanes(FOR_PASSES),
+            repairs: lanes(FOR_REPAIRS),
+            failover: Arc::default(),
+        }
+    }
 }
 
 /// What the connections have to agree on when servers change.
@@ -36,7 +50,7 @@ struct Failover {
 impl Links {
     /// Whether nobody else uses them any more.
     pub fn is_last(&self) -> bool {
-        Arc::strong_count(&self.passes) == 1
+        Arc::strong_count(&self.failover) == 1
     }
 
     fn failover(&self) -> MutexGuard<'_, Failover> {
@@ -65,29 +79,46 @@ impl Links {
         match search {
             None => failover.search.abort_all(),
             Some(search) if failover.search.is_empty() => {
-                // Never more than two connections: nothing is repaired now.
-                if let Ok(mut repairs) = self.repairs.try_lock() {
-                    *repairs = None;
-                }
+                // No connection more than before: nothing is repaired now.
+                self.repairs.close_idle();
                 failover.search.spawn(search);
             }
             Some(_) => {}
         }
     }
+}
 
-    pub(super) async fn passes(&self, within: Duration) -> Result<Slot, StoreError> {
-        wait(&self.passes, within).await
+/// Where one watch finds its connections.
+#[derive(Debug)]
+pub(super) struct Berths {
+    passes: Berth,
+    repairs: Berth,
+}
+
+impl Berths {
+    /// For a watch that looks this often, with this deadline.
+    pub(super) fn new(links: &Links, poll_interval: Duration, deadline: Duration) -> Self {
+        let patience = patience(poll_interval, deadline);
+        Self {
+            passes: Berth::new(links.passes.clone(), patience),
+            repairs: Berth::new(links.repairs.clone(), patience),
+        }
     }
 
+    /// The connection for passes.
+    pub(super) async fn passes(&self, within: Duration) -> Result<Slot, StoreError> {
+        self.passes.take(within).await
+    }
+
+    /// The connection for repairs.
     pub(super) async fn repairs(&self, within: Duration) -> Result<Slot, StoreError> {
-        wait(&self.repairs, within).await
+        self.repairs.take(within).await
     }
 }
 
-async fn wait(link: &Arc<Mutex<Option<Link>>>, within: Duration) -> Result<Slot, StoreError> {
-    let late = |_| StoreError::Timeout {
-        what: "waiting for the connection that all watches of this database share",
-        after: within,
-    };
-    timeout(within, link.clone().lock_owned()).await.map_err(late)
+/// How long another watch may keep a connection that this one waits for: a quarter of the interval. Below half a second any
+/// busy machine would be taken for a hanging neighbour.
+fn patience(poll_interval: Duration, deadline: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_millis(500);
+    (poll_interval / 4).max(LEAST).min(deadline / 4)
 }

@@ -10,6 +10,7 @@ mod grants;
 mod guard;
 mod guard_state;
 mod hosts;
+mod lanes;
 mod ledger;
 mod link;
 mod links;
@@ -36,8 +37,9 @@ use catalog::Catalog;
 use discovery::Tailed;
 use facts::Dated;
 use hosts::Place;
+use lanes::Slot;
 use link::{Link, LinkId};
-use links::Slot;
+use links::Berths;
 use operator::Desk;
 use render::Statements;
 use std::{
@@ -45,7 +47,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,12 +93,16 @@ struct Ready {
 struct Way {
     discovery: Discovery,
     access: Access,
+    /// Whether the planner takes the scan for one that costs something.
+    is_dear: bool,
 }
 
 /// The watched database on a PostgreSQL server.
 pub struct PostgresStore {
     settings: PostgresSettings,
     links: Links,
+    /// Where it finds its connections among them.
+    berths: Berths,
     /// What was found out through a connection, and through which; repairs rest on it.
     ready: Option<(LinkId, Arc<Ready>)>,
     /// The tail of the key.
@@ -108,44 +114,61 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// A store that connects when it is first asked.
     pub fn new(settings: PostgresSettings) -> Self {
+        let links = Links::default();
         Self {
+            berths: Berths::new(&links, settings.poll_timeout, settings.poll_timeout),
             settings,
-            links: Links::default(),
+            links,
             ready: None,
             tail: None,
             migrated: false,
         }
     }
 
-    /// The same store over connections that it shares with other watches of the same database.
+    /// The same store, asked this often, over connections that it shares with other watches of the same database.
     #[must_use]
-    pub fn sharing(self, links: Links) -> Self {
-        Self { links, ..self }
+    pub fn sharing(self, links: Links, poll_interval: Duration) -> Self {
+        Self {
+            berths: Berths::new(&links, poll_interval, self.settings.poll_timeout),
+            links,
+            ..self
+        }
     }
 
     /// The connection for passes, made anew if there is none, and what is known through it.
     async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
-        let mut slot = self.links.passes(self.settings.poll_timeout).await?;
+        let mut slot = self.berths.passes(self.settings.poll_timeout).await?;
         // As long as none is found, the server that we have is the best one.
         if let Some(better) = self.links.better() {
             *slot = Some(better);
-        }
-        if !slot.as_ref().is_some_and(Link::is_usable) {
+        } else if !slot.as_ref().is_some_and(Link::is_usable) {
+            slot.learns();
             *slot = None;
             *slot = Some(self.connect().await?);
+        } else if let Some(place) = self.links.place()
+            && held(&slot).place() != &place
+        {
+            // Another connection has found a better server.
+            slot.learns();
+            *slot = None;
+            *slot = Some(self.connect_beside(Some(&place)).await?);
         }
         let link = slot.as_ref().expect("just connected");
         self.links.look_at(link.place());
         if let Some((known_by, ready)) = &self.ready
             && *known_by == link.id()
         {
-            return Ok((slot, ready.clone()));
+            let ready = ready.clone();
+            slot.works();
+            return Ok((slot, ready));
         }
+        slot.learns();
         link.start_deadline(self.settings.poll_timeout);
         match self.learn(link).await {
             Ok(ready) => {
                 let ready = Arc::new(ready);
                 self.ready = Some((link.id(), ready.clone()));
+                slot.works();
                 Ok((slot, ready))
             }
             Err(error) => {
@@ -196,7 +219,7 @@ impl PostgresStore {
 
     /// The connection for repairs, made anew if there is none.
     async fn repairs(&self) -> Result<Slot, StoreError> {
-        let mut slot = self.links.repairs(self.settings.poll_timeout).await?;
+        let mut slot = self.berths.repairs(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
         let leads_there = |link: &Link| place.as_ref().is_none_or(|place| link.place() == place);
@@ -205,9 +228,11 @@ impl PostgresStore {
                 .expect("just looked at")
                 .start_deadline(self.settings.poll_timeout);
         } else {
+            slot.learns();
             *slot = None;
             *slot = Some(self.connect_beside(place.as_ref()).await?);
         }
+        slot.works();
         Ok(slot)
     }
 
@@ -239,11 +264,12 @@ fn held(slot: &Slot) -> &Link {
 
 impl Store for PostgresStore {
     async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+        let asked = Instant::now();
         let (mut slot, ready) = self.passes().await?;
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        let snapshot = observe::observe(&link, &ready, &self.settings, inquiry, &mut self.tail).await?;
+        let snapshot = observe::observe(&link, &ready, &self.settings, (inquiry, asked), &mut self.tail).await?;
         let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
         self.look_for_better(read_only);
         *slot = Some(link);

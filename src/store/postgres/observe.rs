@@ -9,7 +9,9 @@ use super::{
     row,
 };
 use crate::{
-    domain::{Access, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity, Snapshot},
+    domain::{
+        Access, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity, Snapshot, Timestamp, Timing,
+    },
     store::{
         Inquiry, StoreError,
         reading::{
@@ -19,23 +21,23 @@ use crate::{
     },
 };
 use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
+    sync::{Mutex, OnceLock, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 use tokio_postgres::{Row, types::Type};
 
-/// Looks once.
+/// Looks once. `asked` is when the question came, before there was a connection for it.
 pub(super) async fn observe(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
-    inquiry: &Inquiry,
+    (inquiry, asked): (&Inquiry, Instant),
     tail: &mut Option<Tailed>,
 ) -> Result<Snapshot, StoreError> {
     loop {
         // Nothing where the ledger turns out to have its first entries, since rows and entries have to be of one snapshot. The
         // second look reads them whatever they are.
-        if let Some(snapshot) = look(link, ready, settings, inquiry, tail).await? {
+        if let Some(snapshot) = look(link, ready, settings, (inquiry, asked), tail).await? {
             return Ok(snapshot);
         }
     }
@@ -45,7 +47,7 @@ async fn look(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
-    inquiry: &Inquiry,
+    (inquiry, asked): (&Inquiry, Instant),
     tail: &mut Option<Tailed>,
 ) -> Result<Option<Snapshot>, StoreError> {
     let is_fresh = ready.is_fresh.swap(false, Ordering::Relaxed);
@@ -64,7 +66,10 @@ async fn look(
         ready,
         settings,
         strings: Mutex::default(),
+        is_scan_timed: way.discovery == Discovery::State && way.access == Access::Scan && way.is_dear,
+        scan: OnceLock::new(),
     };
+    let begun_after = asked.elapsed();
     // A copy: a pass that fails must not have advanced the tail, nor lost it.
     let followed = tail.clone();
     let Opening {
@@ -111,6 +116,10 @@ async fn look(
         guard: facts.guard.guard,
         precedents,
         newest_repairs,
+        timing: Timing {
+            begun_after,
+            scan: view.scan.get().copied(),
+        },
     }))
 }
 
@@ -194,6 +203,10 @@ pub(super) struct View<'a> {
     pub ready: &'a Ready,
     pub settings: &'a PostgresSettings,
     strings: Mutex<Strings>,
+    /// Whether the running rows are found by a scan that costs something.
+    is_scan_timed: bool,
+    /// What it cost the server.
+    scan: OnceLock<Duration>,
 }
 
 impl View<'_> {
@@ -295,10 +308,24 @@ impl View<'_> {
                 None => Ok(Vec::new()),
             }
         };
-        let (running, newcomers) = tokio::join!(biased; running, newcomers);
+        let (before, running, after, newcomers) =
+            tokio::join!(biased; self.scan_mark(), running, self.scan_mark(), newcomers);
+        if let (Some(before), Some(after)) = (before?, after?) {
+            // Set once: a view looks once.
+            let _ = self.scan.set(before.age_at(after));
+        }
         let mut rows = running?;
         rows.append(&mut newcomers?);
         Ok(rows)
+    }
+
+    /// The server's clock, where what comes next or came before is a scan whose cost matters.
+    async fn scan_mark(&self) -> Result<Option<Timestamp>, tokio_postgres::Error> {
+        if !self.is_scan_timed {
+            return Ok(None);
+        }
+        let rows = self.link.ask(&self.ready.statements.scan_mark, vec![]).await?;
+        Ok(rows.first().and_then(|row| row::timestamp(row, "at")))
     }
 
     /// The rows with the given keys, whatever their state.

@@ -19,6 +19,7 @@ const WINDOW_BEGINS: &str = "now() - make_interval(secs => $4::double precision)
 #[derive(Debug)]
 pub(super) struct Statements {
     pub moment: String,
+    pub scan_mark: String,
     pub facts: String,
     pub running: String,
     pub unknown: String,
@@ -88,6 +89,7 @@ impl Statements {
         let fill = |template: &str| fill(template, &names);
         Self {
             moment: fill(include_str!("sql/moment.sql")),
+            scan_mark: fill(include_str!("sql/scan_mark.sql")),
             facts: fill(include_str!("sql/facts.sql")),
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
-        Timestamp,
+        Timestamp, Timing,
     },
     store::{
         Inquiry, StoreError,
@@ -34,7 +34,7 @@ const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
 
 /// Looks once.
 pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
-    let mapping = &settings.mapping;
+    let (mapping, asked) = (&settings.mapping, Instant::now());
     // A repair on this connection has set the shorter patience of a write.
     open.connection
         .busy_timeout(READ_BUSY)
@@ -49,6 +49,8 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         Look::Full | Look::Ordinary => None,
     };
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
+    let begun_after = asked.elapsed();
+    let mut scan = None;
     let mut rows = Merged::default();
     rows.take(unknown.unwrap_or_default());
     let now = match open.catalog.discovery {
@@ -56,7 +58,9 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
             ledger::now(&open.connection).map_err(|error| failed("reading the time", &open.path, error))?
         }
         Discovery::State => {
+            let began = Instant::now();
             let (now, running) = running(open, settings)?;
+            scan = (open.catalog.access == Access::Scan).then(|| began.elapsed());
             rows.take(running);
             now
         }
@@ -102,6 +106,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         guard: guard::guard(open, settings)?.guard,
         precedents,
         newest_repairs,
+        timing: Timing { begun_after, scan },
     })
 }
 

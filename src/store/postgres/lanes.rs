@@ -1,0 +1,377 @@
+//! The queues for connections of one kind. Each lane is one connection, and one watch at a time has it to itself. Every watch
+//! begins at the first lane; one that keeps others waiting gets a lane of its own, and whoever would be late because of the
+//! queue, or of somebody who hangs, moves on to another lane. When peace returns all move back, and what is left is closed.
+
+use super::link::Link;
+use crate::store::StoreError;
+use std::{
+    ops::{Deref, DerefMut},
+    pin::pin,
+    sync::{Arc, Mutex as Quick, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+/// Whoever begins with a new connection reads the catalog through it, in a dozen round trips: that is no hanging.
+const LEARNING: Duration = Duration::from_secs(2);
+/// Nobody is late because a connection was kept for so long.
+const HARMLESS: Duration = Duration::from_millis(250);
+/// So many passes in a row without trouble are peace.
+const PEACE: u32 = 20;
+
+/// All lanes of one kind to one database.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    shared: Vec<Arc<Lane>>,
+    /// How many more watches may have a lane of their own.
+    own: Arc<Semaphore>,
+    /// Lanes of their own are connected one after the other, so that a server that answers nobody isn't beset by all.
+    connecting: Arc<Semaphore>,
+    /// When a lane was last given back in good order.
+    served: Quick<Option<Instant>>,
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+struct Lane {
+    link: Arc<Mutex<Option<Link>>>,
+    state: Quick<LaneState>,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// Who has the connection now.
+    hold: Option<Hold>,
+    /// How many wait for it.
+    waiting: usize,
+    /// How many watches have it as their place.
+    homes: usize,
+}
+
+/// That a watch has the connection.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    since: Instant,
+    /// So long it may last, however impatient others are.
+    allowed: Duration,
+    /// Whether somebody has waited for longer than it should.
+    is_resented: bool,
+}
+
+impl Hold {
+    fn is_long(&self, patience: Duration) -> bool {
+        self.since.elapsed() > patience.max(self.allowed)
+    }
+}
+
+fn locked<T>(mutex: &Quick<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lane {
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        locked(&self.state)
+    }
+
+    /// How many stand before a newcomer.
+    fn load(&self) -> usize {
+        let state = self.state();
+        state.waiting + usize::from(state.hold.is_some())
+    }
+
+    fn is_hogged(&self, patience: Duration) -> bool {
+        self.state().hold.is_some_and(|hold| hold.is_long(patience))
+    }
+
+    fn settle(&self) {
+        self.state().homes += 1;
+    }
+
+    /// A watch leaves; a connection that nobody comes back for is closed.
+    fn leave(&self) {
+        let mut state = self.state();
+        state.homes = state.homes.saturating_sub(1);
+        if state.homes == 0
+            && let Ok(mut link) = self.link.try_lock()
+        {
+            *link = None;
+        }
+    }
+}
+
+impl Lanes {
+    /// With so many shared lanes, and so many that belong to one watch each.
+    pub(super) fn new(shared: usize, own: usize) -> Self {
+        Self {
+            shared: (0..shared).map(|_| Arc::default()).collect(),
+            own: Arc::new(Semaphore::new(own)),
+            connecting: Arc::new(Semaphore::new(1)),
+            served: Quick::default(),
+        }
+    }
+
+    /// Closes what nobody uses at the moment.
+    pub(super) fn close_idle(&self) {
+        for lane in &self.shared {
+            if let Ok(mut link) = lane.link.try_lock() {
+                *link = None;
+            }
+        }
+    }
+
+    /// The shared lane with the shortest queue, of those that nobody hogs.
+    fn roomiest(&self, patience: Duration) -> Option<&Arc<Lane>> {
+        let free = self.shared.iter().filter(|lane| !lane.is_hogged(patience));
+        free.min_by_key(|lane| lane.load())
+    }
+}
+
+/// A connection while a watch has it to itself; none where there is none yet.
+#[derive(Debug)]
+pub(super) struct Slot {
+    link: OwnedMutexGuard<Option<Link>>,
+    lane: Arc<Lane>,
+    lanes: Arc<Lanes>,
+    home: Arc<Quick<Home>>,
+    connecting: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    /// A connection is to be made, and the catalog to be read through it.
+    pub(super) fn learns(&self) {
+        self.begin(LEARNING);
+    }
+
+    /// The work itself begins.
+    pub(super) fn works(&mut self) {
+        self.connecting = None;
+        self.begin(Duration::ZERO);
+    }
+
+    fn begin(&self, allowed: Duration) {
+        if let Some(hold) = &mut self.lane.state().hold {
+            hold.since = Instant::now();
+            hold.allowed = allowed;
+        }
+    }
+}
+
+impl Deref for Slot {
+    type Target = Option<Link>;
+
+    fn deref(&self) -> &Option<Link> {
+        &self.link
+    }
+}
+
+impl DerefMut for Slot {
+    fn deref_mut(&mut self) -> &mut Option<Link> {
+        &mut self.link
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(hold) = self.lane.state().hold.take() else {
+            return;
+        };
+        let mut served = locked(&self.lanes.served);
+        // Where nobody got an answer meanwhile, it is the server that hangs, and further connections to it help nobody.
+        let others_work = served.is_some_and(|at| at > hold.since);
+        let mut home = locked(&self.home);
+        home.is_hog |= hold.is_resented && others_work;
+        let is_peaceful = !hold.is_resented && hold.since.elapsed() < HARMLESS;
+        home.peace = if is_peaceful { home.peace + 1 } else { 0 };
+        if self.link.is_some() {
+            *served = Some(Instant::now());
+        }
+    }
+}
+
+/// Where one watch stands.
+#[derive(Debug)]
+struct Home {
+    lane: Arc<Lane>,
+    /// The right to a lane of its own.
+    own: Option<OwnedSemaphorePermit>,
+    /// Whether others had to wait for it.
+    is_hog: bool,
+    /// So many passes in a row went without trouble.
+    peace: u32,
+}
+
+impl Home {
+    fn move_to(&mut self, lane: Arc<Lane>, own: Option<OwnedSemaphorePermit>) {
+        lane.settle();
+        std::mem::replace(&mut self.lane, lane).leave();
+        (self.own, self.is_hog, self.peace) = (own, false, 0);
+    }
+}
+
+/// Where one watch finds its connection of one kind.
+#[derive(Debug)]
+pub(super) struct Berth {
+    lanes: Arc<Lanes>,
+    home: Arc<Quick<Home>>,
+    /// So long another watch may keep a connection that this one waits for.
+    patience: Duration,
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        locked(&self.home).lane.leave();
+    }
+}
+
+/// How a wait ended.
+enum Waited {
+    Got(OwnedMutexGuard<Option<Link>>),
+    /// Somebody keeps the connection for long.
+    Hogged,
+    /// The queue is long.
+    Crowded,
+    Late,
+}
+
+impl Berth {
+    pub(super) fn new(lanes: Arc<Lanes>, patience: Duration) -> Self {
+        let lane = lanes.shared[0].clone();
+        lane.settle();
+        let home = Home {
+            lane,
+            own: None,
+            is_hog: false,
+            peace: 0,
+        };
+        Self {
+            lanes,
+            home: Arc::new(Quick::new(home)),
+            patience,
+        }
+    }
+
+    /// The connection, once no other watch has it.
+    pub(super) async fn take(&self, within: Duration) -> Result<Slot, StoreError> {
+        let until = Instant::now() + within;
+        let late = || StoreError::Timeout {
+            what: "waiting for a connection that other watches of this database use",
+            after: within,
+        };
+        self.tidy();
+        loop {
+            let lane = locked(&self.home).lane.clone();
+            let link = match self.wait(&lane, until).await {
+                Waited::Got(link) => link,
+                Waited::Late => return Err(late()),
+                Waited::Hogged => {
+                    self.flee(&lane);
+                    continue;
+                }
+                Waited::Crowded => {
+                    self.spread(&lane);
+                    continue;
+                }
+            };
+            let is_own = locked(&self.home).own.is_some();
+            let mut slot = self.hold(link, lane);
+            if is_own && slot.is_none() {
+                let permit = self.lanes.connecting.clone().acquire_owned();
+                let permit = timeout_at(until, permit).await.map_err(|_| late())?;
+                slot.connecting = permit.ok();
+            }
+            return Ok(slot);
+        }
+    }
+
+    fn hold(&self, link: OwnedMutexGuard<Option<Link>>, lane: Arc<Lane>) -> Slot {
+        lane.state().hold = Some(Hold {
+            since: Instant::now(),
+            allowed: Duration::ZERO,
+            is_resented: false,
+        });
+        Slot {
+            link,
+            lane,
+            lanes: self.lanes.clone(),
+            home: self.home.clone(),
+            connecting: None,
+        }
+    }
+
+    async fn wait(&self, lane: &Arc<Lane>, until: Instant) -> Waited {
+        struct Queue<'a>(&'a Lane);
+        impl Drop for Queue<'_> {
+            fn drop(&mut self) {
+                self.0.state().waiting -= 1;
+            }
+        }
+        lane.state().waiting += 1;
+        let _queue = Queue(lane);
+        let crowded_at = Instant::now() + self.patience;
+        let mut link = pin!(lane.link.clone().lock_owned());
+        loop {
+            let next = Instant::now() + self.patience / 4;
+            if let Ok(link) = timeout_at(next.min(until), &mut link).await {
+                return Waited::Got(link);
+            }
+            if Instant::now() >= until {
+                return Waited::Late;
+            }
+            if let Some(hold) = &mut lane.state().hold
+                && hold.is_long(self.patience)
+            {
+                hold.is_resented = true;
+                return Waited::Hogged;
+            }
+            let is_shorter = |other: &Arc<Lane>| other.load() + 1 < lane.load();
+            if Instant::now() >= crowded_at && self.lanes.roomiest(self.patience).is_some_and(is_shorter) {
+                return Waited::Crowded;
+            }
+        }
+    }
+
+    /// Before a pass: a lane of its own for whoever keeps others waiting, and back to the first lane when peace has returned.
+    fn tidy(&self) {
+        let mut home = locked(&self.home);
+        let first = &self.lanes.shared[0];
+        if home.is_hog {
+            home.is_hog = false;
+            if home.own.is_none() {
+                self.own_lane(&mut home);
+            }
+        } else if Arc::ptr_eq(&home.lane, first) || first.load() > 0 {
+            home.peace = 0;
+        } else if home.peace >= PEACE {
+            home.move_to(first.clone(), None);
+        }
+    }
+
+    /// Away from a lane that somebody hogs, to the best of those that are free.
+    fn flee(&self, from: &Arc<Lane>) {
+        let mut home = locked(&self.home);
+        match self.lanes.roomiest(self.patience) {
+            Some(lane) if !Arc::ptr_eq(lane, from) => home.move_to(lane.clone(), None),
+            _ => self.own_lane(&mut home),
+        }
+    }
+
+    /// Away from a lane with a long queue.
+    fn spread(&self, from: &Arc<Lane>) {
+        let mut home = locked(&self.home);
+        if let Some(lane) = self.lanes.roomiest(self.patience)
+            && !Arc::ptr_eq(lane, from)
+        {
+            home.move_to(lane.clone(), None);
+        }
+    }
+
+    /// A lane for this watch alone, if there is one left.
+    fn own_lane(&self, home: &mut Home) {
+        if let Ok(permit) = self.lanes.own.clone().try_acquire_owned() {
+            home.move_to(Arc::default(), Some(permit));
+        }
+    }
+}
