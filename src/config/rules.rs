@@ -14,7 +14,16 @@ use super::validate::{Reader, echo};
 pub(super) struct Rules<'a> {
     pub(super) label: &'a str,
     pub(super) layer: &'a Layer,
+    /// Bytes of the longest name that the database takes; none where it takes any, or is not known.
+    pub(super) longest_name: Option<usize>,
 }
+
+/// PostgreSQL cuts names at so many bytes, which would make it another name.
+pub(super) const LONGEST_NAME: usize = 63;
+
+/// What to do with a table that has no heartbeat.
+pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat watch a view with \
+    NULL::timestamp AS last_heartbeat_at, and set init_deadline to the longest that a job runs";
 
 impl Rules<'_> {
     /// Every rule that is broken.
@@ -22,6 +31,7 @@ impl Rules<'_> {
         let mut mistakes = Vec::new();
         self.times(&mut mistakes);
         self.states(&mut mistakes);
+        self.names(&mut mistakes);
         self.columns(&mut mistakes);
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
@@ -98,6 +108,46 @@ impl Rules<'_> {
         }
     }
 
+    /// What the database can't take for a name.
+    fn names(&self, mistakes: &mut Vec<ConfigError>) {
+        let tables = ["table.name", "repair.ledger"];
+        let columns = [
+            "table.id",
+            "table.job_name",
+            "table.state",
+            "table.started_at",
+            "table.last_heartbeat_at",
+            "table.ended_at",
+            "table.error.column",
+        ];
+        for path in tables.into_iter().chain(columns) {
+            let Some(text) = self.quietly(|reader| reader.text(path)) else {
+                continue;
+            };
+            let parts = match text.split_once('.') {
+                Some((schema, name)) if tables.contains(&path) => vec![schema, name],
+                _ => vec![text.as_str()],
+            };
+            for part in parts {
+                let (problem, mend) = if part.is_empty() {
+                    ("has an empty part".to_owned(), "expected table, or schema.table")
+                } else if part.chars().any(char::is_control) {
+                    let problem = format!("{} has a control character", shown(part));
+                    (problem, "no database knows such names; write the name as it is")
+                } else if let Some(longest) = self.longest_name.filter(|longest| part.len() > *longest) {
+                    let problem = format!("{} is {} bytes long", shown(part), part.len());
+                    let mend =
+                        format!("PostgreSQL cuts names at {longest} bytes: write the name as the catalog has it");
+                    mistakes.push(self.conflict(path, problem, &mend));
+                    continue;
+                } else {
+                    continue;
+                };
+                mistakes.push(self.conflict(path, problem, mend));
+            }
+        }
+    }
+
     fn columns(&self, mistakes: &mut Vec<ConfigError>) {
         let paths = [
             "table.id",
@@ -115,7 +165,11 @@ impl Rules<'_> {
                 .filter(|(_, earlier)| earlier.as_ref() == Some(column))
             {
                 let problem = format!("column {column:?} is {earlier} too");
-                mistakes.push(self.conflict(path, problem, "each of them needs a column of its own"));
+                let mend = match *path {
+                    "table.last_heartbeat_at" => format!("each of them needs a column of its own; {WITHOUT_HEARTBEAT}"),
+                    _ => "each of them needs a column of its own".to_owned(),
+                };
+                mistakes.push(self.conflict(path, problem, &mend));
             }
         }
     }

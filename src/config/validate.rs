@@ -5,6 +5,7 @@
 use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope};
 use super::layers::{Layer, Setting};
+use super::rules::WITHOUT_HEARTBEAT;
 use super::text::{nearest, shown};
 use ::config::ValueKind;
 use std::net::SocketAddr;
@@ -54,7 +55,11 @@ impl<'a> Reader<'a> {
             return setting.map(|setting| (key, setting));
         }
         if let Fallback::Needed(example) = key.fallback {
-            let mend = format!("set it (for example {path} = {example}), or take a preset");
+            let mut mend = format!("set it (for example {path} = {example}), or take a preset");
+            if path == "table.last_heartbeat_at" {
+                mend.push_str("; ");
+                mend.push_str(WITHOUT_HEARTBEAT);
+            }
             let key = self.full_key(path);
             self.mistakes.push(ConfigError::Missing { key, mend });
         }
@@ -165,6 +170,11 @@ impl<'a> Reader<'a> {
 fn expected(key: &Key, value: &ValueKind) -> String {
     let (Fallback::Value(example) | Fallback::Nothing(example) | Fallback::Needed(example)) = key.fallback;
     match key.kind {
+        Kind::Text if key.path == "table.id" && matches!(value, ValueKind::Array(_)) => {
+            "the name of one column: keys of several columns are not supported; watch a view that joins them into one, such as \
+             SELECT concat_ws('/', dag_id, run_id) AS id, ..., or add a generated column with a unique constraint"
+                .to_owned()
+        }
         Kind::Text => "a text that is not empty".to_owned(),
         Kind::Secret => "a text".to_owned(),
         Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),

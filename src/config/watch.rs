@@ -4,7 +4,7 @@
 
 use super::keys::Scope;
 use super::layers::Layer;
-use super::rules::Rules;
+use super::rules::{LONGEST_NAME, Rules};
 use super::types::{
     Action, DatabaseSource, Discovery, ErrorColumn, RepairConfig, TableConfig, TimeFormat, WatchConfig,
 };
@@ -32,6 +32,10 @@ pub(super) fn check(
     let before = mistakes.len();
     let mut reader = Reader::new(Scope::Watch, label, layer);
     let database = database(&mut reader, layer, database_help);
+    let longest_name = match database.as_ref().map(DatabaseSource::resolve) {
+        Some(Ok(DatabaseUrl::Postgres(_))) => Some(LONGEST_NAME),
+        _ => None,
+    };
     let preset = reader.text("preset");
     // The name is settled already, from what is a text; what is none is refused here.
     reader.text("name");
@@ -39,7 +43,11 @@ pub(super) fn check(
     let repair = repair(&mut reader);
     let watch = times_and_rest(&mut reader, name, database, preset, table, repair);
     mistakes.append(&mut reader.mistakes);
-    let rules = Rules { label, layer };
+    let rules = Rules {
+        label,
+        layer,
+        longest_name,
+    };
     mistakes.append(&mut rules.broken());
     let watch = watch.filter(|_| mistakes.len() == before)?;
     let warnings = warnings(&watch, label);

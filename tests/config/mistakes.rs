@@ -46,6 +46,28 @@ fn files() -> Vec<(&'static str, Given)> {
         ("watch that is one table", Given::toml("[watch]\npreset = \"meltano\"")),
         ("watch that is a text", Given::toml("watch = \"meltano\"")),
         ("watch that holds a number", Given::toml("watch = [1]")),
+        (
+            "key of several columns",
+            watch("[watch.table]\nid = [\"dag_id\", \"run_id\"]"),
+        ),
+        (
+            "three names that can't be names",
+            watch(
+                "[watch.table]\nname = \"jobs.\"\nstate = \"a\\u001bb\"\njob_name = \"жжжжжжжжжжжжжжжжжжжжжжжжжжжжжжжж\"\n[watch.repair]\nledger = \".x\"",
+            ),
+        ),
+        (
+            "name longer than PostgreSQL keeps it",
+            Given::toml(&format!(
+                "{}[watch.table]\nid = \"{}\"\nended_at = \"\"\n",
+                MELTANO.replace("meltano.db", "postgres://u@h/d"),
+                "ж".repeat(32)
+            )),
+        ),
+        (
+            "start that is the heartbeat too",
+            watch("[watch.table]\nlast_heartbeat_at = \"started_at\""),
+        ),
         ("duration without a unit", watch("poll_interval = \"5\"")),
         ("duration that is a number", watch("poll_interval = 5")),
         ("duration below its range", watch("poll_interval = \"0s\"")),
