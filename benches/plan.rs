@@ -105,6 +105,7 @@ fn observation(jobs: usize, pass: u32) -> Observation {
             server: ServerIdentity("primary".to_owned()),
             server_started_at: None,
             rows: rows(jobs, pass),
+            keyless: 0,
             look: Look::Ordinary,
             discovery: Discovery::KeyTail,
             access: Access::Index,

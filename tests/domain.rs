@@ -100,6 +100,7 @@ impl Watchdog {
                 server: ServerIdentity(self.server.to_owned()),
                 server_started_at: self.server_started_at,
                 rows: self.rows.clone(),
+                keyless: 0,
                 look: Look::Ordinary,
                 discovery: Discovery::State,
                 access: Access::Index,
@@ -413,6 +414,92 @@ fn a_new_start_is_a_new_job_and_the_same_start_is_not() {
     dog.rows = vec![job(1, "RUNNING", Some(16.0), Some(17.0))];
     dog.look(20.0);
     assert_eq!(dog.inits(), (2, 0), "a new start");
+}
+
+#[test]
+fn a_new_start_that_is_written_in_an_unlisted_state_is_a_new_job() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(2.0))];
+    dog.look(5.0);
+    assert_eq!(dog.inits(), (1, 0));
+    dog.rows = vec![job(1, "PREPARING", Some(9.0), None)];
+    dog.look(10.0);
+    dog.rows = vec![job(1, "RUNNING", Some(9.0), Some(12.0))];
+    dog.look(15.0);
+    assert_eq!(dog.inits(), (2, 0), "the second start has an init of its own");
+    // The same start that pauses in an unlisted state is the same job.
+    dog.rows = vec![job(1, "PAUSED", Some(9.0), Some(16.0))];
+    dog.look(20.0);
+    dog.rows = vec![job(1, "RUNNING", Some(9.0), Some(22.0))];
+    dog.look(25.0);
+    assert_eq!(dog.inits(), (2, 0));
+}
+
+#[test]
+fn a_second_start_that_dies_behind_an_unlisted_state_is_a_failure_and_withheld_once_more() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(1.0), None)];
+    dog.look_through(5.0, 120.0);
+    assert_eq!(dog.inits(), (0, 1));
+    dog.rows = vec![job(1, "PREPARING", Some(121.0), None)];
+    dog.look(125.0);
+    dog.rows = vec![job(1, "RUNNING", Some(121.0), None)];
+    let plan = dog.look_through(130.0, 300.0);
+    assert_eq!((phase(&plan), dog.inits()), (Phase::MissedFirst, (0, 2)));
+    // One that ends without having been seen running is decided by its end, as any other.
+    dog.rows = vec![job(1, "PREPARING", Some(301.0), None)];
+    dog.look(305.0);
+    let mut ended = job(1, "FAIL", Some(301.0), None);
+    ended.ended_at = Reading::At(at(306.0));
+    dog.rows = vec![ended];
+    dog.look(310.0);
+    assert_eq!(dog.inits(), (0, 3));
+}
+
+#[test]
+fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.rows = vec![job(1, "PREPARING", Some(-1.0), None)];
+    dog.look(0.0);
+    dog.rows = vec![job(1, "RUNNING", Some(-1.0), Some(4.0))];
+    let plan = dog.look(5.0);
+    let report = dog.settle(5.0, plan, &Outcome::Locked);
+    let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
+    assert_eq!(names, [Some("pipeline".into())]);
+    // A new name of an unlisted row is the one that it is shown under later.
+    let renamed = |state| Job {
+        name: Some("other".into()),
+        ..job(1, state, Some(-1.0), Some(9.0))
+    };
+    for (state, now) in [("PREPARING", 10.0), ("RUNNING", 15.0)] {
+        dog.rows = vec![renamed(state)];
+        let plan = dog.look(now);
+        let report = dog.settle(now, plan, &Outcome::Locked);
+        let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
+        let expected: &[Option<std::sync::Arc<str>>] = if state == "RUNNING" {
+            &[Some("other".into())]
+        } else {
+            &[]
+        };
+        assert_eq!(names, expected);
+    }
+}
+
+#[test]
+fn a_job_that_goes_into_an_unlisted_state_is_told_once() {
+    let mut dog = Watchdog::new(Action::Observe);
+    dog.rows = vec![job(1, "RUNNING", Some(-1.0), Some(0.0))];
+    dog.look(0.0);
+    dog.rows = vec![job(1, "PAUSED", Some(-1.0), Some(0.0))];
+    let plan = dog.look_through(5.0, 60.0);
+    assert_eq!((plan.unknown_state, plan.jobs.len()), (1, 0));
+    let told = dog
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::UnknownState(..)));
+    assert_eq!(told.count(), 1);
 }
 
 #[test]

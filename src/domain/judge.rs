@@ -28,8 +28,9 @@ pub(super) fn take_in<'a>(
     } = *scene;
     match known {
         Some(known) if known.job.started_at == row.started_at => {
-            if known.job.name != row.name {
-                known.label = memory.names.label(row.name.as_ref());
+            // One that was first met in a state of no list has no label yet.
+            if known.job.name != row.name || known.label == Label::Nameless {
+                label(memory, known, row, plan);
             }
             if known.update(row, observation, policy.seed_tolerance) {
                 plan.newest_beat = plan.newest_beat.max(row.heartbeat_at.at());
@@ -37,13 +38,8 @@ pub(super) fn take_in<'a>(
             known
         }
         place => {
-            // A failover can bring an earlier start back: its init, if it was decided, is not to be decided again.
-            if let Some(before) = place.as_ref().filter(|before| before.init.is_some()) {
-                memory.ended.insert(&before.job.id, before.job.started_at.at());
-            }
-            let mut known = Known::first_sight(row.clone(), observation);
-            known.label = memory.names.label(row.name.as_ref());
-            plan.names_dropped += u64::from(known.label == Label::Shared);
+            let mut known = new_start(memory, place.as_deref(), row, observation);
+            label(memory, &mut known, row, plan);
             if memory.ended.contains(&row.id, row.started_at.at()) {
                 // The same incident runs again: its init was decided when it ended.
                 known.init = Some(Init::Succeeded);
@@ -51,6 +47,56 @@ pub(super) fn take_in<'a>(
             walk.put(place, known)
         }
     }
+}
+
+/// Takes a row into memory whose state is in no list. It takes no label from those that run; its start is noticed, so that
+/// a new one that is written meanwhile counts as the new incident that it is.
+pub(super) fn note_unlisted<'a>(
+    memory: &mut Memory,
+    walk: &'a mut Walk<'_>,
+    known: Option<&'a mut Known>,
+    row: &Job,
+    scene: &Scene<'_>,
+    plan: &mut Plan,
+) -> &'a mut Known {
+    let Scene {
+        observation, policy, ..
+    } = *scene;
+    let known = match known {
+        Some(known) if known.job.started_at == row.started_at => {
+            // Its name may change meanwhile: the label is found again when it runs.
+            if known.job.name != row.name {
+                known.label = Label::Nameless;
+            }
+            known.update(row, observation, policy.seed_tolerance);
+            known
+        }
+        place => {
+            let known = new_start(memory, place.as_deref(), row, observation);
+            walk.put(place, known)
+        }
+    };
+    if !known.noted_unknown {
+        known.noted_unknown = true;
+        plan.events.push(Event::UnknownState(row.id.clone(), row.state.clone()));
+    }
+    known
+}
+
+/// A start that this process sees for the first time, of a job whose earlier start may be known.
+fn new_start(memory: &mut Memory, before: Option<&Known>, row: &Job, observation: &Observation) -> Known {
+    // A failover can bring an earlier start back: its init, if it was decided, is not to be decided again.
+    if let Some(before) = before.filter(|before| before.init.is_some()) {
+        memory.ended.insert(&before.job.id, before.job.started_at.at());
+    }
+    Known::first_sight(row.clone(), observation)
+}
+
+/// Gives a running job the label of its name.
+fn label(memory: &mut Memory, known: &mut Known, row: &Job, plan: &mut Plan) {
+    let before = known.label;
+    known.label = memory.names.label(row.name.as_ref());
+    plan.names_dropped += u64::from(known.label == Label::Shared && before == Label::Nameless);
 }
 
 /// Judges a running job: its phase, its init, and what withholds it.

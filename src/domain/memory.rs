@@ -33,6 +33,8 @@ pub struct Known {
     pub seen_starting: bool,
     /// Whether the log was told that the row can't be read.
     pub noted_unreadable: bool,
+    /// Whether the log was told that its state is in no list.
+    pub noted_unknown: bool,
     /// The phase at the last pass; none for a state in no list, or times that can't be read.
     pub phase: Option<Phase>,
     /// The causes that this incident was counted as withheld for.
@@ -61,6 +63,7 @@ impl Known {
             init: None,
             seen_starting: false,
             noted_unreadable: false,
+            noted_unknown: false,
             phase: None,
             causes: Causes::default(),
             attempt: 0,

@@ -116,6 +116,8 @@ pub struct Snapshot {
     pub server_started_at: Option<Timestamp>,
     /// Every running job, every job asked for by key that still exists, and rows that are new since the last pass.
     pub rows: Vec<Job>,
+    /// Rows in a running state without a key: they can't be told apart, so they are in no other count.
+    pub keyless: u64,
     /// How much of the table was covered.
     pub look: Look,
     /// How the running jobs were found.

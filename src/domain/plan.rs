@@ -1,11 +1,11 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Finding, Guard, Incident, Job, JobId, Known, Memory, Observation, Phase, Policy, Precedents,
-    RepairId, Restarted, StateKind, Timestamp, WindowCount,
+    Action, Cause, Finding, Guard, Incident, Job, JobId, Memory, Observation, Phase, Policy, Precedents, RepairId,
+    Restarted, StateKind, Timestamp, WindowCount,
     aftermath::follow,
     init::decide_ended,
-    judge::{Scene, judge, take_in},
+    judge::{Scene, judge, note_unlisted, take_in},
     memory::LastPass,
     names::Label,
     watching::{promoted_by, watching_restarts},
@@ -113,7 +113,7 @@ pub struct Plan {
     pub unresolved: Option<Repair>,
     /// What turned out about earlier repairs.
     pub findings: Vec<Finding>,
-    /// Running rows whose times can't be read.
+    /// Running rows whose times can't be read, or that have no key.
     pub unreadable: u64,
     /// Rows whose state is in no list.
     pub unknown_state: u64,
@@ -140,7 +140,8 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         repairs: Vec::new(),
         unresolved: memory.unresolved.clone(),
         findings: follow(&mut memory, observation, policy),
-        unreadable: 0,
+        // No one can say which row that is, so no one can judge it.
+        unreadable: snapshot.keyless,
         unknown_state: 0,
         window: WindowCount::default(),
         obstacle: snapshot.obstacle(),
@@ -206,16 +207,7 @@ fn go_through(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
                 known.read_in = pass;
             }
             StateKind::Unknown => {
-                let known = match known {
-                    Some(known) => {
-                        known.update(row, observation, policy.seed_tolerance);
-                        known
-                    }
-                    None => {
-                        plan.events.push(Event::UnknownState(row.id.clone(), row.state.clone()));
-                        walk.put(None, Known::first_sight(row.clone(), observation))
-                    }
-                };
+                let known = note_unlisted(memory, &mut walk, known, row, scene, plan);
                 plan.unknown_state += 1;
                 known.phase = None;
                 known.read_in = pass;

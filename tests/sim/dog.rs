@@ -220,6 +220,7 @@ impl Store for SimStore {
                 server: server.identity(),
                 server_started_at: Some(server.started_at()),
                 rows: wanted.into_iter().map(|(_, job)| job).collect(),
+                keyless: 0,
                 look: inquiry.look,
                 discovery: if key_tail { Discovery::KeyTail } else { Discovery::State },
                 access: Access::Index,

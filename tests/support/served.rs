@@ -166,6 +166,7 @@ impl Served {
                 server: ServerIdentity("one".into()),
                 server_started_at: None,
                 rows: found.rows,
+                keyless: 0,
                 look: Look::Full,
                 discovery: Discovery::State,
                 access: Access::Index,

@@ -101,6 +101,7 @@ async fn look(
         server: ServerIdentity(present.server),
         server_started_at: present.server_started_at,
         rows,
+        keyless: 0,
         look,
         discovery: way.discovery,
         access: match way.discovery {

@@ -91,6 +91,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         server: ServerIdentity(open.identity.shown()),
         server_started_at: None,
         rows,
+        keyless: 0,
         look,
         discovery: open.catalog.discovery,
         access: match open.catalog.discovery {
