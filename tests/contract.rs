@@ -8,6 +8,8 @@ mod bed;
 mod payloads;
 #[path = "contract/sqlite_file.rs"]
 mod sqlite_file;
+#[path = "contract/sqlite_users.rs"]
+mod sqlite_users;
 #[path = "contract/sqlite_values.rs"]
 mod sqlite_values;
 #[path = "support/mod.rs"]

@@ -166,7 +166,7 @@ pub fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, App
         source: error.into(),
     })?;
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(store::sqlite::grants(&path, action_of(watch))),
+        DatabaseUrl::Sqlite(path) => Ok(store::sqlite::grants(&path)),
         DatabaseUrl::Postgres(url) => {
             let target = target_of(&url).map_err(|source| AppError::Database {
                 watch: watch.name.clone(),

@@ -1,11 +1,11 @@
 //! What only a file can do: be replaced, vanish, be no database, belong to somebody else. And what the writer must never
-//! notice of us: no lock kept, no checkpoint, no other journal mode.
+//! notice of us: no lock kept, no checkpoint beside it, no other journal mode.
 
 use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot, support::eventually};
 use beatwarden::{
     domain::{Access, Action, Cause, Look, Outcome},
     store::{
-        Mapping, Store, StoreError, Wanted,
+        Ledger, Mapping, Store, StoreError, Undo, Wanted,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -16,7 +16,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt},
         process::CommandExt,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -270,7 +270,7 @@ async fn a_constraint_of_the_writers_own_is_not_taken_for_a_second_repair() {
 }
 
 #[tokio::test]
-async fn the_writers_log_is_never_checkpointed_by_us() {
+async fn the_writers_log_is_checkpointed_only_in_its_place_when_it_closed_before_us() {
     let file = File::new();
     let writer = file.writer();
     writer.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -292,34 +292,14 @@ async fn the_writers_log_is_never_checkpointed_by_us() {
     );
     let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
-    // The store is the last to close.
+    // The writer closes while a pass has the file open: the pass closes last, and does what the writer's close would have.
+    let reader = Connection::open(file.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM runs").unwrap();
     writer.close().unwrap();
-    drop(store);
-    closed(&file.path()).await;
-    assert_eq!(
-        fs::metadata(file.path()).unwrap().len(),
-        before,
-        "the file after the close"
-    );
-    let log = fs::metadata(file.folder.path().join("jobs.db-wal"))
-        .expect("the log is still there")
-        .len();
-    assert!(log > 6_000_000, "{log}");
+    drop(reader);
+    snapshot(&mut store).await;
+    assert_eq!(fs::read_dir(file.folder.path()).unwrap().count(), 1, "the file alone");
     assert_eq!(file.one::<String>("SELECT state FROM runs WHERE id = 2"), "FAIL");
-}
-
-/// Waits until this process has the file open no more: the store's thread ends on its own.
-async fn closed(path: &Path) {
-    let is_open = || {
-        fs::read_dir("/proc/self/fd")
-            .unwrap()
-            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-            .any(|target| target == path)
-    };
-    eventually("the file is closed", Duration::from_secs(10), async || {
-        (!is_open()).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -453,13 +433,174 @@ fn a_file_that_may_only_be_read_is_watched_and_not_repaired() {
     fs::set_permissions(file.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("FAIL read_only: "),
+        said.contains("FAIL rights: "),
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(
-        said.contains("can't be written by this user: give it write access"),
-        "{said}"
-    );
+    assert!(said.contains("run Beatwarden as user "), "{said}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// Neither an audit trigger of the owner's nor a view in the ledger's place lets a change go through without its entry.
+#[tokio::test]
+async fn a_ledger_that_does_not_keep_an_entry_keeps_the_row_as_it_was() {
+    let ledgers = [
+        ("BEFORE INSERT", "BEGIN SELECT RAISE(IGNORE); END"),
+        (
+            "AFTER INSERT",
+            "BEGIN DELETE FROM beatwarden_repairs WHERE repair_id = new.repair_id; END",
+        ),
+        (
+            "AFTER INSERT",
+            "BEGIN UPDATE beatwarden_repairs SET job_id = '1' WHERE repair_id = new.repair_id; END",
+        ),
+        (
+            "AFTER INSERT",
+            "BEGIN UPDATE beatwarden_repairs SET after = '{}' WHERE repair_id = new.repair_id; END",
+        ),
+    ];
+    for (when, body) in ledgers {
+        for action in [Action::Fail, Action::Backfill] {
+            let file = File::new();
+            let mut store = file.store(action);
+            let planned = repair_of(&snapshot(&mut store).await, 2, action);
+            store.prepare_ledger().await.unwrap();
+            file.sql(&format!("CREATE TRIGGER t {when} ON beatwarden_repairs {body}"));
+            let before = file.rows();
+            let outcome = store.repair(&planned).await;
+            assert!(
+                matches!(&outcome, Outcome::Failed(error) if error.contains("the ledger did not keep the entry")),
+                "{when} {body}: {outcome:?}"
+            );
+            assert_eq!(file.rows(), before, "{when} {body}");
+            assert_eq!(file.one::<i64>("SELECT count(*) FROM beatwarden_repairs"), 0);
+            assert!(store.prepare_ledger().await.is_err(), "{when} {body}");
+            let obstacles = snapshot(&mut store).await.obstacles;
+            let said = obstacles
+                .first()
+                .map(|obstacle| (obstacle.cause, obstacle.reason.clone()));
+            assert!(
+                matches!(&said, Some((Cause::NoLedger, reason)) if reason.contains("the trigger `t`")),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_undo_and_an_acknowledgement_without_their_entry_change_nothing() {
+    let file = File::new();
+    let mut store = file.store(Action::Fail);
+    let planned = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
+    store.prepare_ledger().await.unwrap();
+    let Outcome::Repaired(id) = store.repair(&planned).await else {
+        panic!("no repair")
+    };
+    file.sql("CREATE TRIGGER t BEFORE INSERT ON beatwarden_repairs BEGIN SELECT RAISE(IGNORE); END");
+    let before = file.rows();
+    let said = store.undo(id).await.unwrap_err().chain();
+    assert!(said.contains("the ledger did not keep the entry"), "{said}");
+    assert_eq!(file.rows(), before);
+    assert!(store.acknowledge_fuse().await.is_err());
+    file.sql("DROP TRIGGER t");
+    assert!(matches!(store.undo(id).await, Ok(Undo::Done { .. })));
+}
+
+#[tokio::test]
+async fn what_bears_the_ledgers_name_and_is_no_ledger_withholds_all_repairs() {
+    let columns = "watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at, before, after, \
+                   outcome, outcome_at, acknowledged_at, undo_of, version";
+    for (create, said) in [
+        (
+            format!(
+                "CREATE TABLE l (repair_id, {columns}); CREATE VIEW beatwarden_repairs AS SELECT * FROM l;
+                     CREATE TRIGGER t INSTEAD OF INSERT ON beatwarden_repairs BEGIN SELECT 1; END"
+            ),
+            "is a view",
+        ),
+        (
+            format!("CREATE TABLE beatwarden_repairs (repair_id, {columns})"),
+            "no primary key on repair_id",
+        ),
+        (
+            format!("CREATE TABLE beatwarden_repairs (repair_id, {columns}, PRIMARY KEY (repair_id, watch))"),
+            "no primary key on repair_id",
+        ),
+        (
+            "CREATE TABLE beatwarden_repairs (a)".to_owned(),
+            "another program's table",
+        ),
+    ] {
+        let file = File::new();
+        file.sql(&create);
+        let mut store = file.store(Action::Fail);
+        let observed = snapshot(&mut store).await;
+        let obstacle = observed.obstacles.first().expect("an obstacle");
+        assert_eq!(obstacle.cause, Cause::NoLedger, "{create}");
+        assert!(obstacle.reason.contains(said), "{create}: {}", obstacle.reason);
+        let before = file.rows();
+        assert!(store.prepare_ledger().await.is_err(), "{create}");
+        assert_eq!(file.rows(), before, "{create}");
+    }
+}
+
+/// What is too long never comes into memory, and costs no pass.
+#[tokio::test]
+async fn rows_with_values_beyond_every_measure_are_counted_and_cost_no_pass() {
+    let file = File::empty();
+    file.sql(&format!("CREATE TABLE runs (id TEXT PRIMARY KEY, {COLUMNS})"));
+    let at = "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-600 seconds')";
+    let long = "CAST(zeroblob(100000000) AS TEXT)";
+    file.sql(&format!(
+        "INSERT INTO runs (id, job_name, state, started_at, last_heartbeat_at) VALUES
+            ('7', 'a', 'RUNNING', {at}, NULL),
+            (CAST(zeroblob(1001) AS TEXT), 'long key', 'RUNNING', {at}, NULL),
+            ('long name', {long}, 'RUNNING', {at}, NULL),
+            ('long start', 'c', 'RUNNING', {long}, NULL),
+            ('long beat', 'd', 'RUNNING', {at}, {long})"
+    ));
+    let mut store = file.store(Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let row = |id: &str| {
+        let found = observed.rows.iter().find(|row| row.id.to_string() == id);
+        found.unwrap_or_else(|| panic!("{id} in {:?}", observed.rows)).clone()
+    };
+    assert_eq!(observed.rows.len(), 5);
+    assert!(!row("7").has_unreadable_sign());
+    assert!(row("(a key of 1001 bytes)").has_unreadable_sign());
+    assert!(row("long start").has_unreadable_sign());
+    assert!(row("long beat").has_unreadable_sign());
+    assert_eq!(row("long name").name.as_deref(), Some("(a name of 100000000 bytes)"));
+    store.prepare_ledger().await.unwrap();
+    let outcome = store.repair(&repair_of(&observed, 7, Action::Fail)).await;
+    assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
+    // An entry that anyone made, of a size that no entry of ours has, and of times that there are none.
+    file.sql(
+        "INSERT INTO beatwarden_repairs SELECT 'ffffffff-0000-0000-0000-000000000001', watch, table_name, job_id, job_name,
+            reason, action, instance, started_at, '2076-01-01T00:00:00.000000Z', CAST(zeroblob(5000000) AS TEXT),
+            CAST(zeroblob(5000000) AS TEXT), outcome, outcome_at, 'infinity', undo_of, version FROM beatwarden_repairs",
+    );
+    let entries = snapshot(&mut store).await.newest_repairs;
+    assert_eq!(entries.len(), 2);
+    assert!(entries.iter().all(|entry| entry.after.len() < 1_000));
+}
+
+#[tokio::test]
+async fn a_path_that_names_no_database_file_is_named_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let store = || {
+        let path = path.clone();
+        SqliteStore::new(SqliteSettings {
+            path: Box::new(move || Ok(path.clone())),
+            mapping: mapping(),
+            poll_timeout: Duration::from_secs(10),
+            seed_tolerance: Duration::from_millis(5),
+            instance: "test/1".into(),
+            discovery: Wanted::Auto,
+            action: Action::Observe,
+        })
+    };
+    let said = schema_error(store().observe(&look(Look::Full)).await);
+    assert!(said.contains("is a folder: name the database file"), "{said}");
 }

@@ -8,6 +8,13 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 
+/// Bytes of a key that is read; a row with a longer one is unreadable.
+const LONGEST_KEY: u32 = 1_000;
+/// Bytes of a name or a state that is read, and then cut: a whole one is in memory for a moment.
+const LONGEST_READ: u32 = 16 << 20;
+/// Bytes of a time; no format has more.
+const LONGEST_TIME: u32 = 200;
+
 /// The statements, with the names of this table filled in.
 pub(super) struct Statements {
     pub running: String,
@@ -25,6 +32,7 @@ pub(super) struct Statements {
     pub ledger_newest: String,
     pub ledger_find: String,
     pub ledger_insert: String,
+    pub ledger_kept: String,
     pub ledger_history: String,
     pub ledger_of_job: String,
     pub ledger_entry: String,
@@ -259,10 +267,7 @@ impl Statements {
             }
         };
         let guard = guard::Names::of(&mapping.table.name);
-        let job_name = mapping.job_name.as_ref().map_or_else(
-            || "NULL".to_owned(),
-            |name| format!("CAST(target.{} AS TEXT)", name.quoted()),
-        );
+        let job_name = optional(&mapping.job_name, "NULL");
         let mut fail_set = vec![format!("{} = ?5", mapping.state.quoted())];
         if let Some(ended_at) = &mapping.ended_at {
             fail_set.push(format!("{} = ?6", ended_at.quoted()));
@@ -289,6 +294,9 @@ impl Statements {
             ("id", mapping.id.quoted()),
             ("job_name", job_name),
             ("longest_text", LONGEST_TEXT.to_string()),
+            ("longest_key", LONGEST_KEY.to_string()),
+            ("longest_read", LONGEST_READ.to_string()),
+            ("longest_time", LONGEST_TIME.to_string()),
             ("state", mapping.state.quoted()),
             ("started_at", mapping.started_at.quoted()),
             ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
@@ -321,6 +329,7 @@ impl Statements {
             ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
             ledger_insert: fill(include_str!("sql/ledger_insert.sql")),
+            ledger_kept: fill(include_str!("sql/ledger_kept.sql")),
             ledger_history: fill(include_str!("sql/ledger_history.sql")),
             ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
             ledger_entry: fill(include_str!("sql/ledger_entry.sql")),

@@ -1,15 +1,26 @@
-//! One open file: how it is opened so that the writer doesn't notice, and the words for what can be wrong with it.
+//! One file while it is open: how it is opened so that the writer doesn't notice, what is kept from one opening to the
+//! next, and the words for what can be wrong with it.
 
-use super::{SqliteSettings, catalog::Catalog, place::FileIdentity, times::Times};
+use super::{
+    SqliteSettings,
+    access::{Access, Reason, Still, access_of, immutable, missing},
+    catalog::Catalog,
+    place::FileIdentity,
+    times::Times,
+};
 use crate::store::{StoreError, tail::Tail};
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig, limits::Limit};
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// How long a read waits for a writer that is committing in rollback-journal mode.
 pub(super) const READ_BUSY: Duration = Duration::from_secs(1);
+/// The longest value or row that SQLite makes for us. Larger ones are never asked for: the statements look at a value's
+/// length first.
+const LONGEST_VALUE: i32 = 64 << 20;
 
 /// The open file and what was found out about it.
 pub(super) struct Open {
@@ -20,42 +31,87 @@ pub(super) struct Open {
     pub times: Times,
     /// The tail of the key, as seen in this file.
     pub tail: Option<Tail>,
-    /// Whether it was begun by the present look.
+    /// Whether it was begun by the present pass.
     pub tail_is_new: bool,
     /// Where reading blocks the writer's commit.
     pub reading_blocks: bool,
+    /// Why this file is only read, where it is.
+    pub only_read: Option<Reason>,
+    /// The version of the schema that the catalog was read from.
+    schema: i64,
+    /// The file before it was read, where it is read without a lock.
+    still: Option<Still>,
+}
+
+/// What is kept of a file while it is closed.
+pub(super) struct Kept {
+    identity: FileIdentity,
+    path: PathBuf,
+    catalog: Catalog,
+    tail: Option<Tail>,
+    tail_is_new: bool,
+    schema: i64,
 }
 
 impl Open {
-    /// Opens the file at `path`, which must be there.
-    pub(super) fn at(path: &Path, settings: &SqliteSettings) -> Result<Self, StoreError> {
-        let away = |why: String| StoreError::Connect {
-            to: format!("SQLite file {}", path.display()),
-            source: why.into(),
-        };
-        // Nothing is created in its place: an empty file would be taken for the writer's.
-        let missing = |error: std::io::Error| {
-            away(format!(
-                "{error}: check the path, or wait until the writer has made the file"
-            ))
-        };
-        let identity = FileIdentity::of(path).map_err(missing)?;
-        let connection = connect(path)?;
-        if FileIdentity::of(path).map_err(missing)? != identity {
-            return Err(away(
-                "it was replaced while it was opened; the next look opens it anew".to_owned(),
-            ));
+    /// Opens the file at `path`, which must be there. What was `kept` of it saves reading the schema again.
+    pub(super) fn at(path: &Path, settings: &SqliteSettings, kept: Option<Kept>) -> Result<Self, StoreError> {
+        // Nothing is created in its place: an empty file would be taken for the writer's. Files beside it lie where
+        // SQLite has them: beside the file that a symbolic link means.
+        let file = fs::canonicalize(path).map_err(|error| missing(path, error))?;
+        let metadata = fs::metadata(&file).map_err(|error| missing(path, error))?;
+        if !metadata.is_file() {
+            let kind = if metadata.is_dir() {
+                "a folder"
+            } else {
+                "no regular file"
+            };
+            return Err(StoreError::Schema(format!(
+                "{} is {kind}: name the database file (in a Meltano project it is .meltano/meltano.db)",
+                path.display()
+            )));
         }
+        let identity = FileIdentity::from(&metadata);
+        let opened = match access_of(&file, &metadata) {
+            Access::AsOwner => match as_owner(&file)? {
+                Ok(connection) => (connection, None, None),
+                Err(reason) => untouched(&file, reason)?,
+            },
+            Access::Untouched(reason) => untouched(&file, reason)?,
+        };
+        let (connection, only_read, still) = opened;
+        if FileIdentity::of(path).map_err(|error| missing(path, error))? != identity {
+            return Err(StoreError::Connect {
+                to: format!("SQLite file {}", path.display()),
+                source: "it was replaced while it was opened; the next pass opens it again".into(),
+            });
+        }
+        Self::with(connection, path, settings, kept, (identity, only_read, still))
+    }
+
+    fn with(
+        connection: Connection,
+        path: &Path,
+        settings: &SqliteSettings,
+        kept: Option<Kept>,
+        (identity, only_read, still): (FileIdentity, Option<Reason>, Option<Still>),
+    ) -> Result<Self, StoreError> {
+        let asked = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let journal: String = connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(|error| failed("reading the journal mode", path, error))?;
-        let catalog = Catalog::read(&connection, path, settings)?;
+        let schema = asked("PRAGMA schema_version").map_err(|error| failed("reading the schema", path, error))?;
         let zone = settings
             .mapping
             .zone()
             .map_err(|error| StoreError::Schema(format!("watch.table.time_zone: {error}")))?;
+        let kept = kept.filter(|kept| kept.identity == identity && kept.path == path);
+        let (catalog, tail, tail_is_new) = match kept {
+            Some(kept) if kept.schema == schema => (kept.catalog, kept.tail, kept.tail_is_new),
+            Some(kept) => (Catalog::read(&connection, path, settings)?, kept.tail, kept.tail_is_new),
+            None => (Catalog::read(&connection, path, settings)?, None, false),
+        };
         Ok(Self {
-            connection,
             identity,
             path: path.to_owned(),
             catalog,
@@ -63,15 +119,58 @@ impl Open {
                 format: settings.mapping.time_format,
                 zone,
             },
-            tail: None,
-            tail_is_new: false,
-            reading_blocks: !journal.eq_ignore_ascii_case("wal"),
+            tail,
+            tail_is_new,
+            reading_blocks: still.is_none() && !journal.eq_ignore_ascii_case("wal"),
+            only_read,
+            schema,
+            still,
+            connection,
         })
     }
 
-    /// Whether this is still the file that the path names.
-    pub(super) fn is_still(&self, path: &Path) -> bool {
-        self.path == path && FileIdentity::of(path).is_ok_and(|identity| identity == self.identity)
+    /// Closes the file: the connection that closes last does SQLite's clean-up, as the writer's would have.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if it was read without a lock, and changed meanwhile: what was read may be torn.
+    pub(super) fn close(self, what: &'static str) -> Result<Kept, StoreError> {
+        let Self {
+            connection,
+            identity,
+            path,
+            catalog,
+            tail,
+            tail_is_new,
+            schema,
+            only_read,
+            still,
+            ..
+        } = self;
+        // What can't be cleaned up now is cleaned up by whoever closes next.
+        let _ = connection.close();
+        if let (Some(still), Some(reason)) = (&still, &only_read) {
+            let file = fs::canonicalize(&path).map_err(|error| missing(&path, error))?;
+            still.demand(&file, reason, what)?;
+        }
+        Ok(Kept {
+            identity,
+            path,
+            catalog,
+            tail,
+            tail_is_new,
+            schema,
+        })
+    }
+
+    /// That this file may be written.
+    ///
+    /// # Errors
+    /// [`StoreError::Rights`] with what to do, where it is only read.
+    pub(super) fn demand_write(&self) -> Result<(), StoreError> {
+        match &self.only_read {
+            Some(reason) => Err(StoreError::Rights(reason.text().to_owned())),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn interrupt(&self) -> InterruptHandle {
@@ -79,19 +178,55 @@ impl Open {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let told = |error| failed("opening", path, error);
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .or_else(|_| Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY))
-        .map_err(told)?;
-    connection.busy_timeout(READ_BUSY).map_err(told)?;
-    // The file is the writer's: no checkpoint of its log by us, neither on the way nor at the end.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(told)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(told)?;
-    Ok(connection)
+/// A connection such as the owner's own programs make; the reason where not even the owner can write.
+fn as_owner(file: &Path) -> Result<Result<Connection, Reason>, StoreError> {
+    let failed = |error| failed("opening", file, error);
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
+    if connection.is_readonly("main").map_err(failed)? {
+        return Ok(Err(Reason::ReadOnly(format!(
+            "{} can't be written, not even by its owner: it or its file system is read-only",
+            file.display()
+        ))));
+    }
+    configure(&connection).map_err(failed)?;
+    // SQLite makes its files only now; in a folder that can't be written it can't.
+    match connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)) {
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+            ) =>
+        {
+            Ok(Err(Reason::ReadOnly(format!(
+                "the folder of {} can't be written by its owner, and SQLite keeps its journal there",
+                file.display()
+            ))))
+        }
+        Err(error) => Err(failed(error)),
+        Ok(_) => Ok(Ok(connection)),
+    }
+}
+
+type Untouched = (Connection, Option<Reason>, Option<Still>);
+
+/// A connection that takes no lock and makes no file, to a file that no one has open.
+fn untouched(file: &Path, reason: Reason) -> Result<Untouched, StoreError> {
+    let still = Still::of(file, &reason)?;
+    let failed = |error| failed("opening", file, error);
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable(file), flags).map_err(failed)?;
+    configure(&connection).map_err(failed)?;
+    Ok((connection, Some(reason), Some(still)))
+}
+
+/// The file is the writer's: no checkpoint of its log on the way, and nothing of what its schema can do to a reader.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(READ_BUSY)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)
 }
 
 /// The error of a statement, by what the operator has to do about it.
@@ -102,16 +237,15 @@ pub(super) fn failed(what: &'static str, path: &Path, error: rusqlite::Error) ->
         Some(ErrorCode::NotADatabase) => StoreError::Schema(format!(
             "{file} is not a SQLite database (or it is encrypted): check --database"
         )),
-        Some(ErrorCode::CannotOpen) => StoreError::Connect {
-            to: format!("SQLite file {file}"),
-            source: error.into(),
-        },
-        Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-            StoreError::Rights(format!("{file}: {error}: check the rights on the file and its folder"))
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+            StoreError::Rights(format!(
+                "SQLite can't open {file} as user {} ({error}): run Beatwarden as the file's owner",
+                rustix::process::geteuid().as_raw()
+            ))
         }
-        // Also where only the folder can't be written: readers of a write-ahead log share a file that somebody has to make.
         Some(ErrorCode::ReadOnly) => StoreError::Rights(format!(
-            "{file}: {error}: give this user write access to the file and its folder"
+            "SQLite can't write {file} as user {} ({error}): run Beatwarden as the file's owner",
+            rustix::process::geteuid().as_raw()
         )),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
             what,

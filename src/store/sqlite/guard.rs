@@ -131,7 +131,7 @@ impl SqliteStore {
         loop {
             tries += 1;
             let tried = self
-                .call(what, WITHIN, move |open, settings| {
+                .write(what, WITHIN, move |open, settings| {
                     let sql = script(&open.catalog.statements);
                     let table = &settings.mapping.table.name;
                     under_write_lock(&mut open.connection, |transaction| {
@@ -160,7 +160,7 @@ impl Guarded for SqliteStore {
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        self.call("looking for the guard", WITHIN, |open, _| {
+        self.write("looking for the guard", WITHIN, |open, _| {
             match &open.catalog.obstacle {
                 Some(obstacle) => Err(StoreError::Schema(format!(
                     "no guard for this one: {}",
@@ -193,7 +193,7 @@ impl Guarded for SqliteStore {
     }
 
     async fn build_index(&mut self, _: Progress<'_>) -> Result<String, StoreError> {
-        self.call("building the index", WITHIN, |open, settings| {
+        self.write("building the index", WITHIN, |open, settings| {
             let table = &settings.mapping.table.name;
             let name = index_name(table);
             let told = |error| failed("building the index", &open.path, error);

@@ -2,7 +2,9 @@
 
 use super::{
     SqliteSettings,
+    catalog::Statements,
     connection::{Open, failed},
+    observe::text,
 };
 use crate::{
     domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
@@ -12,7 +14,7 @@ use crate::{
         repair_id, rfc3339,
     },
 };
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior, types::ValueRef};
 use std::time::Duration;
 
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
@@ -42,10 +44,49 @@ fn is_ours(columns: &[String]) -> bool {
         .all(|wanted| columns.iter().any(|column| column == wanted))
 }
 
-/// Whether a table of the ledger's name is somebody else's.
-pub(super) fn is_foreign(open: &Open, settings: &SqliteSettings) -> Result<bool, StoreError> {
+/// Why what bears the ledger's name can't be relied on to keep an entry; `None` where it can, or where there is nothing yet.
+pub(super) fn unfit(open: &Open, settings: &SqliteSettings) -> Result<Option<String>, StoreError> {
+    let mapping = &settings.mapping.ledger;
+    let ledger = mapping.plain();
     let columns = columns(open, settings)?;
-    Ok(!columns.is_empty() && !is_ours(&columns))
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let other = "name another one in watch.repair.ledger";
+    if !is_ours(&columns) {
+        return Ok(Some(format!("`{ledger}` is another program's table: {other}")));
+    }
+    let name = mapping.name.as_str();
+    let asked = |sql: &str| -> rusqlite::Result<Option<String>> {
+        open.connection
+            .prepare_cached(sql)?
+            .query_row([name], |row| row.get(0))
+            .optional()
+    };
+    let read = || -> rusqlite::Result<Option<String>> {
+        let kind = asked("SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1) AND type IN ('table', 'view')")?;
+        let kind = kind.unwrap_or_default();
+        if kind != "table" {
+            return Ok(Some(format!(
+                "`{ledger}` is a {kind} and keeps nothing itself: {other}"
+            )));
+        }
+        let key = asked(
+            "SELECT name FROM pragma_table_info(?1) WHERE pk = 1 AND lower(name) = 'repair_id'
+                          AND (SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1",
+        )?;
+        if key.is_none() {
+            return Ok(Some(format!(
+                "`{ledger}` has no primary key on repair_id, so a repair could be made twice: {other}"
+            )));
+        }
+        let trigger =
+            asked("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1) LIMIT 1")?;
+        Ok(trigger.map(|trigger| {
+            format!("the trigger `{trigger}` on `{ledger}` can change or drop an entry: remove it, or {other}")
+        }))
+    };
+    read().map_err(|error| failed("looking at the ledger", &open.path, error))
 }
 
 /// The entries of the given jobs, and the newest of all.
@@ -78,54 +119,73 @@ pub(super) fn read(
     read().map_err(|error| failed("reading the ledger", &open.path, error))
 }
 
+/// Bytes of an image or a text of an entry; ours have some hundred. What is longer is left out: thousands of entries are
+/// in memory at once.
+const LONGEST_IMAGE: usize = 16_000;
+
+/// A text of an entry, unless it is too long or no text.
+fn bounded(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<String>> {
+    let value = row.get_ref(column)?;
+    let text = match value {
+        ValueRef::Null => None,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() > LONGEST_IMAGE => None,
+        _ => text(value).map(std::borrow::Cow::into_owned),
+    };
+    Ok(text)
+}
+
 /// A row of the ledger; `None` where somebody wrote what this version can't read.
 pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Result<Option<LedgerEntry>> {
     let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
-        let text: Option<String> = row.get(column)?;
-        let instant = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let instant = bounded(row, column)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         Ok(instant.map(|instant| Timestamp::from_micros(instant.as_microsecond())))
     };
     let uuid = |column: &str| -> rusqlite::Result<Option<RepairId>> {
-        let text: Option<String> = row.get(column)?;
-        let id = text.and_then(|text| uuid::Uuid::parse_str(&text).ok());
+        let id = bounded(row, column)?.and_then(|text| uuid::Uuid::parse_str(&text).ok());
         Ok(id.map(|id| RepairId(id.as_u128())))
     };
-    let action: String = row.get("action")?;
+    let word = |column: &str| bounded(row, column).map(Option::unwrap_or_default);
+    let image = |column: &str| bounded(row, column).map(|image| image.unwrap_or_else(|| "{}".to_owned()));
     let parts = (
         uuid("repair_id")?,
-        LedgerAction::from_word(&action),
+        LedgerAction::from_word(&word("action")?),
         time("repaired_at")?,
     );
     let (Some(repair_id), Some(action), Some(repaired_at)) = parts else {
         return Ok(None);
     };
-    let outcome: Option<String> = row.get("outcome")?;
-    let after: String = row.get("after")?;
+    let after = image("after")?;
     let heartbeat = settings.mapping.last_heartbeat_at.as_str();
     Ok(Some(LedgerEntry {
         repair_id,
-        watch: row.get("watch")?,
-        table_name: row.get("table_name")?,
-        job_id: JobId::new(row.get::<_, String>("job_id")?),
-        job_name: row.get("job_name")?,
-        reason: row.get("reason")?,
+        watch: word("watch")?,
+        table_name: word("table_name")?,
+        job_id: JobId::new(word("job_id")?),
+        job_name: bounded(row, "job_name")?,
+        reason: word("reason")?,
         action,
-        instance: row.get("instance")?,
+        instance: word("instance")?,
         started_at: time("started_at")?,
         repaired_at,
-        before: row.get("before")?,
+        before: image("before")?,
         heartbeat_after: image::heartbeat_after(&after, heartbeat),
         after,
-        outcome: outcome.as_deref().and_then(LateOutcome::from_word),
+        outcome: LateOutcome::from_word(&word("outcome")?),
         outcome_at: time("outcome_at")?,
         acknowledged_at: time("acknowledged_at")?,
         undo_of: uuid("undo_of")?,
-        version: row.get("version")?,
+        version: match row.get_ref("version")? {
+            ValueRef::Integer(version) => i32::try_from(version).unwrap_or(i32::MAX),
+            _ => i32::MAX,
+        },
     }))
 }
 
 /// Creates the ledger and its indexes, if they aren't there.
 pub(super) fn create(open: &mut Open, settings: &SqliteSettings) -> Result<(), StoreError> {
+    if let Some(reason) = unfit(open, settings)? {
+        return Err(StoreError::Schema(reason));
+    }
     if is_ours(&columns(open, settings)?) {
         return migrate(open);
     }
@@ -181,9 +241,9 @@ pub(super) fn text_of(id: RepairId) -> String {
     uuid::Uuid::from_u128(id.0).to_string()
 }
 
-/// Adds an entry.
-pub(super) fn insert(connection: &Connection, sql: &str, entry: &NewEntry<'_>) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(sql)?;
+/// Adds an entry, and demands that it is there: a trigger can drop or change it without an error.
+pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &NewEntry<'_>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&statements.ledger_insert)?;
     let values: [&dyn ToSql; 12] = [
         &text_of(entry.id),
         &entry.watch,
@@ -198,8 +258,24 @@ pub(super) fn insert(connection: &Connection, sql: &str, entry: &NewEntry<'_>) -
         &entry.after,
         &entry.undo_of.map(text_of),
     ];
-    statement.execute(&values[..])?;
-    Ok(())
+    let added = statement.execute(&values[..])?;
+    let kept: bool = connection.prepare_cached(&statements.ledger_kept)?.query_row(
+        [
+            &text_of(entry.id) as &dyn ToSql,
+            &entry.job,
+            &entry.action.as_str(),
+            &entry.instance,
+            &entry.before,
+            &entry.after,
+        ],
+        |row| row.get(0),
+    )?;
+    if added == 1 && kept {
+        return Ok(());
+    }
+    Err(rusqlite::Error::ToSqlConversionFailure(
+        "the ledger did not keep the entry, so nothing was changed: look for triggers on the ledger's table".into(),
+    ))
 }
 
 /// Writes what turned out about a repair; whether this was the first to do so.

@@ -1,6 +1,8 @@
-//! The SQLite store: one connection on a thread of its own, because SQLite blocks. The file belongs to the writer: its
-//! journal mode is never changed, it is never checkpointed, and its locks are held as briefly as can be.
+//! The SQLite store: a thread of its own, because SQLite blocks, and a connection for each call. The file belongs to the
+//! writer: its journal mode is never changed, its log is never checkpointed while the writer has it open, its locks are
+//! held as briefly as can be, and no file is left beside it that the writer can't write.
 
+mod access;
 mod catalog;
 mod connection;
 mod guard;
@@ -15,7 +17,7 @@ mod times;
 
 use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted};
 use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
-use connection::Open;
+use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use thread::Thread;
 
@@ -43,14 +45,10 @@ pub struct SqliteSettings {
 }
 
 /// What a user needs: SQLite knows no roles.
-pub fn grants(path: &std::path::Path, action: Action) -> String {
-    let need = match action {
-        Action::Observe => "read",
-        Action::Backfill | Action::Fail => "read and write",
-    };
+pub fn grants(path: &std::path::Path) -> String {
     format!(
-        "-- SQLite has no roles: the user that runs Beatwarden has to {need} {}, and to write its folder while the\n\
-         -- journal mode is WAL, because readers share the -shm file.\n",
+        "-- SQLite has no roles. Run Beatwarden as the user that owns {}: any other user's files beside it\n\
+         -- would lock the application out, so as another user Beatwarden only reads, while no one has the file open.\n",
         path.display()
     )
 }
@@ -67,22 +65,7 @@ pub struct SqliteStore {
 /// What the thread keeps between two calls.
 #[derive(Default)]
 struct Place {
-    open: Option<Open>,
-}
-
-impl Place {
-    /// The open file, opened anew if there is none, or if the path names another file by now.
-    fn open(&mut self, settings: &SqliteSettings) -> Result<&mut Open, StoreError> {
-        let path = (settings.path)().map_err(|source| StoreError::Connect {
-            to: "the database file".to_owned(),
-            source,
-        })?;
-        if !self.open.as_ref().is_some_and(|open| open.is_still(&path)) {
-            self.open = None;
-            self.open = Some(Open::at(&path, settings)?);
-        }
-        Ok(self.open.as_mut().expect("just opened"))
-    }
+    kept: Option<Kept>,
 }
 
 impl SqliteStore {
@@ -94,8 +77,8 @@ impl SqliteStore {
         }
     }
 
-    /// Runs `work` on the thread. After any error, and if a transaction is left, the file is closed, so that
-    /// the next call begins afresh.
+    /// Opens the file, runs `work` on the thread, and closes the file. After an error nothing is kept of it, so that the
+    /// next call begins afresh.
     async fn call<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -105,19 +88,35 @@ impl SqliteStore {
         let settings = self.settings.clone();
         self.thread
             .call(what, within, move |place: &mut Place, interrupt| {
-                let result = place.open(&settings).and_then(|open| {
-                    interrupt.arm(open.interrupt());
-                    work(open, &settings)
-                });
+                access::act_as_ourselves();
+                let path = (settings.path)().map_err(|source| StoreError::Connect {
+                    to: "the database file".to_owned(),
+                    source,
+                })?;
+                let mut open = Open::at(&path, &settings, place.kept.take())?;
+                interrupt.arm(open.interrupt());
+                let result = work(&mut open, &settings);
                 interrupt.disarm();
-                // A rollback that failed would hold the write lock until the file is closed.
-                let is_idle = place.open.as_ref().is_some_and(|open| open.connection.is_autocommit());
-                if result.is_err() || !is_idle {
-                    place.open = None;
-                }
-                result
+                let kept = open.close(what);
+                let result = result?;
+                place.kept = Some(kept?);
+                Ok(result)
             })
             .await?
+    }
+
+    /// The same for work that writes: refused where the file may only be read.
+    async fn write<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        within: Duration,
+        work: impl FnOnce(&mut Open, &SqliteSettings) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(what, within, |open, settings| {
+            open.demand_write()?;
+            work(open, settings)
+        })
+        .await
     }
 }
 
@@ -133,7 +132,7 @@ impl Store for SqliteStore {
     }
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
-        self.call("creating the ledger", REPAIR_WITHIN, |open, settings| {
+        self.write("creating the ledger", REPAIR_WITHIN, |open, settings| {
             ledger::create(open, settings)
         })
         .await
@@ -142,7 +141,7 @@ impl Store for SqliteStore {
     async fn repair(&mut self, repair: &Repair) -> Outcome {
         let repair = repair.clone();
         let done = self
-            .call("repairing a job", REPAIR_WITHIN, move |open, settings| {
+            .write("repairing a job", REPAIR_WITHIN, move |open, settings| {
                 Ok(repair::repair(open, settings, &repair))
             })
             .await;
@@ -156,7 +155,7 @@ impl Store for SqliteStore {
 
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
         let repair = repair.clone();
-        self.call(
+        self.write(
             "looking for a repair in the ledger",
             REPAIR_WITHIN,
             move |open, settings| ledger::resolve(open, settings, &repair),
@@ -166,7 +165,7 @@ impl Store for SqliteStore {
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         let finding = finding.clone();
-        self.call(
+        self.write(
             "noting what became of a repair",
             REPAIR_WITHIN,
             move |open, settings| ledger::note(open, settings, &finding),
@@ -196,21 +195,21 @@ impl Ledger for SqliteStore {
     }
 
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
-        self.call("taking the repair back", REPAIR_WITHIN, move |open, settings| {
+        self.write("taking the repair back", REPAIR_WITHIN, move |open, settings| {
             operator::undo(open, settings, id)
         })
         .await
     }
 
     async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
-        self.call("acknowledging a false repair", REPAIR_WITHIN, move |open, settings| {
+        self.write("acknowledging a false repair", REPAIR_WITHIN, move |open, settings| {
             operator::acknowledge(open, settings, id)
         })
         .await
     }
 
     async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        self.call("acknowledging the fuse", REPAIR_WITHIN, operator::acknowledge_fuse)
+        self.write("acknowledging the fuse", REPAIR_WITHIN, operator::acknowledge_fuse)
             .await
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     SqliteSettings,
+    access::Reason,
     catalog::Catalog,
     connection::{Open, READ_BUSY, failed},
     guard, ledger, place, tail,
@@ -113,21 +114,21 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
 
 /// What keeps this watch from repairing at all, in order of precedence.
 fn obstacles(open: &Open, settings: &SqliteSettings) -> Result<Vec<Obstacle>, StoreError> {
-    let told = |error| failed("reading what may be written", &open.path, error);
     let path = open.path.display();
     let mut obstacles: Vec<Obstacle> = open.catalog.obstacle.iter().cloned().collect();
     let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
-    if open.connection.is_readonly("main").map_err(told)? {
-        let reason = format!("{path} can't be written by this user: give it write access to the file and its folder");
-        add(Cause::ReadOnly, reason);
+    match &open.only_read {
+        Some(Reason::NotOwner(reason)) => add(Cause::Rights, reason.clone()),
+        Some(Reason::ReadOnly(reason)) => add(Cause::ReadOnly, reason.clone()),
+        None => {}
     }
     if place::is_on_network(&open.path) {
         let reason = format!("{path} lies on a network file system, whose locks can't be trusted: run beside the file");
         add(Cause::NetworkFs, reason);
     }
-    if settings.action != Action::Observe && ledger::is_foreign(open, settings)? {
-        let ledger = settings.mapping.ledger.plain();
-        let reason = format!("`{ledger}` is somebody else's table: name another one in watch.repair.ledger");
+    if settings.action != Action::Observe
+        && let Some(reason) = ledger::unfit(open, settings)?
+    {
         add(Cause::NoLedger, reason);
     }
     Ok(obstacles)

@@ -82,7 +82,7 @@ pub(super) fn acknowledge(
 pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Result<RepairId, StoreError> {
     ledger::create(open, settings)?;
     let id = fresh_id();
-    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_insert);
+    let (connection, statements) = (&mut open.connection, &open.catalog.statements);
     let made = under_write_lock(connection, |transaction| {
         let entry = NewEntry {
             id,
@@ -98,7 +98,7 @@ pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Re
             after: "{}".to_owned(),
             undo_of: None,
         };
-        ledger::insert(transaction, sql, &entry)
+        ledger::insert(transaction, statements, &entry)
     });
     made.map_err(|error| failed("acknowledging the fuse", &open.path, error))?;
     Ok(id)
@@ -173,7 +173,7 @@ impl TakingBack<'_> {
             after: self.image_after(),
             undo_of: Some(self.entry.repair_id),
         };
-        ledger::insert(self.transaction, &self.statements.ledger_insert, &entry)?;
+        ledger::insert(self.transaction, self.statements, &entry)?;
         Ok(Undo::Done {
             entry: undo,
             error_text,

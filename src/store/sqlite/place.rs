@@ -17,16 +17,21 @@ pub(super) struct FileIdentity {
 impl FileIdentity {
     /// Of the file at `path`, by its name alone.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
+        Ok(Self::from(&fs::metadata(path)?))
     }
 
     /// As the domain compares it.
     pub(super) fn shown(self) -> String {
         format!("file {}:{}", self.device, self.inode)
+    }
+}
+
+impl From<&fs::Metadata> for FileIdentity {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
 }
 

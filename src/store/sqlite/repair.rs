@@ -246,7 +246,7 @@ impl Change<'_> {
         let (mapping, repair) = (&self.settings.mapping, self.repair);
         let entered = ledger::insert(
             self.transaction,
-            &self.statements.ledger_insert,
+            self.statements,
             &NewEntry {
                 id: self.id,
                 watch: &mapping.watch,

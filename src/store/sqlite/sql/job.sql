@@ -1,7 +1,18 @@
 -- The canonical relation: the user's table under the names that every other statement uses. Times and states stay as they
 -- are stored, and are read outside: SQLite has no type for times, and a blob that spells a state is none. SQLite flattens
 -- this sub-select.
-SELECT target.{{id}} AS raw_id, CAST(target.{{id}} AS TEXT) AS id, {{job_name}} AS name,
-       target.{{state}} AS raw_state, target.{{state}} AS state,
-       target.{{started_at}} AS started_at, target.{{heartbeat_at}} AS heartbeat_at, {{ended_at}} AS ended_at
+-- octet_length() reads no value, so what is too long never comes into memory: such a key or time makes the row unreadable,
+-- such a name or state is replaced by its length.
+SELECT target.{{id}} AS raw_id,
+       CASE WHEN octet_length(target.{{id}}) > {{longest_key}} THEN '(a key of ' || octet_length(target.{{id}}) || ' bytes)'
+            ELSE CAST(target.{{id}} AS TEXT) END AS id,
+       CASE WHEN octet_length({{job_name}}) > {{longest_read}} THEN '(a name of ' || octet_length({{job_name}}) || ' bytes)'
+            ELSE CAST({{job_name}} AS TEXT) END AS name,
+       target.{{state}} AS raw_state,
+       CASE WHEN octet_length(target.{{state}}) > {{longest_read}} THEN '(a state of ' || octet_length(target.{{state}}) || ' bytes)'
+            ELSE target.{{state}} END AS state,
+       CASE WHEN octet_length(target.{{id}}) > {{longest_key}} OR octet_length(target.{{started_at}}) > {{longest_time}} THEN ''
+            ELSE target.{{started_at}} END AS started_at,
+       CASE WHEN octet_length(target.{{heartbeat_at}}) > {{longest_time}} THEN '' ELSE target.{{heartbeat_at}} END AS heartbeat_at,
+       CASE WHEN octet_length({{ended_at}}) > {{longest_time}} THEN '' ELSE {{ended_at}} END AS ended_at
   FROM {{table}} AS target
