@@ -73,6 +73,28 @@ pub(crate) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Dur
     !(running && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
 }
 
+/// Of the rows of a page those in a running state, and as many others as there is `room` for: unknown states serve a count,
+/// and a table full of them must not fill the memory.
+pub(crate) fn within_room(page: Vec<Job>, mapping: &Mapping, room: &mut usize) -> Vec<Job> {
+    let mut kept = Vec::with_capacity(page.len());
+    for job in page {
+        let is_running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
+        if !is_running {
+            if *room == 0 {
+                continue;
+            }
+            *room -= 1;
+        }
+        kept.push(job);
+    }
+    kept
+}
+
+/// Whether the newest row, which is asked for to see that it is still there, is news: it runs, or is known.
+pub(crate) fn is_news(newest: &Job, mapping: &Mapping, known: &[JobId]) -> bool {
+    mapping.states.kind_of(newest.state.as_deref()) == StateKind::Running || known.binary_search(&newest.id).is_ok()
+}
+
 /// Names and states that many rows share, each kept once.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {

@@ -9,10 +9,10 @@ use super::{
     render::Statements,
 };
 use crate::{
-    domain::{Access, Discovery, Job, JobId, Look, StateKind},
+    domain::{Access, Discovery, Job, JobId, Look},
     store::{
         Effort, Inquiry, StoreError, Wanted,
-        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
+        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, is_news, within_room},
         tail::{FIRST_OVERLAP, Tail},
     },
 };
@@ -200,14 +200,9 @@ impl View<'_> {
             rows.append(&mut self.link.within("reading the newest rows", history).await?);
         }
         let newest = tailed.tail.newest();
-        // It was asked for to see that it is there: unless somebody knows it, it is no news.
-        let states = &self.settings.mapping.states;
-        let is_news = |job: &Job| {
-            job.id.number() != Some(newest)
-                || states.kind_of(job.state.as_deref()) == StateKind::Running
-                || inquiry.known.binary_search(&job.id).is_ok()
-        };
-        if let Some(place) = rows.iter().position(|job| !is_news(job)) {
+        let mapping = &self.settings.mapping;
+        let is_no_news = |job: &Job| job.id.number() == Some(newest) && !is_news(job, mapping, &inquiry.known);
+        if let Some(place) = rows.iter().position(is_no_news) {
             rows.swap_remove(place);
         }
         let newcomers = rows
@@ -314,13 +309,7 @@ impl View<'_> {
             let budget = inquiry.effort.a_page();
             let took = asked.elapsed();
             let is_complete = tail.page_read(below, took, budget);
-            let states = &self.settings.mapping.states;
-            // Unknown states serve a count: a table full of them must not fill the memory.
-            rows.extend(found.into_iter().filter(|job| {
-                let is_running = states.kind_of(job.state.as_deref()) == StateKind::Running;
-                room -= usize::from(!is_running && room > 0);
-                is_running || room > 0
-            }));
+            rows.extend(within_room(found, &self.settings.mapping, &mut room));
             if is_complete {
                 return Ok(true);
             }

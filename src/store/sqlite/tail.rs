@@ -10,7 +10,7 @@ use crate::{
     domain::{Discovery, Job, JobId, Look, StateKind},
     store::{
         Effort, Inquiry, StoreError,
-        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, too_many},
+        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, is_news, too_many, within_room},
         tail::Tail,
     },
 };
@@ -54,8 +54,12 @@ pub(super) fn follow(
     if let Some(tail) = &mut open.tail {
         tail.advance_to(keys.unwrap_or(newest));
     }
-    // The newest key was asked for to see that it is there: it is no news.
-    rows.take(newcomers.into_iter().filter(|job| job.id.number() != Some(newest)));
+    let mapping = &settings.mapping;
+    rows.take(
+        newcomers
+            .into_iter()
+            .filter(|job| job.id.number() != Some(newest) || is_news(job, mapping, &inquiry.known)),
+    );
     Ok(())
 }
 
@@ -153,12 +157,7 @@ pub(super) fn page(
             &statements.page,
             &[keys.start(), keys.end(), &running, &all],
         )?;
-        // Unknown states serve a count: a table full of them must not fill the memory.
-        rows.take(found.into_iter().filter(|job| {
-            let is_running = mapping.kind_of(job.state.as_deref()) == StateKind::Running;
-            room -= usize::from(!is_running && room > 0);
-            is_running || room > 0
-        }));
+        rows.take(within_room(found, &settings.mapping, &mut room));
         let mut budget = effort.a_page();
         if open.reading_blocks {
             budget = budget.min(BLOCKING);
