@@ -171,6 +171,12 @@ impl WatchStatus {
             .filter(|pass| now.since(pass.at) <= self.interval() * 3)
     }
 
+    /// Whether the fuse keeps jobs from being failed, as the last good pass left it; `None` before the first. The fuse is
+    /// our own: it stays as it is while the database is away.
+    pub fn fuse_open(&self) -> Option<bool> {
+        self.last_good.as_ref().map(|pass| pass.report.fuse_open)
+    }
+
     /// How long after its last pass, good or failed, the loop must have turned again.
     pub fn patience(&self) -> Duration {
         let next_in = match (&self.last_good, &self.failure) {

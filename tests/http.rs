@@ -6,6 +6,7 @@ mod http;
 #[path = "support/served.rs"]
 mod served;
 
+use beatwarden::domain::{Action, Cause, Obstacle, Policy};
 use http::{ask, get};
 use served::{Found, NOW, job, served};
 use std::{
@@ -108,9 +109,13 @@ async fn before_the_first_pass_counters_exist_and_nothing_is_claimed_of_the_tabl
         "heartbeat_age",
         "init_success_ratio",
         "repair_enabled",
+        "repair_obstacles",
+        "guard_installed",
     ] {
         assert!(!text.contains(&format!("beatwarden_{absent}")), "{absent}");
     }
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    assert_eq!(status["watches"][0]["fuse_open"], serde_json::Value::Null);
     assert_eq!(get(served.address, "/-/ready").status, 503);
     assert_eq!(get(served.address, "/-/healthy").status, 200);
     let page = get(served.address, "/").text();
@@ -175,6 +180,79 @@ async fn old_data_is_never_shown_as_the_present() {
         (503, true),
         "the loop does not turn"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fuse_stays_open_while_the_database_is_away_and_the_guard_is_unknown_then() {
+    let policy = Policy {
+        action: Action::Fail,
+        fuse_min_jobs: 1,
+        ..served::policy()
+    };
+    let served = served::served_as("meltano", policy).await;
+    let dead = || (0..12).map(|id| job(&id.to_string(), "a", -100, None)).collect();
+    for _ in 0..14 {
+        served.look(Found::rows(dead()));
+        served.later(Duration::from_secs(5));
+    }
+    let fuse = || {
+        let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+        let metric = served.metric("fuse_open{watch=\"meltano\"}");
+        (metric, status["watches"][0]["fuse_open"].clone())
+    };
+    let open = (Some("1".to_owned()), serde_json::Value::Bool(true));
+    assert_eq!(fuse(), open);
+    let guard = || served.metric("guard_installed{watch=\"meltano\"}");
+    assert_eq!(guard().as_deref(), Some("0"));
+    served.fail();
+    served.later(Duration::from_secs(60));
+    assert_eq!(fuse(), open, "page, JSON and metrics have one value");
+    assert_eq!(
+        guard(),
+        None,
+        "a trigger that nobody can look at is neither there nor gone"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hinders_all_repairs_is_told_by_its_cause_before_a_job_is_stuck() {
+    let obstacle = Obstacle {
+        cause: Cause::NoLedger,
+        reason: "it can't be made".into(),
+    };
+    let causes = async |action| {
+        let served = served::served_as(
+            "meltano",
+            Policy {
+                action,
+                ..served::policy()
+            },
+        )
+        .await;
+        served.look(Found {
+            obstacles: vec![obstacle.clone()],
+            ..Found::rows(Vec::new())
+        });
+        ["rights", "read_only", "network_fs", "no_ledger"]
+            .map(|cause| served.metric(&format!("repair_obstacles{{cause=\"{cause}\",watch=\"meltano\"}}")))
+            .map(|value| value.unwrap())
+    };
+    assert_eq!(causes(Action::Backfill).await, ["0", "0", "0", "1"]);
+    assert_eq!(causes(Action::Observe).await, ["0", "0", "0", "0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_comes_back_while_its_last_pass_hangs_keeps_its_series() {
+    let served = served().await;
+    let polls = || served.metric("polls_total{watch=\"other\"}");
+    // It begins, is removed while a pass hangs, comes back, and only then the old pass ends.
+    let (_old, _new) = (served.metrics.watch("other"), served.metrics.watch("other"));
+    served.metrics.forget("other");
+    served.later(Duration::from_secs(2));
+    assert_eq!(polls().as_deref(), Some("0"));
+    served.metrics.forget("other");
+    served.later(Duration::from_secs(2));
+    assert_eq!(polls(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ on_both!(
     a_dry_run_changes_nothing_and_nobody_s_answer_is_no_yes,
     what_can_t_be_done_is_said_and_ends_with_the_promised_code,
     a_false_repair_opens_the_fuse_for_every_replica_until_it_is_acknowledged,
+    giving_a_job_back_and_acknowledging_are_no_repairs,
     explain_speaks_for_the_running_instance,
     history_is_read_from_its_end,
 );
@@ -192,6 +193,25 @@ async fn a_false_repair_opens_the_fuse_for_every_replica_until_it_is_acknowledge
     }
     let repaired = || async { (table.json(&["explain", "2"])["job"]["state"] == "FAIL").then_some(()) };
     support::eventually("the other job is failed now", SOON, repaired).await;
+}
+
+async fn giving_a_job_back_and_acknowledging_are_no_repairs(table: Table) {
+    table.job(1, "orders", 6, None).await;
+    assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
+    let url = table.url();
+    let flags = ["--database", &url, "--preset", "meltano", "--missed-first", "fail"];
+    let dog = Beatwarden::watch(&[&flags[..], &["--poll-interval", "100ms", "--init-deadline", "1s"]].concat()).await;
+    dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
+    let newest = || dog.metric("last_repair_timestamp_seconds{watch=\"meltano\"}");
+    let repaired_at = newest().unwrap();
+    let id = table.json(&["history"])["repairs"][0]["repair_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(table.json(&["undo", &id])["done"], true);
+    dog.metric_becomes("withheld_repairs{cause=\"undone\",watch=\"meltano\"}", 1.0, SOON)
+        .await;
+    assert_eq!(newest(), Some(repaired_at), "{}", dog.log());
 }
 
 async fn explain_speaks_for_the_running_instance(table: Table) {

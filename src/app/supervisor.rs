@@ -180,30 +180,22 @@ impl Supervisor {
                 }
                 (old, Some(store)) => {
                     // Another table under the same name is another watch: what was seen of the old one is no evidence.
-                    if let Some(old) = old {
-                        old.stop.cancel();
-                        changes.removed.push(watch.name.clone());
-                    }
                     changes.added.push(watch.name.clone());
-                    self.run(
-                        watch,
-                        store,
-                        Arc::new(Board::since(self.clock.moment(), terms_of(watch))),
-                    )
+                    let board = Arc::new(Board::since(self.clock.moment(), terms_of(watch)));
+                    let new = self.run(watch, store, board);
+                    if let Some(old) = old {
+                        changes.removed.push(watch.name.clone());
+                        self.retire(old);
+                    }
+                    new
                 }
                 (None, None) => unreachable!("only a running watch is unchanged"),
             };
             self.running.push(running);
         }
         for old in before {
-            old.stop.cancel();
             changes.removed.push(old.config.name.clone());
-            let metrics = self.metrics.clone();
-            tokio::spawn(async move {
-                // Its last pass still counts; only then are its series dropped.
-                let _ = old.task.await;
-                metrics.forget(&old.config.name);
-            });
+            self.retire(old);
         }
         let boards = self
             .running
@@ -211,6 +203,16 @@ impl Supervisor {
             .map(|running| (running.config.name.clone(), running.board.clone()));
         self.roster.replace(boards.collect(), self.clock.wall());
         Ok(changes)
+    }
+
+    /// Ends a watch. Its last pass still counts; only then are its series dropped.
+    fn retire(&self, old: Running) {
+        old.stop.cancel();
+        let metrics = self.metrics.clone();
+        tokio::spawn(async move {
+            let _ = old.task.await;
+            metrics.forget(&old.config.name);
+        });
     }
 
     /// Waits until all watches have ended, which they were told before; true if they did in time.

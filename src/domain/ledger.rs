@@ -40,6 +40,11 @@ impl LedgerAction {
         }
     }
 
+    /// Whether it changed a job of its own accord: an undo takes that back, an acknowledgement changes nothing.
+    pub const fn is_repair(self) -> bool {
+        matches!(self, Self::Backfill | Self::Fail)
+    }
+
     /// The action that a word in the ledger stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Backfill, Self::Fail, Self::Undo, Self::AckFuse]

@@ -61,7 +61,7 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
             "ratio": window.and_then(|window| window.ratio()),
         },
         "missed_first_action": policy.action.as_str(),
-        "fuse_open": report.is_some_and(|report| report.fuse_open),
+        "fuse_open": status.fuse_open(),
         "discovery": current.map(|pass| pass.discovery.as_str()),
         "jobs": jobs,
     });

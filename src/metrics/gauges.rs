@@ -1,7 +1,7 @@
 //! Gauges: rebuilt at each scrape from what is known now.
 
 use crate::{
-    domain::{Moment, Newcomers},
+    domain::{Action, Cause, Moment, Newcomers},
     status::{GoodPass, Names, Reading, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
@@ -145,19 +145,14 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         "fuse_open",
         "1 while the fuse keeps jobs from being failed.",
         watch,
-        each(shown, |one| {
-            let last = one.status.last_good.as_ref();
-            Some(number(last.is_some_and(|pass| pass.report.fuse_open)))
-        }),
+        // Ours and no fact of the table, so it is not unknown while the database is away.
+        each(shown, |one| Some(number(one.status.fuse_open().unwrap_or(false)))),
     );
     scrape.gauge(
         "guard_installed",
         "1 if the guard trigger is installed and sound.",
         watch,
-        each(shown, |one| {
-            let last = one.status.last_good.as_ref();
-            Some(number(last.is_some_and(|pass| pass.report.guard.works())))
-        }),
+        of_current(shown, |pass| Some(number(pass.report.guard.works()))),
     );
     scrape.gauge(
         "last_successful_poll_timestamp_seconds",
@@ -180,6 +175,12 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         of_current(shown, |pass| Some(number(pass.report.repair_enabled))),
     );
     scrape.gauge(
+        "repair_obstacles",
+        "1 for each cause that withholds all repairs of the watch; 0 for all where the action is observe.",
+        &["watch", "cause"],
+        shown.iter().flat_map(obstacles),
+    );
+    scrape.gauge(
         "init_tracking",
         "1 if jobs that start and end between two polls are counted.",
         watch,
@@ -197,6 +198,21 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         watch,
         of_current(shown, |pass| Some(pass.report.writer_offset_micros? as f64 / 1e6)),
     );
+}
+
+/// The causes that can hinder a whole watch, and whether each of them does. Where nothing is to be repaired, nothing
+/// hinders it.
+fn obstacles(one: &Shown) -> Vec<(Vec<String>, f64)> {
+    let Some(pass) = &one.current else { return Vec::new() };
+    let wanted = one.status.terms.policy.action != Action::Observe;
+    let stands = |cause| wanted && pass.report.obstacles.iter().any(|found| found.cause == cause);
+    [Cause::Rights, Cause::ReadOnly, Cause::NetworkFs, Cause::NoLedger]
+        .into_iter()
+        .map(|cause| {
+            let labels = vec![one.watch.clone(), cause.as_str().to_owned()];
+            (labels, f64::from(u8::from(stands(cause))))
+        })
+        .collect()
 }
 
 fn table(scrape: &Scrape<'_>, shown: &[Shown]) {
@@ -250,10 +266,11 @@ fn table(scrape: &Scrape<'_>, shown: &[Shown]) {
     );
     scrape.gauge(
         "last_repair_timestamp_seconds",
-        "When this watch was last repaired, by the database's clock, as the ledger has it.",
+        "When the newest backfill or fail was committed, by the database's clock, as the ledger has it.",
         watch,
         of_current(shown, |pass| {
-            Some(pass.report.repairs.first()?.repaired_at.as_seconds())
+            let mut repairs = pass.report.repairs.iter().filter(|entry| entry.action.is_repair());
+            Some(repairs.next()?.repaired_at.as_seconds())
         }),
     );
 }

@@ -5,6 +5,8 @@
 
 mod counters;
 mod gauges;
+#[cfg(target_os = "linux")]
+mod process;
 mod scrape;
 
 pub use scrape::Scrape;
@@ -16,7 +18,10 @@ use crate::{
 use counters::Counters;
 use prometheus::{Encoder, Registry, TextEncoder};
 use scrape::{Kept, Source};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The content type of [`Metrics::scrape`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,6 +30,9 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     registry: Registry,
     counters: Counters,
+    /// How many watches of each name feed the counters: one that was removed may still be in its last pass when another of
+    /// its name has begun.
+    feeding: Mutex<BTreeMap<String, usize>>,
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
     build: (String, String),
@@ -47,11 +55,12 @@ impl Metrics {
         }
         #[cfg(target_os = "linux")]
         registry
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .register(Box::new(process::Process::own()))
             .expect("the process is registered once");
         Self {
             registry,
             counters,
+            feeding: Mutex::default(),
             roster,
             clock: Arc::new(clock),
             build: (version.to_owned(), revision.to_owned()),
@@ -61,6 +70,8 @@ impl Metrics {
 
     /// The audience that feeds the counters of the watch; every known label value exists from here on.
     pub fn watch(&self, name: &str) -> WatchMetrics {
+        let mut feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+        *feeding.entry(name.to_owned()).or_default() += 1;
         self.counters.initialise(name);
         WatchMetrics {
             counters: self.counters.clone(),
@@ -68,9 +79,16 @@ impl Metrics {
         }
     }
 
-    /// Drops the series of a watch that is no more.
+    /// A watch is no more: its series are dropped, unless another watch of its name feeds them.
     pub fn forget(&self, name: &str) {
-        self.counters.forget(name);
+        let mut feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = feeding.get(name).map_or(0, |watches| watches.saturating_sub(1));
+        if left == 0 {
+            feeding.remove(name);
+            self.counters.forget(name);
+        } else {
+            feeding.insert(name.to_owned(), left);
+        }
     }
 
     /// Everything in the text format 0.0.4, encoded once for each report. Takes no lock that a pass holds for longer than it
