@@ -213,6 +213,30 @@ fn every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() {
 }
 
 #[test]
+fn every_alert_that_is_inhibited_exists_and_only_by_its_own_deployment() {
+    let alertmanager = yaml("config/prometheus/alertmanager.yml");
+    let names: BTreeSet<String> = alerts().iter().map(|alert| string(alert, "alert").to_owned()).collect();
+    let rules = list(&alertmanager, "inhibit_rules");
+    assert!(rules.len() >= 5, "{rules:?}");
+    for rule in rules {
+        let equal: Vec<&str> = list(rule, "equal").iter().filter_map(Value::as_str).collect();
+        assert!(equal.contains(&"cluster"), "{rule}: silences other deployments");
+        let matchers = list(rule, "source_matchers")
+            .iter()
+            .chain(list(rule, "target_matchers"));
+        let named: Vec<&str> = matchers
+            .filter_map(Value::as_str)
+            .flat_map(|matcher| matcher.split(|letter: char| !letter.is_ascii_alphanumeric()))
+            .filter(|word| word.len() > "Beatwarden".len() && word.starts_with("Beatwarden"))
+            .collect();
+        assert!(!named.is_empty(), "{rule}");
+        for name in named {
+            assert!(names.contains(name), "{name} is no alert: {rule}");
+        }
+    }
+}
+
+#[test]
 fn every_metric_that_rules_and_dashboards_use_is_documented() {
     let documented = documented_metrics();
     assert!(
