@@ -24,7 +24,8 @@ COPY LICENSE /usr/share/doc/beatwarden/LICENSE
 # decided where it is published.
 ENV BEATWARDEN__LISTEN=0.0.0.0:12328
 EXPOSE 12328
-USER nonroot:nonroot
+# A number: where an image must not run as root, a name proves nothing and is refused.
+USER 65532:65532
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["beatwarden", "healthcheck"]
 ENTRYPOINT ["beatwarden"]
 CMD ["watch"]

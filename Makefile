@@ -57,7 +57,8 @@ bench: ## what it costs, beside two exporters and the bare queries; rewrites a p
 	@benches/compare/setup.sh
 	python3 -B benches/compare
 
-dist: ## an archive with everything that an operator needs, and its checksum, in target/dist
+dist: ## all checks of the supply chain, then an archive with everything that an operator needs, and its checksum, in target/dist
+	@scripts/check-supply-chain --release
 	@scripts/dist
 
 clean:

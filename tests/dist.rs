@@ -46,12 +46,16 @@ fn unpacked(into: &Path) -> PathBuf {
     let archive = run(outside(Command::new(root().join("scripts/dist"))).env("PROFILE", "dev"));
     let archive = root().join(archive.trim());
     let folder = archive.parent().unwrap();
+    let name = archive.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(
+        name.contains("-dev-"),
+        "{name}: a build with debug assertions has the name of a release"
+    );
     run(Command::new("sha256sum")
         .current_dir(folder)
         .arg("--check")
         .arg(format!("{}.sha256", archive.display())));
     run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(into));
-    let name = archive.file_name().unwrap().to_str().unwrap();
     into.join(name.strip_suffix(".tar.gz").unwrap())
 }
 
@@ -218,7 +222,16 @@ fn every_link_leads_to_a_file_of(folder: &Path) {
 #[test]
 fn the_supply_chain_is_checked_and_a_forbidden_licence_is_noticed() {
     let check = root().join("scripts/check-supply-chain");
-    run(&mut Command::new(check));
+    run(&mut Command::new(&check));
+    // A release is made only where known vulnerabilities can be looked up.
+    let mut release = Command::new(&check);
+    let output = release
+        .arg("--release")
+        .env("ADVISORY_DB", root().join("no-such-database"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("no release without it"), "{}", said(&output));
     let program = support::cache().join("cargo-tools/bin/cargo-deny");
     assert!(program.exists(), "cargo-deny is missing: run scripts/setup-tests.sh");
     let folder = tempfile::tempdir().unwrap();
