@@ -288,10 +288,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         self.memory = Memory::default();
         self.last_full_look = None;
         self.is_covered = false;
-        let error = StoreError::Query {
-            what: "a pass, for a bug in Beatwarden (please report it),",
-            source: said.into(),
-        };
+        let error = StoreError::Bug(said.to_owned());
         self.fail(&error, self.clock.moment().since(began))
     }
 

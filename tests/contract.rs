@@ -6,6 +6,8 @@
 mod bed;
 #[path = "contract/payloads.rs"]
 mod payloads;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "contract/sqlite_file.rs"]
 mod sqlite_file;
 #[path = "contract/sqlite_users.rs"]
@@ -46,6 +48,8 @@ macro_rules! contract {
 mod interleavings;
 #[path = "contract/key_tail.rs"]
 mod key_tail;
+#[path = "contract/lost_answers.rs"]
+mod lost_answers;
 #[path = "contract/operator.rs"]
 mod operator;
 

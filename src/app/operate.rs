@@ -49,7 +49,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     let began = clock.moment();
     let snapshot = match store.observe(&inquiry).await {
         // A key that the column's type can't hold is no row's key.
-        Err(StoreError::Query { source, .. }) if is_no_value(source.as_ref()) => {
+        Err(StoreError::BadValue { .. }) => {
             return Ok(Examination {
                 now: clock.wall(),
                 row: None,
@@ -80,12 +80,6 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         unread,
         policy,
     })
-}
-
-/// Whether the database says that a text is no value of a column's type, or one out of its range.
-fn is_no_value(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let text = error.to_string();
-    text.contains("SQLSTATE 22P02") || text.contains("SQLSTATE 22003")
 }
 
 /// Nobody is told of the passes of a person's watch but that person.

@@ -130,11 +130,7 @@ async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Result<Result<Co
 type Line = (Verdict, String);
 
 fn refused(error: &StoreError) -> Line {
-    let cure = match error {
-        StoreError::Connect { .. } => "; is the server up, and the address right?",
-        StoreError::Timeout { .. } | StoreError::Locked { .. } => "; who holds it? (pg_locks, pg_stat_activity)",
-        _ => "",
-    };
+    let cure = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
     (
         Verdict::Bad,
         format!("{}: {}{cure}", error.failure().as_str(), error.chain()),

@@ -4,6 +4,37 @@ use std::time::Duration;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// What stands between us and a server that could be reached, where the answer shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barrier {
+    /// No encrypted connection could be agreed on, or the certificate isn't one to trust.
+    Security,
+    /// There is no such database.
+    Database,
+    /// The server, or the pooler before it, doesn't take a parameter of the URL.
+    Parameter,
+    /// It has no connection left.
+    Full,
+    /// It is starting up, or shutting down.
+    NotServing,
+    /// It takes no writes, or takes them where a standby is asked for.
+    Mode,
+}
+
+impl Barrier {
+    /// What to do about it.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Security => "compare sslmode and sslrootcert of the URL with what psql needs for this server",
+            Self::Database => "name a database that is there, behind the host in the URL",
+            Self::Parameter => "take the parameter that it names out of the URL",
+            Self::Full => "wait, end idle sessions, or raise max_connections or the limit of the role",
+            Self::NotServing => "wait until it serves",
+            Self::Mode => "name the other servers in the URL as well, or change target_session_attrs",
+        }
+    }
+}
+
 /// The kind of a failed poll, as the `cause` label of `beatwarden_poll_failures_total` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Failure {
@@ -52,12 +83,38 @@ impl Failure {
 /// A failed operation on the watched database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection could be made, or it broke.
+    /// No connection could be made.
     #[error("no connection to {to}")]
     Connect {
         /// The database, without password.
         to: String,
         /// What the driver says.
+        source: Source,
+    },
+    /// The server answered, and no connection came of it.
+    #[error("no connection to {to}")]
+    Barred {
+        /// The database, without password.
+        to: String,
+        /// What stands in the way.
+        by: Barrier,
+        /// What the driver says.
+        source: Source,
+    },
+    /// The connection broke while an answer was awaited.
+    #[error("the connection broke while {during}")]
+    Closed {
+        /// What was asked.
+        during: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
+    /// The answer to something that changes a row is missing: it may have been done or not.
+    #[error("{what}: the answer is missing; `beatwarden history` tells whether it was done")]
+    AnswerMissing {
+        /// What was asked.
+        what: &'static str,
+        /// How it was lost.
         source: Source,
     },
     /// The database refused the credentials.
@@ -92,6 +149,25 @@ pub enum StoreError {
         /// What the driver says.
         source: Source,
     },
+    /// A value that was sent is none of the column's type.
+    #[error("{what} failed: a value is none of the column's type, or out of its range")]
+    BadValue {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
+    /// The answer isn't what the statement returns: the driver can't decode it.
+    #[error("{what}: the answer can't be decoded")]
+    BadAnswer {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
+    /// A pass panicked.
+    #[error("the pass ended by a bug in Beatwarden, please report it: {0}")]
+    Bug(String),
     /// The table isn't as the configuration says. The message says what to do.
     #[error("{0}")]
     Schema(String),
@@ -104,13 +180,25 @@ impl StoreError {
     /// The kind, for the metric.
     pub fn failure(&self) -> Failure {
         match self {
-            Self::Connect { .. } => Failure::Connect,
+            Self::Connect { .. } | Self::Barred { .. } | Self::Closed { .. } | Self::AnswerMissing { .. } => {
+                Failure::Connect
+            }
             Self::Auth { .. } => Failure::Auth,
             Self::Timeout { .. } => Failure::Timeout,
             Self::Locked { .. } => Failure::Locked,
-            Self::Query { .. } => Failure::Query,
+            Self::Query { .. } | Self::BadValue { .. } | Self::BadAnswer { .. } | Self::Bug(_) => Failure::Query,
             Self::Schema(_) => Failure::Schema,
             Self::Rights(_) => Failure::Rights,
+        }
+    }
+
+    /// What to do about it, where the message itself doesn't say so.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect { .. } => Some("is the server up, and the address right?"),
+            Self::Barred { by, .. } => Some(by.advice()),
+            Self::Timeout { .. } | Self::Locked { .. } => Some("who holds it? (pg_locks, pg_stat_activity)"),
+            _ => None,
         }
     }
 

@@ -16,7 +16,7 @@ pub mod sqlite;
 mod tail;
 mod template;
 
-pub use error::{Failure, StoreError};
+pub use error::{Barrier, Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
 
 pub(crate) use derived::{derived, formerly};

@@ -211,7 +211,10 @@ impl PostgresBed {
     }
 
     fn store_of(&self, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
-        let url = self.database.url.clone();
+        self.store_at(self.database.url.clone(), mapping, action, discovery)
+    }
+
+    fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
         PostgresStore::new(PostgresSettings {
             target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
             mapping,
@@ -221,6 +224,22 @@ impl PostgresBed {
             instance: "test/1".into(),
             discovery,
         })
+    }
+
+    /// A store that reaches the database by another address.
+    pub fn store_through(&self, address: std::net::SocketAddr, action: Action) -> PostgresStore {
+        let database = self.database.url.rsplit('/').next().unwrap();
+        self.store_at(
+            format!("postgres://postgres@{address}/{database}"),
+            mapping(),
+            action,
+            Wanted::Auto,
+        )
+    }
+
+    /// The port of the server.
+    pub fn port(&self) -> u16 {
+        postgres::shared().port()
     }
 
     /// Another session that has run a statement in a transaction, and not committed.

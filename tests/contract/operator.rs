@@ -26,7 +26,7 @@ contract!(
 );
 
 /// Fails job 2, and returns the repair's identity.
-async fn failed(bed: &impl Bed) -> RepairId {
+pub async fn failed(bed: &impl Bed) -> RepairId {
     repaired(bed, Action::Fail).await
 }
 

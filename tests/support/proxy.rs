@@ -1,11 +1,13 @@
 //! A TCP proxy that goes wrong when it is told to: it stalls, cuts connections in the middle of a message, and lets the BEGIN of
 //! a repair be refused while the rest of its batch runs.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -31,6 +33,10 @@ pub struct Faults {
     cuts: AtomicU32,
     /// Of a thousand repairs, so many are refused their BEGIN.
     refusals: AtomicU32,
+    /// The answers to a batch with these words in it, once, are read and thrown away; then the connection is cut.
+    lost: Mutex<Option<&'static str>>,
+    /// Whether new connections are cut at once.
+    closed: AtomicBool,
     /// How often each happened.
     pub cut: AtomicU32,
     pub refused: AtomicU32,
@@ -56,6 +62,22 @@ impl Faults {
     /// Of a thousand repairs, so many are refused their BEGIN.
     pub fn refuse_begin(&self, in_a_thousand: u32) {
         self.refusals.store(in_a_thousand, Ordering::Relaxed);
+    }
+
+    /// The next batch with these words in it is run by the server, and no answer to it comes back.
+    pub fn lose_answers_to(&self, words: &'static str) {
+        *self.lost.lock().unwrap() = Some(words);
+    }
+
+    /// Connections that are made from here on are cut at once.
+    pub fn refuse_connections(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn loses(&self, piece: &[u8]) -> bool {
+        let mut lost = self.lost.lock().unwrap();
+        let has = |words: &str| piece.windows(words.len()).any(|window| window == words.as_bytes());
+        lost.take_if(|words| has(words)).is_some()
     }
 
     async fn wait(&self) {
@@ -85,6 +107,9 @@ impl Proxy {
         let shared = faults.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if shared.closed.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
                     continue;
                 };
@@ -92,9 +117,10 @@ impl Proxy {
                 let faults = shared.clone();
                 // When one direction ends, so does the other: both halves of both are dropped.
                 tokio::spawn(async move {
+                    let deaf = AtomicBool::new(false);
                     tokio::select! {
-                        () = pass(client.0, server.1, &faults) => {}
-                        () = pass(server.0, client.1, &faults) => {}
+                        () = pass(client.0, server.1, &faults, &deaf) => {}
+                        () = pass(server.0, client.1, &faults, &deaf) => {}
                     }
                 });
             }
@@ -103,11 +129,26 @@ impl Proxy {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults, deaf: &AtomicBool) {
     let mut bytes = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         faults.wait().await;
         let piece = &mut bytes[..length];
+        if deaf.load(Ordering::Relaxed) {
+            // The tag of the COMMIT's answer: with it everything is done.
+            if piece.windows(7).any(|window| window == b"COMMIT\0") {
+                return;
+            }
+            continue;
+        }
+        if faults.loses(piece) {
+            deaf.store(true, Ordering::Relaxed);
+            if to.write_all(piece).await.is_err() {
+                return;
+            }
+            // Of this direction there is nothing more to pass.
+            std::future::pending::<()>().await;
+        }
         if let Some(at) = piece.windows(BEGIN.len()).position(|window| window == BEGIN)
             && fastrand::u32(..1000) < faults.refusals.load(Ordering::Relaxed)
         {

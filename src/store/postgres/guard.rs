@@ -1,8 +1,10 @@
 //! The guard on PostgreSQL: a function that fails open and a trigger, installed without making writers wait.
 
 use super::{
-    PostgresStore, held,
-    link::{Link, WHERE_RIGHTS_ARE},
+    PostgresStore,
+    failures::WHERE_RIGHTS_ARE,
+    held,
+    link::Link,
     render::{Names, literal},
 };
 use crate::{

@@ -5,7 +5,10 @@ use super::{
     BoxError,
     link::{Link, Target},
 };
-use crate::{domain::Action, store::StoreError};
+use crate::{
+    domain::Action,
+    store::{Barrier, StoreError},
+};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::{
@@ -187,10 +190,14 @@ fn told(target: &Target, mut failures: Vec<(&Place, StoreError)>) -> StoreError 
     } else {
         each.join("; ").into()
     };
-    if refused {
-        StoreError::Auth { to, source }
-    } else {
-        StoreError::Connect { to, source }
+    let barred = failures.iter().find_map(|(_, error)| match error {
+        StoreError::Barred { by, .. } => Some(*by),
+        _ => None,
+    });
+    match barred {
+        _ if refused => StoreError::Auth { to, source },
+        Some(by) => StoreError::Barred { to, by, source },
+        None => StoreError::Connect { to, source },
     }
 }
 
@@ -206,14 +213,7 @@ fn reason(error: &StoreError) -> String {
 }
 
 fn is_read_only(error: &StoreError) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.to_string().contains("does not allow writes") {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    matches!(error, StoreError::Barred { by: Barrier::Mode, .. })
 }
 
 impl Place {

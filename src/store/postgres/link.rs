@@ -2,6 +2,7 @@
 
 use super::{
     BoxError,
+    failures::{connect_error, query_error},
     hosts::Place,
     passfile::{self, Whom},
     tls::{Security, Verify, in_home},
@@ -24,7 +25,6 @@ use tokio::{
 use tokio_postgres::{
     CancelToken, Client, Config, Row,
     config::{SslMode, TargetSessionAttrs},
-    error::SqlState,
     types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -245,7 +245,7 @@ impl Link {
         let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
         let (client, connection) = match timeout(within, config.connect(tls.clone())).await {
             Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(connect_error(target, error)),
+            Ok(Err(error)) => return Err(connect_error(target.shown(), error)),
             Err(_) => {
                 return Err(StoreError::Connect {
                     to: target.shown(),
@@ -350,67 +350,5 @@ impl Link {
             // Best effort: the server's own statement_timeout ends it otherwise.
             let _ = timeout(CANCEL_WITHIN, cancel.cancel_query(tls)).await;
         });
-    }
-}
-
-fn connect_error(target: &Target, error: tokio_postgres::Error) -> StoreError {
-    let auth = [
-        SqlState::INVALID_PASSWORD,
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-    ];
-    let refused = error.code().is_some_and(|code| auth.contains(code));
-    let to = target.shown();
-    let source = described(error);
-    if refused {
-        StoreError::Auth { to, source }
-    } else {
-        StoreError::Connect { to, source }
-    }
-}
-
-/// An error of the driver with the words and the SQLSTATE that its own Display leaves out. Not the details of a value that
-/// is refused (classes 22 and 23): they have the whole row in them ("Failing row contains ..."), the writer's payload included.
-pub(super) fn described(error: tokio_postgres::Error) -> BoxError {
-    match error.as_db_error() {
-        Some(db) => {
-            let code = db.code().code();
-            let mut text = format!("{} (SQLSTATE {code})", db.message());
-            let detail = db
-                .detail()
-                .filter(|_| !code.starts_with("22") && !code.starts_with("23"));
-            for part in [detail, db.hint()].into_iter().flatten() {
-                text.push_str("; ");
-                text.push_str(part);
-            }
-            text.into()
-        }
-        None => Box::new(error),
-    }
-}
-
-/// What an error of missing rights ends with.
-pub(super) const WHERE_RIGHTS_ARE: &str = "; see `beatwarden grants` for the rights that are needed";
-
-/// The error of a statement, by what the operator has to do about it.
-pub(super) fn query_error(what: &'static str, error: tokio_postgres::Error) -> StoreError {
-    let Some(code) = error.code().cloned() else {
-        return StoreError::Connect {
-            to: what.to_owned(),
-            source: Box::new(error),
-        };
-    };
-    let source = described(error);
-    match code {
-        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights(format!("{what}: {source}{WHERE_RIGHTS_ARE}")),
-        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
-            StoreError::Schema(format!("{what}: {source}"))
-        }
-        SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked { what, source },
-        SqlState::QUERY_CANCELED => StoreError::Query { what, source },
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => StoreError::Connect {
-            to: what.to_owned(),
-            source,
-        },
-        _ => StoreError::Query { what, source },
     }
 }

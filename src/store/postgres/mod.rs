@@ -6,6 +6,7 @@
 mod catalog;
 mod discovery;
 mod facts;
+mod failures;
 mod grants;
 mod guard;
 mod guard_state;
@@ -209,12 +210,7 @@ impl PostgresStore {
 
     /// Connects to a certain place, if there is one.
     async fn connect_beside(&self, beside: Option<&Place>) -> Result<Link, StoreError> {
-        let target = (self.settings.target)().map_err(|source| StoreError::Connect {
-            to: "the database".to_owned(),
-            source,
-        })?;
-        let (action, deadline) = (self.settings.action, self.settings.poll_timeout);
-        hosts::open(&target, action, deadline, beside).await
+        connect_beside(&self.settings, beside).await
     }
 
     /// The connection for repairs, made anew if there is none.
@@ -255,6 +251,15 @@ impl PostgresStore {
         let ready = self.ready.as_ref().map(|(_, ready)| ready.clone());
         ready.ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
     }
+}
+
+/// Connects to a certain place, if there is one.
+async fn connect_beside(settings: &PostgresSettings, beside: Option<&Place>) -> Result<Link, StoreError> {
+    let target = (settings.target)().map_err(|source| StoreError::Connect {
+        to: "the database".to_owned(),
+        source,
+    })?;
+    hosts::open(&target, settings.action, settings.poll_timeout, beside).await
 }
 
 /// The connection in a slot that was just filled.

@@ -15,7 +15,7 @@ use crate::{
         undo_id,
     },
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 
 /// How often the gate is tried while another repair is in progress, and how long between two tries.
@@ -113,15 +113,37 @@ pub(super) async fn undo(desk: Desk<'_>, id: RepairId) -> Result<Undo, StoreErro
     let Some((entry, undone_at)) = find(desk, id).await? else {
         return Ok(Undo::NotFound);
     };
-    let attempt = Attempt { desk, entry };
+    // After a missing answer: the connection on which it is missing is never asked again.
+    let mut replacement: Option<Link> = None;
     for _ in 0..TRIES {
+        let desk = Desk {
+            link: replacement.as_ref().unwrap_or(desk.link),
+            ..desk
+        };
+        let attempt = Attempt { desk, entry: &entry };
         let meeting = attempt.look().await?;
-        if let Some(why) = refusal(&attempt.entry, undone_at, meeting.as_ref(), &desk.settings.mapping) {
+        if let Some(why) = refusal(&entry, undone_at, meeting.as_ref(), &desk.settings.mapping) {
             return Ok(Undo::Refused(why));
         }
         match attempt.make().await? {
             Made::Done(done) => return Ok(done),
             Made::Again => tokio::time::sleep(BETWEEN).await,
+            Made::Unknown(why) => {
+                let missing = |source: StoreError| StoreError::AnswerMissing {
+                    what: "taking the repair back",
+                    source: format!("{why}; then {}", source.chain()).into(),
+                };
+                let link = super::connect_beside(desk.settings, Some(desk.link.place())).await;
+                let link = link.map_err(missing)?;
+                let asked = Attempt {
+                    desk: Desk { link: &link, ..desk },
+                    entry: &entry,
+                };
+                if let Some(done) = asked.settle().await.map_err(missing)? {
+                    return Ok(done);
+                }
+                replacement = Some(link);
+            }
         }
     }
     Ok(Undo::Refused(
@@ -135,11 +157,13 @@ enum Made {
     Done(Undo),
     /// Somebody was in the way: look again, to learn whether the row changed.
     Again,
+    /// An answer is missing, for this reason: the ledger knows, through another connection.
+    Unknown(String),
 }
 
 struct Attempt<'a> {
     desk: Desk<'a>,
-    entry: LedgerEntry,
+    entry: &'a LedgerEntry,
 }
 
 impl Attempt<'_> {
@@ -175,7 +199,7 @@ impl Attempt<'_> {
 
     async fn make(&self) -> Result<Made, StoreError> {
         let mapping = &self.desk.settings.mapping;
-        let entry = &self.entry;
+        let entry = self.entry;
         let undo = undo_id(entry.repair_id);
         let (repair_key, undo_key) = (uuid::Uuid::from_u128(entry.repair_id.0), uuid::Uuid::from_u128(undo.0));
         let (key, start) = (entry.job_id.to_string(), BoundTime(entry.started_at));
@@ -217,13 +241,13 @@ impl Attempt<'_> {
         let answers = send_batch(self.desk.link, statement, params);
         let Ok(answers) = tokio::time::timeout(WITHIN, answers).await else {
             self.desk.link.cancel();
-            return self.after_missing_answer(undo).await;
+            return Ok(Made::Unknown(format!("no answer within {WITHIN:?}")));
         };
         let error_there = answers.flag("error_removed");
         match judge(answers, undo) {
             Judged::Final(Outcome::Repaired(_)) => Ok(Made::Done(self.done(undo, error_there))),
             Judged::Final(Outcome::Already) => Ok(Made::Done(Undo::Refused("it was undone just now".to_owned()))),
-            Judged::Final(Outcome::Unknown(_)) => self.after_missing_answer(undo).await,
+            Judged::Final(Outcome::Unknown(why)) => Ok(Made::Unknown(why)),
             Judged::Final(Outcome::Failed(error)) => Err(StoreError::Query {
                 what: "taking the repair back",
                 source: error.into(),
@@ -234,7 +258,7 @@ impl Attempt<'_> {
 
     fn done(&self, undo: RepairId, error_there: bool) -> Undo {
         let written =
-            self.entry.action == LedgerAction::Fail && image::error_was(&self.entry).is_some_and(|was| was != "other");
+            self.entry.action == LedgerAction::Fail && image::error_was(self.entry).is_some_and(|was| was != "other");
         Undo::Done {
             entry: undo,
             error_text: match (written, error_there) {
@@ -247,18 +271,33 @@ impl Attempt<'_> {
 
     /// The error text as the repair wrote it; empty, so that it is found nowhere, where the entry doesn't keep it.
     fn written_text(&self) -> String {
-        image::error_text(&self.entry).unwrap_or_default()
+        image::error_text(self.entry).unwrap_or_default()
     }
 
-    /// Whether the undo was made is known to the ledger alone; the connection is of no use any more.
-    async fn after_missing_answer(&self, undo: RepairId) -> Result<Made, StoreError> {
-        match ledger::resolve(self.desk.link, self.desk.ready, &self.desk.settings.instance, undo).await {
-            Ok(Resolution::Committed(_)) => Ok(Made::Done(self.done(undo, false))),
-            Ok(Resolution::ByAnother | Resolution::NotCommitted | Resolution::NotLeader) => Ok(Made::Again),
-            Err(error) => Err(StoreError::Query {
-                what: "taking the repair back: the answer is missing; `beatwarden history` tells whether it was done",
-                source: error.chain().into(),
-            }),
+    /// Asks the ledger whether the undo was made, once its transaction has ended; `None` if it was not, and never will be.
+    async fn settle(&self) -> Result<Option<Undo>, StoreError> {
+        let Desk { link, ready, settings } = self.desk;
+        let undo = undo_id(self.entry.repair_id);
+        let until = Instant::now() + WITHIN;
+        loop {
+            match ledger::resolve(link, ready, &settings.instance, undo).await? {
+                Resolution::Committed(_) => {
+                    link.start_deadline(WITHIN);
+                    let entry = find(self.desk, undo).await?;
+                    // What the undo took out stands in the image of the row before it.
+                    let taken_out = entry.is_some_and(|(entry, _)| image::value(&entry.before, "error_text").is_some());
+                    return Ok(Some(self.done(undo, taken_out)));
+                }
+                Resolution::ByAnother => return Ok(Some(Undo::Refused("it was undone just now".to_owned()))),
+                Resolution::NotCommitted => return Ok(None),
+                Resolution::NotLeader if Instant::now() < until => tokio::time::sleep(BETWEEN).await,
+                Resolution::NotLeader => {
+                    return Err(StoreError::Timeout {
+                        what: "waiting for the end of the transaction that takes the repair back",
+                        after: WITHIN,
+                    });
+                }
+            }
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     PostgresSettings, Ready,
+    failures::described,
     ledger::{GATE, gate_of},
-    link::{Link, Param, described},
+    link::{Link, Param},
     row::{self, BoundTime},
 };
 use crate::{

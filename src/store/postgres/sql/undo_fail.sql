@@ -1,6 +1,6 @@
 /* beatwarden: undo fail */
 -- Takes a fail back: state and end as they were before, the error text taken out byte for byte. Returns one row, always:
--- whether the gate was won, the undo's entry if it was made, and whether the error text was there. By the key's unique
+-- whether the gate was won, the undo's entry if it was made, and whether the error text was there; the entry's before-image has it only then. By the key's unique
 -- index, and by the running rows for the question of a newer job.
 -- Safe against races: the update itself repeats every guard, on the newest version of the row; the entry comes from
 -- what it returned; the ledger's key refuses a second undo. now() is one instant.
@@ -30,7 +30,8 @@ WITH gate AS MATERIALIZED (
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, undo_of, version)
-        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, now(), $4::text::jsonb,
+        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, now(),
+               CASE WHEN (SELECT error_there FROM seen) THEN $4::text::jsonb ELSE $4::text::jsonb - 'error_text' END,
                $13::text::jsonb - 'error_was', $5, {{layout}}
           FROM changed
         RETURNING repair_id

@@ -1,0 +1,114 @@
+//! Errors of the driver as what an operator has to act on. Reads types and SQLSTATEs, never texts.
+
+use super::BoxError;
+use crate::store::{Barrier, StoreError};
+use std::{error::Error as _, io};
+use tokio_postgres::{Error, error::SqlState};
+
+/// Why no connection could be made.
+pub(super) fn connect_error(to: String, error: Error) -> StoreError {
+    let by = barrier(&error);
+    let refused = error.code().is_some_and(|code| code.code().starts_with("28"));
+    let source = described(error);
+    match by {
+        _ if refused => StoreError::Auth { to, source },
+        Some(by) => StoreError::Barred { to, by, source },
+        None => StoreError::Connect { to, source },
+    }
+}
+
+/// What a server that answered has against us.
+fn barrier(error: &Error) -> Option<Barrier> {
+    if let Some(code) = error.code() {
+        return match *code {
+            SqlState::INVALID_CATALOG_NAME => Some(Barrier::Database),
+            SqlState::TOO_MANY_CONNECTIONS => Some(Barrier::Full),
+            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
+                Some(Barrier::NotServing)
+            }
+            SqlState::UNDEFINED_OBJECT
+            | SqlState::INVALID_PARAMETER_VALUE
+            | SqlState::CANT_CHANGE_RUNTIME_PARAM
+            | SqlState::FEATURE_NOT_SUPPORTED
+            | SqlState::PROTOCOL_VIOLATION => Some(Barrier::Parameter),
+            _ => None,
+        };
+    }
+    match io_error(error) {
+        Some(error) if wraps_tls(error) => Some(Barrier::Security),
+        // The driver's own verdict on what the server said of itself: an operating system's has a number.
+        Some(error) if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() => {
+            Some(Barrier::Mode)
+        }
+        _ => None,
+    }
+}
+
+/// The operating system's or the driver's I/O error at the root.
+fn io_error(error: &Error) -> Option<&io::Error> {
+    error.source().and_then(|source| source.downcast_ref::<io::Error>())
+}
+
+fn wraps_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// Whether the connection is no more: nothing can be said of what was asked through it.
+fn is_broken(error: &Error) -> bool {
+    // What the driver can't decode is an I/O error as well, made up by itself.
+    let made_up = |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    error.is_closed() || io_error(error).is_some_and(|error| !made_up(error) || wraps_tls(error))
+}
+
+/// An error of the driver with the words and the SQLSTATE that its own Display leaves out. Not the details of a value that
+/// is refused (classes 22 and 23): they have the whole row in them ("Failing row contains ..."), the writer's payload included.
+pub(super) fn described(error: Error) -> BoxError {
+    match error.as_db_error() {
+        Some(db) => {
+            let code = db.code().code();
+            let mut text = format!("{} (SQLSTATE {code})", db.message());
+            let detail = db
+                .detail()
+                .filter(|_| !code.starts_with("22") && !code.starts_with("23"));
+            for part in [detail, db.hint()].into_iter().flatten() {
+                text.push_str("; ");
+                text.push_str(part);
+            }
+            text.into()
+        }
+        None => Box::new(error),
+    }
+}
+
+/// What an error of missing rights ends with.
+pub(super) const WHERE_RIGHTS_ARE: &str = "; see `beatwarden grants` for the rights that are needed";
+
+/// The error of a statement, by what the operator has to do about it.
+pub(super) fn query_error(what: &'static str, error: Error) -> StoreError {
+    let Some(code) = error.code().cloned() else {
+        let broken = is_broken(&error);
+        let source = Box::new(error);
+        return if broken {
+            StoreError::Closed { during: what, source }
+        } else {
+            StoreError::BadAnswer { what, source }
+        };
+    };
+    let source = described(error);
+    match code {
+        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Rights(format!("{what}: {source}{WHERE_RIGHTS_ARE}")),
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::DATATYPE_MISMATCH => {
+            StoreError::Schema(format!("{what}: {source}"))
+        }
+        SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked { what, source },
+        SqlState::INVALID_TEXT_REPRESENTATION
+        | SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+        | SqlState::CHARACTER_NOT_IN_REPERTOIRE
+        | SqlState::UNTRANSLATABLE_CHARACTER => StoreError::BadValue { what, source },
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Closed { during: what, source },
+        _ => StoreError::Query { what, source },
+    }
+}
