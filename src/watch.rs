@@ -62,6 +62,8 @@ pub struct Watch<S, C, A> {
     /// How long after it the next one begins.
     full_look_after: Duration,
     failures: u32,
+    /// Whether a ledger of an earlier version was given the indexes that it is read by.
+    is_ledger_migrated: bool,
     stop: CancellationToken,
 }
 
@@ -81,6 +83,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             last_full_look: None,
             is_covered: false,
             failures: 0,
+            is_ledger_migrated: false,
             stop,
         }
     }
@@ -96,6 +99,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             pace,
             scans: Vec::new(),
             failures: 0,
+            is_ledger_migrated: false,
             stop,
             ..self
         }
@@ -198,6 +202,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 
     /// The second half of a pass: repair and report.
     pub async fn carry_out(&mut self, observation: Observation, plan: Plan) -> Arc<GoodPass> {
+        self.migrate_ledger(&observation, &plan).await;
         let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
         let report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
@@ -307,6 +312,25 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             retry_in,
         });
         retry_in
+    }
+
+    /// A ledger of an earlier version is read by scans until it has the indexes of this one: it gets them with the first pass,
+    /// not only with the first repair.
+    async fn migrate_ledger(&mut self, observation: &Observation, plan: &Plan) {
+        let has_entries = !observation.snapshot.newest_repairs.is_empty();
+        let may_write =
+            self.policy.action != Action::Observe && self.policy.by_hand.is_none() && plan.obstacle.is_none();
+        if self.is_ledger_migrated || !has_entries || !may_write {
+            return;
+        }
+        self.is_ledger_migrated = true;
+        if let Err(error) = self.store.prepare_ledger().await {
+            tracing::warn!(
+                watch = self.policy.watch,
+                error = error.chain(),
+                "the ledger could not be given the indexes of this version, so it is read more slowly"
+            );
+        }
     }
 
     /// Writes down what turned out about earlier repairs; what can't be written now is found again by the next pass.

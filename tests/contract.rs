@@ -44,6 +44,8 @@ macro_rules! contract {
 }
 
 // After the macro, which it uses.
+#[path = "contract/incidents.rs"]
+mod incidents;
 #[path = "contract/interleavings.rs"]
 mod interleavings;
 #[path = "contract/key_tail.rs"]

@@ -301,7 +301,7 @@ async fn history_is_read_from_its_end(table: Table) {
                 include_str!("../src/store/sqlite/sql/ledger_newest.sql").replace("{{ledger}}", "beatwarden_repairs");
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let lines = statement
-                .query_map(("meltano", 100, 2000, 100), |row| row.get::<_, String>("detail"))
+                .query_map(("[\"runs\"]", 100, 2000, 100), |row| row.get::<_, String>("detail"))
                 .unwrap();
             lines.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n")
         }
@@ -310,7 +310,10 @@ async fn history_is_read_from_its_end(table: Table) {
                 include_str!("../src/store/postgres/sql/ledger_newest.sql").replace("{{ledger}}", "beatwarden_repairs");
             let (shown, watched, open) = (100_i64, 2_000_i64, 100_i64);
             let rows = client
-                .query(&format!("EXPLAIN {sql}"), &[&"meltano", &shown, &watched, &open])
+                .query(
+                    &format!("EXPLAIN {sql}"),
+                    &[&vec!["public.runs", "runs"], &shown, &watched, &open],
+                )
                 .await
                 .unwrap();
             rows.iter()
@@ -323,5 +326,5 @@ async fn history_is_read_from_its_end(table: Table) {
         !plan.contains("Seq Scan on beatwarden_repairs") && !plan.contains("SCAN beatwarden_repairs"),
         "{plan}"
     );
-    assert!(plan.contains("beatwarden_repairs_unacknowledged"), "{plan}");
+    assert!(plan.contains("beatwarden_repairs_table_unacknowledged"), "{plan}");
 }

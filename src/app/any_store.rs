@@ -90,6 +90,10 @@ impl Ledger for AnyStore {
         on!(self, store => store.history(limit))
     }
 
+    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
+        on!(self, store => store.between(lowest, highest))
+    }
+
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
         on!(self, store => store.history_of(job))
     }

@@ -134,11 +134,21 @@ pub trait Store: Send {
 
 /// What an operator does with the ledger. Every call ends within a deadline of its own.
 pub trait Ledger: Send {
-    /// The newest entries of this watch, newest first.
+    /// The newest entries of this table, and every false repair that no one acknowledged, however old; newest first.
     ///
     /// # Errors
     /// If the ledger can't be read; one that isn't there yet is empty.
     fn history(&mut self, limit: u32) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
+
+    /// The entries whose identities lie between two, both included; 20 at most, newest first.
+    ///
+    /// # Errors
+    /// As `history`.
+    fn between(
+        &mut self,
+        lowest: RepairId,
+        highest: RepairId,
+    ) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
 
     /// Every entry of one job, oldest first.
     ///
@@ -177,7 +187,7 @@ pub enum Undo {
     },
     /// Nothing was changed, for this reason: column and values are named.
     Refused(String),
-    /// This watch's ledger has no such repair.
+    /// The ledger has no such repair of this table.
     NotFound,
 }
 
@@ -201,20 +211,20 @@ pub enum Acknowledged {
     Before,
     /// The entry is no false repair.
     NotFalse,
-    /// This watch's ledger has no such repair.
+    /// The ledger has no such repair of this table.
     NotFound,
 }
 
 /// The identity of a repair: the same in every replica and after every restart.
 ///
-/// A name-based UUID (RFC 9562, version 5) of what a repair is about: watch, table, incident and action. It is the
-/// ledger's primary key, so the database itself refuses a second repair of the same incident. Only after an undo can
-/// somebody insist on another one; its identity includes that undo's.
-pub fn repair_id(watch: &str, table: &str, repair: &Repair) -> RepairId {
+/// A name-based UUID (RFC 9562, version 5) of what a repair is about: table, incident and action. It is the ledger's
+/// primary key, so the database itself refuses a second repair of the same incident. The watch is no part of it: its name
+/// is a label. Only after an undo can an operator insist on another one; its identity includes that undo's.
+pub fn repair_id(table: &str, repair: &Repair) -> RepairId {
     let Incident { job, started_at } = repair.incident();
     let start = started_at.map_or_else(String::new, |at| at.as_micros().to_string());
     let key = job.text();
-    let parts = [watch, table, &key, &start, repair.action.as_str()];
+    let parts = [table, &key, &start, repair.action.as_str()];
     let undo = repair.after_undo.map(|id| uuid::Uuid::from_u128(id.0).to_string());
     named(parts.into_iter().chain(undo.as_deref()))
 }
@@ -284,12 +294,12 @@ mod tests {
 
     #[test]
     fn a_repair_has_one_identity_for_each_incident_and_action() {
-        let first = repair_id("w", "t", &repair("1", 5, Action::Fail));
-        assert_eq!(first, repair_id("w", "t", &repair("1", 5, Action::Fail)));
+        let first = repair_id("t", &repair("1", 5, Action::Fail));
+        assert_eq!(first, repair_id("t", &repair("1", 5, Action::Fail)));
         for other in [
-            repair_id("w", "t", &repair("1", 6, Action::Fail)),
-            repair_id("w", "t", &repair("1", 5, Action::Backfill)),
-            repair_id("wt", "", &repair("1", 5, Action::Fail)),
+            repair_id("t", &repair("1", 6, Action::Fail)),
+            repair_id("t", &repair("1", 5, Action::Backfill)),
+            repair_id("u", &repair("1", 5, Action::Fail)),
         ] {
             assert_ne!(first, other);
         }

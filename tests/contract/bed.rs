@@ -120,6 +120,10 @@ pub trait Bed {
     }
     /// The same, finding running jobs in that way.
     fn store_by(&self, action: Action, discovery: Wanted) -> Self::Store;
+    /// A store by another mapping: another replica that is configured in another way.
+    fn store_with(&self, mapping: Mapping, action: Action) -> Self::Store;
+    /// The table's name as another configuration may write it.
+    fn other_spelling(&self) -> &'static str;
     /// The writer, or a person, runs a statement.
     async fn sql(&self, statement: &str);
     /// All rows, ordered by key.
@@ -281,6 +285,14 @@ impl Bed for PostgresBed {
         self.store_of(mapping(), action, discovery)
     }
 
+    fn store_with(&self, mapping: Mapping, action: Action) -> PostgresStore {
+        self.store_of(mapping, action, Wanted::Auto)
+    }
+
+    fn other_spelling(&self) -> &'static str {
+        "public.runs"
+    }
+
     fn store_not_born_running(&self) -> PostgresStore {
         self.store_of(not_born_running(), Action::Observe, Wanted::KeyTail)
     }
@@ -437,6 +449,14 @@ impl Bed for SqliteBed {
 
     fn store_by(&self, action: Action, discovery: Wanted) -> SqliteStore {
         self.store_of(mapping(), action, discovery)
+    }
+
+    fn store_with(&self, mapping: Mapping, action: Action) -> SqliteStore {
+        self.store_of(mapping, action, Wanted::Auto)
+    }
+
+    fn other_spelling(&self) -> &'static str {
+        "main.RUNS"
     }
 
     fn store_not_born_running(&self) -> SqliteStore {

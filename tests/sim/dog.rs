@@ -255,7 +255,7 @@ impl Store for SimStore {
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {
-        let id = repair_id("sim", "runs", repair);
+        let id = repair_id("runs", repair);
         let (number, breaks) = {
             let mut world = lock(&self.world);
             if !world.reaches_server(self.dog) {
@@ -289,7 +289,7 @@ impl Store for SimStore {
     }
 
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
-        let id = repair_id("sim", "runs", repair);
+        let id = repair_id("runs", repair);
         self.reach().await?;
         let resolution = {
             let world = lock(&self.world);

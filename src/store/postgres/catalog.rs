@@ -83,6 +83,9 @@ pub(super) struct Catalog {
     pub error: Option<Column>,
     /// The error column whatever the action is, where it is there and readable: an undo may have to clean it.
     pub error_column: Option<Column>,
+    /// How entries of the ledger may name the table: `schema.table` as this version writes it, and what earlier versions
+    /// took over from the configuration.
+    pub spellings: Vec<String>,
     /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
     pub obstacle: Option<Obstacle>,
     /// Whether new rows are found by a growing key.
@@ -148,8 +151,12 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         .as_ref()
         .and_then(|error| columns.error(&error.column).ok())
         .filter(|column| column.readable);
+    let mut spellings = vec![table.plain(), table.name.as_str().to_owned(), mapping.table.plain()];
+    spellings.sort();
+    spellings.dedup();
     Ok(Catalog {
         oid,
+        spellings,
         kind: kind.clone(),
         ledger: TableName {
             schema: mapping.ledger.schema.clone().or(table.schema.clone()),

@@ -59,9 +59,9 @@ pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
     let index = |suffix: &str| derived("", ledger.name.as_str(), suffix).quoted();
     let names = [
         ("ledger", ledger.quoted()),
-        ("ledger_by_time", index("_by_time")),
-        ("ledger_by_job", index("_by_job")),
-        ("ledger_unacknowledged", index("_unacknowledged")),
+        ("ledger_by_time", index("_table_time")),
+        ("ledger_by_job", index("_table_job")),
+        ("ledger_unacknowledged", index("_table_unacknowledged")),
     ];
     let create = fill(include_str!("sql/ledger_create.sql"), &names);
     let statements: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();

@@ -1,7 +1,7 @@
 //! The ledger: how it comes to be, and how a repair whose answer was lost is found in it.
 
 use super::{
-    PostgresSettings, Ready,
+    Ready,
     link::{Link, Param},
 };
 use crate::{
@@ -24,8 +24,12 @@ const WITHIN: Duration = Duration::from_secs(5);
 const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
                       SET LOCAL idle_in_transaction_session_timeout = '1s'";
 
-/// Creates the ledger and its indexes, if they aren't there.
+/// Creates the ledger and its indexes, as far as they aren't there.
 pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError> {
+    make(link, ready, "creating the ledger").await
+}
+
+async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), StoreError> {
     let gate = gate_of(ready.catalog.oid);
     let script = format!(
         "/* beatwarden: ledger create */ BEGIN; {LIMITS}; SET LOCAL client_min_messages = 'warning'; \
@@ -34,7 +38,7 @@ pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError>
     );
     let created = async {
         match link.client().batch_execute(&script).await {
-            // Somebody else created it at the same moment.
+            // Another session created it at the same moment.
             Err(error) if raced(&error) => link.client().batch_execute("ROLLBACK").await,
             Err(error) => {
                 let _ = link.client().batch_execute("ROLLBACK").await;
@@ -43,7 +47,7 @@ pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError>
             Ok(()) => Ok(()),
         }
     };
-    link.within_for(WITHIN, "creating the ledger", created).await
+    link.within_for(WITHIN, what, created).await
 }
 
 /// Whether the ledger is there.
@@ -54,16 +58,17 @@ pub(super) async fn exists(link: &Link, ready: &Ready) -> Result<bool, StoreErro
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
-/// Brings a ledger of an older layout to the present one, where this role may; returns whether there was something to do.
+/// Gives a ledger of an earlier version the indexes that this one reads it by, where this role may; returns whether there
+/// was something to do.
 pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
-    let (ledger, index) = (ready.catalog.ledger.quoted(), &ready.statements.unacknowledged_index);
-    let statement = include_str!("sql/ledger_unacknowledged_index.sql");
+    let (ledger, index) = (ready.catalog.ledger.quoted(), &ready.statements.last_index);
+    let statement = include_str!("sql/ledger_lacks_index.sql");
     let answer = link.ask(statement, vec![(&ledger, Type::TEXT), (index, Type::TEXT)]);
     let rows = link.within_for(WITHIN, "reading the ledger's layout", answer).await?;
     if !rows.first().is_some_and(|row| row.get(0)) {
         return Ok(false);
     }
-    write(link, "migrating the ledger", &ready.statements.ledger_migrate, vec![]).await?;
+    make(link, ready, "migrating the ledger").await?;
     Ok(true)
 }
 
@@ -93,16 +98,11 @@ pub(super) async fn write(
 }
 
 /// Writes what turned out about a repair; whether this was the first to do so.
-pub(super) async fn note(
-    link: &Link,
-    ready: &Ready,
-    settings: &PostgresSettings,
-    finding: &Finding,
-) -> Result<Noted, StoreError> {
+pub(super) async fn note(link: &Link, ready: &Ready, finding: &Finding) -> Result<Noted, StoreError> {
     let key = uuid::Uuid::from_u128(finding.repair_id.0);
     let outcome = finding.outcome.as_str();
     let params: Vec<Param<'_>> = vec![
-        (&settings.mapping.watch, Type::TEXT),
+        (&ready.catalog.spellings, Type::TEXT_ARRAY),
         (&key, Type::UUID),
         (&outcome, Type::TEXT),
     ];

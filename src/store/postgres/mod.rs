@@ -297,7 +297,7 @@ impl Store for PostgresStore {
                 let error = error.chain();
                 tracing::warn!(
                     error,
-                    "the ledger keeps its older layout, which is right but slower; tried again at the next start"
+                    "the ledger keeps the indexes of an earlier version, which is right but slower; tried again at the next start"
                 );
                 return Ok(());
             }
@@ -316,11 +316,7 @@ impl Store for PostgresStore {
             Err(error) => return Outcome::Failed(error.chain()),
         };
         let link = slot.take().expect("just connected");
-        let id = repair_id(
-            &self.settings.mapping.watch,
-            &self.settings.mapping.table.plain(),
-            repair,
-        );
+        let id = repair_id(&ready.catalog.table.plain(), repair);
         let (outcome, elsewhere) = repair::repair(&link, &ready, &self.settings, repair, id).await;
         if matches!(outcome, Outcome::Failed(_)) {
             // Maybe for want of a right that was there: the next pass says which.
@@ -336,11 +332,7 @@ impl Store for PostgresStore {
 
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
         let ready = self.ready()?;
-        let id = repair_id(
-            &self.settings.mapping.watch,
-            &self.settings.mapping.table.plain(),
-            repair,
-        );
+        let id = repair_id(&ready.catalog.table.plain(), repair);
         let mut slot = self.repairs().await?;
         let link = slot.take().expect("just connected");
         let resolution = ledger::resolve(&link, &ready, &self.settings.instance, id).await?;
@@ -352,7 +344,7 @@ impl Store for PostgresStore {
         let ready = self.ready()?;
         let mut slot = self.repairs().await?;
         let link = slot.take().expect("just connected");
-        let noted = ledger::note(&link, &ready, &self.settings, finding).await?;
+        let noted = ledger::note(&link, &ready, finding).await?;
         // After an error the connection may be in a transaction: it is dropped.
         *slot = Some(link);
         Ok(noted)
@@ -363,6 +355,11 @@ impl Ledger for PostgresStore {
     async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
         let lent = self.at_the_desk().await?;
         operator::history(self.desk(&lent), limit).await
+    }
+
+    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
+        let lent = self.at_the_desk().await?;
+        operator::between(self.desk(&lent), lowest, highest).await
     }
 
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {

@@ -391,12 +391,12 @@ impl View<'_> {
             .filter(|job| needs_precedents(job, mapping, self.settings.seed_tolerance))
             .map(|job| job.id.to_string())
             .collect();
-        let (watch, statements) = (&mapping.watch, &self.ready.statements);
+        let (tables, statements) = (&self.ready.catalog.spellings, &self.ready.statements);
         let of_jobs = async {
             if asked.is_empty() {
                 return Ok(Vec::new());
             }
-            let params: Vec<Param<'_>> = vec![(watch, Type::TEXT), (&asked, Type::TEXT_ARRAY)];
+            let params: Vec<Param<'_>> = vec![(tables, Type::TEXT_ARRAY), (&asked, Type::TEXT_ARRAY)];
             link.ask(&statements.ledger_of_jobs, params).await
         };
         let answers = async {
@@ -406,7 +406,7 @@ impl View<'_> {
                 link.ask(
                     &statements.ledger_newest,
                     vec![
-                        (watch, Type::TEXT),
+                        (tables, Type::TEXT_ARRAY),
                         (&SHOWN_REPAIRS, Type::INT8),
                         (&WATCHED_REPAIRS, Type::INT8),
                         (&UNACKNOWLEDGED, Type::INT8),
@@ -432,11 +432,11 @@ impl View<'_> {
 
     /// Whether the ledger still has no entry of this watch. Ends the snapshot.
     async fn is_ledger_empty(&self) -> Result<bool, StoreError> {
-        let (link, watch) = (self.link, &self.settings.mapping.watch);
+        let (link, tables) = (self.link, &self.ready.catalog.spellings);
         let answers = async {
             let (found, ended) = tokio::join!(
                 biased;
-                link.ask(&self.ready.statements.ledger_probe, vec![(watch, Type::TEXT)]),
+                link.ask(&self.ready.statements.ledger_probe, vec![(tables, Type::TEXT_ARRAY)]),
                 link.client().batch_execute("COMMIT"),
             );
             let found = found?;

@@ -11,6 +11,7 @@ use crate::{
     domain::{LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
     store::{
         Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
+        reading::UNACKNOWLEDGED,
         refusal::{Meeting, refusal},
         undo_id,
     },
@@ -34,14 +35,33 @@ pub(super) struct Desk<'a> {
 
 /// The newest entries.
 pub(super) async fn history(desk: Desk<'_>, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-    let (watch, limit) = (&desk.settings.mapping.watch, i64::from(limit));
-    let params: Vec<Param<'_>> = vec![(watch, Type::TEXT), (&limit, Type::INT8)];
+    let (tables, limit) = (&desk.ready.catalog.spellings, i64::from(limit));
+    let params: Vec<Param<'_>> = vec![
+        (tables, Type::TEXT_ARRAY),
+        (&limit, Type::INT8),
+        (&UNACKNOWLEDGED, Type::INT8),
+    ];
     entries(desk, &desk.ready.statements.ledger_history, params).await
+}
+
+/// The entries whose identities lie between two, both included.
+pub(super) async fn between(
+    desk: Desk<'_>,
+    lowest: RepairId,
+    highest: RepairId,
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    let [lowest, highest] = [lowest, highest].map(|id| uuid::Uuid::from_u128(id.0));
+    let params: Vec<Param<'_>> = vec![
+        (&desk.ready.catalog.spellings, Type::TEXT_ARRAY),
+        (&lowest, Type::UUID),
+        (&highest, Type::UUID),
+    ];
+    entries(desk, &desk.ready.statements.ledger_between, params).await
 }
 
 /// The entries of one job.
 pub(super) async fn history_of(desk: Desk<'_>, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
-    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&job, Type::TEXT)];
+    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&job, Type::TEXT)];
     entries(desk, &desk.ready.statements.ledger_of_job, params).await
 }
 
@@ -66,7 +86,7 @@ async fn find(desk: Desk<'_>, id: RepairId) -> Result<Option<(LedgerEntry, Optio
         return Ok(None);
     }
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&key, Type::UUID)];
+    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
     let answer = desk.link.ask(&desk.ready.statements.ledger_entry, params);
     let rows = desk.link.within("reading the ledger", answer).await?;
     let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
@@ -82,7 +102,7 @@ pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowle
         return Ok(Acknowledged::NotFound);
     };
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&desk.settings.mapping.watch, Type::TEXT), (&key, Type::UUID)];
+    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
     let statement = &desk.ready.statements.ledger_acknowledge;
     let changed = ledger::write(desk.link, "acknowledging a false repair", statement, params).await?;
     Ok(match (changed.is_empty(), entry.acknowledged_at) {
@@ -96,10 +116,10 @@ pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowle
 pub(super) async fn acknowledge_fuse(desk: Desk<'_>) -> Result<RepairId, StoreError> {
     let id = fresh_id();
     let key = uuid::Uuid::from_u128(id.0);
-    let table = desk.settings.mapping.table.plain();
+    let table = desk.ready.catalog.table.plain();
     let params: Vec<Param<'_>> = vec![
         (&key, Type::UUID),
-        (&desk.settings.mapping.watch, Type::TEXT),
+        (&desk.ready.catalog.spellings, Type::TEXT_ARRAY),
         (&table, Type::TEXT),
         (&desk.settings.instance, Type::TEXT),
     ];

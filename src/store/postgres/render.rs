@@ -42,9 +42,9 @@ pub(super) struct Statements {
     pub ledger_note: String,
     pub ledger_acknowledge: String,
     pub ledger_ack_fuse: String,
-    pub ledger_migrate: String,
-    /// The name of the index of the second layout.
-    pub unacknowledged_index: String,
+    pub ledger_between: String,
+    /// The name of the index that is made last: where it is, all are.
+    pub last_index: String,
     pub undo_look: String,
     pub undo_backfill: String,
     pub undo_fail: String,
@@ -56,11 +56,11 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn render(mapping: &Mapping, catalog: &Catalog) -> Self {
         let index = |suffix: &str| derived("", catalog.ledger.name.as_str(), suffix);
-        let unacknowledged = index("_unacknowledged");
+        let last_index = index("_table_unacknowledged");
         let mut names = names(mapping, catalog);
-        names.push(("ledger_by_time", index("_by_time").quoted()));
-        names.push(("ledger_by_job", index("_by_job").quoted()));
-        names.push(("ledger_unacknowledged", unacknowledged.quoted()));
+        names.push(("ledger_by_time", index("_table_time").quoted()));
+        names.push(("ledger_by_job", index("_table_job").quoted()));
+        names.push(("ledger_unacknowledged", last_index.quoted()));
         names.extend(undo::names(mapping, catalog));
         let guard = GuardStatements::render(
             &names,
@@ -112,8 +112,8 @@ impl Statements {
             ledger_note: fill(include_str!("sql/ledger_note.sql")),
             ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
             ledger_ack_fuse: fill(include_str!("sql/ledger_ack_fuse.sql")),
-            ledger_migrate: fill(include_str!("sql/ledger_migrate.sql")),
-            unacknowledged_index: unacknowledged.as_str().to_owned(),
+            ledger_between: fill(include_str!("sql/ledger_between.sql")),
+            last_index: last_index.as_str().to_owned(),
             undo_look: fill(include_str!("sql/undo_look.sql")),
             undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
             undo_fail: fill(include_str!("sql/undo_fail.sql")),

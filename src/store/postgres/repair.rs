@@ -62,7 +62,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let seconds = repair.init_deadline.as_secs_f64();
     let gate = gate_of(ready.catalog.oid);
     let repair_id = uuid::Uuid::from_u128(id.0);
-    let table = mapping.table.plain();
+    let table = ready.catalog.table.plain();
     let (name, state) = (job.name.as_deref(), job.state.as_deref());
     let key = job.id.text();
     let key: &str = &key;

@@ -89,6 +89,18 @@ pub(super) fn unfit(open: &Open, settings: &SqliteSettings) -> Result<Option<Str
     read().map_err(|error| failed("looking at the ledger", &open.path, error))
 }
 
+/// How entries of the ledger may name the table, as a JSON array: the plain name, as this version writes it, or with the
+/// schema that an earlier version took over from the configuration. Upper and lower case are the same.
+pub(super) fn spellings(settings: &SqliteSettings) -> String {
+    let name = settings.mapping.table.name.as_str();
+    serde_json::json!([name, format!("main.{name}")]).to_string()
+}
+
+/// The identity of a repair in this file: the same however the configuration writes the table's name.
+pub(super) fn identity(settings: &SqliteSettings, repair: &Repair) -> RepairId {
+    repair_id(&settings.mapping.table.name.as_str().to_ascii_lowercase(), repair)
+}
+
 /// The entries of the given jobs, and the newest of all.
 pub(super) fn read(
     open: &Open,
@@ -99,17 +111,17 @@ pub(super) fn read(
         return Ok((Vec::new(), Vec::new()));
     }
     let statements = &open.catalog.statements;
-    let watch = &settings.mapping.watch;
+    let tables = &spellings(settings);
     let entry = |row: &Row<'_>| entry(row, settings);
     let read = || -> rusqlite::Result<(Vec<LedgerEntry>, Vec<LedgerEntry>)> {
         let ids = serde_json::json!(asked).to_string();
         let mut of_jobs = open.connection.prepare_cached(&statements.ledger_of_jobs)?;
         let of_jobs: Vec<Option<LedgerEntry>> = of_jobs
-            .query_map((watch, ids), entry)?
+            .query_map((tables, ids), entry)?
             .collect::<rusqlite::Result<_>>()?;
         let mut newest = open.connection.prepare_cached(&statements.ledger_newest)?;
         let newest: Vec<Option<LedgerEntry>> = newest
-            .query_map((watch, SHOWN_REPAIRS, WATCHED_REPAIRS, UNACKNOWLEDGED), entry)?
+            .query_map((tables, SHOWN_REPAIRS, WATCHED_REPAIRS, UNACKNOWLEDGED), entry)?
             .collect::<rusqlite::Result<_>>()?;
         Ok((
             of_jobs.into_iter().flatten().collect(),
@@ -181,31 +193,21 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
     }))
 }
 
-/// Creates the ledger and its indexes, if they aren't there.
+/// Creates the ledger and its indexes, as far as they aren't there: a ledger of an earlier version lacks some of these.
 pub(super) fn create(open: &mut Open, settings: &SqliteSettings) -> Result<(), StoreError> {
     if let Some(reason) = unfit(open, settings)? {
         return Err(StoreError::Schema(reason));
     }
-    if is_ours(&columns(open, settings)?) {
-        return migrate(open);
-    }
-    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_create);
-    let made = under_write_lock(connection, |transaction| transaction.execute_batch(sql));
-    made.map_err(|error| failed("creating the ledger", &open.path, error))
-}
-
-/// Brings a ledger of an older layout to the present one.
-fn migrate(open: &mut Open) -> Result<(), StoreError> {
     let statements = &open.catalog.statements;
-    let (connection, sql) = (&mut open.connection, &statements.ledger_migrate);
+    let (connection, sql) = (&mut open.connection, &statements.ledger_create);
     let index = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1)";
-    let migrated = connection
-        .query_row(index, [&statements.unacknowledged_index], |row| row.get::<_, bool>(0))
+    let made = connection
+        .query_row(index, [&statements.last_index], |row| row.get::<_, bool>(0))
         .and_then(|is_there| match is_there {
             true => Ok(()),
             false => under_write_lock(connection, |transaction| transaction.execute_batch(sql)),
         });
-    migrated.map_err(|error| failed("migrating the ledger", &open.path, error))
+    made.map_err(|error| failed("creating the ledger", &open.path, error))
 }
 
 /// Whether the ledger is there, and ours.
@@ -281,10 +283,10 @@ pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &N
 /// Writes what turned out about a repair; whether this was the first to do so.
 pub(super) fn note(open: &mut Open, settings: &SqliteSettings, finding: &Finding) -> Result<Noted, StoreError> {
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_note);
-    let (watch, id) = (&settings.mapping.watch, text_of(finding.repair_id));
+    let (tables, id) = (spellings(settings), text_of(finding.repair_id));
     let changed = under_write_lock(connection, |transaction| {
         let at = rfc3339(now(transaction)?);
-        transaction.execute(sql, (watch, id, finding.outcome.as_str(), at))
+        transaction.execute(sql, (tables, id, finding.outcome.as_str(), at))
     });
     match changed {
         Ok(0) => Ok(Noted::Known),
@@ -307,8 +309,7 @@ pub(super) fn under_write_lock<T>(
 
 /// Asks the ledger for a repair, under the write lock: nobody else's transaction is open then.
 pub(super) fn resolve(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Result<Resolution, StoreError> {
-    let mapping = &settings.mapping;
-    let id = repair_id(&mapping.watch, &mapping.table.plain(), repair);
+    let id = identity(settings, repair);
     if !is_ours(&columns(open, settings)?) {
         return Ok(Resolution::NotCommitted);
     }

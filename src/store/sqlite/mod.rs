@@ -184,6 +184,15 @@ impl Ledger for SqliteStore {
         .await
     }
 
+    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.call(
+            "reading the ledger",
+            self.settings.poll_timeout,
+            move |open, settings| operator::between(open, settings, lowest, highest),
+        )
+        .await
+    }
+
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
         let job = job.clone();
         self.call(

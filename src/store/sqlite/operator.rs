@@ -3,7 +3,7 @@
 use super::{
     SqliteSettings,
     connection::{Open, failed},
-    ledger::{self, NewEntry, text_of, under_write_lock},
+    ledger::{self, NewEntry, spellings, text_of, under_write_lock},
     observe::{self, key},
     repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
 };
@@ -13,7 +13,7 @@ use crate::{
         Acknowledged, ErrorTextRemoval, StoreError, Undo,
         error_text_merge::unmerge,
         fresh_id, image,
-        reading::Strings,
+        reading::{Strings, UNACKNOWLEDGED},
         refusal::{Meeting, refusal},
         rfc3339, undo_id,
     },
@@ -24,13 +24,25 @@ use serde_json::json;
 /// The newest entries.
 pub(super) fn history(open: &Open, settings: &SqliteSettings, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
     let sql = &open.catalog.statements.ledger_history;
-    entries(open, settings, sql, &[&settings.mapping.watch, &limit])
+    entries(open, settings, sql, &[&spellings(settings), &limit, &UNACKNOWLEDGED])
+}
+
+/// The entries whose identities lie between two, both included.
+pub(super) fn between(
+    open: &Open,
+    settings: &SqliteSettings,
+    lowest: RepairId,
+    highest: RepairId,
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    let sql = &open.catalog.statements.ledger_between;
+    let bounds = [text_of(lowest), text_of(highest)];
+    entries(open, settings, sql, &[&spellings(settings), &bounds[0], &bounds[1]])
 }
 
 /// The entries of one job.
 pub(super) fn history_of(open: &Open, settings: &SqliteSettings, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
     let sql = &open.catalog.statements.ledger_of_job;
-    entries(open, settings, sql, &[&settings.mapping.watch, &job])
+    entries(open, settings, sql, &[&spellings(settings), &job])
 }
 
 fn entries(
@@ -60,15 +72,14 @@ pub(super) fn acknowledge(
     settings: &SqliteSettings,
     id: RepairId,
 ) -> Result<Acknowledged, StoreError> {
-    let sql = &open.catalog.statements.ledger_entry;
-    let found = entries(open, settings, sql, &[&settings.mapping.watch, &text_of(id)])?;
+    let found = between(open, settings, id, id)?;
     let Some(entry) = found.into_iter().next() else {
         return Ok(Acknowledged::NotFound);
     };
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_acknowledge);
     let changed = under_write_lock(connection, |transaction| {
         let at = rfc3339(ledger::now(transaction)?);
-        transaction.execute(sql, (&settings.mapping.watch, text_of(id), at))
+        transaction.execute(sql, (spellings(settings), text_of(id), at))
     });
     let changed = changed.map_err(|error| failed("acknowledging a false repair", &open.path, error))?;
     Ok(match (changed, entry.acknowledged_at) {
@@ -87,7 +98,7 @@ pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Re
         let entry = NewEntry {
             id,
             watch: &settings.mapping.watch,
-            table: &settings.mapping.table.plain(),
+            table: settings.mapping.table.name.as_str(),
             job: "",
             name: None,
             action: LedgerAction::AckFuse,
@@ -106,8 +117,7 @@ pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Re
 
 /// Takes a repair back: everything under one write lock, so nothing can change between look and change.
 pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> Result<Undo, StoreError> {
-    let sql = &open.catalog.statements.ledger_entry;
-    let found = entries(open, settings, sql, &[&settings.mapping.watch, &text_of(id)])?;
+    let found = between(open, settings, id, id)?;
     let Some(entry) = found.into_iter().next() else {
         return Ok(Undo::NotFound);
     };
@@ -182,7 +192,7 @@ impl TakingBack<'_> {
 
     fn undone_at(&self) -> rusqlite::Result<Option<Timestamp>> {
         let params = (
-            &self.entry.watch,
+            &self.entry.table_name,
             self.entry.job_id.text(),
             text_of(self.entry.repair_id),
         );

@@ -15,7 +15,7 @@ use crate::{
         error_text,
         error_text_merge::{Merge, merge},
         reading::Strings,
-        repair_id, rfc3339,
+        rfc3339,
     },
 };
 use rusqlite::{
@@ -42,8 +42,7 @@ impl From<rusqlite::Error> for Unmade {
 
 /// Makes one repair.
 pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Outcome {
-    let mapping = &settings.mapping;
-    let id = repair_id(&mapping.watch, &mapping.table.plain(), repair);
+    let id = ledger::identity(settings, repair);
     if open.identity.shown() != repair.server.0 {
         return Outcome::LostRace;
     }
@@ -250,7 +249,7 @@ impl Change<'_> {
             &NewEntry {
                 id: self.id,
                 watch: &mapping.watch,
-                table: &mapping.table.plain(),
+                table: mapping.table.name.as_str(),
                 job: &repair.job.id.text(),
                 name: repair.job.name.as_deref(),
                 action: match repair.action {

@@ -1,5 +1,7 @@
 -- The ledger: one row for each committed repair. Run in one transaction under an advisory lock, because two sessions
--- that create the same table at the same time can fail even with IF NOT EXISTS.
+-- that create the same table at the same time can fail even with IF NOT EXISTS. Run also on a ledger of an earlier version,
+-- which lacks the indexes by table: without them everything is right, and a long ledger is read more slowly. The indexes
+-- that such a version made stay, since it may run beside this one.
 CREATE TABLE IF NOT EXISTS {{ledger}} (
     repair_id uuid PRIMARY KEY,
     watch text NOT NULL,
@@ -19,7 +21,7 @@ CREATE TABLE IF NOT EXISTS {{ledger}} (
     undo_of uuid,
     version integer NOT NULL
 );
-CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger}} (watch, repaired_at);
-CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger}} (watch, job_id);
-CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger}} (watch, repaired_at)
+CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger}} (table_name, repaired_at);
+CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger}} (table_name, job_id);
+CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger}} (table_name, repaired_at)
  WHERE outcome = 'false_repair' AND acknowledged_at IS NULL;

@@ -1,20 +1,26 @@
 /* beatwarden: ledger newest */
--- Returns what a pass needs of this watch's ($1) ledger, newest first: the newest entries ($2 at most, for people), those
--- of the last day ($3 at most, whose jobs stay under watch), every false repair that nobody acknowledged ($4 at most,
--- they hold the fuse open), and the newest acknowledgement of the fuse. Each part by an index, and the entries by the primary
--- key (an array, because a join would be planned as a scan), so a long ledger costs nothing.
+-- Returns what a pass needs of this table's ($1, its spellings) ledger, newest first: the newest entries ($2 at most, for
+-- people), those of the last day ($3 at most, whose jobs stay under watch), every false repair that no one acknowledged ($4
+-- at most, they hold the fuse open), and the newest acknowledgement of the fuse. The limits hold for each spelling. Each part
+-- by an index that begins with table_name, one spelling after the other because the order of an index holds for one value
+-- only, and the entries by the primary key (an array, because a join would be planned as a scan): a long ledger costs nothing.
 SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
        before::text AS before, after::text AS after, outcome, outcome_at, acknowledged_at, undo_of, version
   FROM {{ledger}}
  WHERE repair_id = ANY (ARRAY(
-        (SELECT repair_id FROM {{ledger}} WHERE watch = $1 ORDER BY repaired_at DESC LIMIT $2)
+        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name
+                 ORDER BY repaired_at DESC LIMIT $2) AS found
         UNION
-        (SELECT repair_id FROM {{ledger}}
-          WHERE watch = $1 AND repaired_at > now() - interval '24 hours' ORDER BY repaired_at DESC LIMIT $3)
+        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND repaired_at > now() - interval '24 hours'
+                 ORDER BY repaired_at DESC LIMIT $3) AS found
         UNION
-        (SELECT repair_id FROM {{ledger}}
-          WHERE watch = $1 AND outcome = 'false_repair' AND acknowledged_at IS NULL ORDER BY repaired_at DESC LIMIT $4)
+        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND outcome = 'false_repair' AND acknowledged_at IS NULL
+                 ORDER BY repaired_at DESC LIMIT $4) AS found
         UNION
-        (SELECT repair_id FROM {{ledger}}
-          WHERE watch = $1 AND action = 'ack_fuse' AND repaired_at > now() - interval '1 hour' ORDER BY repaired_at DESC LIMIT 1)))
+        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND action = 'ack_fuse' AND repaired_at > now() - interval '1 hour'
+                 ORDER BY repaired_at DESC LIMIT 1) AS found))
  ORDER BY repaired_at DESC, repair_id

@@ -1,10 +1,10 @@
 /* beatwarden: ledger note */
--- Writes what turned out ($3) about a repair ($2) of this watch ($1), once: whoever comes second changes nothing. Not
+-- Writes what turned out ($3) about a repair ($2) of this table ($1, its spellings), once: whoever comes second changes nothing. Not
 -- where the repair was taken back, since the job that was given back is meant to run. Returns the entry it changed.
--- By the primary key and the index on (watch, job_id).
+-- By the primary key and the index on (table_name, job_id).
 UPDATE {{ledger}} AS entry
    SET outcome = $3, outcome_at = now()
- WHERE entry.watch = $1 AND entry.repair_id = $2 AND entry.outcome IS NULL
+ WHERE entry.table_name = ANY ($1::text[]) AND entry.repair_id = $2 AND entry.outcome IS NULL
    AND NOT EXISTS (SELECT FROM {{ledger}} AS undo
-                    WHERE undo.watch = entry.watch AND undo.job_id = entry.job_id AND undo.undo_of = entry.repair_id)
+                    WHERE undo.table_name = entry.table_name AND undo.job_id = entry.job_id AND undo.undo_of = entry.repair_id)
 RETURNING entry.repair_id

@@ -1,4 +1,6 @@
--- The ledger: one row for each committed repair. Run in one immediate transaction, so two sessions can't race.
+-- The ledger: one row for each committed repair. Run in one immediate transaction, so two sessions can't race. Run also on a
+-- ledger of an earlier version, which lacks the indexes by table; those that it made stay, since it may run beside this one.
+-- SQLite compares the names of tables without regard to case.
 CREATE TABLE IF NOT EXISTS {{ledger}} (
     repair_id TEXT PRIMARY KEY NOT NULL,
     watch TEXT NOT NULL,
@@ -18,7 +20,7 @@ CREATE TABLE IF NOT EXISTS {{ledger}} (
     undo_of TEXT,
     version INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger_unqualified}} (watch, repaired_at);
-CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger_unqualified}} (watch, job_id);
-CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger_unqualified}} (watch, repaired_at)
+CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, repaired_at);
+CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, job_id);
+CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, repaired_at)
  WHERE outcome = 'false_repair' AND acknowledged_at IS NULL;

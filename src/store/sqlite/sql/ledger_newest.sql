@@ -1,24 +1,31 @@
 /* beatwarden: ledger newest */
--- Returns what a pass needs of this watch's (?1) ledger, newest first: the newest entries (?2 at most, for people), those
--- of the last day (?3 at most, whose jobs stay under watch), every false repair that nobody acknowledged (?4 at most,
--- they hold the fuse open), and the newest acknowledgement of the fuse. Each part by an index, so a long ledger costs
--- nothing. Times compare as text: all are RFC 3339 in UTC.
+-- Returns what a pass needs of this table's (?1, its spellings) ledger, newest first: the newest entries (?2 at most, for
+-- people), those of the last day (?3 at most, whose jobs stay under watch), every false repair that no one acknowledged (?4
+-- at most, they hold the fuse open), and the newest acknowledgement of the fuse. The limits hold for each spelling. Each part
+-- by an index that begins with table_name, one spelling after the other because the order of an index holds for one value
+-- only, so a long ledger costs nothing. Times compare as text: all are RFC 3339 in UTC.
 SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
        before, after, outcome, outcome_at, acknowledged_at, undo_of, version
   FROM {{ledger}}
- WHERE repair_id IN (
-        SELECT * FROM (SELECT repair_id FROM {{ledger}} WHERE watch = ?1 ORDER BY repaired_at DESC LIMIT ?2)
+ WHERE rowid IN (
+        SELECT found.value FROM json_each(?1) AS spelled,
+               json_each((SELECT json_group_array(rowid) FROM
+                   (SELECT rowid FROM {{ledger}} WHERE table_name = spelled.value COLLATE NOCASE
+                     ORDER BY repaired_at DESC LIMIT ?2))) AS found
         UNION
-        SELECT * FROM (SELECT repair_id FROM {{ledger}}
-                        WHERE watch = ?1 AND repaired_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-24 hours')
-                        ORDER BY repaired_at DESC LIMIT ?3)
+        SELECT found.value FROM json_each(?1) AS spelled,
+               json_each((SELECT json_group_array(rowid) FROM
+                   (SELECT rowid FROM {{ledger}} WHERE table_name = spelled.value COLLATE NOCASE AND repaired_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-24 hours')
+                     ORDER BY repaired_at DESC LIMIT ?3))) AS found
         UNION
-        SELECT * FROM (SELECT repair_id FROM {{ledger}}
-                        WHERE watch = ?1 AND outcome = 'false_repair' AND acknowledged_at IS NULL
-                        ORDER BY repaired_at DESC LIMIT ?4)
+        SELECT found.value FROM json_each(?1) AS spelled,
+               json_each((SELECT json_group_array(rowid) FROM
+                   (SELECT rowid FROM {{ledger}} WHERE table_name = spelled.value COLLATE NOCASE AND outcome = 'false_repair' AND acknowledged_at IS NULL
+                     ORDER BY repaired_at DESC LIMIT ?4))) AS found
         UNION
-        SELECT * FROM (SELECT repair_id FROM {{ledger}}
-                        WHERE watch = ?1 AND action = 'ack_fuse'
-                          AND repaired_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')
-                        ORDER BY repaired_at DESC LIMIT 1))
+        SELECT found.value FROM json_each(?1) AS spelled,
+               json_each((SELECT json_group_array(rowid) FROM
+                   (SELECT rowid FROM {{ledger}} WHERE table_name = spelled.value COLLATE NOCASE AND action = 'ack_fuse'
+                     AND repaired_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')
+                     ORDER BY repaired_at DESC LIMIT 1))) AS found)
  ORDER BY repaired_at DESC, repair_id

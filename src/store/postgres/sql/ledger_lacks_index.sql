@@ -1,5 +1,5 @@
 /* beatwarden: ledger layout */
--- Returns whether the ledger ($1, quoted) lacks the index ($2, its name) of the second layout, and this role may make it. Catalog only.
+-- Returns whether the ledger ($1, quoted) lacks an index ($2, its name) of this version, and this role may make it. Catalog only.
 SELECT ledger.oid IS NOT NULL AND pg_has_role(class.relowner, 'USAGE')
        AND NOT EXISTS (SELECT FROM pg_index JOIN pg_class AS index ON index.oid = pg_index.indexrelid
                         WHERE pg_index.indrelid = ledger.oid AND index.relname = $2::text) AS lacking

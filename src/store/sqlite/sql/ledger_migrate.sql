@@ -1,5 +1,0 @@
-/* beatwarden: ledger migrate */
--- Brings a ledger of the first layout to the second: the index that finds the false repairs nobody acknowledged. The
--- entries stay as they are; each keeps the number of the layout that wrote it.
-CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger_unqualified}} (watch, repaired_at)
- WHERE outcome = 'false_repair' AND acknowledged_at IS NULL;
