@@ -93,7 +93,12 @@ impl Place {
                 .unwrap();
         });
         fs::set_permissions(&file, fs::Permissions::from_mode(file_mode)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_beatwarden"), place.binary()).unwrap();
+        // By another process: a child that is forked meanwhile would keep this one's copy open, and so keep it from running.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_beatwarden"))
+            .arg(place.binary())
+            .status();
+        assert!(copied.unwrap().success());
         fs::set_permissions(place.binary(), fs::Permissions::from_mode(0o755)).unwrap();
         place
     }
@@ -190,6 +195,21 @@ fn write(file: &Path) -> rusqlite::Result<i64> {
     Ok(rows)
 }
 
+/// Every journal and every user at the same time: most of each is waiting.
+fn in_every_case(case: impl Fn(&str, User) + Sync) {
+    if !is_root() {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for journal in ["wal", "delete"] {
+            for user in USERS {
+                let case = &case;
+                scope.spawn(move || case(journal, user));
+            }
+        }
+    });
+}
+
 fn is_root() -> bool {
     let is_root = getuid().is_root();
     if !is_root {
@@ -212,48 +232,38 @@ const COMMANDS: &[&[&str]] = &[
 
 #[test]
 fn every_command_of_every_user_leaves_the_file_to_its_writer() {
-    if !is_root() {
-        return;
-    }
-    for journal in ["wal", "delete"] {
-        for user in USERS {
-            let place = Place::new(journal, user);
-            for command in COMMANDS {
-                place.run(user, command);
-                place.assert_is_the_writers(&format!("{command:?} as {user:?}, journal {journal}"));
-            }
+    in_every_case(|journal, user| {
+        let place = Place::new(journal, user);
+        for command in COMMANDS {
+            place.run(user, command);
+            place.assert_is_the_writers(&format!("{command:?} as {user:?}, journal {journal}"));
         }
-    }
+    });
 }
 
 #[test]
 fn a_file_that_the_writer_has_open_stays_the_writers() {
-    if !is_root() {
-        return;
-    }
-    for journal in ["wal", "delete"] {
-        for user in USERS {
-            let place = Place::new(journal, user);
-            let file = place.file();
-            let mut open = as_user(WRITER, || {
-                let writer = Connection::open(&file).unwrap();
-                writer
-                    .execute("INSERT INTO runs (job_name, state) VALUES ('x', 'SUCCESS')", [])
-                    .unwrap();
-                writer
+    in_every_case(|journal, user| {
+        let place = Place::new(journal, user);
+        let file = place.file();
+        let mut open = as_user(WRITER, || {
+            let writer = Connection::open(&file).unwrap();
+            writer
+                .execute("INSERT INTO runs (job_name, state) VALUES ('x', 'SUCCESS')", [])
+                .unwrap();
+            writer
+        });
+        for command in COMMANDS {
+            place.run(user, command);
+            open = as_user(WRITER, move || {
+                let changed = open.execute("UPDATE runs SET payload = 'w' WHERE id = 3", []);
+                assert_eq!(changed, Ok(1), "{command:?} as {user:?}, journal {journal}");
+                open
             });
-            for command in COMMANDS {
-                place.run(user, command);
-                open = as_user(WRITER, move || {
-                    let changed = open.execute("UPDATE runs SET payload = 'w' WHERE id = 3", []);
-                    assert_eq!(changed, Ok(1), "{command:?} as {user:?}, journal {journal}");
-                    open
-                });
-            }
-            as_user(WRITER, move || open.close().unwrap());
-            place.assert_is_the_writers(&format!("all commands as {user:?}, journal {journal}"));
         }
-    }
+        as_user(WRITER, move || open.close().unwrap());
+        place.assert_is_the_writers(&format!("all commands as {user:?}, journal {journal}"));
+    });
 }
 
 /// A writer that was killed leaves its log, or a hot journal, beside the file.
