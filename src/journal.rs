@@ -2,57 +2,116 @@
 //!
 //! Job names and keys are hostile input: they are logged as fields in their escaped form, never as part of a message.
 
+mod facts;
+
 use crate::{
-    domain::{Cause, Discovery, Event, JobId, LateOutcome, Look, Noted, Obstacle, Outcome, RepairId, Restarted},
+    domain::{
+        self, Action, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Obstacle,
+        Outcome, Phase, RepairId, Restarted,
+    },
     status::{Audience, FailedPass, GoodPass},
 };
+use facts::{Facts, code_of, subject_of};
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Writes the passes of one watch to the log.
 #[derive(Debug)]
 pub struct Journal {
     watch: String,
-    /// The failure that was told last; the same one is not told again.
-    told: Mutex<Option<String>>,
-    /// The obstacles that were told last.
-    hindered: Mutex<Vec<Obstacle>>,
+    memory: Mutex<Remembered>,
+}
+
+/// What the log has.
+#[derive(Debug, Default)]
+struct Remembered {
+    /// Why passes failed.
+    failures: Facts,
+    /// Whether the last of them was told, and no good pass since then.
+    is_down: bool,
+    /// Since when passes are good.
+    good_since: Option<Instant>,
+    /// What keeps the watch from repairing.
+    hindered: Vec<(Cause, String)>,
     /// Whether the whole table was ever covered, once that was told.
-    covered: Mutex<Option<bool>>,
-    /// False repairs that were told and could not be written down yet.
-    unwritten: Mutex<HashSet<RepairId>>,
-    /// Jobs whose repair failed, each with the error that was told: the next pass tries again.
-    failing: Mutex<HashSet<(JobId, String)>>,
+    covered: Option<bool>,
+    /// False repairs that could not be written down yet.
+    unwritten: HashSet<RepairId>,
+    /// Why repairs failed: the next pass tries again.
+    failing: Facts,
+    /// Jobs that were failed by the last passes: that they end is no news.
+    ended: HashSet<JobId>,
 }
 
 /// So many events of one kind are told one by one; a pass can bring thousands.
 const TOLD: usize = 20;
-/// So many failed repairs are remembered as told.
-const FAILING: usize = 1_000;
-/// A key longer than this is cut.
+/// So many jobs that were failed are remembered; each is forgotten when it is seen ended.
+const ENDED: usize = 10_000;
+/// A key, name or state longer than this is cut.
 const KEY: usize = 200;
+/// After so long without a failure, the next one is news whatever it says.
+const CALM: Duration = Duration::from_secs(60);
 
 impl Journal {
     /// For the watch of that name.
     pub fn new(watch: impl Into<String>) -> Self {
         Self {
             watch: watch.into(),
-            told: Mutex::new(None),
-            hindered: Mutex::new(Vec::new()),
-            covered: Mutex::new(None),
-            unwritten: Mutex::default(),
-            failing: Mutex::default(),
+            memory: Mutex::default(),
         }
     }
 
-    fn event(&self, event: &Event) {
+    fn memory(&self) -> MutexGuard<'_, Remembered> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job became stuck: with its name and its age, where the report has them.
+    fn stuck(&self, job: &JobId, phase: Phase, pass: &GoodPass) {
+        let line = pass.report.jobs.iter().find(|line| line.id == *job);
+        let mut attempts = pass.report.attempts.iter().map(|attempted| &attempted.repair.job);
+        let attempted = attempts.find(|attempted| attempted.id == *job);
+        let name = line.map_or_else(|| attempted.and_then(|job| job.name.clone()), |line| line.name.clone());
+        let start = attempted.and_then(|job| job.started_at.at());
+        let age = line.map(|line| line.age).or(start.map(|at| at.age_at(pass.report.at)));
+        tracing::warn!(
+            watch = self.watch,
+            job = shown(&job.text()),
+            name = name.as_deref().map(shown),
+            phase = said(phase),
+            age = age.map(rounded),
+            "job is stuck"
+        );
+    }
+
+    /// A stuck job is gone from the running ones.
+    fn left(&self, job: &JobId, name: Option<&str>, left: &Left) {
+        if self.memory().ended.remove(job) {
+            return;
+        }
+        let (watch, job, name) = (&self.watch, shown(&job.text()), name.map(shown));
+        match left {
+            Left::Ended(state) => {
+                let state = state.as_deref().map(shown);
+                tracing::info!(watch, job, name, state, "stuck job has ended");
+            }
+            Left::Restarted => tracing::info!(watch, job, name, "stuck job was started again"),
+            Left::Gone => tracing::info!(watch, job, name, "stuck job is gone: its row no longer exists"),
+        }
+    }
+
+    fn event(&self, event: &Event, pass: &GoodPass) {
         let watch = &self.watch;
         match event {
-            Event::Stuck(job, phase) => {
-                tracing::warn!(watch, job = shown(&job.text()), phase = phase.as_str(), "job is stuck");
-            }
+            Event::Stuck(job, phase) => self.stuck(job, *phase, pass),
+            Event::Left(job, name, left) => self.left(job, name.as_deref(), left),
+            Event::Keyless(rows) => tracing::warn!(
+                watch,
+                rows,
+                "running rows have no key that can be used (NULL, or longer than 1000 bytes); they are never repaired"
+            ),
             Event::LateFirstHeartbeat(job) => {
                 tracing::info!(
                     watch,
@@ -89,7 +148,8 @@ impl Journal {
                     "watching starts anew: nothing is repaired before a whole deadline was seen"
                 );
             }
-            Event::InitFailed(job) => tracing::info!(watch, job = shown(&job.text()), "init failed"),
+            // A stuck job was told as one, and an end without a heartbeat is the writer's matter.
+            Event::InitFailed(job) => tracing::debug!(watch, job = shown(&job.text()), "no first heartbeat in time"),
             Event::Fuse(true) => tracing::error!(
                 watch,
                 "the fuse is open: so many jobs look dead at once that this is more likely our mistake, or a failed job was \
@@ -108,25 +168,32 @@ impl Journal {
         }
     }
 
+    /// The table was read: told where a failure was.
+    fn is_good(&self) {
+        let mut memory = self.memory();
+        memory.good_since.get_or_insert_with(Instant::now);
+        if std::mem::take(&mut memory.is_down) {
+            tracing::info!(watch = self.watch, "the table is read again");
+        }
+    }
+
     /// Tells what keeps the watch from repairing, when it comes and when it goes.
     fn obstacles(&self, now: &[Obstacle]) {
-        let mut told = self.hindered.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == now {
-            return;
-        }
-        for obstacle in now.iter().filter(|obstacle| !told.contains(obstacle)) {
-            let (cause, reason) = (obstacle.cause.as_str(), obstacle.reason.as_str());
+        let hindered = &mut self.memory().hindered;
+        let fact = |obstacle: &Obstacle| (obstacle.cause, code_of(&obstacle.reason));
+        for obstacle in now.iter().filter(|obstacle| !hindered.contains(&fact(obstacle))) {
+            let (cause, reason) = (obstacle.cause.as_str(), cut(&obstacle.reason));
             tracing::warn!(watch = self.watch, cause, reason, "no repairs on this watch");
         }
-        if now.is_empty() {
+        if now.is_empty() && !hindered.is_empty() {
             tracing::info!(watch = self.watch, "nothing hinders repairs any more");
         }
-        *told = now.to_vec();
+        *hindered = now.iter().map(fact).collect();
     }
 
     /// Tells that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
-        let mut told = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = &mut self.memory().covered;
         let is_full = pass.look == Look::Full;
         match (*told, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
@@ -144,16 +211,10 @@ impl Journal {
         }
     }
 
-    /// Whether this finding was not told before.
-    fn is_new(&self, repair: RepairId) -> bool {
-        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        unwritten.insert(repair)
-    }
-
     fn findings(&self, pass: &GoodPass) {
         let watch = &self.watch;
         if pass.report.findings.is_empty() {
-            self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.memory().unwritten.clear();
         }
         for (finding, noted) in &pass.report.findings {
             let (job, repair) = (shown(&finding.job.text()), uuid::Uuid::from_u128(finding.repair_id.0));
@@ -171,17 +232,21 @@ impl Journal {
                     tracing::info!(watch, job, repair = %repair, "a job that was backfilled beats after all");
                 }
                 (Noted::Known, _) => {}
-                (Noted::NotWritten(why), LateOutcome::FalseRepair) if self.is_new(finding.repair_id) => tracing::warn!(
-                    watch,
-                    job,
-                    repair = %repair,
-                    because,
-                    why,
-                    "false repair: this job was failed by Beatwarden and is alive; it could not be written to the ledger, and is \
-                     tried again"
-                ),
+                (Noted::NotWritten(why), LateOutcome::FalseRepair)
+                    if self.memory().unwritten.insert(finding.repair_id) =>
+                {
+                    tracing::warn!(
+                        watch,
+                        job,
+                        repair = %repair,
+                        because,
+                        why = cut(why),
+                        "false repair: this job was failed by Beatwarden and is alive; it could not be written to the ledger, and is \
+                         tried again"
+                    )
+                }
                 (Noted::NotWritten(why), _) => {
-                    tracing::debug!(watch, job, repair = %repair, why, "what turned out about a repair was not written down");
+                    tracing::debug!(watch, job, repair = %repair, why = cut(why), "what turned out about a repair was not written down");
                 }
             }
         }
@@ -189,48 +254,106 @@ impl Journal {
 
     fn attempts(&self, pass: &GoodPass) {
         let watch = &self.watch;
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Repaired(_));
-        // What stood in the way is gone, so that the same words would be news again.
-        if failing.len() > FAILING || pass.report.attempts.iter().any(|attempted| is_done(&attempted.outcome)) {
-            failing.clear();
-        }
+        let mut failed: BTreeMap<String, (&JobId, &str, usize)> = BTreeMap::new();
+        let mut is_any_done = false;
         for attempted in &pass.report.attempts {
-            let job = shown(&attempted.repair.job.id.text());
-            let action = attempted.repair.action.as_str();
+            let job = &attempted.repair.job;
+            let (id, action) = (shown(&job.id.text()), attempted.repair.action.as_str());
             match &attempted.outcome {
-                Outcome::Repaired(id) => {
-                    let repair = uuid::Uuid::from_u128(id.0);
-                    tracing::warn!(watch, job, action, repair = %repair, "repaired");
+                Outcome::Repaired(repair) => {
+                    is_any_done = true;
+                    let (name, repair) = (job.name.as_deref().map(shown), uuid::Uuid::from_u128(repair.0));
+                    tracing::warn!(watch, job = id, name, action, repair = %repair, "repaired");
                 }
                 Outcome::Failed(error) => {
-                    if failing.insert((attempted.repair.job.id.clone(), error.clone())) {
+                    failed.entry(code_of(error)).or_insert((&job.id, error, 0)).2 += 1;
+                }
+                Outcome::Unknown(error) => {
+                    if self
+                        .memory()
+                        .failing
+                        .is_due(format!("no answer {}", code_of(error)))
+                        .is_some()
+                    {
                         tracing::error!(
                             watch,
-                            job,
+                            job = id,
                             action,
-                            error,
-                            "repair failed; it is tried again at every pass"
+                            error = cut(error),
+                            "the answer to a repair is missing; nothing is repaired until the ledger tells"
                         );
                     }
                 }
-                Outcome::Unknown(error) => {
-                    tracing::error!(
-                        watch,
-                        job,
-                        action,
-                        error,
-                        "the answer to a repair is missing; nothing is repaired until the ledger tells"
-                    );
-                }
+                // Told as what keeps the watch from repairing.
+                Outcome::NoLedger(_) => {}
                 Outcome::Already
                 | Outcome::NotLeader
                 | Outcome::Locked
                 | Outcome::LostRace
                 | Outcome::Shutdown
                 | Outcome::Postponed => {
-                    tracing::debug!(watch, job, action, outcome = ?attempted.outcome, "not repaired this time");
+                    tracing::debug!(watch, job = id, action, outcome = ?attempted.outcome, "not repaired this time");
                 }
+            }
+        }
+        let mut memory = self.memory();
+        // What stood in the way is gone, so that the same words would be news again.
+        if is_any_done && failed.is_empty() {
+            memory.failing.clear();
+        }
+        for (fact, (job, error, jobs)) in failed {
+            if let Some(times) = memory.failing.is_due(fact) {
+                tracing::error!(
+                    watch,
+                    job = shown(&job.text()),
+                    jobs,
+                    error = cut(error),
+                    passes = (times > 1).then_some(times),
+                    "repair failed; it is tried again at every pass"
+                );
+            }
+        }
+    }
+
+    /// Which repairs are withheld from now on: a line for each cause. Watching is how things go, what holds for the whole
+    /// watch was told as that, and what was repaired just now waits for the writer as it should.
+    fn withheld(&self, pass: &GoodPass) {
+        let report = &pass.report;
+        let is_repaired = |job: &JobId| {
+            let mut attempts = report.attempts.iter();
+            attempts.any(|made| made.repair.job.id == *job && matches!(made.outcome, Outcome::Repaired(_)))
+        };
+        let mut by_cause: BTreeMap<Cause, (&JobId, usize)> = BTreeMap::new();
+        for (job, cause) in &report.newly_withheld {
+            let is_told = matches!(cause, Cause::Watching | Cause::Observe)
+                || report.obstacles.iter().any(|obstacle| obstacle.cause == *cause)
+                || *cause == Cause::AwaitingWriter && is_repaired(job);
+            if !is_told {
+                by_cause.entry(*cause).or_insert((job, 0)).1 += 1;
+            }
+        }
+        for (cause, (job, jobs)) in by_cause {
+            let line = report.jobs.iter().find(|line| line.id == *job);
+            tracing::info!(
+                watch = self.watch,
+                job = shown(&job.text()),
+                name = line.and_then(|line| line.name.as_deref()).map(shown),
+                jobs = (jobs > 1).then_some(jobs),
+                cause = cause.as_str(),
+                "repair withheld"
+            );
+        }
+    }
+
+    /// That jobs which were failed just now end is no news at the next pass.
+    fn remember_ended(&self, pass: &GoodPass) {
+        let ended = &mut self.memory().ended;
+        if ended.len() > ENDED {
+            ended.clear();
+        }
+        for attempted in &pass.report.attempts {
+            if matches!(attempted.outcome, Outcome::Repaired(_)) && attempted.repair.action == Action::Fail {
+                ended.insert(attempted.repair.job.id.clone());
             }
         }
     }
@@ -241,51 +364,65 @@ fn shown(text: &str) -> String {
     text.chars().take(KEY).flat_map(char::escape_debug).collect()
 }
 
+/// What a database says, cut short.
+fn cut(text: &str) -> String {
+    domain::cut(text, LONGEST_FOREIGN)
+}
+
+/// A stuck phase in the words that people read.
+const fn said(phase: Phase) -> &'static str {
+    match phase {
+        Phase::MissedFirst => "no first heartbeat",
+        Phase::Lost => "lost heartbeat",
+        other => other.as_str(),
+    }
+}
+
+/// A time in whole milliseconds, or seconds where it is long.
+fn rounded(time: Duration) -> String {
+    let (seconds, millis) = (time.as_secs(), u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let rounded = if seconds < 10 {
+        Duration::from_millis(millis)
+    } else {
+        Duration::from_secs(seconds)
+    };
+    humantime::format_duration(rounded).to_string()
+}
+
 impl Audience for Journal {
     fn good(&self, pass: Arc<GoodPass>) {
-        let failed_before = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if failed_before.is_some() {
-            tracing::info!(watch = self.watch, "the table is read again");
-        }
+        self.is_good();
         let report = &pass.report;
         self.obstacles(&report.obstacles);
         self.coverage(&pass);
-        report.events.iter().take(TOLD).for_each(|event| self.event(event));
-        if report.events.len() > TOLD {
-            tracing::info!(
-                watch = self.watch,
-                more = report.events.len() - TOLD,
-                "more events in this pass"
-            );
+        let events = &report.events;
+        events.iter().take(TOLD).for_each(|event| self.event(event, &pass));
+        if events.len() > TOLD {
+            let more = events.len() - TOLD;
+            tracing::info!(watch = self.watch, more, "more events in this pass");
         }
-        // Watching and waiting for the writer are how things go; the rest an operator may want to know.
-        let telling = report
-            .newly_withheld
-            .iter()
-            .filter(|(_, cause)| !matches!(cause, Cause::Watching | Cause::Observe));
-        for (job, cause) in telling.take(TOLD) {
-            tracing::info!(
-                watch = self.watch,
-                job = shown(&job.text()),
-                cause = cause.as_str(),
-                "repair withheld"
-            );
-        }
-        self.findings(&pass);
         self.attempts(&pass);
+        self.withheld(&pass);
+        self.findings(&pass);
+        self.remember_ended(&pass);
     }
 
     fn failed(&self, pass: FailedPass) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() != Some(&pass.error) {
+        let mut memory = self.memory();
+        if memory.good_since.take().is_some_and(|since| since.elapsed() > CALM) {
+            memory.failures.clear();
+        }
+        let fact = format!("{} {}", pass.failure.as_str(), subject_of(&pass.error));
+        if let Some(times) = memory.failures.is_due(fact) {
+            memory.is_down = true;
             tracing::error!(
                 watch = self.watch,
                 cause = pass.failure.as_str(),
-                error = pass.error,
-                retry_in = ?pass.retry_in,
+                error = cut(&pass.error),
+                times = (times > 1).then_some(times),
+                retry_in = rounded(pass.retry_in),
                 "the table could not be read"
             );
-            *told = Some(pass.error);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! One pass and the loop around it: observe, plan, repair, report. Generic over store, clock and audience, so that a
 //! simulation runs this very code.
 
+mod repairing;
+
 use crate::{
-    domain::{
-        self, Action, Attempted, Cause, Look, Memory, Noted, Observation, Outcome, Plan, Policy, Repair, SCANS,
-        interval_in_force,
-    },
+    domain::{self, Cause, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
     status::{Audience, Clock, FailedPass, GoodPass},
-    store::{Effort, Inquiry, Resolution, Store, StoreError},
+    store::{Effort, Inquiry, Store, StoreError},
 };
 use std::{
     any::Any,
@@ -64,6 +63,8 @@ pub struct Watch<S, C, A> {
     failures: u32,
     /// Whether a ledger of an earlier version was given the indexes that it is read by.
     is_ledger_migrated: bool,
+    /// Why the ledger can't be created, where that was refused.
+    ledger_refused: Option<String>,
     stop: CancellationToken,
 }
 
@@ -84,6 +85,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             is_covered: false,
             failures: 0,
             is_ledger_migrated: false,
+            ledger_refused: None,
             stop,
         }
     }
@@ -100,6 +102,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             scans: Vec::new(),
             failures: 0,
             is_ledger_migrated: false,
+            ledger_refused: None,
             stop,
             ..self
         }
@@ -201,10 +204,23 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     }
 
     /// The second half of a pass: repair and report.
-    pub async fn carry_out(&mut self, observation: Observation, plan: Plan) -> Arc<GoodPass> {
+    pub async fn carry_out(&mut self, mut observation: Observation, mut plan: Plan) -> Arc<GoodPass> {
         self.migrate_ledger(&observation, &plan).await;
         let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
+        if let Some(reason) = &self.ledger_refused
+            && observation
+                .snapshot
+                .obstacles
+                .iter()
+                .all(|found| found.cause != Cause::NoLedger)
+        {
+            plan.obstacle.get_or_insert(Cause::NoLedger);
+            observation.snapshot.obstacles.push(Obstacle {
+                cause: Cause::NoLedger,
+                reason: reason.clone(),
+            });
+        }
         let report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
         let (began, finished) = (observation.began, observation.finished);
         let wall = self.clock.wall();
@@ -313,130 +329,6 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         });
         retry_in
     }
-
-    /// A ledger of an earlier version is read by scans until it has the indexes of this one: it gets them with the first pass,
-    /// not only with the first repair.
-    async fn migrate_ledger(&mut self, observation: &Observation, plan: &Plan) {
-        let has_entries = !observation.snapshot.newest_repairs.is_empty();
-        let may_write =
-            self.policy.action != Action::Observe && self.policy.by_hand.is_none() && plan.obstacle.is_none();
-        if self.is_ledger_migrated || !has_entries || !may_write {
-            return;
-        }
-        self.is_ledger_migrated = true;
-        if let Err(error) = self.store.prepare_ledger().await {
-            tracing::warn!(
-                watch = self.policy.watch,
-                error = error.chain(),
-                "the ledger could not be given the indexes of this version, so it is read more slowly"
-            );
-        }
-    }
-
-    /// Writes down what turned out about earlier repairs; what can't be written now is found again by the next pass.
-    async fn note(&mut self, plan: &Plan) -> Vec<Noted> {
-        let began = self.clock.moment();
-        let mut not_now = match plan.obstacle {
-            _ if self.policy.action == Action::Observe => {
-                Some("the action is `observe`, which writes nothing".to_owned())
-            }
-            Some(cause @ (Cause::ReadOnly | Cause::NetworkFs | Cause::NoLedger)) => Some(cause.as_str().to_owned()),
-            _ => None,
-        };
-        let mut noted = Vec::with_capacity(plan.findings.len());
-        for finding in &plan.findings {
-            if not_now.is_none() && self.clock.moment().since(began) > self.pace.poll_timeout {
-                not_now = Some("there was no time for it in this pass".to_owned());
-            }
-            noted.push(match &not_now {
-                Some(why) => Noted::NotWritten(why.clone()),
-                None => match self.store.note(finding).await {
-                    Ok(noted) => noted,
-                    Err(error) => {
-                        not_now = Some(error.chain());
-                        Noted::NotWritten(error.chain())
-                    }
-                },
-            });
-        }
-        noted
-    }
-
-    /// Carries out the plan: first what is still unknown, then the repairs, one transaction each.
-    async fn repair(&mut self, plan: &Plan) -> Vec<Attempted> {
-        let mut attempts = Vec::new();
-        if let Some(repair) = &plan.unresolved {
-            let outcome = self.resolve(repair).await;
-            let known = !matches!(outcome, Outcome::NotLeader | Outcome::Unknown(_));
-            attempts.push(Attempted {
-                repair: repair.clone(),
-                outcome,
-            });
-            if !known {
-                attempts.extend(rest(&plan.repairs, &Outcome::NotLeader));
-                return attempts;
-            }
-        }
-        let resolved = plan.unresolved.as_ref().map(Repair::incident);
-        let repairs: Vec<&Repair> = plan
-            .repairs
-            .iter()
-            .filter(|repair| Some(repair.incident()) != resolved)
-            .collect();
-        if repairs.is_empty() {
-            return attempts;
-        }
-        if let Err(error) = self.store.prepare_ledger().await {
-            tracing::warn!(
-                watch = self.policy.watch,
-                error = error.chain(),
-                "the ledger can't be created"
-            );
-            // One attempt was made; the others had to wait for it.
-            let outcomes = std::iter::once(Outcome::Failed(error.chain())).chain(std::iter::repeat(Outcome::NotLeader));
-            attempts.extend(repairs.iter().zip(outcomes).map(|(repair, outcome)| Attempted {
-                repair: (*repair).clone(),
-                outcome,
-            }));
-            return attempts;
-        }
-        self.attempt_all(&repairs, &mut attempts).await;
-        attempts
-    }
-
-    async fn attempt_all(&mut self, repairs: &[&Repair], attempts: &mut Vec<Attempted>) {
-        let began = self.clock.moment();
-        // One outcome can speak for all that are left.
-        let mut for_all: Option<Outcome> = None;
-        for repair in repairs {
-            let outcome = match &for_all {
-                Some(outcome) => outcome.clone(),
-                None if self.stop.is_cancelled() => Outcome::Shutdown,
-                // Slow repairs must not delay the next look beyond its time.
-                None if self.clock.moment().since(began) > self.pace.poll_timeout => Outcome::Postponed,
-                None => self.store.repair(repair).await,
-            };
-            if matches!(outcome, Outcome::NotLeader | Outcome::Unknown(_)) {
-                for_all = Some(Outcome::NotLeader);
-            }
-            attempts.push(Attempted {
-                repair: (*repair).clone(),
-                outcome,
-            });
-        }
-    }
-
-    /// Finds out what became of a repair whose answer was lost.
-    async fn resolve(&mut self, repair: &Repair) -> Outcome {
-        match self.store.resolve(repair).await {
-            Ok(Resolution::Committed(id)) => Outcome::Repaired(id),
-            // Whoever made it has counted it.
-            Ok(Resolution::ByAnother) => Outcome::Already,
-            Ok(Resolution::NotCommitted) => Outcome::Failed("its answer was lost, and it was not committed".to_owned()),
-            Ok(Resolution::NotLeader) => Outcome::NotLeader,
-            Err(error) => Outcome::Unknown(error.chain()),
-        }
-    }
 }
 
 /// The output of `work`, or what it said when it panicked.
@@ -457,11 +349,4 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("it panicked without a word")
         .to_owned()
-}
-
-fn rest<'a>(repairs: &'a [Repair], outcome: &'a Outcome) -> impl Iterator<Item = Attempted> + 'a {
-    repairs.iter().map(|repair| Attempted {
-        repair: repair.clone(),
-        outcome: outcome.clone(),
-    })
 }

@@ -4,7 +4,6 @@
 #[path = "many/neighbours.rs"]
 mod neighbours;
 #[path = "support/proxy.rs"]
-#[allow(dead_code, reason = "here the way is long, and nothing goes wrong")]
 mod proxy;
 #[path = "support/mod.rs"]
 mod support;

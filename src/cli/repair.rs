@@ -360,6 +360,7 @@ fn words(outcome: &Outcome) -> (&'static str, String) {
         Outcome::LostRace => ("lost_race", told("the row changed meanwhile; nothing was changed")),
         Outcome::Shutdown => ("shutdown", String::new()),
         Outcome::Postponed => ("limit", told("there was no time left; try again")),
+        Outcome::NoLedger(error) => ("no_ledger", error.clone()),
         Outcome::Failed(error) => ("failed", error.clone()),
         Outcome::Unknown(error) => (
             "unknown",

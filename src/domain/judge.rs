@@ -1,8 +1,8 @@
 //! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
 
 use super::{
-    Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Memory, Observation, Phase, Plan, Policy,
-    Precedents, Reading, Timestamp, init, jobs::Walk, names::Label, phase_of, watching::restarted_under,
+    Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Left, Memory, Observation, Phase, Plan,
+    Policy, Precedents, Reading, Timestamp, init, jobs::Walk, names::Label, phase_of, watching::restarted_under,
 };
 use std::time::Duration;
 
@@ -38,6 +38,13 @@ pub(super) fn take_in<'a>(
             known
         }
         place => {
+            if let Some(before) = place
+                .as_deref()
+                .filter(|before| before.phase.is_some_and(Phase::is_stuck))
+            {
+                let left = Event::Left(row.id.clone(), before.job.name.clone(), Left::Restarted);
+                plan.events.push(left);
+            }
             let mut known = new_start(memory, place.as_deref(), row, observation);
             label(memory, &mut known, row, plan);
             if memory.ended.contains(&row.id, row.started_at.at()) {

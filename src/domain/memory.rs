@@ -9,6 +9,7 @@ use super::{
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -201,6 +202,8 @@ pub struct Memory {
     pub(super) names: Names,
     pub(super) attempts: u64,
     pub(super) fuse: Fuse,
+    /// Running rows without a key at the last pass.
+    pub(super) keyless: u64,
     /// The guard at the last pass.
     pub(super) guard: Option<Guard>,
     /// Repairs whose jobs are still looked at.
@@ -218,16 +221,22 @@ impl Memory {
 
     /// Takes back the jobs of a pass. Those that it did not read are forgotten: they ended or were deleted. An undecided init
     /// of such a job is not counted; a decided one is remembered, since a failover that lost the deletion brings the row back.
-    pub(super) fn settle(&mut self, mut jobs: Jobs, fresh: Vec<Known>) {
+    /// Returns the stuck ones among those that were not read, with their names.
+    pub(super) fn settle(&mut self, mut jobs: Jobs, fresh: Vec<Known>) -> Vec<(JobId, Option<Arc<str>>)> {
         let (pass, ended) = (self.passes, &mut self.ended);
+        let mut stuck = Vec::new();
         jobs.settle(fresh, |known| {
             let is_read = known.read_in == pass;
             if !is_read && known.init.is_some() {
                 ended.insert(&known.job.id, known.job.started_at.at());
             }
+            if !is_read && known.phase.is_some_and(Phase::is_stuck) {
+                stuck.push((known.job.id.clone(), known.job.name.clone()));
+            }
             is_read
         });
         self.jobs = jobs;
+        stuck
     }
 
     /// How long the row was watched, unchanged and without a gap, up to the observation.

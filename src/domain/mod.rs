@@ -20,6 +20,7 @@
 mod aftermath;
 mod ages;
 mod causes;
+mod foreign;
 mod fuse;
 mod init;
 mod job;
@@ -39,6 +40,7 @@ mod watching;
 pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign};
 pub use ages::{AgeStep, Ages};
 pub use causes::{Cause, Causes};
+pub use foreign::{LONGEST_FOREIGN, cut};
 pub use fuse::Fuse;
 pub use init::{Init, InitWindow, WindowCount};
 pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
@@ -49,7 +51,7 @@ pub use observation::{
     Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing,
 };
 pub use phase::{Phase, Signs, phase_of};
-pub use plan::{Event, JobView, Plan, Repair, StartGuard, plan};
+pub use plan::{Event, JobView, Left, Plan, Repair, StartGuard, plan};
 pub use policy::{Action, ByHand, Policy, SCANS, blind_after, interval_in_force};
 pub use report::{Attempted, JobLine, Noted, Outcome, Report, report};
 pub use time::{Moment, Timestamp};

@@ -61,16 +61,31 @@ pub enum Event {
     Stuck(JobId, Phase),
     /// A lost job beats again.
     Recovered(JobId),
+    /// A stuck job is no longer there to be stuck; with its name.
+    Left(JobId, Option<Arc<str>>, Left),
     /// All watching starts anew.
     WatchingRestarted(Restarted),
     /// A row whose times can't be read was seen for the first time.
     Unreadable(JobId),
+    /// There are running rows without a key, so many, where there were none before.
+    Keyless(u64),
     /// A row whose state is in no list was seen for the first time.
     UnknownState(JobId, Option<Arc<str>>),
     /// The fuse opened (true) or closed.
     Fuse(bool),
     /// The guard changed, from one state to another.
     Guard(Guard, Guard),
+}
+
+/// How a stuck job ceased to be one, other than by a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its row has this state now.
+    Ended(Option<Arc<str>>),
+    /// Its row has another start: a new job.
+    Restarted,
+    /// Its row is gone.
+    Gone,
 }
 
 /// A running job, judged.
@@ -161,6 +176,10 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         memory.watching_since = observation.finished;
     }
     memory.restarted_at = memory.restarted_at.max(snapshot.server_started_at);
+    if memory.keyless == 0 && snapshot.keyless > 0 {
+        plan.events.push(Event::Keyless(snapshot.keyless));
+    }
+    memory.keyless = snapshot.keyless;
 
     let precedents = Precedents::from_entries(snapshot.precedents.iter().chain(&snapshot.newest_repairs));
     let scene = Scene {
@@ -216,7 +235,11 @@ fn go_through(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
         }
     }
     let fresh = walk.fresh();
-    memory.settle(jobs, fresh);
+    for (id, name) in memory.settle(jobs, fresh) {
+        let row = observation.snapshot.rows.iter().find(|row| row.id == id);
+        let left = row.map_or(Left::Gone, |row| Left::Ended(row.state.clone()));
+        plan.events.push(Event::Left(id, name, left));
+    }
 }
 
 /// Chooses the repairs among the due jobs; the rest is withheld by the limit.

@@ -15,6 +15,8 @@ pub enum Outcome {
     Already,
     /// Another replica is repairing, or it could not be found out.
     NotLeader,
+    /// The ledger can't be created, so that nothing was tried; with the reason.
+    NoLedger(String),
     /// Another session holds the row.
     Locked,
     /// The row is no longer as observed.
@@ -223,6 +225,7 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
         }
         Outcome::Already => Cause::Repaired,
         Outcome::NotLeader => Cause::NotLeader,
+        Outcome::NoLedger(_) => Cause::NoLedger,
         Outcome::Locked => Cause::Locked,
         Outcome::LostRace => Cause::LostRace,
         Outcome::Shutdown => Cause::Shutdown,

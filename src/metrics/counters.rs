@@ -185,6 +185,7 @@ impl Counters {
                 // An unknown outcome becomes one of the others once it is known.
                 Outcome::Unknown(_)
                 | Outcome::Already
+                | Outcome::NoLedger(_)
                 | Outcome::NotLeader
                 | Outcome::Locked
                 | Outcome::LostRace
@@ -211,6 +212,8 @@ impl Counters {
             Event::Fuse(_)
             | Event::Guard(..)
             | Event::Stuck(..)
+            | Event::Left(..)
+            | Event::Keyless(_)
             | Event::WatchingRestarted(_)
             | Event::Unreadable(_)
             | Event::UnknownState(..) => {}

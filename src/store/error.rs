@@ -1,5 +1,6 @@
 //! What can go wrong with a database, told so that an operator can act on it.
 
+use crate::domain::{LONGEST_FOREIGN, cut};
 use std::time::Duration;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -207,7 +208,7 @@ impl StoreError {
         let mut text = self.to_string();
         let mut next = std::error::Error::source(self);
         while let Some(source) = next {
-            let part = source.to_string();
+            let part = cut(&source.to_string(), LONGEST_FOREIGN);
             if !text.contains(&part) {
                 text.push_str(": ");
                 text.push_str(&part);

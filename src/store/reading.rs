@@ -26,6 +26,11 @@ pub(crate) const UNACKNOWLEDGED: i64 = 100;
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// Characters of a name or a state that are read: a table may hold ten megabytes in each, in every row, at every pass.
 pub(crate) const LONGEST_TEXT: usize = 1_000;
+/// Bytes of a key: one that is longer names no job, and makes its row unreadable. Keys are the one text that can't be cut.
+pub(crate) const LONGEST_KEY: usize = 1_000;
+/// Bytes that the rows of one pass may take, their keys, names and states together. A process that is killed for want of memory
+/// takes all of its watches along; a pass that fails says why.
+pub(crate) const HEAVIEST: usize = 64 << 20;
 /// Columns of the ledger; a table of its name without them is somebody else's.
 pub(crate) const LEDGER_COLUMNS: [&str; 17] = [
     "repair_id",
@@ -53,6 +58,27 @@ pub(crate) fn too_many(mapping: &Mapping) -> StoreError {
         "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
         mapping.table.plain()
     ))
+}
+
+/// The error of a table whose running rows take too much memory.
+pub(crate) fn too_heavy(mapping: &Mapping) -> StoreError {
+    StoreError::Schema(format!(
+        "the rows of `{}` that a pass reads take more than {} MiB, keys, names and states together: is watch.table.running \
+         right, and is watch.table.job_name a name?",
+        mapping.table.plain(),
+        HEAVIEST >> 20
+    ))
+}
+
+/// What a row takes of the memory. A name or a state that many rows share is counted with the first.
+pub(crate) fn weight(job: &Job) -> usize {
+    // One reference is the row's, another that of the strings.
+    let fresh = |text: &Option<Arc<str>>| match text {
+        Some(text) if Arc::strong_count(text) <= 2 => text.len(),
+        _ => 0,
+    };
+    let key = job.id.number().map_or_else(|| job.id.text().len(), |_| 0);
+    size_of::<Job>() + key + fresh(&job.name) + fresh(&job.state)
 }
 
 /// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.

@@ -93,3 +93,62 @@ async fn ten_megabytes_in_each_text_on_sqlite() {
     drop(connection);
     are_ended_within_bounds(path.to_str().unwrap(), 4.0).await;
 }
+
+/// A watch over a table `jobs` with a key of this type, whose rows come from this SELECT. What ends with it is the folder of
+/// its configuration.
+async fn of_texts(rows: &str) -> (Beatwarden, postgres::TestDatabase, tempfile::TempDir) {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    let create =
+        "CREATE TABLE jobs (id text NOT NULL, name text, state text, started_at timestamptz, beat timestamptz);
+                  CREATE UNIQUE INDEX ON jobs (md5(id))";
+    client.batch_execute(create).await.unwrap();
+    client.batch_execute(&format!("INSERT INTO jobs {rows}")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("beatwarden.toml");
+    let configuration = format!(
+        "[[watch]]\nname = \"texts\"\ndatabase = \"{}\"\npoll_interval = \"1s\"\ninit_deadline = \"4s\"\n[watch.table]\n\
+         name = \"jobs\"\nid = \"id\"\njob_name = \"name\"\nstate = \"state\"\nrunning = [\"on\"]\n\
+         started_at = \"started_at\"\nlast_heartbeat_at = \"beat\"\n",
+        database.url
+    );
+    std::fs::write(&file, configuration).unwrap();
+    let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
+    (dog, database, folder)
+}
+
+/// Four thousand keys of 150 kilobytes, which compress to two each, and beside them one that is a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_too_long_are_counted_and_not_read() {
+    let (dog, _database, _folder) = of_texts(
+        "SELECT repeat('x', 150000) || i, 'n', 'on', now() - interval '1 hour', NULL::timestamptz FROM generate_series(1, 4000) AS i
+         UNION ALL SELECT 'a key', 'n', 'on', now() - interval '1 hour', NULL::timestamptz",
+    )
+    .await;
+    dog.metric_becomes("unreadable_jobs{watch=\"texts\"}", 4000.0, LONG)
+        .await;
+    dog.metric_becomes("running_jobs{phase=\"missed_first\",watch=\"texts\"}", 1.0, LONG)
+        .await;
+    assert_eq!(dog.metric("up{watch=\"texts\"}"), Some(1.0));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (peak, log) = (peak(&dog), dog.log());
+    assert!(peak < MOST_MEMORY, "{peak} kB");
+    assert_eq!(log.matches("have no key that can be used").count(), 1, "{log}");
+    assert!(log.len() < 20_000, "{} bytes of log", log.len());
+}
+
+/// More than a pass may take: it says so, and the process lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_take_too_much_memory_fail_the_pass_with_words() {
+    let (dog, database, _folder) =
+        of_texts("SELECT i::text, i || repeat('n', 990), 'on', now(), now() FROM generate_series(1, 120000) AS i")
+            .await;
+    dog.metric_becomes("poll_failures_total{cause=\"schema\",watch=\"texts\"}", 1.0, LONG)
+        .await;
+    let (peak, log) = (peak(&dog), dog.log());
+    assert!(log.contains("take more than 64 MiB"), "{log}");
+    assert!(peak < 220_000, "{peak} kB");
+    let fewer = "DELETE FROM jobs WHERE id::integer > 1000";
+    database.client().await.batch_execute(fewer).await.unwrap();
+    dog.metric_becomes("up{watch=\"texts\"}", 1.0, LONG).await;
+}

@@ -5,8 +5,9 @@ use super::{
     catalog::Catalog,
     facts::Present,
     link::{Link, Param},
-    observe::{ROOM, View, begin},
+    observe::{ROOM, begin},
     render::Statements,
+    view::View,
 };
 use crate::{
     domain::{Access, Discovery, Job, JobId, Look},
@@ -189,7 +190,7 @@ impl View<'_> {
                     Some(newest) => newest,
                     None => {
                         let answers = self.newest(inquiry, Discovery::KeyTail);
-                        self.link.within("reading the newest rows", answers).await?
+                        self.within("reading the newest rows", answers).await?
                     }
                 };
                 return Ok(self.begin_tail(newest, present, rows, now));
@@ -197,7 +198,7 @@ impl View<'_> {
         };
         if std::mem::replace(&mut tailed.lacks_history, false) {
             let history = self.history(inquiry);
-            rows.append(&mut self.link.within("reading the newest rows", history).await?);
+            rows.append(&mut self.within("reading the newest rows", history).await?);
         }
         let newest = tailed.tail.newest();
         let mapping = &self.settings.mapping;
@@ -344,7 +345,7 @@ impl View<'_> {
             );
             Ok((rows?, below?))
         };
-        let (rows, below) = link.within("reading a page of a full look", answers).await?;
+        let (rows, below) = self.within("reading a page of a full look", answers).await?;
         let below: Option<&str> = below.first().and_then(|row| row.get("below"));
         Ok((rows, below.and_then(|below| below.parse().ok())))
     }

@@ -1,7 +1,10 @@
 //! Errors of the driver as what an operator has to act on. Reads types and SQLSTATEs, never texts.
 
 use super::BoxError;
-use crate::store::{Barrier, StoreError};
+use crate::{
+    domain::{LONGEST_FOREIGN, cut},
+    store::{Barrier, StoreError},
+};
 use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
@@ -61,18 +64,18 @@ fn is_broken(error: &Error) -> bool {
 }
 
 /// An error of the driver with the words and the SQLSTATE that its own Display leaves out. Not the details of a value that
-/// is refused (classes 22 and 23): they have the whole row in them ("Failing row contains ..."), the writer's payload included.
+/// is refused (classes 22 and 23), nor of an error that a trigger raises (P0): they may have the whole row in them ("Failing
+/// row contains ..."), the writer's payload included. Each part is cut, so that the SQLSTATE is always there.
 pub(super) fn described(error: Error) -> BoxError {
     match error.as_db_error() {
         Some(db) => {
             let code = db.code().code();
-            let mut text = format!("{} (SQLSTATE {code})", db.message());
-            let detail = db
-                .detail()
-                .filter(|_| !code.starts_with("22") && !code.starts_with("23"));
+            let mut text = format!("{} (SQLSTATE {code})", cut(db.message(), LONGEST_FOREIGN / 2));
+            let has_rows = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
+            let detail = db.detail().filter(|_| !has_rows);
             for part in [detail, db.hint()].into_iter().flatten() {
                 text.push_str("; ");
-                text.push_str(part);
+                text.push_str(&cut(part, LONGEST_FOREIGN / 5));
             }
             text.into()
         }

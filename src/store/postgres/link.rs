@@ -11,6 +11,7 @@ use crate::{domain::Action, store::StoreError};
 use futures_util::TryStreamExt;
 use std::{
     future::Future,
+    ops::ControlFlow,
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -291,16 +292,18 @@ impl Link {
         self.client.query_typed(statement, &params).await
     }
 
-    /// As `ask`, but each row is handed over as it comes, and none is kept.
+    /// As `ask`, but each row is handed over as it comes, until one is the last that is wanted, and none is kept.
     pub(super) async fn ask_each(
         &self,
         statement: &str,
         params: Vec<Param<'_>>,
-        mut take: impl FnMut(&Row),
+        mut take: impl FnMut(&Row) -> ControlFlow<()>,
     ) -> Result<(), tokio_postgres::Error> {
         let mut rows = std::pin::pin!(self.client.query_typed_raw(statement, params).await?);
         while let Some(row) = rows.try_next().await? {
-            take(&row);
+            if take(&row).is_break() {
+                break;
+            }
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ mod repair;
 mod row;
 mod tls;
 mod undo;
+mod view;
 
 pub use grants::grants;
 pub use link::{BadTarget, Target};

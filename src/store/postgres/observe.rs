@@ -7,11 +7,10 @@ use super::{
     facts::{Facts, Present, Question, facts_of},
     link::{Link, Param},
     row,
+    view::View,
 };
 use crate::{
-    domain::{
-        Access, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity, Snapshot, Timestamp, Timing,
-    },
+    domain::{Access, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity, Snapshot, Timing},
     store::{
         Inquiry, StoreError,
         reading::{
@@ -21,7 +20,7 @@ use crate::{
     },
 };
 use std::{
-    sync::{Mutex, OnceLock, PoisonError, atomic::Ordering},
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio_postgres::{Row, types::Type};
@@ -61,14 +60,8 @@ async fn look(
         Look::Full if !follows => unknown_states(link, ready, settings).await?,
         Look::Full | Look::Ordinary => None,
     };
-    let view = View {
-        link,
-        ready,
-        settings,
-        strings: Mutex::default(),
-        is_scan_timed: way.discovery == Discovery::State && way.access == Access::Scan && way.is_dear,
-        scan: OnceLock::new(),
-    };
+    let is_scan_timed = way.discovery == Discovery::State && way.access == Access::Scan && way.is_dear;
+    let view = View::new(link, ready, settings, is_scan_timed);
     let begun_after = asked.elapsed();
     // A copy: a pass that fails must not have advanced the tail, nor lost it.
     let followed = tail.clone();
@@ -101,7 +94,7 @@ async fn look(
         server: ServerIdentity(present.server),
         server_started_at: present.server_started_at,
         rows,
-        keyless: 0,
+        keyless: view.keyless(),
         look,
         discovery: way.discovery,
         access: match way.discovery {
@@ -119,7 +112,7 @@ async fn look(
         newest_repairs,
         timing: Timing {
             begun_after,
-            scan: view.scan.get().copied(),
+            scan: view.scan(),
         },
     }))
 }
@@ -198,18 +191,6 @@ struct Opening {
     newest: Option<Newest>,
 }
 
-/// An open read-only snapshot.
-pub(super) struct View<'a> {
-    pub link: &'a Link,
-    pub ready: &'a Ready,
-    pub settings: &'a PostgresSettings,
-    strings: Mutex<Strings>,
-    /// Whether the running rows are found by a scan that costs something.
-    is_scan_timed: bool,
-    /// What it cost the server.
-    scan: OnceLock<Duration>,
-}
-
 impl View<'_> {
     /// Begins the snapshot, and reads time and server, the running rows, the newcomers, and what is missing after a start in
     /// the same round trip.
@@ -255,7 +236,7 @@ impl View<'_> {
             begun?;
             Ok((present?, running?, newest?, facts?))
         };
-        let (present, rows, newest, facts) = link.within("reading the running jobs", answers).await?;
+        let (present, rows, newest, facts) = self.within("reading the running jobs", answers).await?;
         if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
             return Err(too_many(&self.settings.mapping));
         }
@@ -265,25 +246,6 @@ impl View<'_> {
             rows,
             newest,
         })
-    }
-
-    /// Asks for rows of the canonical relation, about so many; each is taken in as it comes, so that an answer is never there
-    /// twice.
-    pub(super) async fn jobs(
-        &self,
-        statement: &str,
-        params: Vec<Param<'_>>,
-        expected: usize,
-    ) -> Result<Vec<Job>, tokio_postgres::Error> {
-        // A vector that doubles would be twice as large as what is in it.
-        let mut jobs = Vec::with_capacity(expected);
-        let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut strings = std::mem::take(&mut *lent());
-        let keeps_utc = self.settings.mapping.keeps_utc();
-        let take = |row: &Row| jobs.extend(row::job(row, keeps_utc, &mut strings));
-        self.link.ask_each(statement, params, take).await?;
-        *lent() = strings;
-        Ok(jobs)
     }
 
     /// The running rows by their state, and what came after the newest key seen.
@@ -312,21 +274,11 @@ impl View<'_> {
         let (before, running, after, newcomers) =
             tokio::join!(biased; self.scan_mark(), running, self.scan_mark(), newcomers);
         if let (Some(before), Some(after)) = (before?, after?) {
-            // Set once: a view looks once.
-            let _ = self.scan.set(before.age_at(after));
+            self.note_scan(before.age_at(after));
         }
         let mut rows = running?;
         rows.append(&mut newcomers?);
         Ok(rows)
-    }
-
-    /// The server's clock, where what comes next or came before is a scan whose cost matters.
-    async fn scan_mark(&self) -> Result<Option<Timestamp>, tokio_postgres::Error> {
-        if !self.is_scan_timed {
-            return Ok(None);
-        }
-        let rows = self.link.ask(&self.ready.statements.scan_mark, vec![]).await?;
-        Ok(rows.first().and_then(|row| row::timestamp(row, "at")))
     }
 
     /// The rows with the given keys, whatever their state.
@@ -361,7 +313,7 @@ impl View<'_> {
             let (facts, found) = tokio::join!(biased; ask_facts, self.known(&keys));
             Ok((facts?, found?))
         };
-        let (answer, found) = self.link.within("reading known jobs", answers).await?;
+        let (answer, found) = self.within("reading known jobs", answers).await?;
         let facts = match facts {
             Some(facts) if answer.is_empty() => facts,
             _ => {

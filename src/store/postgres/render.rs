@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     domain::LEDGER_LAYOUT,
-    store::{Identifier, Mapping, TimeFormat, derived, fill, reading::LONGEST_TEXT},
+    store::{
+        Identifier, Mapping, TimeFormat, derived, fill,
+        reading::{LONGEST_KEY, LONGEST_TEXT},
+    },
 };
 
 /// The window of the success ratio ends now, and is $4 seconds long.
@@ -227,13 +230,13 @@ fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
     write(&instant, &catalog.heartbeat_at, mapping.time_format).replace("$1::text", &literal(&mapping.time_zone))
 }
 
-/// A key as it is sent: a number as it is, anything else as text.
+/// A key as it is sent: a number as it is, anything else as text; NULL where that is too long to be one.
 fn sent_key(column: &Column) -> String {
     let key = target(column);
     if column.is_integer() {
         key
     } else {
-        format!("{key}::text")
+        format!("CASE WHEN octet_length({key}::text) <= {LONGEST_KEY} THEN {key}::text END")
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     times::Times,
 };
 use crate::{
-    domain::{Action, Job, LedgerAction, Outcome, Repair, RepairId, StartGuard, Timestamp},
+    domain::{Action, Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, StartGuard, Timestamp, cut},
     store::{
         error_text,
         error_text_merge::{Merge, merge},
@@ -62,7 +62,7 @@ pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair
 fn refused(error: &rusqlite::Error) -> Outcome {
     match error.sqlite_error() {
         Some(code) if code.code == ErrorCode::DatabaseBusy || code.code == ErrorCode::DatabaseLocked => Outcome::Locked,
-        _ => Outcome::Failed(error.to_string()),
+        _ => Outcome::Failed(cut(&error.to_string(), LONGEST_FOREIGN)),
     }
 }
 
