@@ -75,6 +75,6 @@ mod tests {
     fn own() -> f64 {
         let families = Process::own().collect();
         let cpu = families.iter().find(|family| family.name() == CPU);
-        cpu.expect("it is there").get_metric()[0].get_counter().value()
+        cpu.expect("it is there").get_metric()[0].get_counter().get_value()
     }
 }
