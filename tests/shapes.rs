@@ -10,7 +10,7 @@ use beatwarden::{
         States,
     },
     store::{
-        Effort, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
+        Effort, Failure, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -228,7 +228,7 @@ async fn a_bigint_key_and_epoch_milliseconds() {
 }
 
 #[tokio::test]
-async fn keys_of_every_type_are_read_and_a_row_without_one_is_passed_over() {
+async fn keys_of_every_type_are_read_and_a_row_without_one_is_counted() {
     let database = postgres::shared().database().await;
     let client = database.client().await;
     client.batch_execute("CREATE DOMAIN small AS smallint").await.unwrap();
@@ -263,6 +263,7 @@ async fn keys_of_every_type_are_read_and_a_row_without_one_is_passed_over() {
             );
             let snapshot = observe(&mut store).await;
             assert_eq!(snapshot.rows.len(), 1, "{key}: {:?}", snapshot.rows);
+            assert_eq!(snapshot.keyless, 1, "{key}");
             let row = job(&snapshot, "7");
             assert!((age(&snapshot, row.started_at) - 600.0).abs() < 5.0, "{key}: {row:?}");
             assert_eq!(row.id.number(), Some(7), "one text, one key");
@@ -449,7 +450,7 @@ async fn an_index_on_the_state_is_used() {
     assert_eq!(observe(&mut store()).await.access, Access::Index);
 }
 
-/// Tables that can be watched and not repaired: each says why.
+/// Tables that can be watched and not repaired, and tables that can't be watched: each says why.
 #[tokio::test]
 async fn tables_that_cant_be_repaired_say_why() {
     let database = postgres::shared().database().await;
@@ -462,18 +463,17 @@ async fn tables_that_cant_be_repaired_say_why() {
              CREATE TABLE loose (id bigint, {columns}); CREATE UNIQUE INDEX ON loose (id) WHERE state = 'running';
              CREATE TABLE hashed (id bigint PRIMARY KEY, {columns}) PARTITION BY HASH (id);
              CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 1, REMAINDER 0);
-             CREATE TABLE late (id bigint UNIQUE DEFERRABLE, {columns})"
+             CREATE TABLE late (id bigint UNIQUE DEFERRABLE, {columns});
+             CREATE TABLE pair (id bigint, run bigint, {columns}, UNIQUE (id, run)); CREATE TABLE bare (id bigint, {columns});
+             CREATE TABLE lower (id text, {columns}); CREATE UNIQUE INDEX ON lower (lower(id));
+             CREATE TABLE parent (id bigint PRIMARY KEY, {columns}); CREATE TABLE heir () INHERITS (parent)"
         ))
         .await
         .unwrap();
     for (table, word) in [
-        (
-            "parted",
-            "a partitioned table can only have a unique key that contains its partition key",
-        ),
         ("seen", "is a view"),
-        ("loose", "not unique by a valid constraint"),
-        ("late", "not unique by a valid constraint"),
+        ("late", "can be deferred"),
+        ("parent", "other tables inherit from `parent`"),
     ] {
         let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
         let obstacle = &snapshot.obstacles[0];
@@ -484,6 +484,92 @@ async fn tables_that_cant_be_repaired_say_why() {
         let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
         assert_eq!(snapshot.obstacles, [], "{table}");
     }
+    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    for action in [Action::Observe, Action::Fail] {
+        for table in ["parted", "loose", "pair", "bare", "lower"] {
+            let refused = postgres_store(&database.url, mapping(table), action)
+                .observe(&inquiry)
+                .await;
+            let error = refused.expect_err(table);
+            assert_eq!(error.failure(), Failure::Schema, "{table}");
+            let text = error.to_string();
+            assert!(text.contains("not unique by a valid constraint"), "{table}: {text}");
+            let says = text.contains("a partitioned table can only have a unique key that contains its partition key");
+            assert_eq!(says, table == "parted", "{text}");
+        }
+    }
+}
+
+/// Where the catalog can't show that a key is unique, rows that share one are never folded into one in silence.
+#[tokio::test]
+async fn rows_that_share_a_key_fail_the_pass() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    let columns = "state text, started timestamptz, beat timestamptz, ended timestamptz";
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE t (task text, run bigint, {columns}); CREATE VIEW v AS SELECT task AS id, * FROM t;
+             CREATE VIEW numbers AS SELECT run AS id, * FROM t; CREATE MATERIALIZED VIEW m AS SELECT task AS id, * FROM t;
+             CREATE TABLE parent (id bigint PRIMARY KEY, {columns}); CREATE TABLE heir () INHERITS (parent);
+             INSERT INTO t VALUES ('a', 1, 'running', now()), ('b', 2, 'running', now()), ('b', 3, 'done', now()), (NULL, 4, 'running', now());
+             REFRESH MATERIALIZED VIEW m"
+        ))
+        .await
+        .unwrap();
+    let watched = |table: &str, born_running| Mapping {
+        born_running,
+        ..mapping(table)
+    };
+    let look = async |table: &str, born_running: bool| {
+        let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+        let mut store = postgres_store(&database.url, watched(table, born_running), Action::Observe);
+        store.observe(&inquiry).await
+    };
+    let snapshot = look("v", false).await.unwrap();
+    assert_eq!(
+        (snapshot.rows.len(), snapshot.keyless),
+        (2, 1),
+        "no two running rows share a key yet"
+    );
+    client
+        .batch_execute(
+            "INSERT INTO t VALUES ('a', 5, 'running', now()), ('a', 6, 'running', now()); REFRESH MATERIALIZED VIEW m",
+        )
+        .await
+        .unwrap();
+    for table in ["v", "m"] {
+        let error = look(table, false).await.expect_err(table);
+        let text = error.to_string();
+        assert!(
+            error.failure() == Failure::Schema && text.contains("3 rows of") && text.contains("id = `a`"),
+            "{text}"
+        );
+    }
+    // By a growing key: one of the two has ended, and must not hide the other.
+    assert_eq!(
+        look("numbers", true)
+            .await
+            .unwrap()
+            .rows
+            .iter()
+            .filter(|job| job.state.as_deref() == Some("running"))
+            .count(),
+        5
+    );
+    client
+        .batch_execute("INSERT INTO t VALUES ('x', 6, 'done', now())")
+        .await
+        .unwrap();
+    let error = look("numbers", true)
+        .await
+        .expect_err("a view whose key is there twice");
+    assert!(error.to_string().contains("id = `6`"), "{error}");
+    client
+        .batch_execute("INSERT INTO parent VALUES (1, 'running', now()); INSERT INTO heir VALUES (1, 'running', now())")
+        .await
+        .unwrap();
+    let error = look("parent", false).await.expect_err("a parent and its heir");
+    assert!(error.to_string().contains("2 rows of"), "{error}");
 }
 
 /// Several columns missing at once are one error that names them all, whatever rights are missing.

@@ -3,7 +3,7 @@
 use super::{Mapping, StoreError};
 use crate::domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -169,13 +169,76 @@ pub(crate) fn missing<'a>(known: &'a [JobId], rows: &'a [Job]) -> impl Iterator<
     })
 }
 
-/// The rows of several answers from one snapshot, each once, in the order of their keys.
+/// The rows of several answers, each once, in the order of their keys. Of two with one key the earlier one stays.
 pub(crate) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
     if !rows.is_sorted_by(|left, right| left.id < right.id) {
-        rows.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        rows.sort_by(|left, right| left.id.cmp(&right.id));
         rows.dedup_by(|left, right| left.id == right.id);
     }
     rows
+}
+
+/// Keys that several rows of one answer share, and how many rows have one of them.
+#[derive(Debug, Default)]
+pub(crate) struct SharedKeys {
+    rows: usize,
+    keys: BTreeSet<JobId>,
+}
+
+impl SharedKeys {
+    /// Takes note of the keys that several rows of one answer have.
+    pub(crate) fn note(&mut self, answer: &[Job]) {
+        self.compare(answer, |_, _| true);
+    }
+
+    /// The same for several answers of one snapshot: a row that is in two of them is the same in both.
+    pub(crate) fn note_across(&mut self, answers: &[Job]) {
+        self.compare(answers, |one, other| one != other);
+    }
+
+    fn compare(&mut self, rows: &[Job], differ: impl Fn(&Job, &Job) -> bool) {
+        let mut rows: Vec<&Job> = rows.iter().collect();
+        rows.sort_by(|left, right| left.id.cmp(&right.id));
+        for same in rows.chunk_by(|left, right| left.id == right.id) {
+            if same[1..].iter().any(|other| differ(same[0], other)) {
+                self.add(&same[0].id, same.len());
+            }
+        }
+    }
+
+    fn add(&mut self, id: &JobId, rows: usize) {
+        self.rows += rows;
+        self.keys.insert(id.clone());
+    }
+
+    /// The error of a pass that met some: a row would hide the others of its key.
+    pub(crate) fn refuse(&self, mapping: &Mapping) -> Result<(), StoreError> {
+        let Some(first) = self.keys.first() else { return Ok(()) };
+        let shown: String = first.text().chars().take(100).collect();
+        let more = match self.keys.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} other keys"),
+        };
+        Err(StoreError::Schema(format!(
+            "{} rows of `{}` share the key {} = `{}`{more} (watch.table.id): rows that share a key can't be told apart, so \
+             running jobs would be left out; name a column that is unique, or make it so in the view",
+            self.rows,
+            mapping.table.plain(),
+            mapping.id.as_str(),
+            shown.escape_debug()
+        )))
+    }
+}
+
+/// Why a table is not watched whose key is not unique.
+pub(crate) fn not_unique(mapping: &Mapping, key: &str, more: &str) -> StoreError {
+    StoreError::Schema(format!(
+        "the key `{key}` of `{}` is not unique by a valid constraint on that column alone (watch.table.id), so rows that \
+         share one would hide each other: add a unique constraint, or name another column; where only several columns \
+         together are unique, watch a view that joins them into one, such as SELECT concat_ws('/', dag_id, run_id) AS id, \
+         ..., which can be observed and not repaired{more}",
+        mapping.table.plain()
+    ))
 }
 
 /// Rows of several answers, one for each key: the later answer is the truth.
@@ -183,6 +246,8 @@ pub(crate) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
 pub(crate) struct Merged {
     places: HashMap<JobId, usize>,
     rows: Vec<Job>,
+    /// Keys that one answer had more than once.
+    pub(crate) shared: SharedKeys,
 }
 
 impl Merged {
@@ -195,10 +260,19 @@ impl Merged {
         self.rows.len()
     }
 
+    /// Takes in one answer.
     pub(crate) fn take(&mut self, jobs: impl IntoIterator<Item = Job>) {
+        let mut taken = HashSet::new();
+        let before = self.rows.len();
         for job in jobs {
             match self.places.get(&job.id) {
-                Some(place) => self.rows[*place] = job,
+                Some(place) => {
+                    // A row of an earlier answer is replaced once; one of this answer is another row.
+                    if *place >= before || !taken.insert(*place) {
+                        self.shared.add(&job.id, 2);
+                    }
+                    self.rows[*place] = job;
+                }
                 None => {
                     self.places.insert(job.id.clone(), self.rows.len());
                     self.rows.push(job);

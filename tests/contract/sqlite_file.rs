@@ -5,7 +5,7 @@ use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot, suppo
 use beatwarden::{
     domain::{Access, Action, Cause, Look, Outcome},
     store::{
-        Ledger, Mapping, Store, StoreError, Undo, Wanted,
+        Failure, Ledger, Mapping, Store, StoreError, Undo, Wanted,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -172,7 +172,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_table_without_a_unique_key_is_read_but_not_repaired() {
+async fn a_table_without_a_unique_key_is_refused_and_a_view_is_read_but_not_repaired() {
     let odd = [
         (
             "a view",
@@ -197,10 +197,17 @@ async fn a_table_without_a_unique_key_is_read_but_not_repaired() {
     for (what, create) in odd {
         let file = File::empty();
         file.sql(&create);
-        assert_eq!(
-            snapshot(&mut file.store(Action::Fail)).await.obstacle(),
-            Some(Cause::Rights),
-            "{what}"
+        if what == "a view" {
+            let obstacle = snapshot(&mut file.store(Action::Fail)).await.obstacle();
+            assert_eq!(obstacle, Some(Cause::Rights), "{what}");
+            continue;
+        }
+        let refused = file.store(Action::Observe).observe(&look(Look::Full)).await;
+        let error = refused.expect_err(what);
+        assert_eq!(error.failure(), Failure::Schema, "{what}");
+        assert!(
+            error.to_string().contains("not unique by a valid constraint"),
+            "{what}: {error}"
         );
     }
     for create in [
@@ -216,6 +223,60 @@ async fn a_table_without_a_unique_key_is_read_but_not_repaired() {
             "{create}"
         );
     }
+}
+
+/// What only SQLite lets a key be: NULL, twice in a view, and the number and the text of one spelling.
+#[tokio::test]
+async fn rows_without_a_key_are_counted_and_rows_that_share_one_fail_the_pass() {
+    let rows = |keys: &[&str]| {
+        let rows: Vec<String> = keys
+            .iter()
+            .map(|key| format!("({key}, 'RUNNING', '2026-11-01 10:00:00')"))
+            .collect();
+        format!("INSERT INTO t (id, state, started_at) VALUES {}", rows.join(", "))
+    };
+    for (create, keys, counted) in [
+        (
+            "CREATE TABLE t (id VARCHAR PRIMARY KEY, {}); CREATE VIEW runs AS SELECT * FROM t",
+            &["'a'", "NULL", "NULL"][..],
+            Some(2),
+        ),
+        (
+            "CREATE TABLE t (id VARCHAR, {}); CREATE VIEW runs AS SELECT * FROM t",
+            &["'a'", "'a'", "'b'"],
+            None,
+        ),
+        (
+            "CREATE TABLE t (id INTEGER, {}); CREATE VIEW runs AS SELECT * FROM t",
+            &["7", "7"],
+            None,
+        ),
+    ] {
+        let file = File::empty();
+        file.sql(&create.replace("{}", COLUMNS));
+        file.sql(&rows(keys));
+        let seen = file.store(Action::Observe).observe(&look(Look::Full)).await;
+        match counted {
+            Some(counted) => assert_eq!((seen.as_ref().unwrap().keyless, seen.unwrap().rows.len()), (counted, 1)),
+            None => {
+                let error = seen.expect_err(create);
+                assert!(
+                    error.failure() == Failure::Schema && error.to_string().contains("share the key id"),
+                    "{error}"
+                );
+            }
+        }
+    }
+    // Two keys to SQLite, and one to everyone who reads them as text.
+    let file = File::empty();
+    file.sql(&format!("CREATE TABLE runs (id UNIQUE, {COLUMNS})"));
+    file.sql(&rows(&["1", "'1'"]).replace("INTO t", "INTO runs"));
+    let error = file
+        .store(Action::Observe)
+        .observe(&look(Look::Full))
+        .await
+        .expect_err("1 and '1'");
+    assert!(error.to_string().contains("share the key id = `1`"), "{error}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{PostgresSettings, link::Link};
 use crate::{
     domain::{Action, Cause, Obstacle},
-    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest},
+    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest, reading::not_unique},
 };
 use std::sync::{OnceLock, atomic::AtomicBool};
 use tokio_postgres::{Row, types::Type};
@@ -32,6 +32,8 @@ pub(super) struct Column {
     /// Longest text that it takes, where that is limited.
     pub longest: Option<i32>,
     is_unique: bool,
+    is_unique_at_commit: bool,
+    pub nullable: bool,
     readable: bool,
     /// The values, if it is an enum.
     labels: Vec<String>,
@@ -86,8 +88,10 @@ pub(super) struct Catalog {
     /// How entries of the ledger may name the table: `schema.table` as this version writes it, and what earlier versions
     /// took over from the configuration.
     pub spellings: Vec<String>,
-    /// What keeps repairs from this table for good: a view, a foreign table, no unique key.
+    /// What keeps repairs from this table for good: a view, a foreign table, a key that is unique only at commit.
     pub obstacle: Option<Obstacle>,
+    /// Whether the catalog shows that no two rows share a key.
+    pub is_unique: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     /// The columns as the first pass found them; another shape means that the statements no longer fit.
@@ -133,6 +137,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
                 base: row.get("base"),
                 longest: Some(row.get::<_, i32>("longest")).filter(|longest| *longest > 0),
                 is_unique: row.get("is_unique"),
+                is_unique_at_commit: row.get("is_unique_at_commit"),
+                nullable: row.get("nullable"),
                 readable: row.get("readable"),
                 labels: row.get("labels"),
             })
@@ -141,6 +147,14 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     };
     columns.all_there(settings.action)?;
     let id = columns.find(&mapping.id, "id")?;
+    let is_unique = id.is_unique_at_commit && !found.get::<_, bool>("has_heirs");
+    if is_table(&kind) && !id.is_unique_at_commit {
+        return Err(not_unique(
+            mapping,
+            &id.name,
+            if kind == "p" { OF_PARTITIONS } else { "" },
+        ));
+    }
     let state = columns.state(settings.action)?;
     let error = match &mapping.error {
         Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
@@ -164,7 +178,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         table,
         grows: mapping.born_running && id.is_integer(),
-        obstacle: obstacle(mapping, &kind, &id),
+        obstacle: obstacle(mapping, &kind, &id, is_unique),
+        is_unique,
         id,
         job_name: match &mapping.job_name {
             Some(job_name) => Some(columns.find(job_name, "job_name")?),
@@ -184,8 +199,16 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     })
 }
 
+/// What stands behind the error of a partitioned table.
+const OF_PARTITIONS: &str = " (a partitioned table can only have a unique key that contains its partition key)";
+
+/// Whether it holds rows itself, and so can have a unique key.
+fn is_table(kind: &str) -> bool {
+    matches!(kind, "r" | "p")
+}
+
 /// What keeps repairs from such a table for good.
-fn obstacle(mapping: &Mapping, kind: &str, id: &Column) -> Option<Obstacle> {
+fn obstacle(mapping: &Mapping, kind: &str, id: &Column, is_unique: bool) -> Option<Obstacle> {
     let table = mapping.table.plain();
     let kind = match kind {
         "r" | "p" => None,
@@ -196,10 +219,14 @@ fn obstacle(mapping: &Mapping, kind: &str, id: &Column) -> Option<Obstacle> {
     };
     let reason = match kind {
         Some(kind) => format!("`{table}` is {kind}: name the table behind it in watch.table.name"),
+        None if !is_unique => format!(
+            "other tables inherit from `{table}`, and the constraint of its key `{}` doesn't hold for their rows: name the \
+             table that the jobs are in",
+            id.name
+        ),
         None if !id.is_unique => format!(
-            "the key `{}` of `{table}` is not unique by a valid constraint on that column alone, so \"this one row\" can't be \
-             said; add one, or name another column in watch.table.id (a partitioned table can only have a unique key that \
-             contains its partition key)",
+            "the key `{}` of `{table}` is not unique by a valid constraint that holds at once: the one that is there can be \
+             deferred; ALTER TABLE ... ALTER CONSTRAINT ... NOT DEFERRABLE, or add another",
             id.name
         ),
         None => return None,

@@ -11,6 +11,7 @@ mod grants;
 mod guard;
 mod guard_state;
 mod hosts;
+mod keys;
 mod lanes;
 mod ledger;
 mod link;
@@ -47,7 +48,7 @@ use render::Statements;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -86,6 +87,8 @@ struct Ready {
     is_fresh: AtomicBool,
     /// What the catalog said last.
     facts: Mutex<Option<Dated>>,
+    /// Running rows without a key at the last full look, where running rows are found by their keys.
+    keyless: AtomicU64,
     /// Whether the ledger had no entry of this watch in the last look.
     ledger_was_empty: AtomicBool,
 }
@@ -192,6 +195,7 @@ impl PostgresStore {
             way: Mutex::new(way),
             is_fresh: AtomicBool::new(true),
             facts: Mutex::default(),
+            keyless: AtomicU64::new(0),
             ledger_was_empty: AtomicBool::new(false),
         })
     }

@@ -36,7 +36,7 @@ pub(super) async fn observe(
     loop {
         // Nothing where the ledger turns out to have its first entries, since rows and entries have to be of one snapshot. The
         // second look reads them whatever they are.
-        if let Some(snapshot) = look(link, ready, settings, (inquiry, asked), tail).await? {
+        if let Some(snapshot) = Box::pin(look(link, ready, settings, (inquiry, asked), tail)).await? {
             return Ok(snapshot);
         }
     }
@@ -72,7 +72,6 @@ async fn look(
         newest,
     } = view.open(inquiry, way.discovery, followed.as_ref()).await?;
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
-    rows.extend(unknown.unwrap_or_default());
     let mut after = None;
     if follows {
         let mut tailed = view.follow((followed, newest), &present, inquiry, &mut rows).await?;
@@ -81,7 +80,14 @@ async fn look(
         }
         after = Some(tailed);
     }
+    view.refuse_shared_keys(&rows)?;
+    // Read a moment before: where both have a row, the snapshot's is the newer one.
+    rows.extend(unknown.unwrap_or_default());
     let mut rows = one_of_each(rows);
+    let keyless = match way.discovery {
+        Discovery::State => view.keyless(),
+        Discovery::KeyTail => view.keyless() + view.count_keyless(inquiry.look).await?,
+    };
     let facts = view.rest(&present, facts, inquiry, &mut rows).await?;
     let Some((precedents, newest_repairs)) = view.ledger(&facts, &rows).await? else {
         return Ok(None);
@@ -94,7 +100,7 @@ async fn look(
         server: ServerIdentity(present.server),
         server_started_at: present.server_started_at,
         rows,
-        keyless: view.keyless(),
+        keyless,
         look,
         discovery: way.discovery,
         access: match way.discovery {

@@ -9,7 +9,7 @@ use crate::{
     domain::{Job, Timestamp},
     store::{
         StoreError,
-        reading::{HEAVIEST, Strings, too_heavy, weight},
+        reading::{HEAVIEST, SharedKeys, Strings, too_heavy, weight},
     },
 };
 use std::{
@@ -36,6 +36,8 @@ pub(super) struct View<'a> {
     too_heavy: CancellationToken,
     /// Rows without a key that can be used.
     keyless: AtomicU64,
+    /// Keys that several rows share, where the catalog doesn't rule that out.
+    pub(super) shared: Mutex<SharedKeys>,
     /// Whether the running rows are found by a scan that costs something.
     is_scan_timed: bool,
     /// What it cost the server.
@@ -53,6 +55,7 @@ impl<'a> View<'a> {
             weight: AtomicUsize::default(),
             too_heavy: CancellationToken::new(),
             keyless: AtomicU64::default(),
+            shared: Mutex::default(),
             is_scan_timed,
             scan: OnceLock::new(),
         }
@@ -134,6 +137,9 @@ impl<'a> View<'a> {
         };
         self.link.ask_each(statement, params, take).await?;
         *lent() = strings;
+        if !self.ready.catalog.is_unique {
+            self.shared.lock().unwrap_or_else(PoisonError::into_inner).note(&jobs);
+        }
         Ok(jobs)
     }
 }

@@ -3,7 +3,10 @@
 use super::{SqliteSettings, connection::failed, guard};
 use crate::{
     domain::{Access, Cause, Discovery, LEDGER_LAYOUT, Obstacle},
-    store::{Identifier, Mapping, StoreError, Wanted, derived, fill, nearest, reading::LONGEST_TEXT},
+    store::{
+        Identifier, Mapping, StoreError, Wanted, derived, fill, nearest,
+        reading::{LONGEST_TEXT, not_unique},
+    },
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -19,6 +22,7 @@ const LONGEST_TIME: u32 = 200;
 pub(super) struct Statements {
     pub running: String,
     pub unknown: String,
+    pub keyless: String,
     pub known: String,
     pub newcomers: String,
     pub page: String,
@@ -55,11 +59,13 @@ pub(super) struct Statements {
 
 /// The watched table.
 pub(super) struct Catalog {
-    /// What keeps repairs from this table for good: a view, or no unique key.
+    /// What keeps repairs from this table for good: it is a view.
     pub obstacle: Option<Obstacle>,
     /// Whether a key's text that is a number is bound as one: the column holds integers, or has no type and so keeps a
     /// number and its text apart.
     pub integer_key: bool,
+    /// Whether rows may have no key.
+    pub nullable_key: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     pub discovery: Discovery,
@@ -70,6 +76,7 @@ pub(super) struct Catalog {
 struct Column {
     name: String,
     declared: String,
+    not_null: bool,
     key: i64,
 }
 
@@ -96,14 +103,19 @@ impl Catalog {
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
         let statements = Statements::render(mapping);
         let access = access(connection, &statements, mapping).map_err(told)?;
-        let grows = mapping.born_running && is_integer;
+        if kind == "table" && !unique {
+            return Err(not_unique(mapping, &id.name, ""));
+        }
+        // In a view a row that ended could hide a running one of its key from the tail.
+        let grows = mapping.born_running && is_integer && unique;
         let by_key = match settings.discovery {
             Wanted::State => false,
             Wanted::KeyTail => grows,
             Wanted::Auto => grows && access == Access::Scan && is_large(connection, &statements).map_err(told)?,
         };
         Ok(Self {
-            obstacle: obstacle(mapping, &kind, unique),
+            obstacle: obstacle(mapping, &kind),
+            nullable_key: !(is_integer && id.key == 1) && !id.not_null,
             integer_key: is_integer || id.declared.is_empty(),
             grows,
             discovery: if by_key { Discovery::KeyTail } else { Discovery::State },
@@ -113,30 +125,24 @@ impl Catalog {
     }
 }
 
-fn obstacle(mapping: &Mapping, kind: &str, unique: bool) -> Option<Obstacle> {
-    let table = mapping.table.plain();
-    let reason = match (kind, unique) {
-        ("table", true) => return None,
-        ("table", false) => format!(
-            "the key `{}` of `{table}` is not unique by a constraint on that column alone: add one, or name another column \
-             in watch.table.id",
-            mapping.id.as_str()
-        ),
-        _ => format!("`{table}` is a {kind}: name the table behind it in watch.table.name"),
-    };
-    Some(Obstacle {
+fn obstacle(mapping: &Mapping, kind: &str) -> Option<Obstacle> {
+    (kind != "table").then(|| Obstacle {
         cause: Cause::Rights,
-        reason,
+        reason: format!(
+            "`{}` is a {kind}: name the table behind it in watch.table.name",
+            mapping.table.plain()
+        ),
     })
 }
 
 fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<Column>> {
-    let mut statement = connection.prepare("SELECT name, type, pk FROM pragma_table_xinfo(?1)")?;
+    let mut statement = connection.prepare("SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(?1)")?;
     let rows = statement.query_map([mapping.table.name.as_str()], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,
             key: row.get(2)?,
+            not_null: row.get(3)?,
         })
     })?;
     rows.collect()
@@ -315,6 +321,7 @@ impl Statements {
         Self {
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),
+            keyless: fill(include_str!("sql/observe_keyless.sql")),
             known: fill(include_str!("sql/observe_known.sql")),
             newcomers: fill(include_str!("sql/observe_newcomers.sql")),
             page: fill(include_str!("sql/observe_page.sql")),

@@ -78,7 +78,9 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         let keys = keys(open, some);
         rows.take(read(open, "reading known jobs", &open.catalog.statements.known, &[&keys])?.1);
     }
+    rows.shared.refuse(mapping)?;
     let rows = rows.into_rows();
+    let keyless = keyless(open, settings)?;
     let asked: Vec<String> = rows
         .iter()
         .filter(|job| needs_precedents(job, mapping, settings.seed_tolerance))
@@ -92,7 +94,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         server: ServerIdentity(open.identity.shown()),
         server_started_at: None,
         rows,
-        keyless: 0,
+        keyless,
         look,
         discovery: open.catalog.discovery,
         access: match open.catalog.discovery {
@@ -110,6 +112,20 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         newest_repairs,
         timing: Timing { begun_after, scan },
     })
+}
+
+/// How many running rows have no key, and so are in no answer.
+fn keyless(open: &Open, settings: &SqliteSettings) -> Result<u64, StoreError> {
+    if !open.catalog.nullable_key {
+        return Ok(0);
+    }
+    let states = serde_json::json!(settings.mapping.states.running).to_string();
+    let count = || -> rusqlite::Result<i64> {
+        let mut statement = open.connection.prepare_cached(&open.catalog.statements.keyless)?;
+        statement.query_row([&states], |row| row.get(0))
+    };
+    let count = count().map_err(|error| failed("counting rows without a key", &open.path, error))?;
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 /// What keeps this watch from repairing at all, in order of precedence.
