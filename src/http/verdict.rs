@@ -54,16 +54,23 @@ pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
     };
     let stuck = pass.report.count(Phase::MissedFirst) + pass.report.count(Phase::Lost);
     let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
-    let tone = match (status.is_up(now), stuck > 0 || hindered) {
+    let unjudged = of_unjudged(&pass.report);
+    let tone = match (status.is_up(now), stuck > 0 || hindered || unjudged.is_some()) {
         (false, _) => Tone::Failing,
         (true, true) => Tone::Warning,
         (true, false) => Tone::Good,
     };
-    let mut words = if stuck > 0 {
-        of_stuck(&pass.report)
+    let (beating, starting) = (pass.report.count(Phase::Beating), pass.report.count(Phase::Starting));
+    let judged = if stuck > 0 {
+        Some(of_stuck(&pass.report))
+    } else if beating + starting == 0 && unjudged.is_some() {
+        // Nothing that could be judged runs, which is not to say that nothing runs.
+        None
     } else {
-        of_living(pass.report.count(Phase::Beating), pass.report.count(Phase::Starting))
+        Some(of_living(beating, starting))
     };
+    let sentences: Vec<String> = judged.into_iter().chain(unjudged).collect();
+    let mut words = sentences.join(" ");
     if !status.is_complete() {
         words.push_str(" So far: the first look at the whole table is still going on.");
     }
@@ -91,6 +98,39 @@ fn of_stuck(report: &Report) -> String {
         });
     }
     format!("{} stuck: {}.", number(never + silent), parts.join(", "))
+}
+
+/// The rows that no phase can be given to, and why.
+fn of_unjudged(report: &Report) -> Option<String> {
+    let (unreadable, unlisted) = (report.unreadable, report.unknown_state);
+    let counted = |count: u64, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("one {one}")),
+        count => Some(format!("{} {many}", number(count))),
+    };
+    let parts: Vec<String> = [
+        counted(
+            unreadable,
+            "running row has no key, or a time that can't be read",
+            "running rows have no key, or times that can't be read",
+        ),
+        counted(
+            unlisted,
+            "row is in a state that no list names",
+            "rows are in a state that no list names",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let noun = if unreadable + unlisted == 1 { "job" } else { "jobs" };
+    (!parts.is_empty()).then(|| {
+        format!(
+            "{} {noun} can't be judged: {}.",
+            number(unreadable + unlisted),
+            parts.join(", ")
+        )
+    })
 }
 
 fn of_living(beating: u64, starting: u64) -> String {

@@ -3,7 +3,7 @@
 use super::{Mapping, StoreError};
 use crate::domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -180,10 +180,7 @@ pub(crate) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
 
 /// Keys that several rows of one answer share, and how many rows have one of them.
 #[derive(Debug, Default)]
-pub(crate) struct SharedKeys {
-    rows: usize,
-    keys: BTreeSet<JobId>,
-}
+pub(crate) struct SharedKeys(BTreeMap<JobId, usize>);
 
 impl SharedKeys {
     /// Takes note of the keys that several rows of one answer have.
@@ -206,23 +203,26 @@ impl SharedKeys {
         }
     }
 
+    /// At least so many rows have this key.
     fn add(&mut self, id: &JobId, rows: usize) {
-        self.rows += rows;
-        self.keys.insert(id.clone());
+        let found = self.0.entry(id.clone()).or_default();
+        *found = rows.max(*found);
     }
 
     /// The error of a pass that met some: a row would hide the others of its key.
     pub(crate) fn refuse(&self, mapping: &Mapping) -> Result<(), StoreError> {
-        let Some(first) = self.keys.first() else { return Ok(()) };
+        let Some(first) = self.0.keys().next() else {
+            return Ok(());
+        };
         let shown: String = first.text().chars().take(100).collect();
-        let more = match self.keys.len() - 1 {
+        let more = match self.0.len() - 1 {
             0 => String::new(),
             more => format!(" and {more} other keys"),
         };
         Err(StoreError::Schema(format!(
             "{} rows of `{}` share the key {} = `{}`{more} (watch.table.id): rows that share a key can't be told apart, so \
              running jobs would be left out; name a column that is unique, or make it so in the view",
-            self.rows,
+            self.0.values().sum::<usize>(),
             mapping.table.plain(),
             mapping.id.as_str(),
             shown.escape_debug()

@@ -4,7 +4,10 @@ use crate::{
     domain::{Reading, Timestamp},
     store::TimeFormat,
 };
-use jiff::{civil::DateTime, tz::TimeZone};
+use jiff::{
+    civil::DateTime,
+    tz::{Offset, TimeZone},
+};
 use rusqlite::types::{Value, ValueRef};
 
 /// How one table writes its times.
@@ -37,9 +40,14 @@ impl Times {
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Some(instant.as_microsecond());
         }
-        let civil: DateTime = text.parse().ok()?;
-        if text.contains(['Z', 'z', '+', '[']) {
+        let (civil, zone) = zone_of(text);
+        if text.contains(['[', ']']) || civil.contains(['Z', 'z', '+']) {
             return None;
+        }
+        let civil: DateTime = civil.parse().ok()?;
+        if !zone.is_empty() {
+            let zone = TimeZone::fixed(offset(zone)?);
+            return Some(zone.to_timestamp(civil).ok()?.as_microsecond());
         }
         // Of the two instants of a repeated hour the later one makes the smaller age: the safe reading.
         let instant = self.zone.to_ambiguous_timestamp(civil).later().ok()?;
@@ -62,15 +70,79 @@ impl Times {
             return String::new();
         };
         let separator = if like.contains('T') { "T" } else { " " };
-        if like.parse::<jiff::Timestamp>().is_ok() {
+        let zone = zone_of(like).1;
+        if !zone.is_empty() {
             let utc = instant.to_zoned(TimeZone::UTC);
-            let end = if like.ends_with('Z') { "Z" } else { "+00:00" };
-            return utc
-                .strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f{end}"))
-                .to_string();
+            let utc = utc.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f")).to_string();
+            // The same form of the zone, and UTC in it.
+            let in_utc = |character: char| match character {
+                '-' => '+',
+                digit if digit.is_ascii_digit() => '0',
+                other => other,
+            };
+            return format!("{utc}{}", zone.chars().map(in_utc).collect::<String>());
         }
         let local = instant.to_zoned(self.zone.clone());
         local.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f")).to_string()
+    }
+}
+
+/// A text without the zone at its end, and that zone: what SQLite takes there (`Z` or an offset, after blanks or none), the
+/// offsets without a colon and the `UTC` or `GMT` that other programs write.
+fn zone_of(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let at_end = |word: &str| {
+        let start = text.len().checked_sub(word.len())?;
+        text.get(start..)?.eq_ignore_ascii_case(word).then_some(start)
+    };
+    let word = ["UTC", "GMT", "Z"].into_iter().find_map(at_end);
+    let start = word.map_or(text.len(), |start| text[..start].trim_end().len());
+    // Behind the date, whose dashes are none of an offset; `+0000 UTC` says the same twice.
+    let sign = text[..start].rfind(['+', '-']).filter(|sign| *sign > 10);
+    let sign = sign.filter(|sign| hours_and_minutes(&text[*sign..start]).is_some());
+    let civil = text[..sign.unwrap_or(start)].trim_end();
+    (civil, &text[civil.len()..])
+}
+
+/// The offset that a zone names; none where it names two.
+fn offset(zone: &str) -> Option<Offset> {
+    let zone = zone.trim();
+    let numbers = zone.trim_end_matches(|character: char| character.is_ascii_alphabetic() || character == ' ');
+    let seconds = if numbers.is_empty() {
+        0
+    } else {
+        hours_and_minutes(numbers)?
+    };
+    let says_utc = numbers.len() < zone.len();
+    (!says_utc || seconds == 0).then(|| Offset::from_seconds(seconds).ok())?
+}
+
+/// The seconds of `+HH`, `+HHMM` or `+HH:MM`.
+fn hours_and_minutes(text: &str) -> Option<i32> {
+    let (sign, digits) = (text.get(..1)?, text.get(1..)?);
+    let digits = match digits.split_once(':') {
+        Some((hours, minutes)) if hours.len() == 2 && minutes.len() == 2 => format!("{hours}{minutes}"),
+        Some(_) => return None,
+        None => digits.to_owned(),
+    };
+    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let hours: i32 = digits[..2].parse().ok()?;
+    let minutes: i32 = digits
+        .get(2..4)
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or("0")
+        .parse()
+        .ok()?;
+    if hours > 14 || minutes > 59 {
+        return None;
+    }
+    let seconds = hours * 3600 + minutes * 60;
+    match sign {
+        "+" => Some(seconds),
+        "-" => Some(-seconds),
+        _ => None,
     }
 }
 
@@ -106,12 +178,40 @@ mod tests {
             "2026-01-01T12:00:00",
             "2026-01-01T12:00:00Z",
             "2026-01-01 14:00:00+02:00",
+            "2026-01-01 12:00:00 +00:00",
+            "2026-01-01 12:00:00.000 +00:00",
+            "2026-01-01 07:00:00.000-05:00",
+            "2026-01-01 07:00:00 -0500",
+            "2026-01-01 14:00:00+02",
+            "2026-01-01 12:00:00Z",
+            "2026-01-01 12:00:00 Z",
+            "2026-01-01 12:00:00z",
+            "2026-01-01t12:00:00z",
+            "2026-01-01 12:00:00 UTC",
+            "2026-01-01 12:00:00 +0000 UTC",
+            "2026-01-01T12:00:00.000000 gmt",
+            "2026-01-01 12:00",
+            "2026-01-01 14:00 +02:00",
         ] {
             assert_eq!(read("UTC", text), Some(noon), "{text}");
         }
         assert_eq!(read("Europe/Berlin", "2026-01-01 13:00:00"), Some(noon));
         assert_eq!(read("UTC", "2026-01-01 12:00:00.123456"), Some(noon + 123_456));
-        for text in ["", "soon", "2026-13-01 00:00:00", "12:00:00"] {
+        for text in [
+            "",
+            "soon",
+            "2026-13-01 00:00:00",
+            "12:00:00",
+            "2026-01-01 12:00:00 CET",
+            "2026-01-01 12:00:00 +0100 UTC",
+            "2026-01-01 12:00:00 +99:00",
+            "2026-01-01 12:00:00 +02:00 +02:00",
+            "2026-01-01 12:00:00[Europe/Berlin]",
+            "2026-01-01 12:00:00 Z Z",
+            "UTC",
+            "Z",
+            "+00:00",
+        ] {
             assert_eq!(read("UTC", text), None, "{text}");
         }
     }
@@ -133,6 +233,11 @@ mod tests {
             ("Asia/Kolkata", "2026-01-01 12:00:00"),
             ("UTC", "2026-01-01T12:00:00Z"),
             ("UTC", "2026-01-01T12:00:00+00:00"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00.237 +00:00"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00 -0500"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00 UTC"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00 +0000 UTC"),
+            ("Asia/Kolkata", "2026-01-01T12:00:00z"),
         ] {
             let at = Timestamp::from_micros(1_790_000_000_123_456);
             let Value::Text(text) = times(zone).write(at, &Value::Text(like.into())) else {
@@ -150,6 +255,8 @@ mod tests {
             ("Europe/Berlin", "2026-01-01T12:00:00Z"),
             ("Asia/Kolkata", "2026-01-01 12:00:00+00:00"),
             ("Asia/Kolkata", "2026-01-01 12:00:00"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00 -05:30"),
+            ("Asia/Kolkata", "2026-01-01 12:00:00 UTC"),
         ])
     }
 
