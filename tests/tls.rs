@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "tls/clients.rs"]
 mod clients;
+#[path = "tls/every_kind.rs"]
+mod every_kind;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "tls/wire.rs"]

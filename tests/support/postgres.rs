@@ -243,6 +243,11 @@ impl Cluster {
             .arg(&log)
             .arg("-w")
             .args(arguments);
+        // A test may let the server take keys and digests that OpenSSL takes no more unless it is asked to.
+        let openssl = self.folder.join("openssl.cnf");
+        if openssl.exists() {
+            command.env("OPENSSL_CONF", openssl);
+        }
         attempt(command.stdout(Stdio::null()))
             .map_err(|failure| format!("{failure}\n{}", fs::read_to_string(&log).unwrap_or_default()))
     }

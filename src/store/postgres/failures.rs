@@ -1,6 +1,6 @@
 //! Errors of the driver as what an operator has to act on. Reads types and SQLSTATEs, never texts.
 
-use super::BoxError;
+use super::{BoxError, trust::Flaw};
 use crate::{
     domain::{LONGEST_FOREIGN, cut},
     store::{Barrier, StoreError},
@@ -8,16 +8,48 @@ use crate::{
 use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
-/// Why no connection could be made.
-pub(super) fn connect_error(to: String, error: Error) -> StoreError {
+/// Why no connection could be made; and by the other way, where that was tried as well.
+pub(super) fn connect_error(to: String, error: Error, other: Option<(&str, Error)>) -> StoreError {
     let by = barrier(&error);
     let refused = error.code().is_some_and(|code| code.code().starts_with("28"));
-    let source = described(error);
+    let mut source = described(error);
+    if let Some((way, other)) = other {
+        source = format!(
+            "{}; {way}: {}",
+            in_full(source.as_ref()),
+            in_full(described(other).as_ref())
+        )
+        .into();
+    }
     match by {
         _ if refused => StoreError::Auth { to, source },
         Some(by) => StoreError::Barred { to, by, source },
         None => StoreError::Connect { to, source },
     }
+}
+
+/// Whether the server may take a connection with encryption where it took none without, or the other way round: the
+/// handshake failed, or its rules for clients have no place for this kind. A wrong password is wrong both ways.
+pub(super) fn would_talk_otherwise(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        None => io_error(error).is_some_and(|error| {
+            let is_verdict = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut);
+            wraps_tls(error) || (error.raw_os_error().is_none() && !is_verdict)
+        }),
+    }
+}
+
+/// An error and its sources in one line.
+pub(super) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        next = error.source();
+    }
+    said
 }
 
 /// What a server that answered has against us.
@@ -56,6 +88,10 @@ fn wraps_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
+fn tls_error(error: &Error) -> Option<&rustls::Error> {
+    io_error(error)?.get_ref()?.downcast_ref::<rustls::Error>()
+}
+
 /// Whether the connection is no more: nothing can be said of what was asked through it.
 fn is_broken(error: &Error) -> bool {
     // What the driver can't decode is an I/O error as well, made up by itself.
@@ -79,7 +115,10 @@ pub(super) fn described(error: Error) -> BoxError {
             }
             text.into()
         }
-        None => Box::new(error),
+        None => match tls_error(&error).and_then(Flaw::of) {
+            Some(flaw) => format!("{error}: {flaw}").into(),
+            None => Box::new(error),
+        },
     }
 }
 

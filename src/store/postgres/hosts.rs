@@ -3,6 +3,7 @@
 
 use super::{
     BoxError,
+    failures::in_full,
     link::{Link, Target},
 };
 use crate::{
@@ -141,8 +142,7 @@ async fn places(config: &Config, until: Instant) -> Result<Vec<Place>, StoreErro
 /// The same settings for one place only.
 fn at(config: &Config, place: &Place) -> Config {
     let mut one = Config::new();
-    one.ssl_mode(config.get_ssl_mode())
-        .ssl_negotiation(config.get_ssl_negotiation())
+    one.ssl_negotiation(config.get_ssl_negotiation())
         .keepalives(config.get_keepalives())
         .keepalives_idle(config.get_keepalives_idle())
         .target_session_attrs(config.get_target_session_attrs())
@@ -166,7 +166,11 @@ fn at(config: &Config, place: &Place) -> Config {
     match &place.host {
         Some(Host::Tcp(name)) => one.host(name),
         Some(Host::Unix(folder)) => one.host_path(folder),
-        None => &mut one,
+        None => match place.address {
+            // TLS wants a name, and the address is one.
+            Some(address) => one.host(address.to_string()),
+            None => &mut one,
+        },
     };
     place.address.map(|address| one.hostaddr(address));
     one
@@ -203,13 +207,7 @@ fn told(target: &Target, mut failures: Vec<(&Place, StoreError)>) -> StoreError 
 
 /// What the driver said, without the address that comes before it.
 fn reason(error: &StoreError) -> String {
-    let mut next = std::error::Error::source(error);
-    let mut said = Vec::new();
-    while let Some(error) = next {
-        said.push(error.to_string());
-        next = error.source();
-    }
-    said.join(": ")
+    std::error::Error::source(error).map_or_else(String::new, in_full)
 }
 
 fn is_read_only(error: &StoreError) -> bool {

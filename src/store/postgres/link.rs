@@ -2,7 +2,8 @@
 
 use super::{
     BoxError,
-    failures::{connect_error, query_error},
+    connector::{Connector, connect_by, ways},
+    failures::query_error,
     hosts::Place,
     passfile::{self, Whom},
     tls::{Security, Verify, in_home},
@@ -28,7 +29,6 @@ use tokio_postgres::{
     config::{SslMode, TargetSessionAttrs},
     types::{ToSql, Type},
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Where to connect to.
 #[derive(Clone)]
@@ -37,6 +37,8 @@ pub struct Target {
     /// Whether the operator said which kind of server to take.
     explicit_session: bool,
     security: Security,
+    /// With and without encryption, in the order in which it is tried.
+    ways: &'static [SslMode],
     passfile: Option<PathBuf>,
 }
 
@@ -58,12 +60,14 @@ impl Target {
     /// If it doesn't parse, or `sslmode` is one that isn't supported.
     pub fn new(url: &str, sslmode: &str, session: Option<&str>) -> Result<Self, BadTarget> {
         let mut config: Config = url.parse().map_err(BadTarget::Parse)?;
-        config.ssl_mode(match sslmode {
-            "disable" => SslMode::Disable,
-            "allow" | "prefer" => SslMode::Prefer,
-            "require" | "verify-ca" | "verify-full" => SslMode::Require,
+        let ways: &'static [SslMode] = match sslmode {
+            "disable" => &[SslMode::Disable],
+            // As in libpq, a server that takes no connection of the one kind is asked for the other.
+            "allow" => &[SslMode::Disable, SslMode::Require],
+            "prefer" => &[SslMode::Prefer, SslMode::Disable],
+            "require" | "verify-ca" | "verify-full" => &[SslMode::Require],
             other => return Err(BadTarget::SslMode(other.to_owned())),
-        });
+        };
         if config.get_application_name().is_none() {
             config.application_name("beatwarden");
         }
@@ -76,6 +80,7 @@ impl Target {
         Ok(Self {
             config,
             explicit_session: session.is_some(),
+            ways,
             security: Security::new(sslmode, None, None, None),
             passfile: None,
         })
@@ -86,7 +91,7 @@ impl Target {
     pub fn with_files(mut self, security: Security, passfile: Option<PathBuf>) -> Self {
         if security.verify != Verify::Nothing {
             // Whatever the mode's name: what is to be verified is never left out.
-            self.config.ssl_mode(SslMode::Require);
+            self.ways = &[SslMode::Require];
         }
         self.security = security;
         self.passfile = passfile;
@@ -162,6 +167,11 @@ impl Target {
         self.config.get_user()
     }
 
+    /// With and without encryption, in the order in which it is to be tried.
+    pub(super) fn ways(&self) -> &'static [SslMode] {
+        self.ways
+    }
+
     /// User, hosts and database, without the password.
     pub fn shown(&self) -> String {
         use tokio_postgres::config::Host;
@@ -209,7 +219,7 @@ pub(super) struct Link {
     client: Client,
     driver: JoinHandle<()>,
     cancel: CancelToken,
-    tls: MakeRustlsConnect,
+    tls: Connector,
     /// When the current piece of work has to be done, all its round trips together, and how long it had.
     until: Mutex<(Instant, Duration)>,
     id: LinkId,
@@ -240,13 +250,13 @@ impl Link {
             to: target.shown(),
             source,
         };
-        let tls = MakeRustlsConnect::new(target.security.client_config().map_err(refused)?);
+        let tls = Connector::new(&target.security).map_err(refused)?;
         let config = target.with_password(config).map_err(refused)?;
         // As in libpq: for each host, all of its answers together.
         let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
-        let (client, connection) = match timeout(within, config.connect(tls.clone())).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(connect_error(target.shown(), error)),
+        let ways = ways(target, &config);
+        let (client, connection) = match timeout(within, connect_by(ways, target, config, &tls)).await {
+            Ok(connected) => connected?,
             Err(_) => {
                 return Err(StoreError::Connect {
                     to: target.shown(),

@@ -4,6 +4,8 @@
 //! what lets a pooler in transaction mode stand in between.
 
 mod catalog;
+mod certificate;
+mod connector;
 mod discovery;
 mod facts;
 mod failures;
@@ -24,6 +26,7 @@ mod render;
 mod repair;
 mod row;
 mod tls;
+mod trust;
 mod undo;
 mod view;
 

@@ -2,16 +2,15 @@
 //!
 //! Certificates and keys are read at each connect, so that a rotated one is taken up without a restart.
 
-use super::BoxError;
+use super::{
+    BoxError,
+    trust::{Name, Trusted},
+};
 use crate::tls;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    ClientConfig,
+    client::danger::ServerCertVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer},
 };
 use std::{
     path::{Path, PathBuf},
@@ -75,9 +74,9 @@ impl Security {
     pub(super) fn client_config(&self) -> Result<ClientConfig, BoxError> {
         let provider = Arc::new(tls::provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self.verify {
-            Verify::Nothing => Arc::new(tls::Unverified(provider.clone())),
-            Verify::Authority => Arc::new(AnyName(self.verifier(&provider)?)),
-            Verify::Full => self.verifier(&provider)?,
+            Verify::Nothing => Arc::new(tls::Unverified),
+            Verify::Authority => Arc::new(Trusted::new(self.authorities()?, Name::Any, &provider)),
+            Verify::Full => Arc::new(Trusted::new(self.authorities()?, Name::OfHost, &provider)),
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -90,15 +89,8 @@ impl Security {
         }
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, BoxError> {
-        let mut roots = RootCertStore::empty();
-        let file = self.roots_file()?;
-        for certificate in certificates(&file)? {
-            roots
-                .add(certificate)
-                .map_err(|error| format!("sslrootcert {}: {error}", file.display()))?;
-        }
-        Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?)
+    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+        certificates(&self.roots_file()?)
     }
 
     fn roots_file(&self) -> Result<PathBuf, BoxError> {
@@ -157,53 +149,4 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let read = std::fs::read(file).map_err(|error| error.to_string());
     let found = read.and_then(|pem| tls::certificates(&pem));
     found.map_err(|error| format!("certificate file {}: {error}", file.display()).into())
-}
-
-/// Verifies everything but the host's name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
-        let verified = self
-            .0
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            // The name is looked at last, when the signatures and the dates were found good.
-            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
-                Ok(ServerCertVerified::assertion())
-            }
-            result => result,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
