@@ -28,7 +28,9 @@ pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) const LONGEST_TEXT: usize = 1_000;
 /// Bytes of a key: one that is longer names no job, and makes its row unreadable. Keys are the one text that can't be cut.
 pub(crate) const LONGEST_KEY: usize = 1_000;
-/// Bytes that the rows of one pass may take, their keys, names and states together. A process that is killed for want of memory
+/// Bytes of what a ledger entry keeps of a row, before or after.
+pub(crate) const LONGEST_IMAGE: usize = 8_000;
+/// Bytes that the rows and ledger entries of one pass may take, their texts included. A process that is killed for want of memory
 /// takes all of its watches along; a pass that fails says why.
 pub(crate) const HEAVIEST: usize = 64 << 20;
 /// Columns of the ledger; a table of its name without them is somebody else's.
@@ -63,8 +65,8 @@ pub(crate) fn too_many(mapping: &Mapping) -> StoreError {
 /// The error of a table whose running rows take too much memory.
 pub(crate) fn too_heavy(mapping: &Mapping) -> StoreError {
     StoreError::Schema(format!(
-        "the rows of `{}` that a pass reads take more than {} MiB, keys, names and states together: is watch.table.running \
-         right, and is watch.table.job_name a name?",
+        "what a pass reads of `{}` and of its ledger takes more than {} MiB: is watch.table.running right, and is \
+         watch.table.job_name a name?",
         mapping.table.plain(),
         HEAVIEST >> 20
     ))
@@ -79,6 +81,19 @@ pub(crate) fn weight(job: &Job) -> usize {
     };
     let key = job.id.number().map_or_else(|| job.id.text().len(), |_| 0);
     size_of::<Job>() + key + fresh(&job.name) + fresh(&job.state)
+}
+
+/// The same of a ledger entry.
+pub(crate) fn weight_of_entry(entry: &LedgerEntry) -> usize {
+    let texts = [
+        &entry.watch,
+        &entry.table_name,
+        &entry.before,
+        &entry.after,
+        &entry.instance,
+    ];
+    let name = entry.job_name.as_ref().map_or(0, |name| name.len());
+    size_of::<LedgerEntry>() + name + texts.into_iter().map(|text| text.len()).sum::<usize>()
 }
 
 /// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.

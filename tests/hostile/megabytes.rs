@@ -146,9 +146,40 @@ async fn rows_that_take_too_much_memory_fail_the_pass_with_words() {
     dog.metric_becomes("poll_failures_total{cause=\"schema\",watch=\"texts\"}", 1.0, LONG)
         .await;
     let (peak, log) = (peak(&dog), dog.log());
-    assert!(log.contains("take more than 64 MiB"), "{log}");
+    assert!(log.contains("takes more than 64 MiB"), "{log}");
     assert!(peak < 220_000, "{peak} kB");
     let fewer = "DELETE FROM jobs WHERE id::integer > 1000";
     database.client().await.batch_execute(fewer).await.unwrap();
     dog.metric_becomes("up{watch=\"texts\"}", 1.0, LONG).await;
+}
+
+/// Whoever may write the ledger puts megabytes into its entries, for jobs that run and for none.
+#[tokio::test(flavor = "multi_thread")]
+async fn megabytes_in_the_ledger_cost_no_pass_and_no_memory() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
+                ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
+                last_heartbeat_at timestamp);
+             INSERT INTO runs (id, state, started_at) SELECT i, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min'
+               FROM generate_series(1, 2) AS i",
+        )
+        .await
+        .unwrap();
+    are_ended_within_bounds(&database.url, 2.0).await;
+    client
+        .batch_execute(
+            "INSERT INTO runs (id, state, started_at) VALUES (3, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min');
+             INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
+                                             repaired_at, before, after, version)
+             SELECT gen_random_uuid(), watch, table_name, CASE WHEN i % 2 = 0 THEN '3' ELSE i::text END,
+                    repeat('n', 100000), 'missed_first', 'backfill', repeat('i', 100000), started_at - interval '1 day', now(),
+                    jsonb_build_object('x', repeat(i::text, 400000)), jsonb_build_object('x', repeat('x', 5000000)), version
+               FROM beatwarden_repairs, generate_series(1, 200) AS i WHERE job_id = '1'",
+        )
+        .await
+        .unwrap();
+    are_ended_within_bounds(&database.url, 1.0).await;
 }

@@ -352,16 +352,16 @@ impl View<'_> {
         let (tables, statements) = (&self.ready.catalog.spellings, &self.ready.statements);
         let of_jobs = async {
             if asked.is_empty() {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), 0));
             }
             let params: Vec<Param<'_>> = vec![(tables, Type::TEXT_ARRAY), (&asked, Type::TEXT_ARRAY)];
-            link.ask(&statements.ledger_of_jobs, params).await
+            self.entries(&statements.ledger_of_jobs, params).await
         };
         let answers = async {
             let (of_jobs, newest, ended) = tokio::join!(
                 biased;
                 of_jobs,
-                link.ask(
+                self.entries(
                     &statements.ledger_newest,
                     vec![
                         (tables, Type::TEXT_ARRAY),
@@ -377,15 +377,9 @@ impl View<'_> {
             ended?;
             Ok(answers)
         };
-        let (of_jobs, newest) = link.within("reading the ledger", answers).await?;
-        let heartbeat = mapping.last_heartbeat_at.as_str();
-        let entries = |rows: Vec<Row>| {
-            rows.iter()
-                .filter_map(|row| row::ledger_entry(row, heartbeat))
-                .collect()
-        };
-        self.ready.ledger_was_empty.store(newest.is_empty(), Ordering::Relaxed);
-        Ok(Some((entries(of_jobs), entries(newest))))
+        let ((of_jobs, _), (newest, rows)) = self.within("reading the ledger", answers).await?;
+        self.ready.ledger_was_empty.store(rows == 0, Ordering::Relaxed);
+        Ok(Some((of_jobs, newest)))
     }
 
     /// Whether the ledger still has no entry of this watch. Ends the snapshot.

@@ -11,7 +11,7 @@ use crate::{
     domain::LEDGER_LAYOUT,
     store::{
         Identifier, Mapping, TimeFormat, derived, fill,
-        reading::{LONGEST_KEY, LONGEST_TEXT},
+        reading::{LONGEST_IMAGE, LONGEST_KEY, LONGEST_TEXT},
     },
 };
 
@@ -66,6 +66,7 @@ impl Statements {
         names.push(("ledger_by_job", index("_table_job").quoted()));
         names.push(("ledger_unacknowledged", last_index.quoted()));
         names.extend(undo::names(mapping, catalog));
+        names.push(("entry", fill(include_str!("sql/entry.sql"), &names)));
         let guard = GuardStatements::render(
             &names,
             &catalog.table,
@@ -171,6 +172,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("state", mapping.state.quoted()),
         ("state_array", state_array),
         ("longest_text", LONGEST_TEXT.to_string()),
+        ("longest_image", LONGEST_IMAGE.to_string()),
         ("started_at_read", time(&catalog.started_at)),
         ("heartbeat_at_read", time(&catalog.heartbeat_at)),
         (

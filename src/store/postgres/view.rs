@@ -6,10 +6,10 @@ use super::{
     row,
 };
 use crate::{
-    domain::{Job, Timestamp},
+    domain::{Job, LedgerEntry, Timestamp},
     store::{
         StoreError,
-        reading::{HEAVIEST, SharedKeys, Strings, too_heavy, weight},
+        reading::{HEAVIEST, SharedKeys, Strings, too_heavy, weight, weight_of_entry},
     },
 };
 use std::{
@@ -129,11 +129,7 @@ impl<'a> View<'a> {
             };
             let weight = weight(&job);
             jobs.push(job);
-            if self.weight.fetch_add(weight, Ordering::Relaxed) + weight > HEAVIEST {
-                self.too_heavy.cancel();
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
+            self.weigh(weight)
         };
         self.link.ask_each(statement, params, take).await?;
         *lent() = strings;
@@ -141,5 +137,35 @@ impl<'a> View<'a> {
             self.shared.lock().unwrap_or_else(PoisonError::into_inner).note(&jobs);
         }
         Ok(jobs)
+    }
+
+    /// Asks for entries of the ledger, and how many rows there were: an action that this version doesn't know is no entry.
+    pub(super) async fn entries(
+        &self,
+        statement: &str,
+        params: Vec<Param<'_>>,
+    ) -> Result<(Vec<LedgerEntry>, usize), tokio_postgres::Error> {
+        let heartbeat = self.settings.mapping.last_heartbeat_at.as_str();
+        let (mut entries, mut rows) = (Vec::new(), 0);
+        let take = |row: &Row| {
+            rows += 1;
+            let Some(entry) = row::ledger_entry(row, heartbeat) else {
+                return ControlFlow::Continue(());
+            };
+            let weight = weight_of_entry(&entry);
+            entries.push(entry);
+            self.weigh(weight)
+        };
+        self.link.ask_each(statement, params, take).await?;
+        Ok((entries, rows))
+    }
+
+    /// Adds what was read; breaks where that is too much.
+    fn weigh(&self, weight: usize) -> ControlFlow<()> {
+        if self.weight.fetch_add(weight, Ordering::Relaxed) + weight > HEAVIEST {
+            self.too_heavy.cancel();
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -1,8 +1,7 @@
 /* beatwarden: ledger history */
 -- Returns the newest entries of this table ($1, its spellings), newest first, $2 at most of each spelling, and every false
 -- repair that no one acknowledged, however old, $3 at most. By the indexes that begin with table_name, as ledger_newest.sql.
-SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
-       before::text AS before, after::text AS after, outcome, outcome_at, acknowledged_at, undo_of, version
+SELECT {{entry}}
   FROM {{ledger}}
  WHERE repair_id = ANY (ARRAY(
         SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL

@@ -4,8 +4,7 @@
 -- at most, they hold the fuse open), and the newest acknowledgement of the fuse. The limits hold for each spelling. Each part
 -- by an index that begins with table_name, one spelling after the other because the order of an index holds for one value
 -- only, and the entries by the primary key (an array, because a join would be planned as a scan): a long ledger costs nothing.
-SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
-       before::text AS before, after::text AS after, outcome, outcome_at, acknowledged_at, undo_of, version
+SELECT {{entry}}
   FROM {{ledger}}
  WHERE repair_id = ANY (ARRAY(
         SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL

@@ -1,6 +1,5 @@
 /* beatwarden: ledger of jobs */
 -- Returns the entries of this table ($1, its spellings) for the given jobs ($2). By the index on (table_name, job_id).
-SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
-       before::text AS before, after::text AS after, outcome, outcome_at, acknowledged_at, undo_of, version
+SELECT {{entry}}
   FROM {{ledger}}
  WHERE table_name = ANY ($1::text[]) AND job_id = ANY ($2::text[])
