@@ -16,6 +16,7 @@
 //! | [`web`] | who may ask over HTTP: the web configuration file, TLS, passwords |
 //! | [`http`] | routes, page, API |
 //! | [`tls`] | certificates and keys as files |
+//! | [`text`] | texts of others made harmless |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`demo`] | simulated writers |
 //! | [`app`] | the composition root |
@@ -33,6 +34,7 @@ pub mod journal;
 pub mod metrics;
 pub mod status;
 pub mod store;
+pub mod text;
 pub mod tls;
 pub mod watch;
 pub mod web;

@@ -1,6 +1,10 @@
 //! The commands as a newcomer types them: output, exit codes, and the sentences of the README that can be run.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "cli/health.rs"]
+mod health;
+#[path = "cli/streams.rs"]
+mod streams;
 #[path = "support/mod.rs"]
 mod support;
 

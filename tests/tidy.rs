@@ -12,13 +12,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
     ("tls", &[]),
+    ("text", &[]),
     ("web", &["tls"]),
     ("store", &["domain", "tls"]),
     ("status", &["domain", "store"]),
     ("journal", &["domain", "status"]),
     ("metrics", &["domain", "status", "store"]),
     ("watch", &["domain", "status", "store"]),
-    ("http", &["domain", "status", "store", "metrics", "web"]),
+    ("http", &["domain", "status", "store", "metrics", "text", "web"]),
     ("demo", &[]),
     (
         "app",
@@ -29,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "http", "status", "store", "tls", "web",
+            "app", "config", "demo", "domain", "http", "status", "store", "text", "tls", "web",
         ],
     ),
     ("main", &["cli"]),

@@ -133,11 +133,15 @@ pub async fn run(
         stop.clone(),
     )?;
     let http_stop = CancellationToken::new();
+    let page = listener.local_addr().ok().map(|address| page_at(address, &web));
     let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
     let server = tokio::spawn(http::serve(listener, state, web.clone(), http_stop.clone()));
     tokio::spawn(web.clone().follow(http_stop.clone()));
 
     service.is_ready();
+    if let Some(page) = page {
+        tracing::info!(page, "the status page is served");
+    }
 
     match reload {
         None => stop.cancelled().await,
@@ -162,6 +166,15 @@ pub async fn run(
         tracing::warn!("connections were still open");
     }
     Ok(())
+}
+
+/// The URL of the page for someone at this machine.
+fn page_at(listen: SocketAddr, web: &Web) -> String {
+    let scheme = match web.terms().encryption() {
+        Some(_) => "https",
+        None => "http",
+    };
+    format!("{scheme}://{}/", http::reachable(listen))
 }
 
 /// Reads the configuration anew and takes it up, if it is good.

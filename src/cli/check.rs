@@ -28,6 +28,8 @@ enum Verdict {
     /// Worth knowing; nothing fails.
     Note,
     Bad,
+    /// More of the line above: SQL to copy.
+    More,
 }
 
 /// Exit code 1 if anything fails.
@@ -35,11 +37,8 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     let mut all_good = true;
     if let Some(path) = &loaded.config.web_config_file {
         let web = Web::new(Some(path))?;
-        outln!(
-            "web configuration {}\n  ok   {}",
-            path.display(),
-            web.terms().sentence()
-        );
+        outln!("web configuration {}", path.display());
+        outln!("  ok   {}", web.terms().sentence());
     }
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
@@ -49,6 +48,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
                     Verdict::Good => "ok  ",
                     Verdict::Note => "note",
                     Verdict::Bad => "FAIL",
+                    Verdict::More => "      ",
                 };
                 outln!("  {mark} {text}");
                 all_good &= verdict != Verdict::Bad;
@@ -215,19 +215,17 @@ fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line
             ),
         )];
     }
-    let line = |obstacle: &Obstacle| {
-        let mut text = format!("{}: {}", obstacle.cause.as_str(), obstacle.reason);
-        if obstacle.cause == Cause::NoLedger {
-            // The administrator may have no Beatwarden at hand: the SQL itself is the cure.
-            let sql = app::grants_for(watch, None).unwrap_or_default();
-            for line in sql.lines() {
-                text.push_str("\n         ");
-                text.push_str(line);
-            }
-        }
-        (Verdict::Bad, text)
+    let lines = |obstacle: &Obstacle| {
+        let text = format!("{}: {}", obstacle.cause.as_str(), obstacle.reason);
+        // The administrator may have no Beatwarden at hand: the SQL itself is the cure.
+        let sql = match obstacle.cause {
+            Cause::NoLedger => app::grants_for(watch, None).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let sql: Vec<Line> = sql.lines().map(|line| (Verdict::More, line.to_owned())).collect();
+        std::iter::once((Verdict::Bad, text)).chain(sql)
     };
-    snapshot.obstacles.iter().map(line).collect()
+    snapshot.obstacles.iter().flat_map(lines).collect()
 }
 
 /// Whether the writer's times make sense by the database's clock.

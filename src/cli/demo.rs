@@ -1,6 +1,11 @@
 //! `beatwarden demo`: the whole thing on an embedded job table, told line by line.
 
-use super::{CommonFlags, local_http, runtime};
+use super::{
+    flags::CommonFlags,
+    local_http,
+    logging::{self, Lines},
+    runtime,
+};
 use crate::{
     app::{self, AppError},
     config::{Config, Loaded},
@@ -28,7 +33,7 @@ const HEALTHY: [&str; 2] = ["customers-to-warehouse", "events-to-warehouse"];
 pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     let folder = Folder::create().map_err(AppError::Runtime)?;
     let loaded = configuration(flags, &folder.0.join("jobs.db"))?;
-    super::logging::start(&loaded.config);
+    logging::start(&loaded.config, Lines::AtOnce);
     runtime()?.block_on(async {
         let stop = app::signals().map_err(AppError::Runtime)?.stop;
         let listener = listen(&loaded.config).await?;
@@ -38,7 +43,8 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
         outln!("Beatwarden demo: an embedded job table with three simulated pipelines, watched with action `fail`.");
         outln!("  status page  http://{address}/");
         outln!("  metrics      http://{address}/metrics");
-        outln!("  Ctrl-C ends it and leaves nothing behind.\n");
+        outln!("  Ctrl-C ends it and leaves nothing behind.");
+        outln!("");
         let story = tokio::spawn(story(table, address, stop.clone(), args.once));
         app::run(&loaded.config, listener, stop.clone(), None).await?;
         story.abort();
@@ -49,8 +55,8 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
 }
 
 /// Deadlines of seconds, so that nobody has to wait; everything else as for the real thing.
-fn configuration(mut flags: CommonFlags, database: &Path) -> Result<Loaded, AppError> {
-    flags.config = None;
+fn configuration(flags: CommonFlags, database: &Path) -> Result<Loaded, AppError> {
+    let mut flags = flags.without_config();
     flags.database = Some(database.display().to_string());
     flags.preset = Some("meltano".to_owned());
     flags.missed_first.get_or_insert_with(|| "fail".to_owned());
@@ -148,7 +154,8 @@ impl Teller {
     /// What the status API says of a job, once it knows it.
     async fn seen(&self, job: i64) -> Option<String> {
         let address = self.address;
-        let answer = tokio::task::spawn_blocking(move || local_http::get(address, "/api/v1/status"));
+        let answer =
+            tokio::task::spawn_blocking(move || local_http::get(address, "/api/v1/status", local_http::STATUS));
         let status: serde_json::Value = serde_json::from_str(&answer.await.ok()?.ok()?.body).ok()?;
         let jobs = status["watches"][0]["jobs"].as_array()?;
         let id = job.to_string();

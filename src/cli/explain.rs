@@ -1,7 +1,7 @@
 //! `beatwarden explain`: one job, why it is judged as it is, and what happens next.
 
 use super::{
-    local_http, runtime,
+    local_http, output, runtime,
     sentences::{Facts, Judged, sentences},
     words::cell,
 };
@@ -9,7 +9,7 @@ use crate::{
     app::{self, AppError, Examination},
     config::{Loaded, WatchConfig},
     domain::{Cause, JobId, Phase, Timestamp},
-    http::repairs_of,
+    http::{reachable, repairs_of},
     store::rfc3339,
 };
 use clap::Args;
@@ -30,8 +30,8 @@ pub struct ExplainArgs {
 /// Exit code 1 if there is no such row.
 pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
     let id = JobId::new(args.job.as_str());
-    let listen = local_http::reachable(loaded.config.listen);
-    let live = local_http::get(listen, "/api/v1/status").ok();
+    let listen = reachable(loaded.config.listen);
+    let live = local_http::get(listen, "/api/v1/status", local_http::STATUS).ok();
     let live: Option<Value> = live.and_then(|answer| serde_json::from_str(&answer.body).ok());
     let mut told = Vec::new();
     for watch in &loaded.config.watches {
@@ -55,21 +55,21 @@ pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
                 )
             })
             .collect();
-        eprintln!("beatwarden: {}, and the ledger doesn't know it", tables.join(", "));
+        output::complain(&format!("{}, and the ledger doesn't know it", tables.join(", ")));
         return Ok(ExitCode::FAILURE);
     }
     for explanation in told {
         if args.json {
-            outln!("{}", explanation.json);
+            output::json(&explanation.json);
         } else {
-            outln!("{}", explanation.text);
+            explanation.lines.iter().for_each(|line| outln!("{line}"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 struct Explanation {
-    text: String,
+    lines: Vec<String>,
     json: Value,
 }
 
@@ -83,7 +83,10 @@ fn explain(
         let gone = "The row is gone from the table; the ledger still knows it.".to_owned();
         let json = json!({ "watch": watch.name, "job": null, "sentences": [gone],
             "repairs": repairs_of(&examination.entries)["repairs"] });
-        return Explanation { text: gone, json };
+        return Explanation {
+            lines: vec![gone],
+            json,
+        };
     };
     let own = examination.view.as_ref().map(|view| Judged {
         phase: view.phase,
@@ -145,7 +148,9 @@ fn explain(
         "repairs": repairs_of(&examination.entries)["repairs"],
     });
     Explanation {
-        text: format!("{title}\n  {}", said.join("\n  ")),
+        lines: std::iter::once(title)
+            .chain(said.iter().map(|sentence| format!("  {sentence}")))
+            .collect(),
         json,
     }
 }

@@ -1,6 +1,6 @@
 //! `beatwarden guard`: installs, removes and inspects the trigger that makes the writer's init atomic.
 
-use super::{runtime, words::span};
+use super::{output, runtime, words::span};
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
@@ -46,6 +46,16 @@ enum Verb {
     },
 }
 
+impl GuardArgs {
+    /// Whether what it prints is all that it does.
+    pub const fn only_prints(&self) -> bool {
+        matches!(
+            self.verb,
+            Verb::Install { print: true, .. } | Verb::Remove { print: true }
+        )
+    }
+}
+
 /// Acts on every watch of the configuration. Exit code of `status`: 0 if all guards are installed and sound.
 pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
     let mut sound = true;
@@ -59,7 +69,7 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
             match args.verb {
                 Verb::Install { print: true, index } => {
                     let sql = store.guard_sql().await.map_err(told)?;
-                    outln!("{}", if index { sql.index } else { sql.install });
+                    output::data(&if index { sql.index } else { sql.install });
                 }
                 Verb::Install {
                     print: false,
@@ -75,7 +85,7 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
                     store.install_guard(&waiting).await.map_err(told)?;
                     outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
                 }
-                Verb::Remove { print: true } => outln!("{}", store.guard_sql().await.map_err(told)?.remove),
+                Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(told)?.remove),
                 Verb::Remove { print: false } => {
                     store.remove_guard(&waiting).await.map_err(told)?;
                     outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
@@ -94,16 +104,13 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
 
 fn show(watch: &WatchConfig, found: &GuardState, as_json: bool) {
     if as_json {
-        outln!(
-            "{}",
-            json!({
-                "watch": watch.name,
-                "table": watch.table.name,
-                "guard": found.guard.as_str(),
-                "sound": found.guard.works(),
-                "differs": found.differs,
-            })
-        );
+        output::json(&json!({
+            "watch": watch.name,
+            "table": watch.table.name,
+            "guard": found.guard.as_str(),
+            "sound": found.guard.works(),
+            "differs": found.differs,
+        }));
         return;
     }
     outln!(
@@ -138,10 +145,10 @@ pub fn in_words(found: &GuardState) -> String {
 /// Tells why it takes longer.
 fn waiting(why: Waiting) {
     match why {
-        Waiting::Lock { tries, again_in } => eprintln!(
+        Waiting::Lock { tries, again_in } => output::stderr(&format!(
             "the table is busy (try {tries}): writers are not made to wait longer than 100ms, tried again in {} ms",
             again_in.as_millis()
-        ),
-        Waiting::Index(since) => eprintln!("building the index, {} so far; writers go on", span(since)),
+        )),
+        Waiting::Index(since) => output::stderr(&format!("building the index, {} so far; writers go on", span(since))),
     }
 }

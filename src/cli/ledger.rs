@@ -1,8 +1,9 @@
 //! `beatwarden history`, `undo` and `ack`: the ledger, read, taken back and acknowledged.
 
 use super::{
-    runtime,
-    words::{cell, date, uuid},
+    output, runtime,
+    table::{self, names, whole},
+    words::{date, uuid},
 };
 use crate::{
     app::{self, AppError},
@@ -83,34 +84,32 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.repaired_at));
     entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if args.json {
-        outln!("{}", repairs_of(&entries));
+        output::json(&repairs_of(&entries));
         return Ok(ExitCode::SUCCESS);
     }
     if entries.is_empty() {
         outln!("no repairs yet");
         return Ok(ExitCode::SUCCESS);
     }
-    let longest = entries.iter().map(|entry| entry.job_id.text().chars().count()).max();
-    let width = longest.unwrap_or_default().clamp(3, 36);
-    outln!(
-        "{:<23} {:<8} {:<width$} {:<32} {:<36} WHAT TURNED OUT",
-        "WHEN",
-        "ACTION",
-        "JOB",
-        "NAME",
-        "REPAIR ID"
-    );
-    for entry in &entries {
-        outln!(
-            "{:<23} {:<8} {:<width$} {:<32} {:<36} {}",
+    let columns = [
+        whole("WHEN"),
+        whole("ACTION"),
+        names("JOB"),
+        names("NAME"),
+        whole("REPAIR ID"),
+        whole("WHAT TURNED OUT"),
+    ];
+    let row = |entry: &LedgerEntry| {
+        vec![
             date(entry.repaired_at),
-            entry.action.as_str(),
-            cell(&entry.job_id.text(), width),
-            cell(entry.job_name.as_deref().unwrap_or("-"), 32),
+            entry.action.as_str().to_owned(),
+            entry.job_id.text().into_owned(),
+            entry.job_name.as_deref().unwrap_or("-").to_owned(),
             uuid(entry.repair_id),
-            turned_out(entry, &entries)
-        );
-    }
+            turned_out(entry, &entries),
+        ]
+    };
+    table::print(0, &columns, &entries.iter().map(row).collect::<Vec<_>>());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -141,7 +140,7 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
     let id = uuid(args.repair);
     if !args.yes && std::io::stdin().is_terminal() && confirmed(&format!("Take repair {id} back? [y/N] ")) != Some(true)
     {
-        eprintln!("beatwarden: nothing was changed");
+        output::complain("nothing was changed");
         return Ok(ExitCode::FAILURE);
     }
     let mut found = (String::new(), Undo::NotFound);
@@ -179,10 +178,7 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
             _ => None,
         };
         let watch = (!matches!(undo, Undo::NotFound)).then_some(watch);
-        outln!(
-            "{}",
-            json!({ "repair_id": id, "watch": watch, "done": done, "undo_id": entry, "message": text })
-        );
+        output::json(&json!({ "repair_id": id, "watch": watch, "done": done, "undo_id": entry, "message": text }));
     } else if done {
         outln!("{text}");
     }
@@ -197,7 +193,7 @@ fn ended(done: bool, text: &str) -> ExitCode {
     if done {
         return ExitCode::SUCCESS;
     }
-    eprintln!("beatwarden: {text}");
+    output::complain(text);
     ExitCode::FAILURE
 }
 
@@ -221,7 +217,7 @@ pub fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
         None => ack_fuse(loaded)?,
     };
     if args.json {
-        outln!("{}", json!({ "done": done, "message": text }));
+        output::json(&json!({ "done": done, "message": text }));
     } else if done {
         outln!("{text}");
     }

@@ -4,15 +4,16 @@ use crate::tls;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// Longer than this, and a container's own health check has given up.
+/// A question takes no longer than this, however slowly the answer comes: a container's own health check gives up then.
 const WITHIN: Duration = Duration::from_secs(3);
-/// No answer of ours is longer.
-const LONGEST: u64 = 64 << 20;
+
+/// A status of many watches is not longer than this.
+pub const STATUS: usize = 16 << 20;
 
 /// An answer.
 pub struct Answer {
@@ -22,22 +23,13 @@ pub struct Answer {
     pub body: String,
 }
 
-/// The address under which an instance that listens on `listen` is reached from here.
-pub fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 /// Asks for `path`. Blocks, for a few seconds at most.
 ///
 /// # Errors
-/// If nobody answers, or not in HTTP.
-pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
-    let answer = ask(connect(address)?, path)?;
+/// If no one answers, not in HTTP, not in time, or with more than `longest` bytes.
+pub fn get(address: SocketAddr, path: &str, longest: usize) -> io::Result<Answer> {
+    let until = Instant::now() + WITHIN;
+    let answer = ask(Timed::connect(address, until)?, path, longest)?;
     if answer.status != 400 || !answer.body.starts_with("this port speaks HTTPS") {
         return Ok(answer);
     }
@@ -50,31 +42,85 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
         .with_no_client_auth();
     let name = ServerName::IpAddress(address.ip().into());
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    ask(StreamOwned::new(session, connect(address)?), path)
+    let stream = Timed::connect(address, until)?;
+    ask(StreamOwned::new(session, stream), path, longest)
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, WITHIN)?;
-    stream.set_read_timeout(Some(WITHIN))?;
-    stream.set_write_timeout(Some(WITHIN))?;
-    Ok(stream)
+/// A connection that ends at a point in time: each read and write has what is left until then.
+struct Timed {
+    stream: TcpStream,
+    until: Instant,
 }
 
-fn ask(mut stream: impl Read + Write, path: &str) -> io::Result<Answer> {
-    // HTTP/1.0: the answer ends with the connection, in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+impl Timed {
+    fn connect(address: SocketAddr, until: Instant) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, left(until)?)?;
+        Ok(Self { stream, until })
+    }
+}
+
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(too_late());
+    }
+    Ok(left)
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no whole answer within {WITHIN:?}"))
+}
+
+/// What the system says of a read that took too long, in words.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => too_late(),
+        _ => error,
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.until)?))?;
+        self.stream.read(buffer).map_err(in_words)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write(bytes).map_err(in_words)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn ask(mut stream: impl Read + Write, path: &str, longest: usize) -> io::Result<Answer> {
+    // HTTP/1.0: the answer ends with the connection, in one piece. So does the question: who answers its first bytes may be gone
+    // before the last.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     stream.flush()?;
     let mut bytes = Vec::new();
-    match stream.take(LONGEST).read_to_end(&mut bytes) {
+    match stream.take(longest as u64 + 1).read_to_end(&mut bytes) {
         // A server that ends the connection needn't say goodbye in TLS, too.
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
         _ => {}
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    if bytes.len() > longest {
+        return Err(io::Error::other(format!("the answer is longer than {longest} bytes")));
+    }
+    let no_http = || io::Error::other("that is no HTTP answer");
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or_else(no_http)?;
+    let body = String::from_utf8_lossy(&bytes[end + 4..]).into_owned();
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
     Ok(Answer {
-        status: status.ok_or_else(|| io::Error::other("that is no HTTP answer"))?,
-        body: body.to_owned(),
+        status: status.and_then(|code| code.parse().ok()).ok_or_else(no_http)?,
+        body,
     })
 }

@@ -1,20 +1,234 @@
 //! The log goes to stderr, as text or JSON; the driver's own log is kept down because it shows bound values.
+//!
+//! The log never ends or stops a watch: a disk that is full or a reader that is gone loses lines and nothing else, and a
+//! reader that stands still keeps a thread of the log waiting, not the passes.
 
-use crate::config::{Config, LogFormat};
-use tracing_subscriber::EnvFilter;
+use super::output;
+use crate::{
+    config::{Config, LogFormat},
+    text,
+};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{
+    EnvFilter,
+    field::RecordFields,
+    fmt::{FormatFields, MakeWriter, format::Writer},
+};
+
+/// So many lines may wait for a reader of stderr that is slower than we are; later ones are dropped and counted.
+const WAITING: usize = 4096;
+/// At the end the lines that wait have so long to be read.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whether the log has a thread of its own: for the command that must not wait for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// A line is written before the command goes on.
+    AtOnce,
+    /// A line is handed over.
+    HandedOver,
+}
+
+static HANDED_OVER: OnceLock<SyncSender<Piece>> = OnceLock::new();
 
 /// Starts logging for the whole process; a second start is ignored.
-pub fn start(config: &Config) {
+pub fn start(config: &Config, lines: Lines) {
     let filter = EnvFilter::new(format!("warn,beatwarden={}", config.log_level.as_str()));
+    let format = config.log_format;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Sink::new(lines, format))
+        // It would be said on stderr, which just failed; and end the process.
+        .log_internal_errors(false)
         .with_target(false);
     // A second start, as in a test, keeps the first.
-    let _ = match config.log_format {
-        LogFormat::Text => log
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(is_colourful()).fmt_fields(Harmless).try_init(),
+        LogFormat::Json => {
+            output::complain_in_json();
+            log.json().flatten_event(true).try_init()
+        }
     };
+}
+
+/// Starts a log in JSON for what has to be said before there is a configuration.
+pub fn start_json() {
+    output::complain_in_json();
+    // A log that runs already is kept.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("warn"))
+        .with_writer(Sink::new(Lines::AtOnce, LogFormat::Json))
+        .log_internal_errors(false)
+        .with_target(false)
+        .json()
+        .flatten_event(true)
+        .try_init();
+}
+
+/// Whether stderr is a terminal that is to have colours: <https://no-color.org> and terminals that know none.
+fn is_colourful() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// Waits until the lines that were handed over are written, for a short time.
+pub fn finish() {
+    let Some(sender) = HANDED_OVER.get() else { return };
+    let (done, written) = sync_channel(1);
+    // A full queue is one that is not read: nothing to wait for.
+    if sender.try_send(Piece::End(done)).is_ok() {
+        let _ = written.recv_timeout(LAST_LINES_WITHIN);
+    }
+}
+
+enum Piece {
+    Line(Vec<u8>),
+    End(SyncSender<()>),
+}
+
+/// Where lines go.
+struct Sink {
+    handed_over: Option<SyncSender<Piece>>,
+    dropped: Arc<AtomicU64>,
+    format: LogFormat,
+}
+
+impl Sink {
+    fn new(lines: Lines, format: LogFormat) -> Self {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let handed_over = (lines == Lines::HandedOver)
+            .then(|| writer_of(dropped.clone(), format))
+            .flatten();
+        if let Some(sender) = &handed_over {
+            // A second start, as in a test, keeps the first.
+            let _ = HANDED_OVER.set(sender.clone());
+        }
+        Self {
+            handed_over,
+            dropped,
+            format,
+        }
+    }
+}
+
+/// The thread that writes; without one lines are written at once.
+fn writer_of(dropped: Arc<AtomicU64>, format: LogFormat) -> Option<SyncSender<Piece>> {
+    let (sender, pieces) = sync_channel(WAITING);
+    let write = move || write_all(&pieces, &dropped, format);
+    thread::Builder::new().name("log".to_owned()).spawn(write).ok()?;
+    Some(sender)
+}
+
+fn write_all(pieces: &Receiver<Piece>, dropped: &AtomicU64, format: LogFormat) {
+    for piece in pieces {
+        match piece {
+            Piece::Line(line) => to_stderr(&line),
+            // Who waits may have gone.
+            Piece::End(done) => drop(done.try_send(())),
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let words = format!("{lost} lines of the log were dropped: stderr was not read");
+            to_stderr(
+                match format {
+                    LogFormat::Text => format!("WARN {words}\n"),
+                    LogFormat::Json => format!("{}\n", serde_json::json!({ "level": "WARN", "message": words })),
+                }
+                .as_bytes(),
+            );
+        }
+    }
+}
+
+fn to_stderr(line: &[u8]) {
+    // There is no other place to say that it can't be written.
+    let _ = io::stderr().write_all(line);
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = One<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        One(self)
+    }
+}
+
+/// One line on its way.
+struct One<'a>(&'a Sink);
+
+impl Write for One<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = line.len();
+        let line = match (self.0.format, std::str::from_utf8(line)) {
+            // The encoder leaves C1 and marks of direction as they are.
+            (LogFormat::Json, Ok(document)) => text::json(document).into_owned().into_bytes(),
+            _ => line.to_vec(),
+        };
+        match &self.0.handed_over {
+            None => to_stderr(&line),
+            Some(sender) => {
+                if sender.try_send(Piece::Line(line)).is_err() {
+                    self.0.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Message and fields of a line of text, whoever wrote what stands in them.
+struct Harmless;
+
+impl<'writer> FormatFields<'writer> for Harmless {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = Fields {
+            writer,
+            is_first: true,
+            result: Ok(()),
+        };
+        fields.record(&mut visitor);
+        visitor.result
+    }
+}
+
+struct Fields<'writer> {
+    writer: Writer<'writer>,
+    is_first: bool,
+    result: fmt::Result,
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let name = field.name();
+        // Where a line of the `log` crate came from: said elsewhere.
+        if self.result.is_err() || name.starts_with("log.") {
+            return;
+        }
+        let space = if std::mem::take(&mut self.is_first) { "" } else { " " };
+        let value = format!("{value:?}");
+        let value = text::line(&value);
+        let writer = &mut self.writer;
+        self.result = match (name, writer.has_ansi_escapes()) {
+            ("message", _) => write!(writer, "{space}{value}"),
+            (name, false) => write!(writer, "{space}{name}={value}"),
+            // Names in italics, the sign dimmed.
+            (name, true) => write!(writer, "{space}\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
+        };
+    }
 }

@@ -1,31 +1,36 @@
 //! The command line: one file for each command. Data goes to stdout, logs to stderr; 0 good, 1 failed, 2 bad arguments
 //! or configuration.
 
-/// A line to stdout. A reader that has gone away, as `head` does, is no error of ours.
+/// A line to stdout, with what is foreign in it made harmless; see `output`.
 macro_rules! outln {
-    ($($argument:tt)*) => { $crate::cli::out(&format!("{}\n", format_args!($($argument)*))) };
+    ($($argument:tt)*) => { $crate::cli::output::line(&format!($($argument)*)) };
 }
 
 mod check;
 mod demo;
 mod explain;
+mod flags;
 mod guard;
 mod healthcheck;
 mod ledger;
 mod local_http;
 mod logging;
+mod output;
 mod repair;
 mod sentences;
 mod status;
+mod table;
 mod watch;
 mod words;
 
 use crate::{
     app::{self, AppError},
-    config::{Config, Flags, Loaded, Secret, Sources},
+    config::{Config, Loaded, LogFormat, Sources},
 };
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use flags::CommonFlags;
+use logging::Lines;
+use std::{ffi::OsString, process::ExitCode};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,119 +100,139 @@ enum Command {
     Healthcheck,
 }
 
-/// The flags that every command takes.
-#[derive(Clone, Debug, Default, Args)]
-struct CommonFlags {
-    /// Configuration file, TOML or YAML [default: ./beatwarden.toml, then /etc/beatwarden/beatwarden.toml]
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Database: postgres://..., sqlite:///... or a file path
-    #[arg(long, value_name = "URL", global = true)]
-    database: Option<String>,
-    /// File that holds the database URL
-    #[arg(long, value_name = "FILE", global = true)]
-    database_file: Option<String>,
-    /// Which job system writes the table, for example `meltano`
-    #[arg(long, value_name = "NAME", global = true)]
-    preset: Option<String>,
-    /// The one watch of the file to use
-    #[arg(long, value_name = "NAME", global = true)]
-    watch: Option<String>,
-    /// How often the table is read, for example 5s
-    #[arg(long, value_name = "DURATION", global = true)]
-    poll_interval: Option<String>,
-    /// How long a job may take from its start to its first heartbeat
-    #[arg(long, value_name = "DURATION", global = true)]
-    init_deadline: Option<String>,
-    /// How long a living job may be silent
-    #[arg(long, value_name = "DURATION", global = true)]
-    heartbeat_timeout: Option<String>,
-    /// What to do with jobs that missed their first heartbeat: observe, backfill or fail
-    #[arg(long, value_name = "ACTION", global = true)]
-    missed_first: Option<String>,
-    /// Address of the HTTP server
-    #[arg(long, value_name = "ADDR", global = true)]
-    listen: Option<String>,
-    /// Web configuration file (TLS and basic auth) in the format of Prometheus exporters
-    #[arg(long, value_name = "FILE", global = true)]
-    web_config_file: Option<String>,
-    /// text or json
-    #[arg(long, value_name = "FORMAT", global = true)]
-    log_format: Option<String>,
-    /// error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", global = true)]
-    log_level: Option<String>,
-}
-
-impl CommonFlags {
-    fn sources(self) -> Sources {
-        Sources {
-            file: self.config,
-            environment: std::env::vars_os()
-                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
-            flags: Flags {
-                database: self.database.map(Secret::new),
-                database_file: self.database_file,
-                preset: self.preset,
-                watch: self.watch,
-                poll_interval: self.poll_interval,
-                init_deadline: self.init_deadline,
-                heartbeat_timeout: self.heartbeat_timeout,
-                missed_first: self.missed_first,
-                listen: self.listen,
-                web_config_file: self.web_config_file,
-                log_format: self.log_format,
-                log_level: self.log_level,
-            },
-            search: Sources::usual_places(),
+impl Command {
+    /// Whether what it prints is all that it does.
+    const fn only_prints(&self) -> bool {
+        match self {
+            Self::Status(_)
+            | Self::Explain(_)
+            | Self::History(_)
+            | Self::Grants { .. }
+            | Self::Completions { .. }
+            | Self::Config => true,
+            Self::Watch
+            | Self::Demo(_)
+            | Self::Check
+            | Self::Repair(_)
+            | Self::Undo(_)
+            | Self::Ack(_)
+            | Self::Healthcheck => false,
+            Self::Guard(args) => args.only_prints(),
         }
     }
 }
 
 /// Parses the arguments of this process and runs the command.
 pub fn main() -> ExitCode {
-    // clap ends the process with 2 for bad arguments, and with 0 for help and version.
-    let cli = Cli::parse();
-    match run(cli) {
-        Ok(code) => code,
+    without_memory_in_core_dumps();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(answer) => return answered(&answer, &arguments),
+    };
+    let (flags, only_prints) = (cli.flags.clone(), cli.command.only_prints());
+    let code = match run(cli) {
+        Ok(code) => output::ended(code, only_prints),
         Err(error) => {
-            eprintln!("beatwarden: {}", chain(&error));
+            refused(&error, flags, &arguments);
             ExitCode::from(error.exit_code())
         }
+    };
+    logging::finish();
+    code
+}
+
+/// A crash must write neither the database URL nor a password to a disk: a core dump of this process has no memory in it.
+fn without_memory_in_core_dumps() {
+    // A system without this file makes no core dumps.
+    let _ = std::fs::write("/proc/self/coredump_filter", "0");
+}
+
+/// What the parser says instead of a command: help or version on stdout, or what is wrong with the arguments.
+fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    /// For bad arguments.
+    const BAD: u8 = 2;
+    if !answer.use_stderr() {
+        output::note(answer.print());
+        return output::ended(ExitCode::SUCCESS, true);
+    }
+    if flags::ask_for_json(arguments) {
+        logging::start_json();
+        let text = answer.render().to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        output::complain(&lines.join("; "));
+    } else {
+        // There is no other place to say it.
+        let _ = answer.print();
+    }
+    ExitCode::from(BAD)
+}
+
+/// Says why a command could not be run, in the form that the log would have.
+fn refused(error: &AppError, flags: CommonFlags, arguments: &[OsString]) {
+    // A file that says so may be what is wrong.
+    let is_json = |config: Config| config.log_format == LogFormat::Json;
+    let json = || Config::load_program(&flags.sources()).map_or_else(|_| flags::ask_for_json(arguments), is_json);
+    if !output::is_json() && json() {
+        logging::start_json();
+    }
+    match error {
+        AppError::Config(errors) if output::is_json() => {
+            for mistake in &errors.0 {
+                tracing::error!(%mistake, "a mistake in the configuration");
+            }
+        }
+        AppError::Config(errors) => {
+            output::complain(&errors.head());
+            for mistake in &errors.0 {
+                output::stderr(&format!("  {mistake}"));
+            }
+        }
+        error => output::complain(&chain(error)),
     }
 }
 
 fn run(cli: Cli) -> Result<ExitCode, AppError> {
+    let load = |flags: CommonFlags| loaded(&flags.sources(), Lines::AtOnce);
     match cli.command {
         Command::Watch => {
-            let sources = cli.flags.clone().sources();
-            watch::run(&loaded(cli.flags)?, sources)
+            let sources = cli.flags.sources();
+            watch::run(&loaded(&sources, Lines::HandedOver)?, sources)
         }
         Command::Demo(args) => demo::run(cli.flags, &args),
-        Command::Check => check::run(&loaded(cli.flags)?),
-        Command::Status(args) => status::run(&loaded(cli.flags)?, &args),
-        Command::Explain(args) => explain::run(&loaded(cli.flags)?, &args),
-        Command::Repair(args) => repair::run(&loaded(cli.flags)?, &args),
-        Command::History(args) => ledger::history(&loaded(cli.flags)?, &args),
-        Command::Undo(args) => ledger::undo(&loaded(cli.flags)?, &args),
-        Command::Ack(args) => ledger::ack(&loaded(cli.flags)?, &args),
-        Command::Guard(args) => guard::run(&loaded(cli.flags)?, &args),
-        Command::Grants { role } => show_grants(&loaded(cli.flags)?, role.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "beatwarden", &mut script);
-            out(&String::from_utf8_lossy(&script));
+            clap_complete::generate(shell, &mut command(), "beatwarden", &mut script);
+            output::data(&String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config => Ok(show_config(&loaded(cli.flags)?)),
-        Command::Healthcheck => Ok(healthcheck::run(&loaded(cli.flags)?)),
+        // It asks an instance: which tables that one watches is no matter.
+        Command::Healthcheck => {
+            let config = Config::load_program(&cli.flags.sources())?;
+            if config.log_format == LogFormat::Json {
+                logging::start_json();
+            }
+            Ok(healthcheck::run(config.listen))
+        }
+        Command::Check => check::run(&load(cli.flags)?),
+        Command::Status(args) => status::run(&load(cli.flags)?, &args),
+        Command::Explain(args) => explain::run(&load(cli.flags)?, &args),
+        Command::Repair(args) => repair::run(&load(cli.flags)?, &args),
+        Command::History(args) => ledger::history(&load(cli.flags)?, &args),
+        Command::Undo(args) => ledger::undo(&load(cli.flags)?, &args),
+        Command::Ack(args) => ledger::ack(&load(cli.flags)?, &args),
+        Command::Guard(args) => guard::run(&load(cli.flags)?, &args),
+        Command::Grants { role } => show_grants(&load(cli.flags)?, role.as_deref()),
+        Command::Config => Ok(show_config(&load(cli.flags)?)),
     }
 }
 
-fn loaded(flags: CommonFlags) -> Result<Loaded, AppError> {
-    let loaded = Config::load(&flags.sources())?;
-    logging::start(&loaded.config);
+fn loaded(sources: &Sources, lines: Lines) -> Result<Loaded, AppError> {
+    let loaded = Config::load(sources)?;
+    logging::start(&loaded.config, lines);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -216,7 +241,7 @@ fn loaded(flags: CommonFlags) -> Result<Loaded, AppError> {
 
 fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
     for watch in &loaded.config.watches {
-        outln!("{}", app::grants_for(watch, role)?);
+        output::data(&app::grants_for(watch, role)?);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -226,13 +251,6 @@ fn show_config(loaded: &Loaded) -> ExitCode {
         outln!("{} = {}  # {}", value.key, value.value, value.origin);
     }
     ExitCode::SUCCESS
-}
-
-/// Writes to stdout; see `outln`.
-fn out(text: &str) {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// An error and its sources, once, in one line.
@@ -249,7 +267,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The command line's own description, for tests that compare it with the documentation.
 pub fn command() -> clap::Command {
-    Cli::command()
+    flags::listed(Cli::command())
 }
 
 /// The runtime of every command. One worker: the passes of a sidecar have a thread of their own.

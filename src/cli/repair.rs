@@ -2,7 +2,7 @@
 
 use super::{
     ledger::{confirmed, one_watch},
-    runtime,
+    output, runtime,
     words::{cell, span, uuid},
 };
 use crate::{
@@ -130,15 +130,15 @@ impl Session<'_> {
             };
             match answer {
                 Some(true) => outcomes = self.repair(&shown).await?,
-                Some(false) => eprintln!("beatwarden: nothing was changed"),
+                Some(false) => output::complain("nothing was changed"),
                 None => {
                     unanswered = true;
-                    eprintln!("beatwarden: nothing was changed: nobody answered; --yes repairs without asking");
+                    output::complain("nothing was changed: no one answered; --yes repairs without asking");
                 }
             }
         }
         if self.args.json {
-            outln!("{}", self.json(&plan, &withheld, &outcomes));
+            output::json(&self.json(&plan, &withheld, &outcomes));
         } else {
             outcomes.values().for_each(tell);
         }
@@ -192,7 +192,7 @@ impl Session<'_> {
                 Err((_, error)) => {
                     failures += 1;
                     bar.end();
-                    eprintln!("beatwarden: the table could not be read: {error}");
+                    output::complain(&format!("the table could not be read: {error}"));
                     if failures == TRIES {
                         return None;
                     }
@@ -384,7 +384,7 @@ impl Progress {
     fn new(whole: Duration) -> Self {
         Self {
             whole,
-            on_terminal: std::io::stderr().is_terminal(),
+            on_terminal: std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
             last_line: None,
         }
     }

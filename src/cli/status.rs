@@ -1,7 +1,8 @@
 //! `beatwarden status`: one look, as a table or as the JSON of `/api/v1/status`.
 
 use super::{
-    runtime,
+    output, runtime,
+    table::{self, names, whole},
     words::{cell, date, span},
 };
 use crate::{
@@ -33,7 +34,7 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
         Ok::<(), AppError>(())
     })?;
     if args.json {
-        outln!("{}", status_of(&boards, &clock, app::version()));
+        output::json(&status_of(&boards, &clock, app::version()));
     } else {
         boards.iter().for_each(|(name, board)| show(name, board, &clock));
     }
@@ -41,9 +42,8 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Widest columns: a uuid fits, and most names.
+/// Widest key in a sentence: a uuid fits.
 const ID: usize = 36;
-const NAME: usize = 32;
 
 fn show(name: &str, board: &Board, clock: &SystemClock) {
     let status = board.read();
@@ -100,25 +100,23 @@ fn jobs(report: &Report) {
     if report.jobs.is_empty() {
         return;
     }
-    let longest = report.jobs.iter().map(|line| line.id.text().chars().count()).max();
-    let width = longest.unwrap_or_default().clamp(2, ID);
-    outln!(
-        "  {:<width$} {:<NAME$} {:<13} {:>12}  NEXT",
-        "ID",
-        "NAME",
-        "PHASE",
-        "SILENT FOR"
-    );
-    for line in &report.jobs {
-        outln!(
-            "  {:<width$} {:<NAME$} {:<13} {:>12}  {}",
-            cell(&line.id.text(), width),
-            cell(line.name.as_deref().unwrap_or("-"), NAME),
-            line.phase.as_str(),
+    let columns = [
+        names("ID"),
+        names("NAME"),
+        whole("PHASE"),
+        whole("SILENT FOR"),
+        whole("NEXT"),
+    ];
+    let row = |line: &JobLine| {
+        vec![
+            line.id.text().into_owned(),
+            line.name.as_deref().unwrap_or("-").to_owned(),
+            line.phase.as_str().to_owned(),
             humantime::format_duration(Duration::from_secs(line.age.as_secs())).to_string(),
-            next(line, report.at)
-        );
-    }
+            next(line, report.at),
+        ]
+    };
+    table::print(2, &columns, &report.jobs.iter().map(row).collect::<Vec<_>>());
 }
 
 fn next(line: &JobLine, now: Timestamp) -> String {

@@ -1,6 +1,9 @@
 //! How commands say things to a terminal: hostile texts made harmless, times both as a date and as an age.
 
-use crate::domain::{RepairId, Timestamp};
+use crate::{
+    domain::{RepairId, Timestamp},
+    text::is_unsafe,
+};
 use std::time::Duration;
 
 /// A hostile text in a terminal: control characters and direction marks escaped, cut to its column.
@@ -9,8 +12,7 @@ pub fn cell(text: &str, width: usize) -> String {
         .chars()
         .take(width + 1)
         .flat_map(|letter| {
-            let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let shown: Vec<char> = if letter.is_control() || turns {
+            let shown: Vec<char> = if is_unsafe(letter) {
                 letter.escape_unicode().collect()
             } else {
                 vec![letter]

@@ -9,7 +9,7 @@ use super::text::{nearest, printable};
 use std::path::PathBuf;
 
 /// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like by itself for a service of that name.
-const PREFIX: &str = "BEATWARDEN__";
+pub(super) const PREFIX: &str = "BEATWARDEN__";
 const WATCH_PREFIX: &str = "WATCH__";
 
 /// Keys of a watch that have a short variable and a flag of their own: for the one watch of a program without a file.
@@ -39,13 +39,18 @@ pub(super) struct Environment {
     pub(super) program: Layer,
     /// Keys of the single watch.
     pub(super) single: Layer,
+    /// What to say of variables that are not read, and that were probably meant for us.
+    pub(super) unread: Vec<String>,
     overlays: Vec<Overlay>,
 }
 
 impl Environment {
     /// Sorts the variables that begin with our prefix; all others are none of our business.
     pub(super) fn sort(variables: &[(String, String)], mistakes: &mut Vec<ConfigError>) -> Self {
-        let mut sorted = Self::default();
+        let mut sorted = Self {
+            unread: misspelt(variables),
+            ..Self::default()
+        };
         let mut ours: Vec<_> = variables
             .iter()
             .filter_map(|(variable, text)| Some((variable, variable.strip_prefix(PREFIX)?, text)))
@@ -111,6 +116,48 @@ impl Environment {
     }
 }
 
+/// A warning for each variable that is spelt like one of ours, but for underscores and case. Others with that beginning are
+/// none of our business: an orchestrator sets them.
+fn misspelt(variables: &[(String, String)]) -> Vec<String> {
+    let alike = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        let words: Vec<String> = upper
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        words.join("_")
+    };
+    let mut known: Vec<String> = known_top().iter().map(|name| format!("{PREFIX}{name}")).collect();
+    known.sort();
+    let of_watch = |name: &str| {
+        let rest = name.strip_prefix("BEATWARDEN_WATCH_")?;
+        let ends = |key: &&Key| {
+            key.scope == Scope::Watch
+                && rest
+                    .strip_suffix(&alike(key.path))
+                    .is_some_and(|before| before.len() > 1 && before.ends_with('_'))
+        };
+        let key = keys::KEYS.iter().filter(ends).max_by_key(|key| key.path.len())?;
+        Some(format!("{PREFIX}{WATCH_PREFIX}<NAME>__{}", variable_of(key.path)))
+    };
+    let mut warnings: Vec<String> = variables
+        .iter()
+        .filter(|(name, _)| !name.starts_with(PREFIX))
+        .filter_map(|(name, _)| {
+            let alike_name = alike(name);
+            let meant = known.iter().find(|known| alike(known) == alike_name).cloned();
+            let meant = meant.or_else(|| of_watch(&alike_name))?;
+            Some(format!(
+                "the variable {} is not read; did you mean {meant}?",
+                printable(name)
+            ))
+        })
+        .collect();
+    warnings.sort();
+    warnings
+}
+
 /// How variables spell the name of a watch.
 pub(super) fn spelling_of(name: &str) -> String {
     name.chars()
@@ -148,16 +195,21 @@ fn unknown(variable: &str, mend: String) -> ConfigError {
     }
 }
 
-fn mend_top(rest: &str) -> String {
+/// What may stand right behind the prefix.
+fn known_top() -> Vec<String> {
     let program = keys::KEYS
         .iter()
         .filter(|key| key.scope == Scope::Program)
         .map(|key| key.path);
-    let known: Vec<String> = program
+    program
         .chain(TWINS.iter().map(|(twin, _)| *twin))
         .chain(["config"])
         .map(str::to_uppercase)
-        .collect();
+        .collect()
+}
+
+fn mend_top(rest: &str) -> String {
+    let known = known_top();
     if let Some(meant) = nearest(rest, known.iter().map(String::as_str)) {
         return format!("did you mean {PREFIX}{meant}?");
     }

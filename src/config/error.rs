@@ -98,11 +98,18 @@ fn shown_given(given: Option<&str>) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ConfigErrors {
+    /// How many there are, as the head of a list.
+    pub fn head(&self) -> String {
         let count = self.0.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
-        write!(f, "{count} {noun} in the configuration:")?;
+        format!("{count} {noun} in the configuration:")
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.head())?;
         self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }

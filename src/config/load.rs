@@ -7,7 +7,7 @@ use super::drafts::{self, Draft, TableFrom};
 use super::environment::{Environment, TWINS};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
-use super::text::{nearest, shown};
+use super::text::{nearest, printable, shown};
 use super::types::{Config, LogFormat, LogLevel, WatchConfig};
 use super::validate::{Reader, given};
 use super::{ConfigError, ConfigErrors, DatabaseUrl, Loaded, Secret, Sources, provenance, watch};
@@ -34,6 +34,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut mistakes = read.mistakes;
     let help = database_help(read.file.as_deref(), read.file_watches.is_some());
     let mut warnings = password_warnings(sources);
+    warnings.append(&mut read.environment.unread);
     let mut watches = Vec::new();
     for draft in &drafts {
         let mut found = Vec::new();
@@ -69,6 +70,14 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
 }
 
+/// What the sources say of the program itself. What is wrong with a watch is not asked.
+pub(super) fn load_program(sources: &Sources) -> Result<Config, ConfigErrors> {
+    let read = read(sources)?;
+    let mut mistakes = Vec::new();
+    let config = checked_program(&program_layer(&read), Vec::new(), &mut mistakes);
+    config.ok_or(ConfigErrors(mistakes))
+}
+
 /// Every watch with all its layers.
 fn complete_drafts(read: &mut Read) -> Vec<Draft> {
     let (environment, flags, mistakes) = (&read.environment, &read.flags_watch, &mut read.mistakes);
@@ -98,6 +107,12 @@ fn complete_drafts(read: &mut Read) -> Vec<Draft> {
 fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
     let mut mistakes = Vec::new();
     let environment = Environment::sort(&sources.environment, &mut mistakes);
+    mistakes.extend(sources.unreadable.iter().map(|name| ConfigError::Value {
+        key: printable(name),
+        origin: "environment".to_owned(),
+        given: None,
+        expected: "a text in UTF-8".to_owned(),
+    }));
     let (flags_program, flags_watch) = flag_layers(sources);
     let (key, file) = match (&sources.file, &environment.file) {
         (Some(path), _) => ("--config", Some(path.clone())),

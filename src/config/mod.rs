@@ -27,7 +27,7 @@ mod watch;
 pub use error::{ConfigError, ConfigErrors};
 pub use preset::preset_names;
 pub use secret::Secret;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 pub use types::{
     Action, Config, DatabaseSource, Discovery, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, TimeFormat,
     WatchConfig,
@@ -43,8 +43,24 @@ pub struct Sources {
     pub search: Vec<PathBuf>,
     /// Variables of the process; those without our prefix are left alone.
     pub environment: Vec<(String, String)>,
+    /// Names of variables with our prefix whose values are no UTF-8.
+    pub unreadable: Vec<String>,
     /// What was given on the command line.
     pub flags: Flags,
+}
+
+/// The variables of a process as [`Sources`] has them: those that can be read, and the names of ours that can't.
+pub fn variables(process: impl Iterator<Item = (OsString, OsString)>) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut variables, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, value) in process {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with(environment::PREFIX) => unreadable.push(name),
+            Err(_) => {}
+        }
+    }
+    (variables, unreadable)
 }
 
 impl Sources {
@@ -117,5 +133,13 @@ impl Config {
     /// Every mistake at once; none of them shows a secret.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         load::load(sources)
+    }
+
+    /// The same without the watches: for those who ask where an instance listens and how the log looks.
+    ///
+    /// # Errors
+    /// A mistake in the sources, or in what they say of the program.
+    pub fn load_program(sources: &Sources) -> Result<Self, ConfigErrors> {
+        load::load_program(sources)
     }
 }

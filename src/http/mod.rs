@@ -21,7 +21,12 @@ use gate::Caller;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use places::{Place, Places};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -42,6 +47,16 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Largest head of a request, in bytes.
 const HEAD: usize = 16 * 1024;
+
+/// The address under which an instance that listens on `listen` is reached from here.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
 
 /// What the routes read.
 pub struct HttpState {

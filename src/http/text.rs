@@ -1,6 +1,6 @@
 //! How the page says things: hostile texts made harmless, durations, instants and counts in words.
 
-use crate::{domain::Timestamp, store::rfc3339};
+use crate::{domain::Timestamp, store::rfc3339, text::is_unsafe};
 use std::time::Duration;
 
 /// A name or key longer than this is cut.
@@ -23,9 +23,7 @@ fn cut(raw: &str, longest: usize) -> String {
             shown.push('…');
             break;
         }
-        let turns_text =
-            matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || turns_text {
+        if is_unsafe(letter) {
             shown.extend(letter.escape_unicode());
         } else {
             shown.push(letter);
