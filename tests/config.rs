@@ -13,3 +13,5 @@ mod reference;
 mod support;
 #[path = "config/urls.rs"]
 mod urls;
+#[path = "config/urls_table.rs"]
+mod urls_table;

@@ -1,12 +1,13 @@
 //! Configuration: what the user wrote, in five places, made into values that need no further check.
 //!
 //! Owns precedence (defaults < preset < file < environment < flags), the table of known keys, and the words for every
-//! mistake. A leaf: it knows nothing of jobs and databases beyond their names, and never reads the process's
-//! environment by itself, so that every case can be tested.
+//! mistake. A leaf: it knows nothing of jobs and databases beyond their names. The process's environment is handed in, so that
+//! every case can be tested; only what libpq would take where a database URL is silent is read here (`defaults`).
 //!
 //! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
 //! (`load`), and the merged values are judged one by one (`validate`, `watch`) and together (`rules`).
 
+mod defaults;
 mod drafts;
 mod environment;
 mod error;
@@ -14,17 +15,21 @@ pub mod keys;
 mod layers;
 mod libpq;
 mod load;
+mod postgres_url;
 mod preset;
 mod provenance;
 mod rules;
 mod secret;
+mod sqlalchemy;
 mod text;
 mod types;
 mod url;
 mod validate;
 mod watch;
 
+pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
+pub use postgres_url::{PostgresUrl, SslMode, TargetSessionAttrs};
 pub use preset::preset_names;
 pub use secret::Secret;
 use std::{ffi::OsString, path::PathBuf};
@@ -32,7 +37,7 @@ pub use types::{
     Action, Config, DatabaseSource, Discovery, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, TimeFormat,
     WatchConfig,
 };
-pub use url::{DatabaseUrl, PostgresUrl, SslMode, TargetSessionAttrs};
+pub use url::DatabaseUrl;
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.
 #[derive(Clone, Default)]

@@ -35,16 +35,25 @@ pub(super) fn of(program: &Layer, drafts: &[Draft], config: &Config) -> Vec<Prov
 
 fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
     let setting = layer.get(key.path)?;
+    let mut origin = setting.origin.clone();
     let value = match (&setting.value, key.kind) {
-        (ValueKind::String(text), Kind::Secret) => {
-            DatabaseUrl::parse(text).map_or_else(|_| "***".to_owned(), |url| format!("{:?}", url.redacted()))
-        }
+        (ValueKind::String(text), Kind::Secret) => match DatabaseUrl::parse(text) {
+            Ok(url) => {
+                if let DatabaseUrl::Postgres(url) = &url
+                    && !url.completed_by.is_empty()
+                {
+                    origin.push_str(&format!(", completed by {}", url.completed_by.join(", ")));
+                }
+                format!("{:?}", url.redacted())
+            }
+            Err(_) => "***".to_owned(),
+        },
         (ValueKind::Nil, _) => "\"\"".to_owned(),
         (value, _) => given(value),
     };
     Some(Provenance {
         key: format!("{label}{}", key.path),
         value,
-        origin: setting.origin.clone(),
+        origin,
     })
 }

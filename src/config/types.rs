@@ -3,8 +3,10 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, Secret};
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A configuration without a mistake.
@@ -145,20 +147,26 @@ impl DatabaseSource {
                 problem,
             }),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+                let text = read_to_the_end_of_a_url(path).map_err(|error| ConfigError::Unreadable {
                     key: "database_file".to_owned(),
                     path: path.clone(),
                     reason: error.to_string(),
                 })?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                let text = text.strip_suffix('\r').unwrap_or(text);
-                DatabaseUrl::parse_secret(text).map_err(|problem| ConfigError::Database {
+                DatabaseUrl::parse_secret(&text).map_err(|problem| ConfigError::Database {
                     key: format!("database_file {path:?}"),
                     problem,
                 })
             }
         }
     }
+}
+
+/// The text of a file that holds a URL. Longer than any URL is not read: `/dev/zero` has no end.
+fn read_to_the_end_of_a_url(path: &Path) -> std::io::Result<String> {
+    const LONGEST: u64 = 64 * 1024;
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Declares an enum whose variants have one spelling each in configuration, logs and metrics.

@@ -8,9 +8,9 @@ use super::rules::{LONGEST_NAME, Rules};
 use super::types::{
     Action, DatabaseSource, Discovery, ErrorColumn, RepairConfig, TableConfig, TimeFormat, WatchConfig,
 };
-use super::url::{DatabaseUrl, SslMode};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
+use super::{DatabaseUrl, SslMode};
 use std::path::PathBuf;
 
 /// The validated watch, with what is allowed but unlikely to be meant.

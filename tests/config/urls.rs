@@ -1,11 +1,20 @@
 //! Database URLs in every form that users have at hand, and the settings that are taken out of them.
 
-use beatwarden::config::{DatabaseUrl, PostgresUrl, SslMode, TargetSessionAttrs};
+use beatwarden::config::{DatabaseUrl, Defaults, PostgresUrl, SslMode, TargetSessionAttrs};
 use std::path::{Path, PathBuf};
 use tokio_postgres::config::Host;
 
+/// A process without a variable, run by `os`.
+fn defaults() -> Defaults {
+    Defaults::new([], Some("os".to_owned()), vec![PathBuf::from("/var/run/postgresql")])
+}
+
+fn parse(text: &str) -> Result<DatabaseUrl, String> {
+    DatabaseUrl::parse_in(text, &defaults())
+}
+
 fn postgres(text: &str) -> PostgresUrl {
-    match DatabaseUrl::parse(text) {
+    match parse(text) {
         Ok(DatabaseUrl::Postgres(url)) => url,
         other => panic!("expected PostgreSQL, got {other:?}"),
     }
@@ -37,12 +46,13 @@ fn sqlite_is_found_behind_every_spelling() {
         ("./a:b@c.db", "./a:b@c.db"),
         ("sqlite:////var/a:b@c.db", "/var/a:b@c.db"),
         (" .meltano/meltano.db\n", ".meltano/meltano.db"),
+        ("\u{feff}/var/jobs.db\r\n", "/var/jobs.db"),
+        ("/var/what?.db", "/var/what?.db"),
+        ("/var/50%25.db", "/var/50%25.db"),
+        ("sqlite:////var/50%.db", "/var/50%.db"),
+        ("sqlite+aiosqlite:////var/jobs.db", "/var/jobs.db"),
     ] {
-        assert_eq!(
-            DatabaseUrl::parse(text),
-            Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
-            "{text}"
-        );
+        assert_eq!(parse(text), Ok(DatabaseUrl::Sqlite(PathBuf::from(path))), "{text}");
     }
 }
 
@@ -90,7 +100,7 @@ fn settings_that_the_driver_does_not_know_are_taken_out() {
     assert_eq!(url.target_session_attrs, Some(TargetSessionAttrs::ReadOnly));
     assert_eq!(
         url.text.expose(),
-        "postgresql://me@db/jobs?connect_timeout=5&keepalives_retries=3"
+        "host='db' port='5432' user='me' dbname='jobs' connect_timeout='5' keepalives_retries='3'"
     );
     assert_eq!(driver(text).get_keepalives_retries(), Some(3));
 }
@@ -113,7 +123,7 @@ fn the_authorities_of_the_system_are_trusted_for_the_right_name_only() {
     }
     for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
         let text = format!("postgres://db/jobs?sslmode={mode}&sslrootcert=system");
-        let refused = DatabaseUrl::parse(&text).unwrap_err();
+        let refused = parse(&text).unwrap_err();
         assert!(refused.contains("use verify-full"), "{refused}");
     }
 }
@@ -165,7 +175,7 @@ fn an_at_sign_behind_the_host_is_no_end_of_a_password() {
     );
     assert_eq!(
         (config.get_application_name(), config.get_user()),
-        (Some("me@home"), None)
+        (Some("me@home"), Some("os"))
     );
     assert!(!postgres(text).has_password());
 }
@@ -187,7 +197,7 @@ fn logs_show_everything_but_the_password() {
         ),
         ("sqlite:////var/m.db?key=hunter2", "sqlite:////var/m.db"),
     ] {
-        let url = DatabaseUrl::parse(text).unwrap();
+        let url = parse(text).unwrap();
         assert_eq!(url.redacted(), shown);
         assert!(!format!("{url:?}").contains("hunter2"), "{url:?}");
     }
@@ -198,6 +208,34 @@ fn a_bad_url_is_refused_without_being_repeated() {
     let cases: &[(&str, &str)] = &[
         ("", "the database URL is empty"),
         ("mysql://u:hunter2@h/d", "only PostgreSQL and SQLite can be watched"),
+        ("mariadb+pymysql://u:hunter2@h/d", "MySQL and MariaDB are not supported"),
+        ("mssql+pyodbc://u:hunter2@h/d", "Microsoft SQL Server is not supported"),
+        ("oracle+oracledb://u:hunter2@h/d", "Oracle is not supported"),
+        ("mongodb+srv://u:hunter2@h/d", "MongoDB is not supported"),
+        ("postgre://u:hunter2@h/d", "did you mean postgres://?"),
+        ("hunter2://h/d", "only PostgreSQL and SQLite can be watched; expected"),
+        ("jdbc:postgresql://h/d?user=u&password=hunter2", "take off jdbc:"),
+        (
+            "MELTANO_DATABASE_URI=postgresql://u:hunter2@h/d",
+            "there is a name with = before",
+        ),
+        ("\"postgresql://u:hunter2@h/d\"", "there are quotes around"),
+        ("'postgresql://u:hunter2@h/d'\n", "there are quotes around"),
+        ("\u{201c}postgresql://u:hunter2@h/d\u{201d}", "there are quotes around"),
+        ("postgresql://u:hunter2\u{7}@h/d", "a character that can't be seen"),
+        ("sqlite+pysqlcipher://:hunter2@/d", "opens no plain SQLite file"),
+        ("sqlite:////var/my%20jobs.db", "give the path without sqlite:"),
+        ("file:///var/jobs.db", "file: URIs are not supported"),
+        ("hots=db user=u password=hunter2", "the first keyword is not one"),
+        ("host=db password=hunter2 hunter=2", "a keyword is unknown"),
+        (
+            "host=db application_name=postgres://u:hunter2@h",
+            "reads like `user:password@host`",
+        ),
+        ("postgres://u:x@h/d?hunter=2@h", "a keyword is unknown"),
+        ("postgres://h/d?user=a%00b", "a % is not followed"),
+        ("host=@abstract user=u", "no name, no address and no folder"),
+        ("postgresql+asyncpg://h/d?password=hunter2", "leaves user open"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
         (":memory:", "in memory"),
@@ -246,7 +284,7 @@ fn a_bad_url_is_refused_without_being_repeated() {
         ("sqlite://u:hunter2@h/d", "misspelt"),
     ];
     for (text, expected) in cases {
-        let problem = DatabaseUrl::parse(text).expect_err(text);
+        let problem = parse(text).expect_err(text);
         assert!(problem.contains(expected), "{text}: {problem}");
         assert!(!problem.contains("hunter2"), "{text}: {problem}");
     }
@@ -264,6 +302,97 @@ fn a_file_of_secrets_that_holds_a_bare_password_is_refused_without_showing_it() 
         assert!(matches!(parsed, Ok(DatabaseUrl::Sqlite(_))), "{text}: {parsed:?}");
     }
     // A path with these signs can still be said.
-    let odd = DatabaseUrl::parse("./12:30@home.db");
+    let odd = parse("./12:30@home.db");
     assert_eq!(odd, Ok(DatabaseUrl::Sqlite("./12:30@home.db".into())));
+}
+
+#[test]
+fn an_unknown_keyword_is_named_where_it_can_be_no_piece_of_a_password() {
+    for (text, named) in [
+        ("postgres://u:hunter2@h/d?sslmod=require", true),
+        ("postgres://h/d?pgbouncer=true", true),
+        ("postgresql://u@h/d?connection_limit=1&sslmode=require", true),
+        ("postgres://h:5432/d?pgbouncer=true", false),
+        ("postgres://u:x@h/d?pgbouncer=a@b", false),
+    ] {
+        let problem = parse(text).expect_err(text);
+        let name = &text[text.find('?').unwrap() + 1..text.find('=').unwrap()];
+        assert_eq!(
+            problem.contains(&format!("the keyword {name} is unknown")),
+            named,
+            "{text}: {problem}"
+        );
+    }
+}
+
+#[test]
+fn what_editors_and_shells_leave_around_a_url_is_cut() {
+    for text in [
+        "\u{feff}postgresql://u@h/d",
+        "  postgresql://u@h/d \r\n\r\n",
+        "\u{200b}postgresql://u@h/d\u{feff}\n",
+    ] {
+        assert_eq!(postgres(text).redacted(), "postgresql://u@h/d");
+        assert!(
+            matches!(DatabaseUrl::parse_secret(text), Ok(DatabaseUrl::Postgres(_))),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_user_that_the_system_has_no_name_for_has_to_be_named() {
+    let unnamed = |variables: &[(&str, &str)]| {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Defaults::new(variables, None, vec!["/var/run/postgresql".into()])
+    };
+    let problem = DatabaseUrl::parse_in("postgresql://h/d", &unnamed(&[])).unwrap_err();
+    assert!(problem.contains("name the user in the URL, or in PGUSER"), "{problem}");
+    for (text, variables) in [
+        ("postgresql://u@h/d", &[][..]),
+        ("postgresql://h/d", &[("PGUSER", "u")][..]),
+    ] {
+        let url = DatabaseUrl::parse_in(text, &unnamed(variables));
+        assert!(url.is_ok(), "{text}: {url:?}");
+    }
+}
+
+#[test]
+fn no_host_means_the_folder_where_the_socket_is_and_stays_it_while_the_server_restarts() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folders = || vec![first.path().to_path_buf(), second.path().to_path_buf()];
+    let folder = |text: &str| {
+        let defaults = Defaults::new([], Some("os".to_owned()), folders());
+        let Ok(DatabaseUrl::Postgres(url)) = DatabaseUrl::parse_in(text, &defaults) else {
+            panic!("{text}")
+        };
+        hosts(&url.text.expose().parse().unwrap()).remove(0)
+    };
+    let socket =
+        |at: &Path, port: u16| std::os::unix::net::UnixListener::bind(at.join(format!(".s.PGSQL.{port}"))).unwrap();
+    assert_eq!(folder("postgresql:///d"), first.path().to_str().unwrap());
+    let kept = socket(second.path(), 5432);
+    assert_eq!(folder("postgresql:///d"), second.path().to_str().unwrap());
+    assert_eq!(folder("postgresql:///d?port=6432"), first.path().to_str().unwrap());
+    // Another server comes, and ours goes for a moment.
+    let other = socket(first.path(), 5432);
+    std::fs::remove_file(second.path().join(".s.PGSQL.5432")).unwrap();
+    assert_eq!(folder("postgresql:///d"), second.path().to_str().unwrap());
+    drop((kept, other));
+}
+
+#[test]
+fn the_variables_that_complete_a_url_are_told_and_its_password_is_not() {
+    let variables = [("PGPASSWORD", "hunter2"), ("PGUSER", "u"), ("PGPORT", "")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let defaults = Defaults::new(variables, None, vec!["/var/run/postgresql".into()]);
+    let url = match DatabaseUrl::parse_in("postgresql://h/d", &defaults) {
+        Ok(DatabaseUrl::Postgres(url)) => url,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(url.completed_by, ["PGUSER", "PGPASSWORD"]);
+    assert!(!url.has_password() && !format!("{url:?}").contains("hunter2"));
+    assert!(url.text.expose().contains("password='hunter2'"));
 }
