@@ -65,10 +65,10 @@ async fn an_undo_that_the_server_ended_half_way_is_made_through_another_connecti
         "CREATE SEQUENCE tried;
          CREATE FUNCTION ends_the_session() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
-             IF NEW.action = 'undo' AND nextval('tried') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+             IF NEW.state = 'RUNNING' AND nextval('tried') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
              RETURN NEW;
          END $$;
-         CREATE TRIGGER ends_the_session BEFORE INSERT ON beatwarden_repairs
+         CREATE TRIGGER ends_the_session BEFORE UPDATE ON runs
              FOR EACH ROW EXECUTE FUNCTION ends_the_session();",
     )
     .await;

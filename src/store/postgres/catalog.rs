@@ -1,6 +1,6 @@
 //! What the catalog says of the watched table, checked against the mapping. Owns the words for a mapping that doesn't fit.
 
-use super::{PostgresSettings, link::Link};
+use super::{PostgresSettings, link::Link, search_path};
 use crate::{
     domain::{Action, Cause, Obstacle},
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest, reading::not_unique},
@@ -25,8 +25,12 @@ pub(super) enum TimeKind {
 #[derive(Clone, Debug)]
 pub(super) struct Column {
     pub name: String,
-    /// The type as SQL writes it.
+    /// The type as people write it, for messages.
     pub sql_type: String,
+    /// The type with its schema, quoted, for statements.
+    pub named_type: String,
+    /// The operator that tells whether two of its values are the same, with its schema.
+    pub equality: String,
     /// The name of the type, or of the type under a domain.
     base: String,
     /// Longest text that it takes, where that is limited.
@@ -64,7 +68,11 @@ impl Column {
     /// The type that a bound text is cast to for this column. A text type without its length, because a cast to
     /// `character` alone would cut the value to one character.
     pub(super) fn cast(&self) -> &str {
-        if self.is_text() { "text" } else { &self.sql_type }
+        if self.is_text() {
+            "pg_catalog.text"
+        } else {
+            &self.named_type
+        }
     }
 }
 
@@ -76,6 +84,8 @@ pub(super) struct Catalog {
     pub kind: String,
     pub table: TableName,
     pub ledger: TableName,
+    /// The search path of transactions that write.
+    pub search_path: String,
     pub id: Column,
     pub job_name: Option<Column>,
     pub state: Column,
@@ -134,6 +144,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
             .map(|row| Column {
                 name: row.get("name"),
                 sql_type: row.get("type"),
+                named_type: row.get("named_type"),
+                equality: row.get("equality"),
                 base: row.get("base"),
                 longest: Some(row.get::<_, i32>("longest")).filter(|longest| *longest > 0),
                 is_unique: row.get("is_unique"),
@@ -177,6 +189,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
             name: mapping.ledger.name.clone(),
         },
         table,
+        search_path: search_path::of_writes(found.get("search_path")),
         grows: mapping.born_running && id.is_integer(),
         obstacle: obstacle(mapping, &kind, &id, is_unique),
         is_unique,

@@ -5,12 +5,13 @@ use super::{
     PostgresSettings, Ready,
     guard::TRIGGER,
     guard_state::guard_of,
+    ledger::{Flaw, ledger_columns},
     link::{Link, Param},
     obstacles, row,
 };
 use crate::{
     domain::{Action, Guard, Obstacle, Timestamp},
-    store::{StoreError, guard::GuardState, reading::LEDGER_COLUMNS},
+    store::{StoreError, guard::GuardState},
 };
 use std::{
     sync::{PoisonError, atomic::Ordering},
@@ -109,7 +110,7 @@ pub(super) struct Question<'a> {
     schema: Option<String>,
     columns: Vec<&'a str>,
     written: Vec<&'a str>,
-    ledger_columns: &'static [&'static str],
+    ledger_columns: Vec<String>,
     state: &'a str,
 }
 
@@ -122,7 +123,7 @@ impl<'a> Question<'a> {
             schema: catalog.ledger.schema.as_ref().map(crate::store::Identifier::quoted),
             columns: columns(ready),
             written: written(ready, settings.action),
-            ledger_columns: &LEDGER_COLUMNS,
+            ledger_columns: ledger_columns(),
             state: settings.mapping.state.as_str(),
         }
     }
@@ -194,7 +195,8 @@ pub(super) fn facts_of(rows: &[Row], ready: &Ready, settings: &PostgresSettings)
     Ok(Facts {
         obstacles: obstacles::of(row, catalog, settings),
         guard: guard_of(row.get("guard"), &ready.statements.guard)?,
-        ledger_readable: row.get::<_, bool>("ledger_readable") && row.get::<_, bool>("ledger_ours"),
+        ledger_readable: row.get::<_, bool>("ledger_readable")
+            && Flaw::of(row, "ledger_flaw").is_none_or(|flaw| flaw.lets_read()),
     })
 }
 

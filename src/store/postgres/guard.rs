@@ -79,6 +79,15 @@ impl GuardStatements {
             )
         };
         let list: Vec<String> = states.iter().map(|state| literal(state)).collect();
+        let state = &names
+            .iter()
+            .find(|(name, _)| *name == "state")
+            .expect("a statement has a state")
+            .1;
+        let is_running: Vec<String> = list
+            .iter()
+            .map(|literal| format!("{state} OPERATOR(pg_catalog.=) {literal}"))
+            .collect();
         let formers: Vec<String> = former.iter().map(lookup).collect();
         let both: Vec<String> = std::iter::once(lookup(&function)).chain(formers.clone()).collect();
         let mut names = names.clone();
@@ -91,7 +100,7 @@ impl GuardStatements {
             ("guard_running", format!("ARRAY[{}]::text[]", list.join(", "))),
             ("guard_value", value.to_owned()),
             ("guard_index", index_name.quoted()),
-            ("running_literals", list.join(", ")),
+            ("is_running", is_running.join(" OR ")),
         ]);
         let tag = tag(&names);
         names.push(("tag", tag));
@@ -188,7 +197,7 @@ impl PostgresStore {
     /// Whether a pooler that hands server connections from one session to another stands in between: then two sessions
     /// that are open at the same time can have the same server process, or one session two of them.
     async fn is_pooled(&mut self) -> Result<bool, StoreError> {
-        let pid = "SELECT pg_backend_pid()";
+        let pid = "SELECT pg_catalog.pg_backend_pid()";
         let read = async |link: &Link| -> Result<i32, StoreError> {
             let rows = link
                 .within("asking for the server process", link.ask(pid, vec![]))
@@ -270,7 +279,7 @@ impl Guarded for PostgresStore {
         }
         let builder = self.connect().await?;
         drop_invalid(&builder, &ready, &name).await?;
-        let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'";
+        let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'; SET search_path = pg_catalog, pg_temp";
         builder
             .within("building the index", builder.client().batch_execute(limits))
             .await?;

@@ -237,6 +237,14 @@ enum Waited {
 }
 
 impl Berth {
+    /// Closes its connection and the shared ones, if nobody uses them now.
+    pub(super) fn close_idle(&self) {
+        self.lanes.close_idle();
+        if let Ok(mut link) = locked(&self.home).lane.link.try_lock() {
+            *link = None;
+        }
+    }
+
     pub(super) fn new(lanes: Arc<Lanes>, patience: Duration) -> Self {
         let lane = lanes.shared[0].clone();
         lane.settle();

@@ -2,7 +2,10 @@
 
 use super::{
     Ready,
+    catalog::Catalog,
     link::{Link, Param},
+    render::NO_ENTRY,
+    search_path::OF_READS,
 };
 use crate::{
     domain::{Finding, Noted, RepairId},
@@ -32,8 +35,9 @@ pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError>
 async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), StoreError> {
     let gate = gate_of(ready.catalog.oid);
     let script = format!(
-        "/* beatwarden: ledger create */ BEGIN; {LIMITS}; SET LOCAL client_min_messages = 'warning'; \
-         SELECT pg_advisory_xact_lock({GATE}, {gate}); {}; COMMIT",
+        "/* beatwarden: ledger create */ BEGIN; {LIMITS}; {}; SET LOCAL client_min_messages = 'warning'; \
+         SELECT pg_catalog.pg_advisory_xact_lock({GATE}, {gate}); {}; COMMIT",
+        ready.catalog.search_path,
         ready.statements.ledger_create.trim_end().trim_end_matches(';')
     );
     let created = async {
@@ -50,12 +54,124 @@ async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), Stor
     link.within_for(WITHIN, what, created).await
 }
 
-/// Whether the ledger is there.
+/// The columns of a ledger, as `ledger_flaw.sql` compares them.
+const COLUMNS: [(&str, Type); 17] = [
+    ("repair_id", Type::UUID),
+    ("watch", Type::TEXT),
+    ("table_name", Type::TEXT),
+    ("job_id", Type::TEXT),
+    ("job_name", Type::TEXT),
+    ("reason", Type::TEXT),
+    ("action", Type::TEXT),
+    ("instance", Type::TEXT),
+    ("started_at", Type::TIMESTAMPTZ),
+    ("repaired_at", Type::TIMESTAMPTZ),
+    ("before", Type::JSONB),
+    ("after", Type::JSONB),
+    ("outcome", Type::TEXT),
+    ("outcome_at", Type::TIMESTAMPTZ),
+    ("acknowledged_at", Type::TIMESTAMPTZ),
+    ("undo_of", Type::UUID),
+    ("version", Type::INT4),
+];
+
+/// The same, each as one text.
+pub(super) fn ledger_columns() -> Vec<String> {
+    COLUMNS
+        .iter()
+        .map(|(name, ty)| format!("{name} {}", ty.oid()))
+        .collect()
+}
+
+/// What is wrong with a ledger that is there, as `ledger_flaw.sql` puts it.
+pub(super) struct Flaw(String);
+
+impl Flaw {
+    pub(super) fn of(row: &Row, column: &str) -> Option<Self> {
+        row.get::<_, Option<String>>(column).map(Self)
+    }
+
+    /// Whether reading it runs no one else's code, so that its entries may count.
+    pub(super) fn lets_read(&self) -> bool {
+        matches!(self.parts().0, "trigger" | "rule" | "key")
+    }
+
+    /// The word, and what it is about.
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once(' ').unwrap_or((&self.0, ""))
+    }
+
+    /// What is wrong, and what to do about it.
+    pub(super) fn reason(&self, catalog: &Catalog) -> String {
+        let (ledger, table) = (catalog.ledger.quoted(), catalog.table.quoted());
+        let again = "drop it and run what `beatwarden grants` prints, or name another one in watch.repair.ledger";
+        let (word, about) = self.parts();
+        match word {
+            "kind" => format!("the ledger {ledger} is not a plain table that outlives a crash: {again}"),
+            "heir" => format!("the ledger {ledger} is a partition, or other tables inherit from it: {again}"),
+            "columns" => format!("{ledger} is another table, not a ledger: name another one in watch.repair.ledger"),
+            "owner" => format!(
+                "the ledger {ledger} belongs to the role `{}`, which has no power over {table} otherwise, and could change \
+                 what is written to it: give it to the owner of {table} (ALTER TABLE {ledger} OWNER TO ...), or {again}",
+                about.escape_debug()
+            ),
+            "rule" => format!("a rule of the ledger {ledger} could keep entries out of it: DROP RULE ... ON {ledger}"),
+            "policy" => format!(
+                "row security is active on the ledger {ledger} for this role: ALTER TABLE {ledger} DISABLE ROW LEVEL SECURITY"
+            ),
+            "trigger" => format!(
+                "the trigger {} on the ledger {ledger} could keep entries out of it: DROP TRIGGER ... ON {ledger}",
+                about.escape_debug()
+            ),
+            _ => format!(
+                "the ledger {ledger} has no unique key, so a repair could be made twice: ALTER TABLE {ledger} ADD PRIMARY KEY \
+                 (repair_id)"
+            ),
+        }
+    }
+}
+
+/// Whether the ledger is there, and may be read.
 pub(super) async fn exists(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
-    let ledger = ready.catalog.ledger.quoted();
-    let answer = link.ask(include_str!("sql/ledger_exists.sql"), vec![(&ledger, Type::TEXT)]);
+    match found(link, ready).await? {
+        Some(Some(flaw)) if !flaw.lets_read() => Err(StoreError::Schema(flaw.reason(&ready.catalog))),
+        found => Ok(found.is_some()),
+    }
+}
+
+/// Whether it is there, and takes entries.
+pub(super) async fn is_sound(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
+    match found(link, ready).await? {
+        Some(Some(flaw)) => Err(StoreError::Schema(flaw.reason(&ready.catalog))),
+        found => Ok(found.is_some()),
+    }
+}
+
+/// The error of a ledger that does not take what is written to it.
+pub(super) fn no_entry() -> StoreError {
+    StoreError::Schema(format!(
+        "{NO_ENTRY}: a trigger, a rule or row security on it is in the way; `beatwarden check` says more"
+    ))
+}
+
+/// The ledger's flaw, if it is there and has one.
+async fn found(link: &Link, ready: &Ready) -> Result<Option<Option<Flaw>>, StoreError> {
+    let (table, ledger) = (ready.catalog.table.quoted(), ready.catalog.ledger.quoted());
+    let columns = ledger_columns();
+    // The numbers of the parameters are those of the facts, which have the same part.
+    let nothing: Option<String> = None;
+    let params: Vec<Param<'_>> = vec![
+        (&table, Type::TEXT),
+        (&ledger, Type::TEXT),
+        (&nothing, Type::TEXT),
+        (&nothing, Type::TEXT),
+        (&nothing, Type::TEXT),
+        (&columns, Type::TEXT_ARRAY),
+    ];
+    let answer = link.ask(&ready.statements.ledger_exists, params);
     let rows = link.within("looking for the ledger", answer).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
+    let row = rows.first().filter(|row| row.get("found"));
+    Ok(row.map(|row| Flaw::of(row, "flaw")))
 }
 
 /// Gives a ledger of an earlier version the indexes that this one reads it by, where this role may; returns whether there
@@ -74,13 +190,16 @@ pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<bool, StoreErr
 
 /// Runs one statement that writes to the ledger only, under the limits of a repair.
 pub(super) async fn write(
-    link: &Link,
+    (link, ready): (&Link, &Ready),
     what: &'static str,
     statement: &str,
     params: Vec<Param<'_>>,
 ) -> Result<Vec<Row>, StoreError> {
     let client = link.client();
-    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}");
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}; {}",
+        ready.catalog.search_path
+    );
     let answers = async {
         let (begun, rows, ended) = tokio::join!(
             biased;
@@ -107,7 +226,7 @@ pub(super) async fn note(link: &Link, ready: &Ready, finding: &Finding) -> Resul
         (&outcome, Type::TEXT),
     ];
     let changed = write(
-        link,
+        (link, ready),
         "noting what became of a repair",
         &ready.statements.ledger_note,
         params,
@@ -136,7 +255,7 @@ pub(super) async fn resolve(
     let client = link.client();
     let gate = gate_of(ready.catalog.oid);
     let key = uuid::Uuid::from_u128(id.0);
-    let begin = format!("BEGIN; {LIMITS}");
+    let begin = format!("BEGIN; {LIMITS}; {OF_READS}");
     let answers = async {
         let (begun, won, found, ended) = tokio::join!(
             biased;

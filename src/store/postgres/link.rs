@@ -224,6 +224,8 @@ pub(super) struct Link {
     until: Mutex<(Instant, Duration)>,
     id: LinkId,
     place: Place,
+    /// The table whose repairs are made through it, by its oid.
+    serves: Option<u32>,
 }
 
 impl std::fmt::Debug for Link {
@@ -276,7 +278,19 @@ impl Link {
             until: Mutex::new((Instant::now() + deadline, deadline)),
             id: LinkId(NEXT.fetch_add(1, Ordering::Relaxed)),
             place: place.clone(),
+            serves: None,
         })
+    }
+
+    /// The same connection for one table alone.
+    pub(super) fn serving(mut self, table: Option<u32>) -> Self {
+        self.serves = table;
+        self
+    }
+
+    /// The table that it serves.
+    pub(super) fn served(&self) -> Option<u32> {
+        self.serves
     }
 
     pub(super) fn id(&self) -> LinkId {

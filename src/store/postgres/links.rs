@@ -110,6 +110,11 @@ impl Berths {
         self.passes.take(within).await
     }
 
+    /// Closes the connections for repairs that nobody uses now.
+    pub(super) fn end_repairs(&self) {
+        self.repairs.close_idle();
+    }
+
     /// The connection for repairs.
     pub(super) async fn repairs(&self, within: Duration) -> Result<Slot, StoreError> {
         self.repairs.take(within).await

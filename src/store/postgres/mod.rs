@@ -7,6 +7,7 @@ mod catalog;
 mod certificate;
 mod connector;
 mod discovery;
+mod error_column;
 mod facts;
 mod failures;
 mod grants;
@@ -25,6 +26,7 @@ mod passfile;
 mod render;
 mod repair;
 mod row;
+mod search_path;
 mod tls;
 mod trust;
 mod undo;
@@ -117,6 +119,8 @@ pub struct PostgresStore {
     tail: Option<Tailed>,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
+    /// Whether a connection for repairs was used since the last look.
+    has_written: AtomicBool,
 }
 
 impl PostgresStore {
@@ -130,6 +134,7 @@ impl PostgresStore {
             ready: None,
             tail: None,
             migrated: false,
+            has_written: AtomicBool::new(false),
         }
     }
 
@@ -226,7 +231,10 @@ impl PostgresStore {
         let mut slot = self.berths.repairs(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
-        let leads_there = |link: &Link| place.as_ref().is_none_or(|place| link.place() == place);
+        // And what triggers of one table left in a session (settings, locks, temporary tables) must not reach another's.
+        let table = self.ready.as_ref().map(|(_, ready)| ready.catalog.oid);
+        let leads_there =
+            |link: &Link| place.as_ref().is_none_or(|place| link.place() == place) && link.served() == table;
         if slot.as_ref().is_some_and(|link| link.is_usable() && leads_there(link)) {
             slot.as_ref()
                 .expect("just looked at")
@@ -234,8 +242,9 @@ impl PostgresStore {
         } else {
             slot.learns();
             *slot = None;
-            *slot = Some(self.connect_beside(place.as_ref()).await?);
+            *slot = Some(self.connect_beside(place.as_ref()).await?.serving(table));
         }
+        self.has_written.store(true, Ordering::Relaxed);
         slot.works();
         Ok(slot)
     }
@@ -278,6 +287,11 @@ fn held(slot: &Slot) -> &Link {
 impl Store for PostgresStore {
     async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
         let asked = Instant::now();
+        // A session that repaired ends with the pass, and with it whatever the table's triggers left in it: a lock that they
+        // took would keep every other process from its gate.
+        if self.has_written.swap(false, Ordering::Relaxed) {
+            self.berths.end_repairs();
+        }
         let (mut slot, ready) = self.passes().await?;
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
@@ -296,7 +310,7 @@ impl Store for PostgresStore {
         let link = slot.take().expect("just connected");
         // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
         // looked yet.
-        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::exists(&link, &ready).await?;
+        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::is_sound(&link, &ready).await?;
         if !exists {
             ledger::create(&link, &ready).await?;
         } else if !self.migrated {

@@ -1,6 +1,6 @@
 //! What keeps a watch from repairing, found anew in each pass because it can change at any time, with the words to mend it.
 
-use super::{PostgresSettings, catalog::Catalog};
+use super::{PostgresSettings, catalog::Catalog, ledger::Flaw};
 use crate::{
     domain::{Action, Cause, Obstacle},
     store::Identifier,
@@ -65,10 +65,8 @@ fn ledger(row: &Row, catalog: &Catalog, action: Action) -> Option<String> {
             )
         });
     }
-    if !is("ledger_ours") {
-        return Some(format!(
-            "{ledger} is somebody else's table: name another one in watch.repair.ledger"
-        ));
+    if let Some(flaw) = Flaw::of(row, "ledger_flaw") {
+        return Some(flaw.reason(catalog));
     }
     let notable = "UPDATE (outcome, outcome_at, acknowledged_at)";
     let mut needed = vec![("ledger_readable", "SELECT"), ("ledger_writable", "INSERT")];

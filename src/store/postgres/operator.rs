@@ -4,11 +4,12 @@ use super::{
     PostgresSettings, Ready,
     ledger::{self, GATE, gate_of},
     link::{Link, Param},
-    repair::{Judged, judge, send_batch},
+    observe::look_alone,
+    repair::{Batch, Judged, judge, send_batch},
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
+    domain::{LateOutcome, LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
     store::{
         Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 use std::time::{Duration, Instant};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 /// How often the gate is tried while another repair is in progress, and how long between two tries.
 const TRIES: u32 = 10;
@@ -31,6 +32,13 @@ pub(super) struct Desk<'a> {
     pub link: &'a Link,
     pub ready: &'a Ready,
     pub settings: &'a PostgresSettings,
+}
+
+impl Desk<'_> {
+    /// Asks in a read-only snapshot of its own.
+    async fn read(self, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        look_alone(self.link, self.settings.poll_timeout, statement, params).await
+    }
 }
 
 /// The newest entries.
@@ -71,7 +79,7 @@ async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Res
     }
     let rows = desk
         .link
-        .within("reading the ledger", desk.link.ask(statement, params))
+        .within("reading the ledger", desk.read(statement, params))
         .await?;
     let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
     Ok(rows
@@ -82,12 +90,13 @@ async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Res
 
 /// One entry, and when it was taken back.
 async fn find(desk: Desk<'_>, id: RepairId) -> Result<Option<(LedgerEntry, Option<Timestamp>)>, StoreError> {
-    if !ledger::exists(desk.link, desk.ready).await? {
+    // It will be written to.
+    if !ledger::is_sound(desk.link, desk.ready).await? {
         return Ok(None);
     }
     let key = uuid::Uuid::from_u128(id.0);
     let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
-    let answer = desk.link.ask(&desk.ready.statements.ledger_entry, params);
+    let answer = desk.read(&desk.ready.statements.ledger_entry, params);
     let rows = desk.link.within("reading the ledger", answer).await?;
     let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
     Ok(rows.first().and_then(|row| {
@@ -104,10 +113,17 @@ pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowle
     let key = uuid::Uuid::from_u128(id.0);
     let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
     let statement = &desk.ready.statements.ledger_acknowledge;
-    let changed = ledger::write(desk.link, "acknowledging a false repair", statement, params).await?;
+    let changed = ledger::write(
+        (desk.link, desk.ready),
+        "acknowledging a false repair",
+        statement,
+        params,
+    )
+    .await?;
     Ok(match (changed.is_empty(), entry.acknowledged_at) {
         (false, _) => Acknowledged::Now,
         (true, Some(_)) => Acknowledged::Before,
+        (true, None) if entry.outcome == Some(LateOutcome::FalseRepair) => return Err(ledger::no_entry()),
         (true, None) => Acknowledged::NotFalse,
     })
 }
@@ -119,12 +135,15 @@ pub(super) async fn acknowledge_fuse(desk: Desk<'_>) -> Result<RepairId, StoreEr
     let table = desk.ready.catalog.table.plain();
     let params: Vec<Param<'_>> = vec![
         (&key, Type::UUID),
-        (&desk.ready.catalog.spellings, Type::TEXT_ARRAY),
+        (&desk.settings.mapping.watch, Type::TEXT),
         (&table, Type::TEXT),
         (&desk.settings.instance, Type::TEXT),
     ];
     let statement = &desk.ready.statements.ledger_ack_fuse;
-    ledger::write(desk.link, "acknowledging the fuse", statement, params).await?;
+    let written = ledger::write((desk.link, desk.ready), "acknowledging the fuse", statement, params).await?;
+    if written.is_empty() {
+        return Err(ledger::no_entry());
+    }
     Ok(id)
 }
 
@@ -197,7 +216,7 @@ impl Attempt<'_> {
             (&self.entry.after, Type::TEXT),
             (states, Type::TEXT_ARRAY),
         ];
-        let answer = self.desk.link.ask(&self.desk.ready.statements.undo_look, params);
+        let answer = self.desk.read(&self.desk.ready.statements.undo_look, params);
         let rows = self
             .desk
             .link
@@ -258,7 +277,12 @@ impl Attempt<'_> {
         } else {
             &self.desk.ready.statements.undo_backfill
         };
-        let answers = send_batch(self.desk.link, statement, params);
+        let batch = Batch {
+            ready: self.desk.ready,
+            statement,
+            entry: (&undo_key, &self.desk.settings.instance, &key),
+        };
+        let answers = send_batch(self.desk.link, batch, params);
         let Ok(answers) = tokio::time::timeout(WITHIN, answers).await else {
             self.desk.link.cancel();
             return Ok(Made::Unknown(format!("no answer within {WITHIN:?}")));

@@ -4,6 +4,7 @@
 
 use super::{
     catalog::{Catalog, Column, TimeKind},
+    error_column::{error_kind, error_value},
     guard::GuardStatements,
     undo,
 };
@@ -16,7 +17,10 @@ use crate::{
 };
 
 /// The window of the success ratio ends now, and is $4 seconds long.
-const WINDOW_BEGINS: &str = "now() - make_interval(secs => $4::double precision)";
+const WINDOW_BEGINS: &str =
+    "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => $4::double precision))";
+/// What the server says where a change would have no entry in the ledger: it stands in the error's message.
+pub(super) const NO_ENTRY: &str = "the ledger took no entry";
 
 /// The rendered statements.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Statements {
     pub ledger_of_jobs: String,
     pub ledger_newest: String,
     pub ledger_probe: String,
+    pub ledger_exists: String,
+    pub ledger_made: String,
     pub ledger_find: String,
     pub ledger_history: String,
     pub ledger_of_job: String,
@@ -66,17 +72,24 @@ impl Statements {
         names.push(("ledger_by_job", index("_table_job").quoted()));
         names.push(("ledger_unacknowledged", last_index.quoted()));
         names.extend(undo::names(mapping, catalog));
-        names.push(("entry", fill(include_str!("sql/entry.sql"), &names)));
+        names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
         let guard = GuardStatements::render(
             &names,
             &catalog.table,
             &guard_value(mapping, catalog),
             &mapping.states.running,
         );
-        names.push(("guard_state", include_str!("sql/guard_state.sql").to_owned()));
-        // The canonical relation is filled by itself, so that no statement is filled twice.
-        names.push(("job", fill(include_str!("sql/job.sql"), &names)));
-        let newest = fill(include_str!("sql/newest.sql"), &names);
+        names.push(("ledger_flaw", part(include_str!("sql/ledger_flaw.sql"), &[])));
+        names.push(("guard_state", part(include_str!("sql/guard_state.sql"), &[])));
+        // Parts are filled by themselves, so that no statement is filled twice.
+        names.push(("job", part(include_str!("sql/job.sql"), &names)));
+        names.push(("entry_made", part(include_str!("sql/entry_made.sql"), &names)));
+        for (name, waived) in [("as_observed_backfill", "$16"), ("as_observed_fail", "$20")] {
+            let mut names_of_part = names.clone();
+            names_of_part.push(("waived", waived.to_owned()));
+            names.push((name, part(include_str!("sql/as_observed.sql"), &names_of_part)));
+        }
+        let newest = part(include_str!("sql/newest.sql"), &names);
         let of_newest: Names = names
             .iter()
             .map(|(name, value)| {
@@ -90,8 +103,8 @@ impl Statements {
                 )
             })
             .collect();
-        names.push(("newest_job", fill(include_str!("sql/job.sql"), &of_newest)));
-        let fill = |template: &str| fill(template, &names);
+        names.push(("newest_job", part(include_str!("sql/job.sql"), &of_newest)));
+        let fill = |template: &str| part(template, &names);
         Self {
             moment: fill(include_str!("sql/moment.sql")),
             scan_mark: fill(include_str!("sql/scan_mark.sql")),
@@ -111,6 +124,8 @@ impl Statements {
             ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
             ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
             ledger_probe: fill(include_str!("sql/ledger_probe.sql")),
+            ledger_exists: fill(include_str!("sql/ledger_exists.sql")),
+            ledger_made: fill(include_str!("sql/ledger_made.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
             ledger_history: fill(include_str!("sql/ledger_history.sql")),
             ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
@@ -130,6 +145,16 @@ impl Statements {
     }
 }
 
+/// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
+/// be sent and parsed each time.
+fn part(template: &str, names: &[(&'static str, String)]) -> String {
+    let bare: Vec<&str> = template
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
+    fill(&bare.join("\n"), names)
+}
+
 pub(super) type Names = Vec<(&'static str, String)>;
 
 fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
@@ -145,14 +170,19 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     };
     let or_null = |value: Option<String>, sql_type| value.unwrap_or_else(|| format!("NULL::{sql_type}"));
     let job_name = mapping.job_name.as_ref().map_or_else(
-        || "NULL::text".to_owned(),
+        || "NULL::pg_catalog.text".to_owned(),
         // In the guards as well: what is compared is what was read.
-        |name| format!("left(target.{}::text, {LONGEST_TEXT})", name.quoted()),
+        |name| {
+            format!(
+                "pg_catalog.left(target.{}::pg_catalog.text, {LONGEST_TEXT})",
+                name.quoted()
+            )
+        },
     );
     let state_array = if catalog.state.is_text() {
         String::new()
     } else {
-        format!("::{}[]", catalog.state.sql_type)
+        format!("::{}[]", catalog.state.named_type)
     };
     let same_type = catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type;
     let backfill_value = if same_type {
@@ -161,13 +191,15 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
     };
     vec![
-        ("identity", include_str!("sql/identity.sql").to_owned()),
+        ("identity", part(include_str!("sql/identity.sql"), &[])),
+        ("no_entry", literal(NO_ENTRY)),
         ("table", catalog.table.quoted()),
         ("columns", columns(mapping, catalog)),
         ("ledger", catalog.ledger.quoted()),
         ("layout", LEDGER_LAYOUT.to_string()),
         ("id", mapping.id.quoted()),
         ("id_type", catalog.id.cast().to_owned()),
+        ("id_equals", catalog.id.equality.clone()),
         ("job_name", job_name),
         ("state", mapping.state.quoted()),
         ("state_array", state_array),
@@ -177,12 +209,12 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("heartbeat_at_read", time(&catalog.heartbeat_at)),
         (
             "ended_at_read",
-            or_null(catalog.ended_at.as_ref().map(time), "timestamptz"),
+            or_null(catalog.ended_at.as_ref().map(time), "pg_catalog.timestamptz"),
         ),
         ("id_sent", sent_key(&catalog.id)),
         (
             "job_name_sent",
-            or_null(catalog.job_name.as_ref().map(sent_text), "text"),
+            or_null(catalog.job_name.as_ref().map(sent_text), "pg_catalog.text"),
         ),
         ("state_sent", sent_text(&catalog.state)),
         ("started_at_sent", sent_time(&catalog.started_at)),
@@ -190,7 +222,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
             "window_begins",
             // In the type of the start as it is sent.
             if needs_no_zone(&catalog.started_at) {
-                format!("({WINDOW_BEGINS}) AT TIME ZONE 'UTC'")
+                format!("{WINDOW_BEGINS} AT TIME ZONE 'UTC'")
             } else {
                 WINDOW_BEGINS.to_owned()
             },
@@ -198,7 +230,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("heartbeat_at_sent", sent_time(&catalog.heartbeat_at)),
         (
             "ended_at_sent",
-            or_null(catalog.ended_at.as_ref().map(sent_time), "timestamptz"),
+            or_null(catalog.ended_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
         ),
         ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
         ("heartbeat_at_literal", literal(mapping.last_heartbeat_at.as_str())),
@@ -231,7 +263,7 @@ fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
         return start;
     }
     let instant = read(&start, catalog.started_at.1, mapping.time_format);
-    write(&instant, &catalog.heartbeat_at, mapping.time_format).replace("$1::text", &literal(&mapping.time_zone))
+    write(&instant, &catalog.heartbeat_at, mapping.time_format).replace(ZONE, &literal(&mapping.time_zone))
 }
 
 /// A key as it is sent: a number as it is, anything else as text; NULL where that is too long to be one.
@@ -240,17 +272,22 @@ fn sent_key(column: &Column) -> String {
     if column.is_integer() {
         key
     } else {
-        format!("CASE WHEN octet_length({key}::text) <= {LONGEST_KEY} THEN {key}::text END")
+        format!(
+            "CASE WHEN pg_catalog.octet_length({key}::pg_catalog.text) OPERATOR(pg_catalog.<=) {LONGEST_KEY} \
+             THEN {key}::pg_catalog.text END"
+        )
     }
 }
 
 /// The beginning of a text as it is sent. Cutting counts the characters of each value, and so costs more than all else; a
 /// value that has no more bytes than characters are wanted is left as it is.
 fn sent_text(column: &Column) -> String {
-    let text = format!("{}::text", target(column));
-    let cut = format!("left({text}, {LONGEST_TEXT})");
+    let text = format!("{}::pg_catalog.text", target(column));
+    let cut = format!("pg_catalog.left({text}, {LONGEST_TEXT})");
     if column.is_text() {
-        format!("CASE WHEN octet_length({text}) > {LONGEST_TEXT} THEN {cut} ELSE {text} END")
+        format!(
+            "CASE WHEN pg_catalog.octet_length({text}) OPERATOR(pg_catalog.>) {LONGEST_TEXT} THEN {cut} ELSE {text} END"
+        )
     } else {
         cut
     }
@@ -270,47 +307,56 @@ pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// The time zone of times that have none.
+const ZONE: &str = "$1::pg_catalog.text";
+
 /// A time column as `timestamptz`. What lies outside 1970..9999 becomes infinity, because converting it could fail and
 /// take the whole pass with it.
 fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
-    match kind {
-        TimeKind::Zoned => column.to_owned(),
-        TimeKind::Naive => format!(
-            "CASE WHEN {column} BETWEEN timestamp '1970-01-01' AND timestamp '9999-12-31 23:59:59.999999' \
-             THEN {column} AT TIME ZONE $1::text WHEN {column} IS NOT NULL THEN timestamptz 'infinity' END"
+    let between = |first: &str, last: &str| {
+        format!("{column} OPERATOR(pg_catalog.>=) {first} AND {column} OPERATOR(pg_catalog.<=) {last}")
+    };
+    let (is_readable, instant) = match kind {
+        TimeKind::Zoned => return column.to_owned(),
+        TimeKind::Naive => (
+            between("timestamp '1970-01-01'", "timestamp '9999-12-31 23:59:59.999999'"),
+            format!("{column} AT TIME ZONE {ZONE}"),
         ),
         TimeKind::WholeEpoch | TimeKind::Epoch => {
             let (last, divisor) = match format {
-                TimeFormat::EpochMillis => ("253402300799999", " / 1000.0"),
+                TimeFormat::EpochMillis => ("253402300799999", " OPERATOR(pg_catalog./) 1000.0"),
                 TimeFormat::EpochSeconds | TimeFormat::Timestamp => ("253402300799", ""),
             };
-            format!(
-                "CASE WHEN {column} BETWEEN 0 AND {last} THEN to_timestamp({column}::double precision{divisor}) \
-                 WHEN {column} IS NOT NULL THEN timestamptz 'infinity' END"
+            (
+                between("0", last),
+                format!("pg_catalog.to_timestamp({column}::double precision{divisor})"),
             )
         }
-    }
+    };
+    format!(
+        "CASE WHEN {is_readable} THEN {instant} WHEN {column} IS NOT NULL THEN 'infinity'::pg_catalog.timestamptz END"
+    )
 }
 
 /// A `timestamptz` as the column holds its values.
 fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
     let scale = if format == TimeFormat::EpochMillis {
-        " * 1000"
+        " OPERATOR(pg_catalog.*) 1000"
     } else {
         ""
     };
     let epoch = format!("extract(epoch FROM {instant}){scale}");
     match column.1 {
         TimeKind::Zoned => instant.to_owned(),
-        TimeKind::Naive => format!("({instant} AT TIME ZONE $1::text)"),
-        TimeKind::WholeEpoch => format!("floor({epoch})::{}", column.0.sql_type),
-        TimeKind::Epoch => format!("({epoch})::{}", column.0.sql_type),
+        TimeKind::Naive => format!("({instant} AT TIME ZONE {ZONE})"),
+        TimeKind::WholeEpoch => format!("pg_catalog.floor({epoch})::{}", column.0.named_type),
+        TimeKind::Epoch => format!("({epoch})::{}", column.0.named_type),
     }
 }
 
 fn fail_set(mapping: &Mapping, catalog: &Catalog) -> String {
     let mut set = vec![format!(
-        "{} = $16::text::{}",
+        "{} = $16::pg_catalog.text::{}",
         mapping.state.quoted(),
         catalog.state.cast()
     )];
@@ -318,71 +364,13 @@ fn fail_set(mapping: &Mapping, catalog: &Catalog) -> String {
         set.push(format!(
             "{} = {}",
             quoted(&ended_at.0.name),
-            write("now()", ended_at, mapping.time_format)
+            write("pg_catalog.now()", ended_at, mapping.time_format)
         ));
     }
     if let Some(error) = &catalog.error {
         set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
     }
     set.join(", ")
-}
-
-/// White space as JSON has it.
-const BLANK: &str = r"E' \t\n\r'";
-
-/// Characters of both ends of a long text, and bytes from which it is one, so that the ends are apart: to trim ten megabytes
-/// takes half a second, with the row locked.
-const WINDOW: u32 = 1_000;
-const LONG: u32 = 16_000;
-
-/// The error column with the error text in it; every byte that was there stays.
-fn error_value(error: &Column) -> String {
-    let column = target(error);
-    if error.is_jsonb() {
-        return format!(
-            "CASE WHEN {column} IS NULL OR jsonb_typeof({column}) = 'object' \
-             THEN coalesce({column}, '{{}}'::jsonb) || jsonb_build_object($19::text, $18::text) ELSE {column} END"
-        );
-    }
-    let end = format!("right({column}, {WINDOW})");
-    // Counted from the end: the last brace, which is the last of what is no white space.
-    let brace =
-        format!("strpos(reverse(CASE WHEN rtrim({end}, {BLANK}) = '' THEN {column}::text ELSE {end} END), '}}')");
-    let merged = format!(
-        "CASE {} WHEN 'object' THEN left({column}, -{brace}) || ', ' || $17::text || right({column}, {brace}) \
-         WHEN 'other' THEN {column} ELSE '{{' || $17::text || '}}' END",
-        error_kind(error)
-    );
-    match error.longest {
-        // A text that doesn't fit must not keep the job from being ended.
-        Some(longest) => format!("CASE WHEN length({merged}) <= {longest} THEN {merged} ELSE {column} END"),
-        None => merged,
-    }
-}
-
-/// Which kind of value the error column had: `before` keeps it, so that undo knows what to put back.
-fn error_kind(error: &Column) -> String {
-    let column = target(error);
-    if error.is_jsonb() {
-        return format!("coalesce(jsonb_typeof({column}), 'null')");
-    }
-    let trimmed = format!("btrim({column}, {BLANK})");
-    let (start, end) = (
-        format!("left({column}, {WINDOW})"),
-        format!("right({column}, {WINDOW})"),
-    );
-    // Of a long text both ends tell, unless they are nothing but braces and white space.
-    let ends_tell = format!(
-        "octet_length({column}) > {LONG} AND btrim({start}, E'{{ \\t\\n\\r') <> '' AND rtrim({end}, {BLANK}) <> ''"
-    );
-    let by_ends = format!(
-        "CASE WHEN ltrim({start}, {BLANK}) LIKE '{{%' AND rtrim({end}, {BLANK}) LIKE '%}}' THEN 'object' ELSE 'other' END"
-    );
-    format!(
-        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {ends_tell} THEN {by_ends} WHEN {trimmed} = '' THEN 'blank' \
-         WHEN {trimmed} LIKE '{{%}}' THEN CASE WHEN btrim({trimmed}, E'{{}} \\t\\n\\r') = '' AND length({trimmed}) - length(replace(replace({trimmed}, '{{', ''), '}}', '')) = 2 \
-         THEN 'braces' ELSE 'object' END ELSE 'other' END)"
-    )
 }
 
 /// Which image of the row a JSON object shows.
@@ -394,7 +382,7 @@ enum Side {
 
 fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
     let mut parts = vec![format!(
-        "{}, target.{}::text",
+        "{}, target.{}::pg_catalog.text",
         literal(mapping.state.as_str()),
         mapping.state.quoted()
     )];
@@ -413,9 +401,9 @@ fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
             );
             parts.push(format!("{}, {heartbeat}", literal(mapping.last_heartbeat_at.as_str())));
             if error.is_some() {
-                parts.push("'error_text', $18::text".to_owned());
+                parts.push("'error_text', $18::pg_catalog.text".to_owned());
             }
         }
     }
-    format!("jsonb_build_object({})", parts.join(", "))
+    format!("pg_catalog.jsonb_build_object({})", parts.join(", "))
 }

@@ -5,6 +5,8 @@ use super::{
     failures::described,
     ledger::{GATE, gate_of},
     link::{Link, Param},
+    observe::look_alone,
+    render::NO_ENTRY,
     row::{self, BoundTime},
 };
 use crate::{
@@ -21,8 +23,10 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The answers of the batch, in the order in which it was sent.
 pub(super) struct Answers {
-    limits: [Result<(), Error>; 4],
+    limits: [Result<(), Error>; 5],
     statement: Result<Vec<Row>, Error>,
+    /// Whether the ledger has kept the entry.
+    kept: Result<(), Error>,
     commit: Result<(), Error>,
 }
 
@@ -108,25 +112,48 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
             &ready.statements.repair_backfill
         }
     };
-    send_batch(link, statement, params).await
+    let batch = Batch {
+        ready,
+        statement,
+        entry: (&repair_id, &settings.instance, key),
+    };
+    send_batch(link, batch, params).await
+}
+
+/// A statement that changes a row and writes an entry of the ledger, and what that entry has to have: id, instance, job.
+pub(super) struct Batch<'a> {
+    pub ready: &'a Ready,
+    pub statement: &'a str,
+    pub entry: (&'a uuid::Uuid, &'a String, &'a str),
 }
 
 /// Sends a statement in a transaction of its own, with its limits, all of it before the first answer is read: no row lock
 /// waits for our network.
-pub(super) async fn send_batch(link: &Link, statement: &str, params: Vec<Param<'_>>) -> Answers {
+pub(super) async fn send_batch(link: &Link, batch: Batch<'_>, params: Vec<Param<'_>>) -> Answers {
     let client = link.client();
-    let (begin, lock, statement_timeout, idle, statement, commit) = tokio::join!(
+    let Batch {
+        ready,
+        statement,
+        entry: (id, instance, job),
+    } = batch;
+    let entry: Vec<Param<'_>> = vec![(id, Type::UUID), (instance, Type::TEXT), (&job, Type::TEXT)];
+    let (begin, lock, statement_timeout, idle, path, statement, at_once, made, commit) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
         client.batch_execute("SET LOCAL lock_timeout = '200ms'"),
         client.batch_execute("SET LOCAL statement_timeout = '2s'"),
         client.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '1s'"),
+        client.batch_execute(&ready.catalog.search_path),
         link.ask(statement, params),
+        // Triggers that would fire at COMMIT fire now, before the entry is looked for.
+        client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE"),
+        link.ask(&ready.statements.ledger_made, entry),
         client.batch_execute("COMMIT"),
     );
     Answers {
-        limits: [begin, lock, statement_timeout, idle],
+        limits: [begin, lock, statement_timeout, idle, path],
         statement,
+        kept: at_once.and(made.map(|_| ())),
         commit,
     }
 }
@@ -143,11 +170,18 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Answers {
         limits,
         statement,
+        kept,
         commit,
     } = answers;
     let limits = limits.into_iter().collect::<Result<Vec<()>, Error>>().map(|_| ());
     // An error without a SQLSTATE is a broken connection, not an answer.
-    let missing = [limits.as_ref().err(), statement.as_ref().err(), commit.as_ref().err()]
+    let missing = [
+        limits.as_ref().err(),
+        statement.as_ref().err(),
+        kept.as_ref().err(),
+        commit.as_ref().err(),
+    ];
+    let missing = missing
         .into_iter()
         .flatten()
         .find(|error| error.code().is_none() || ended_by_server(error));
@@ -161,6 +195,10 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Some(row) = rows.first() else {
         return Judged::Final(Outcome::Failed("the repair statement returned no row".to_owned()));
     };
+    // In a transaction this undoes what the statement did; where BEGIN was refused, it is undone by nothing.
+    if let (Ok(()), Err(error)) = (&limits, kept) {
+        return Judged::Final(failed(error));
+    }
     let repaired = row.get::<_, Option<uuid::Uuid>>("repair_id").is_some();
     match (limits.and(commit), repaired) {
         (Ok(()), true) => Judged::Final(Outcome::Repaired(id)),
@@ -191,6 +229,10 @@ fn failed(error: Error) -> Outcome {
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => Outcome::Locked,
         // The repair's identity is the ledger's key: this incident already had this action.
         Some(code) if *code == SqlState::UNIQUE_VIOLATION && is_ledger_key(&error) => Outcome::Already,
+        _ if error.as_db_error().is_some_and(|db| db.message().contains(NO_ENTRY)) => Outcome::Failed(format!(
+            "{NO_ENTRY}, so nothing was changed: a trigger, a rule or row security on it is in the way; `beatwarden check` \
+             says more"
+        )),
         _ => Outcome::Failed(described(error).to_string()),
     }
 }
@@ -204,7 +246,7 @@ fn is_ledger_key(error: &Error) -> bool {
 async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair) -> Outcome {
     let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![(&settings.mapping.time_zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
-    let answer = link.ask(&ready.statements.known, params);
+    let answer = look_alone(link, WITHIN, &ready.statements.known, params);
     let read = |row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default());
     match link
         .within_for(WITHIN, "looking at a job that could not be repaired", answer)

@@ -2,6 +2,7 @@
 
 use super::{
     catalog::{Catalog, Column},
+    error_column::{error_there, without_error},
     render::{Names, literal, quoted, target},
 };
 use crate::store::Mapping;
@@ -13,15 +14,25 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let unchanged = |image: &str| {
         ended_at.map_or_else(
             || "true".to_owned(),
-            |column| format!("{} IS NOT DISTINCT FROM {}", target(column), of_image(image, column)),
+            // Their equality takes NULL for NULL.
+            |column| {
+                format!(
+                    "ARRAY[{}] OPERATOR(pg_catalog.=) ARRAY[{}]",
+                    target(column),
+                    of_image(image, column)
+                )
+            },
         )
     };
     vec![
         ("state_literal", literal(mapping.state.as_str())),
-        ("heartbeat_at_type", catalog.heartbeat_at.0.sql_type.clone()),
+        ("heartbeat_at_type", catalog.heartbeat_at.0.named_type.clone()),
         (
             "ended_at_text",
-            ended_at.map_or_else(|| "NULL::text".to_owned(), |column| format!("{}::text", target(column))),
+            ended_at.map_or_else(
+                || "NULL::pg_catalog.text".to_owned(),
+                |column| format!("{}::pg_catalog.text", target(column)),
+            ),
         ),
         ("undo_end_unchanged", unchanged("$4")),
         ("undo_end_unchanged_look", unchanged("$3")),
@@ -39,7 +50,7 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
 /// A column's value in an image, in the column's own type.
 fn of_image(image: &str, column: &Column) -> String {
     format!(
-        "({image}::text::jsonb ->> {})::{}",
+        "({image}::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.->>) {})::{}",
         literal(&column.name),
         column.cast()
     )
@@ -56,38 +67,4 @@ fn set(catalog: &Catalog) -> String {
         set.push(format!("{} = {}", quoted(&error.name), without_error(error)));
     }
     set.join(", ")
-}
-
-/// What the error column held before the repair, as the before-image has it.
-const WAS: &str = "($13::text::jsonb ->> 'error_was')";
-
-/// Whether the error text is there as it was written.
-fn error_there(error: &Column) -> String {
-    let column = target(error);
-    if error.is_jsonb() {
-        return format!("jsonb_typeof({column}) = 'object' AND {column} ->> $17::text = $16::text");
-    }
-    format!(
-        "coalesce(strpos({column}, ', ' || $15::text) > 0 OR strpos({column}, $15::text || ', ') > 0 \
-         OR {column} = '{{' || $15::text || '}}', false)"
-    )
-}
-
-/// The error column with the error text taken out byte for byte; a column that no longer has it as it was written stays.
-fn without_error(error: &Column) -> String {
-    let column = target(error);
-    let there = error_there(error);
-    let removed = if error.is_jsonb() {
-        format!(
-            "CASE WHEN {WAS} = 'null' AND {column} - $17::text = '{{}}'::jsonb THEN NULL ELSE {column} - $17::text END"
-        )
-    } else {
-        // A writer that parses the column and writes it anew may have put its own keys behind ours.
-        format!(
-            "CASE WHEN strpos({column}, ', ' || $15::text) > 0 THEN replace({column}, ', ' || $15::text, '') \
-             WHEN strpos({column}, $15::text || ', ') > 0 THEN replace({column}, $15::text || ', ', '') \
-             WHEN {WAS} = 'null' THEN NULL WHEN {WAS} = 'blank' THEN '' ELSE '{{}}' END"
-        )
-    };
-    format!("CASE WHEN {there} THEN {removed} ELSE {column} END")
 }

@@ -1,31 +1,35 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
--- `guard` tells of the guard's triggers. Reads the catalog only, so it can't wait for anybody. `shape` tells whether the columns ($3) are still those that the
--- other statements were written for; the rights are asked each time because they can be withdrawn while we watch.
-SELECT now() AS now, {{identity}} AS server, pg_postmaster_start_time() AS server_started_at,
-       pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
+-- `guard` and `ledger_flaw` tell of the guard's triggers and of what is wrong with the ledger. Reads the catalog only, so it can't
+-- wait for anybody. `shape` tells whether the columns ($3) are still those that the other statements were written for; the
+-- rights are asked each time because they can be withdrawn while we watch.
+SELECT pg_catalog.now() AS now, {{identity}} AS server, pg_catalog.pg_postmaster_start_time() AS server_started_at,
+       pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' AS read_only,
        relation.oid AS oid,
-       (SELECT string_agg(attribute.attname || ':' || attribute.atttypid || ':' || attribute.atttypmod, ',' ORDER BY attribute.attname)
-          FROM pg_attribute AS attribute
-         WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($3::text[])) AS shape,
-       row_security_active(relation.oid) AS row_security,
-       ARRAY(SELECT attribute.attname::text
-               FROM pg_attribute AS attribute
-              WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
-                AND NOT has_column_privilege(relation.oid, attribute.attnum, 'UPDATE')) AS not_updatable,
-       ARRAY(SELECT attribute.attname::text
-               FROM pg_attribute AS attribute
-              WHERE attribute.attrelid = relation.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($4::text[])
-                AND NOT has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
+       (SELECT pg_catalog.string_agg(pg_catalog.concat(attribute.attname, ':', attribute.atttypid, ':', attribute.atttypmod), ',' ORDER BY attribute.attname)
+          FROM pg_catalog.pg_attribute AS attribute
+         WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+           AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])) AS shape,
+       pg_catalog.row_security_active(relation.oid) AS row_security,
+       ARRAY(SELECT attribute.attname::pg_catalog.text
+               FROM pg_catalog.pg_attribute AS attribute
+              WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+                AND attribute.attname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[])
+                AND NOT pg_catalog.has_column_privilege(relation.oid, attribute.attnum, 'UPDATE')) AS not_updatable,
+       ARRAY(SELECT attribute.attname::pg_catalog.text
+               FROM pg_catalog.pg_attribute AS attribute
+              WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+                AND attribute.attname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[])
+                AND NOT pg_catalog.has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
        ({{guard_state}}) AS guard,
        ledger.oid IS NOT NULL AS ledger_exists,
-       coalesce(has_schema_privilege(to_regnamespace($5::text)::oid, 'CREATE'), false) AS ledger_creatable,
-       17 = (SELECT count(*) FROM pg_attribute AS attribute
-              WHERE attribute.attrelid = ledger.oid AND NOT attribute.attisdropped AND attribute.attname = ANY ($6::text[])) AS ledger_ours,
-       coalesce(has_table_privilege(ledger.oid, 'SELECT'), false) AS ledger_readable,
-       coalesce(has_table_privilege(ledger.oid, 'INSERT'), false) AS ledger_writable,
-       coalesce((SELECT bool_and(has_column_privilege(ledger.oid, attribute.attnum, 'UPDATE')) FROM pg_attribute AS attribute
-                  WHERE attribute.attrelid = ledger.oid AND attribute.attname IN ('outcome', 'outcome_at', 'acknowledged_at')),
+       coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace($5::pg_catalog.text)::pg_catalog.oid, 'CREATE'), false) AS ledger_creatable,
+       ({{ledger_flaw}}) AS ledger_flaw,
+       coalesce(pg_catalog.has_table_privilege(ledger.oid, 'SELECT'), false) AS ledger_readable,
+       coalesce(pg_catalog.has_table_privilege(ledger.oid, 'INSERT'), false) AS ledger_writable,
+       coalesce((SELECT pg_catalog.bool_and(pg_catalog.has_column_privilege(ledger.oid, attribute.attnum, 'UPDATE')) FROM pg_catalog.pg_attribute AS attribute
+                  WHERE attribute.attrelid OPERATOR(pg_catalog.=) ledger.oid
+                    AND attribute.attname OPERATOR(pg_catalog.=) ANY ('{outcome,outcome_at,acknowledged_at}'::pg_catalog.name[])),
                 false) AS ledger_notable
-  FROM (SELECT to_regclass($1::text)::oid AS oid) AS relation,
-       (SELECT to_regclass($2::text)::oid AS oid) AS ledger
+  FROM (SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid AS oid) AS relation,
+       (SELECT pg_catalog.to_regclass($2::pg_catalog.text)::pg_catalog.oid AS oid) AS ledger

@@ -3,6 +3,6 @@
 -- begin with what a person typed; 20 at most. By the primary key.
 SELECT {{entry}}
   FROM {{ledger}}
- WHERE table_name = ANY ($1::text[]) AND repair_id BETWEEN $2 AND $3
+ WHERE table_name OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]) AND repair_id OPERATOR(pg_catalog.>=) $2 AND repair_id OPERATOR(pg_catalog.<=) $3
  ORDER BY repaired_at DESC
  LIMIT 20

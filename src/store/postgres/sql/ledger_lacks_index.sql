@@ -1,6 +1,6 @@
 /* beatwarden: ledger layout */
 -- Returns whether the ledger ($1, quoted) lacks an index ($2, its name) of this version, and this role may make it. Catalog only.
-SELECT ledger.oid IS NOT NULL AND pg_has_role(class.relowner, 'USAGE')
-       AND NOT EXISTS (SELECT FROM pg_index JOIN pg_class AS index ON index.oid = pg_index.indexrelid
-                        WHERE pg_index.indrelid = ledger.oid AND index.relname = $2::text) AS lacking
-  FROM (SELECT to_regclass($1::text)::oid AS oid) AS ledger JOIN pg_class AS class ON class.oid = ledger.oid
+SELECT ledger.oid IS NOT NULL AND pg_catalog.pg_has_role(class.relowner, 'USAGE')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS found JOIN pg_catalog.pg_class AS index ON index.oid OPERATOR(pg_catalog.=) found.indexrelid
+                        WHERE found.indrelid OPERATOR(pg_catalog.=) ledger.oid AND index.relname OPERATOR(pg_catalog.=) $2::pg_catalog.text) AS lacking
+  FROM (SELECT pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid AS oid) AS ledger JOIN pg_catalog.pg_class AS class ON class.oid OPERATOR(pg_catalog.=) ledger.oid

@@ -6,20 +6,20 @@
 -- only, and the entries by the primary key (an array, because a join would be planned as a scan): a long ledger costs nothing.
 SELECT {{entry}}
   FROM {{ledger}}
- WHERE repair_id = ANY (ARRAY(
-        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
-               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name
+ WHERE repair_id OPERATOR(pg_catalog.=) ANY (ARRAY(
+        SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name
                  ORDER BY repaired_at DESC LIMIT $2) AS found
         UNION
-        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
-               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND repaired_at > now() - interval '24 hours'
+        SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name AND repaired_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '24 hours')
                  ORDER BY repaired_at DESC LIMIT $3) AS found
         UNION
-        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
-               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND outcome = 'false_repair' AND acknowledged_at IS NULL
+        SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name AND outcome OPERATOR(pg_catalog.=) 'false_repair' AND acknowledged_at IS NULL
                  ORDER BY repaired_at DESC LIMIT $4) AS found
         UNION
-        SELECT found.repair_id FROM unnest($1::text[]) AS spelled(name) CROSS JOIN LATERAL
-               (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.name AND action = 'ack_fuse' AND repaired_at > now() - interval '1 hour'
+        SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name AND action OPERATOR(pg_catalog.=) 'ack_fuse' AND repaired_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')
                  ORDER BY repaired_at DESC LIMIT 1) AS found))
  ORDER BY repaired_at DESC, repair_id

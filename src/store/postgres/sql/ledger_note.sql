@@ -3,8 +3,8 @@
 -- where the repair was taken back, since the job that was given back is meant to run. Returns the entry it changed.
 -- By the primary key and the index on (table_name, job_id).
 UPDATE {{ledger}} AS entry
-   SET outcome = $3, outcome_at = now()
- WHERE entry.table_name = ANY ($1::text[]) AND entry.repair_id = $2 AND entry.outcome IS NULL
+   SET outcome = $3, outcome_at = pg_catalog.now()
+ WHERE entry.table_name OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]) AND entry.repair_id OPERATOR(pg_catalog.=) $2 AND entry.outcome IS NULL
    AND NOT EXISTS (SELECT FROM {{ledger}} AS undo
-                    WHERE undo.table_name = entry.table_name AND undo.job_id = entry.job_id AND undo.undo_of = entry.repair_id)
+                    WHERE undo.table_name OPERATOR(pg_catalog.=) entry.table_name AND undo.job_id OPERATOR(pg_catalog.=) entry.job_id AND undo.undo_of OPERATOR(pg_catalog.=) entry.repair_id)
 RETURNING entry.repair_id

@@ -3,6 +3,6 @@
 -- that have ended already included. That one itself tells that the table was not emptied meanwhile. By the key's unique index; what the limit cuts comes with the next pass.
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
- WHERE raw_id >= $2::text::{{id_type}}
+ WHERE raw_id OPERATOR(pg_catalog.>=) $2::pg_catalog.text::{{id_type}}
  ORDER BY raw_id
  LIMIT $3

@@ -3,5 +3,5 @@
 -- One statement, one snapshot: no row can appear twice or half changed.
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
- WHERE raw_state = ANY ($2::text[]{{state_array}})
+ WHERE raw_state OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[]{{state_array}})
  LIMIT $3

@@ -5,7 +5,7 @@
 -- rows that lie close together cost less as one range than looked up one by one, and one statement less than two.
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
- WHERE raw_id >= $2::text::{{id_type}}
-   AND (raw_id >= $3::text::{{id_type}} OR raw_state = ANY ($4::text[]{{state_array}}) OR raw_id = ANY ($5::text[]::{{id_type}}[]))
+ WHERE raw_id OPERATOR(pg_catalog.>=) $2::pg_catalog.text::{{id_type}}
+   AND (raw_id OPERATOR(pg_catalog.>=) $3::pg_catalog.text::{{id_type}} OR raw_state OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[]{{state_array}}) OR raw_id {{id_equals}} ANY ($5::pg_catalog.text[]::{{id_type}}[]))
  ORDER BY raw_id
  LIMIT $6

@@ -9,46 +9,39 @@
 --   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
 -- * changed: the same guards once more on the target, because guards in a sub-select alone let an update through that
 --   was decided on an older version of the row;
--- * entry: from what the update returned, so that there is an entry exactly if there was an update;
+-- * entry: from what the update returned, so that there is an entry exactly if there was an update; where a trigger or a
+--   rule keeps it out of the ledger, the statement fails, and the update with it (ledger_made.sql);
 -- * now() stands for one instant in all of them; clock_timestamp() would not.
 -- $1 zone, $2 key, $3 name, $4 state, $5 start, $6 heartbeat, $7 end, $8 server, $9 seconds of the deadline,
 -- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 whether somebody waived the deadline
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_is_in_recovery() THEN false
-                    ELSE {{identity}} = $8::text AND pg_try_advisory_xact_lock($10, $11) END AS won
+        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false
+                    ELSE {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AND pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      locked AS MATERIALIZED (
-        SELECT target.{{id}} AS raw_id, jsonb_build_object({{heartbeat_at_literal}}, target.{{heartbeat_at}}) AS before
+        SELECT target.{{id}} AS raw_id, pg_catalog.jsonb_build_object({{heartbeat_at_literal}}, target.{{heartbeat_at}}) AS before
           FROM {{table}} AS target
          WHERE (SELECT won FROM gate)
-           AND target.{{id}} = $2::text::{{id_type}}
-           AND {{job_name}} IS NOT DISTINCT FROM $3::text
-           AND target.{{state}}::text IS NOT DISTINCT FROM $4::text
-           AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
-           AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
-           AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
-           AND ($16::boolean OR {{started_at_read}} <= now() - make_interval(secs => $9::double precision))
+           AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
+           AND {{as_observed_backfill}}
            FOR NO KEY UPDATE OF target SKIP LOCKED
      ),
      changed AS (
         UPDATE {{table}} AS target
            SET {{heartbeat_at}} = {{backfill_value}}
           FROM locked
-         WHERE target.{{id}} = locked.raw_id AND (SELECT count(*) FROM locked) = 1
-           AND target.{{id}} = $2::text::{{id_type}}
-           AND {{job_name}} IS NOT DISTINCT FROM $3::text
-           AND target.{{state}}::text IS NOT DISTINCT FROM $4::text
-           AND {{started_at_read}} IS NOT DISTINCT FROM $5::timestamptz
-           AND {{heartbeat_at_read}} IS NOT DISTINCT FROM $6::timestamptz
-           AND {{ended_at_read}} IS NOT DISTINCT FROM $7::timestamptz
-           AND ($16::boolean OR {{started_at_read}} <= now() - make_interval(secs => $9::double precision))
-        RETURNING target.{{id}}::text AS job_id, locked.before AS before, jsonb_build_object({{heartbeat_at_literal}}, target.{{heartbeat_at}}) AS after
+         WHERE target.{{id}} {{id_equals}} locked.raw_id AND (SELECT pg_catalog.count(*) FROM locked) OPERATOR(pg_catalog.=) 1
+           AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
+           AND {{as_observed_backfill}}
+        RETURNING target.{{id}}::pg_catalog.text AS job_id, locked.before AS before, pg_catalog.jsonb_build_object({{heartbeat_at_literal}}, target.{{heartbeat_at}}) AS after
      ),
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, version)
-        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', 'backfill', $15, $5, now(), changed.before, changed.after, {{layout}}
+        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', 'backfill', $15, $5, pg_catalog.now(), changed.before, changed.after, {{layout}}
           FROM changed
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, {{identity}} <> $8::text AS elsewhere, (SELECT count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id
+SELECT (SELECT won FROM gate) AS won, {{identity}} OPERATOR(pg_catalog.<>) $8::pg_catalog.text AS elsewhere,
+       (SELECT pg_catalog.count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id,
+       {{entry_made}}

@@ -6,23 +6,24 @@
 -- $1 zone, $2 key, $3 start, $4 the after-image, $5 the repair, $6 the undo, $7 watch, $8 table, $9 instance,
 -- $10 and $11 the gate, $12 the job's name
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE pg_try_advisory_xact_lock($10, $11) END AS won
+        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      changed AS (
         UPDATE {{table}} AS target
            SET {{heartbeat_at}} = NULL
          WHERE (SELECT won FROM gate)
-           AND target.{{id}} = $2::text::{{id_type}}
-           AND {{started_at_read}} IS NOT DISTINCT FROM $3::timestamptz
-           AND target.{{heartbeat_at}} = ($4::text::jsonb ->> {{heartbeat_at_literal}})::{{heartbeat_at_type}}
-        RETURNING target.{{id}}::text AS job_id
+           AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
+           AND ARRAY[{{started_at_read}}] OPERATOR(pg_catalog.=) ARRAY[$3::pg_catalog.timestamptz]
+           AND target.{{heartbeat_at}} OPERATOR(pg_catalog.=) ($4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.->>) {{heartbeat_at_literal}})::{{heartbeat_at_type}}
+        RETURNING target.{{id}}::pg_catalog.text AS job_id
      ),
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, undo_of, version)
-        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, now(), $4::text::jsonb,
-               jsonb_build_object({{heartbeat_at_literal}}, NULL), $5, {{layout}}
+        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, pg_catalog.now(), $4::pg_catalog.text::pg_catalog.jsonb,
+               pg_catalog.jsonb_build_object({{heartbeat_at_literal}}, NULL), $5, {{layout}}
           FROM changed
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, (SELECT repair_id FROM entry) AS repair_id, false AS error_removed
+SELECT (SELECT won FROM gate) AS won, (SELECT repair_id FROM entry) AS repair_id, false AS error_removed,
+       {{entry_made}}

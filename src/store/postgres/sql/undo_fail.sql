@@ -9,32 +9,34 @@
 -- $10 and $11 the gate, $12 the job's name, $13 the before-image, $14 the running states, $15 the error text's pair,
 -- $16 its text, $17 its key
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_is_in_recovery() THEN false ELSE pg_try_advisory_xact_lock($10, $11) END AS won
+        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      seen AS MATERIALIZED (
-        SELECT {{undo_error_there}} AS error_there FROM {{table}} AS target WHERE target.{{id}} = $2::text::{{id_type}}
+        SELECT {{undo_error_there}} AS error_there FROM {{table}} AS target WHERE target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
      ),
      changed AS (
         UPDATE {{table}} AS target
            SET {{undo_set}}
          WHERE (SELECT won FROM gate)
-           AND target.{{id}} = $2::text::{{id_type}}
-           AND {{started_at_read}} IS NOT DISTINCT FROM $3::timestamptz
-           AND target.{{state}}::text = $4::text::jsonb ->> {{state_literal}}
+           AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
+           AND ARRAY[{{started_at_read}}] OPERATOR(pg_catalog.=) ARRAY[$3::pg_catalog.timestamptz]
+           AND target.{{state}}::pg_catalog.text OPERATOR(pg_catalog.=) ($4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.->>) {{state_literal}})
            AND {{undo_end_unchanged}}
            AND NOT EXISTS (SELECT FROM ({{job}}) AS job
-                            WHERE job.raw_state = ANY ($14::text[]{{state_array}}) AND job.name = $12::text
-                              AND job.id <> $2::text AND job.started_at > $3::timestamptz)
-        RETURNING target.{{id}}::text AS job_id, $15::text AS pair, $16::text AS text, $17::text AS key
+                            WHERE job.raw_state OPERATOR(pg_catalog.=) ANY ($14::pg_catalog.text[]{{state_array}}) AND job.name OPERATOR(pg_catalog.=) $12::pg_catalog.text
+                              AND job.id OPERATOR(pg_catalog.<>) $2::pg_catalog.text AND job.started_at OPERATOR(pg_catalog.>) $3::pg_catalog.timestamptz)
+        RETURNING target.{{id}}::pg_catalog.text AS job_id, $15::pg_catalog.text AS pair, $16::pg_catalog.text AS text, $17::pg_catalog.text AS key
      ),
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, undo_of, version)
-        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, now(),
-               CASE WHEN (SELECT error_there FROM seen) THEN $4::text::jsonb ELSE $4::text::jsonb - 'error_text' END,
-               $13::text::jsonb - 'error_was', $5, {{layout}}
+        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, pg_catalog.now(),
+               CASE WHEN (SELECT error_there FROM seen) THEN $4::pg_catalog.text::pg_catalog.jsonb
+                    ELSE $4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'error_text'::pg_catalog.text END,
+               $13::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'error_was'::pg_catalog.text, $5, {{layout}}
           FROM changed
         RETURNING repair_id
      )
 SELECT (SELECT won FROM gate) AS won, (SELECT repair_id FROM entry) AS repair_id,
-       coalesce((SELECT error_there FROM seen), false) AS error_removed
+       coalesce((SELECT error_there FROM seen), false) AS error_removed,
+       {{entry_made}}
