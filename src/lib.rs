@@ -17,6 +17,7 @@
 //! | [`http`] | routes, page, API |
 //! | [`tls`] | certificates and keys as files |
 //! | [`text`] | texts of others made harmless |
+//! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`demo`] | simulated writers |
 //! | [`app`] | the composition root |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod files;
 pub mod http;
 pub mod journal;
 pub mod metrics;

@@ -10,10 +10,11 @@ use std::{
 /// Which modules each top-level module of `src` may use. `app` and `cli` stand at the top and may use what they name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("config", &[]),
+    ("files", &[]),
+    ("config", &["files"]),
     ("tls", &[]),
     ("text", &[]),
-    ("web", &["tls"]),
+    ("web", &["files", "tls"]),
     ("store", &["domain", "tls"]),
     ("status", &["domain", "store"]),
     ("journal", &["domain", "status"]),
@@ -24,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "domain", "http", "journal", "metrics", "status", "store", "watch", "web",
+            "config", "domain", "files", "http", "journal", "metrics", "status", "store", "watch", "web",
         ],
     ),
     (

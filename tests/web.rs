@@ -117,6 +117,17 @@ impl Site {
     }
 }
 
+/// Ten levels of nine aliases each.
+fn bomb() -> String {
+    let level = |depth: usize| {
+        let below = vec![format!("*l{}", depth - 1); 9].join(", ");
+        format!("l{depth}: &l{depth} [{below}]\n")
+    };
+    std::iter::once("l0: &l0 x\n".to_owned())
+        .chain((1..=10).map(level))
+        .collect()
+}
+
 const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
 
 fn users() -> String {
@@ -263,12 +274,36 @@ async fn changed_files_are_taken_up_without_a_restart_and_bad_ones_change_nothin
     })
     .await;
     assert!(dog.log().contains("unknown field `basic_auth_user`"), "{}", dog.log());
+    assert_eq!(
+        dog.log().matches("the new web configuration is refused").count(),
+        1,
+        "once"
+    );
     dog.signal("HUP");
     eventually("the signal's complaint", SOON, async || {
         dog.log().contains("the new configuration is refused").then_some(())
     })
     .await;
     assert_eq!(metrics("prom.User:another"), 200);
+    // Neither do 400 bytes that stand for nine to the tenth copies, or a file without an end.
+    let complaints = || dog.log().matches("the new web configuration is refused").count();
+    let (before, memory) = (complaints(), dog.most_memory());
+    site.web(&bomb());
+    eventually("its complaint", SOON, async || (complaints() > before).then_some(())).await;
+    fs::remove_file(site.path("web.yml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", site.path("web.yml")).unwrap();
+    eventually("its complaint", SOON, async || {
+        (complaints() > before + 1).then_some(())
+    })
+    .await;
+    fs::remove_file(site.path("web.yml")).unwrap();
+    assert!(
+        dog.most_memory() < memory + 64,
+        "{} MiB, {memory} before",
+        dog.most_memory()
+    );
+    assert_eq!(metrics("prom.User:another"), 200);
+    let refused_before = complaints();
     // A renewed certificate of another authority is taken up without any signal.
     site.web(TLS);
     let other = authority("another authority");
@@ -278,8 +313,7 @@ async fn changed_files_are_taken_up_without_a_restart_and_bad_ones_change_nothin
         (site.curl(&dog, "/metrics", &[]).0 == 200).then_some(())
     })
     .await;
-    let refused = dog.log().matches("the new web configuration is refused").count();
-    assert_eq!(refused, 1, "{}", dog.log());
+    assert_eq!(complaints(), refused_before, "{}", dog.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,6 +397,20 @@ fn promtool_and_we_agree_on_what_is_a_web_configuration() {
         assert_eq!(good, accepted, "we on {text}: {said}");
         assert!(accepted || said.contains("web configuration"), "{said}");
     }
+    // Keys of others are taken, and it is said that they do nothing.
+    let (good, said) = check(
+        &site,
+        &site.web(&format!("{TLS}rate_limit: {{interval: 1s, burst: 20}}\n")),
+    );
+    assert!(good && said.contains("rate_limit has no effect here"), "{said}");
+    let (good, said) = check(&site, &site.web(&bomb()));
+    assert!(!good && said.contains("an alias (`*name`)"), "{said}");
+    let costs = format!(
+        "basic_auth_users: {{ann: {hash}, zoe: {}}}\n",
+        bcrypt::hash("x", 6).unwrap()
+    );
+    let (good, said) = check(&site, &site.web(&costs));
+    assert!(good && said.contains("their hashes cost 5 to 6"), "{said}");
     // promtool sees no mistake in these; whom the system trusts is nobody whom we know, and a password is no hash.
     let (good, said) = check(
         &site,
@@ -444,4 +492,52 @@ async fn a_thousand_half_handshakes_keep_nobody_waiting() {
     assert!(slowest < limit, "{slowest:?}, more than {limit:?}");
     drop(opened);
     assert!(!dog.log().contains("panicked"), "{}", dog.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_every_user_may_read_are_named_at_the_start_and_by_check() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    let rights = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    rights(site.folder.path(), 0o755);
+    let url = site.file("url", &site.text("jobs.db"));
+    let web = site.web(&format!("{TLS}{}", users()));
+    for (path, mode) in [(&url, 0o666), (&web, 0o644), (&site.path("server.key"), 0o600)] {
+        rights(path, mode);
+    }
+    let arguments = [
+        "--database-file",
+        url.to_str().unwrap(),
+        "--preset",
+        "meltano",
+        "--missed-first",
+        "observe",
+        "--web-config-file",
+        web.to_str().unwrap(),
+    ];
+    let (_, said, _) = run(&[&["check"][..], &arguments].concat());
+    let named = |text: &str, file: &Path| {
+        text.lines()
+            .filter(|line| line.contains(&format!("{} may be", file.display())))
+            .count()
+    };
+    let found = |text: &str| {
+        [
+            named(text, &url),
+            named(text, &web),
+            named(text, &site.path("server.key")),
+        ]
+    };
+    assert_eq!(found(&said), [1, 1, 0], "{said}");
+    assert!(
+        said.contains("may be read and written by every user of this host (mode 666)"),
+        "{said}"
+    );
+    rights(&site.path("server.key"), 0o644);
+    let dog = Beatwarden::watch(&arguments).await;
+    assert_eq!(found(&dog.log()), [1, 1, 1], "{}", dog.log());
+    // Where others don't reach the folder, its files are nobody's.
+    rights(site.folder.path(), 0o700);
+    let (_, said, _) = run(&[&["check"][..], &arguments].concat());
+    assert_eq!(found(&said), [0, 0, 0], "{said}");
 }

@@ -15,6 +15,7 @@ pub use operate::{Examination, HandsOn, examine, hands_on};
 
 use crate::{
     config::{self, Config, WatchConfig},
+    files,
     http::{self, HttpState},
     metrics::Metrics,
     status::{Board, Clock, Roster, SystemClock},
@@ -118,6 +119,10 @@ pub async fn run(
     if config.web_config_file.is_some() {
         tracing::info!("the web configuration is in force: {}", web.terms().sentence());
     }
+    let of_watches = config.watches.iter().filter_map(open_secret);
+    for secret in web.terms().open_secrets().into_iter().chain(of_watches) {
+        tracing::warn!("a secret is open: {secret}");
+    }
     let clock = SystemClock::start();
     let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
     let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
@@ -175,6 +180,14 @@ fn page_at(listen: SocketAddr, web: &Web) -> String {
         None => "http",
     };
     format!("{scheme}://{}/", http::reachable(listen))
+}
+
+/// What every user of this host may do to the file with the database URL of a watch; `None` where nobody else reaches it.
+pub fn open_secret(watch: &WatchConfig) -> Option<String> {
+    match &watch.database {
+        config::DatabaseSource::File(path) => files::open_to_all(path),
+        config::DatabaseSource::Url(_) => None,
+    }
 }
 
 /// Reads the configuration anew and takes it up, if it is good.

@@ -39,6 +39,9 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
         let web = Web::new(Some(path))?;
         outln!("web configuration {}", path.display());
         outln!("  ok   {}", web.terms().sentence());
+        for secret in web.terms().open_secrets() {
+            outln!("  note {secret}");
+        }
     }
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
@@ -60,6 +63,11 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
+    let secret = app::open_secret(watch).map(|secret| (Verdict::Note, format!("database_file: {secret}")));
+    Ok(secret.into_iter().chain(looked(watch).await?).collect())
+}
+
+async fn looked(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     let mut store = app::store_of(watch)?;
     let first = match store.observe(&inquiry).await {

@@ -7,6 +7,7 @@
 use super::ConfigError;
 use super::keys::{self, Key, Kind, Scope};
 use super::text::{nearest, shown_key};
+use crate::files;
 use ::config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,11 +84,13 @@ pub(super) fn preset(name: &str) -> Option<Layer> {
 
 /// Reads a file: YAML by its ending `.yaml` or `.yml`, TOML otherwise.
 pub(super) fn read(key: &str, path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+    let unreadable = |reason: String| ConfigError::Unreadable {
         key: key.to_owned(),
         path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
+        reason,
+    };
+    let bytes = files::read(path, files::MOST_BYTES).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
     let is_yaml = path
         .extension()
         .is_some_and(|ending| ending == "yaml" || ending == "yml");
@@ -96,6 +99,13 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Table, ConfigError> {
     } else {
         (FileFormat::Toml, "TOML")
     };
+    if is_yaml {
+        files::refuse_bombs(&text).map_err(|reason| ConfigError::Unparsable {
+            path: path.to_owned(),
+            format: name,
+            reason,
+        })?;
+    }
     parse(&text, format).map_err(|error| ConfigError::Unparsable {
         path: path.to_owned(),
         format: name,

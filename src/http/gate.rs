@@ -5,7 +5,10 @@ use hyper::{
     HeaderMap, Request, StatusCode, Uri,
     header::{AUTHORIZATION, HOST},
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::LazyLock,
+};
 
 /// What is known of a connection before anything was asked.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +80,7 @@ pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, terms: &Terms)
     }
     // A web page of somebody else can make a browser on this machine ask us, under a name that it let point here. Whoever
     // comes to loopback without a password has to ask by a name that nobody else can own.
-    if caller.to.ip().to_canonical().is_loopback() && !is_own_name(host(request.headers(), request.uri())) {
+    if caller.to.ip().to_canonical().is_loopback() && !is_own_name(host(request.headers(), request.uri()), &OUR_NAMES) {
         return Err(Refusal::Name);
     }
     Ok(())
@@ -104,20 +107,42 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
     }
 }
 
-/// Addresses, and names that can't be bought: those without a dot and those under reserved endings (RFC 6761, RFC 6762,
-/// RFC 9476 and ICANN's `internal`).
-fn is_own_name(host: &str) -> bool {
+/// The names of this machine itself: its hostname, and what `/etc/hosts` calls its loopback addresses. As they were when
+/// the first was asked for.
+static OUR_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    names_of(&read("/proc/sys/kernel/hostname"), &read("/etc/hosts"))
+});
+
+fn names_of(hostname: &str, hosts: &str) -> Vec<String> {
+    let without_comment = |line: &'_ str| line.split('#').next().unwrap_or_default().to_ascii_lowercase();
+    let on_loopback = |line: String| {
+        let mut words = line.split_ascii_whitespace();
+        let is_loopback = words.next()?.parse::<IpAddr>().ok()?.is_loopback();
+        is_loopback.then(|| words.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let mut names: Vec<String> = hosts
+        .lines()
+        .map(without_comment)
+        .filter_map(on_loopback)
+        .flatten()
+        .collect();
+    names.push(hostname.trim().to_ascii_lowercase());
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Addresses, names of this machine, and names that can't be had by others: those under reserved endings (RFC 6761,
+/// RFC 9476 and ICANN's `internal`). Not `.local` and not a name without a dot: who answers multicast DNS, LLMNR or NetBIOS in
+/// the same network has whichever of them he likes.
+fn is_own_name(host: &str, ours: &[String]) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let reserved = [
-        ".localhost",
-        ".local",
-        ".internal",
-        ".test",
-        ".alt",
-        ".svc",
-        ".home.arpa",
-    ];
-    host.parse::<IpAddr>().is_ok() || !host.contains('.') || reserved.iter().any(|ending| host.ends_with(ending))
+    let reserved = [".localhost", ".internal", ".test", ".alt", ".svc", ".home.arpa"];
+    host.is_empty()
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok()
+        || ours.contains(&host)
+        || reserved.iter().any(|ending| host.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -127,21 +152,32 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_that_nobody_can_buy_are_ours() {
+    fn names_that_nobody_else_can_have_are_ours() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1\tBox.example.org box # not evil\n# 127.0.0.1 evil\n192.0.2.7 db.lan\n::1 ip6-localhost\nnonsense\n";
+        let ours = names_of("Box\n", hosts);
+        let is_own_name = |host: &str| super::is_own_name(host, &ours);
         for ours in [
             "",
             "localhost",
             "LOCALHOST.",
             "127.0.0.1",
             "::1",
-            "beatwarden",
-            "a.b.svc.cluster.local",
+            "BOX",
+            "box.example.org.",
+            "ip6-localhost",
             "x.internal",
+            "a.b.svc",
         ] {
             assert!(is_own_name(ours), "{ours}");
         }
         for foreign in [
             "evil.example",
+            "evil",
+            "evil.local",
+            "local",
+            "a.b.svc.cluster.local",
+            "box.evil.com",
+            "db.lan",
             "localhost.evil.com",
             "127.0.0.1.nip.io",
             "svc.com",
@@ -168,7 +204,7 @@ mod tests {
         two.append(HOST, "localhost".parse().expect("a header"));
         let unreadable = HeaderMap::from_iter([(HOST, HeaderValue::from_bytes(b"\xff").expect("a header"))]);
         for headers in [two, unreadable] {
-            assert!(!is_own_name(host(&headers, &Uri::from_static("/"))));
+            assert!(!is_own_name(host(&headers, &Uri::from_static("/")), &[]));
         }
     }
 
@@ -180,7 +216,7 @@ mod tests {
                 headers.insert(HOST, value);
             }
             let path = Uri::from_static("/");
-            let _ = is_own_name(host(&headers, &path));
+            let _ = is_own_name(host(&headers, &path), &[]);
         }
     }
 }

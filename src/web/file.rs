@@ -1,7 +1,8 @@
 //! The web configuration file: which keys there are, and what they may say.
 
+use crate::files;
 use bcrypt::HashParts;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::BTreeMap,
     fmt::Display,
@@ -46,6 +47,8 @@ pub(super) struct WebFile {
     pub(super) tls: Option<TlsTerms>,
     pub(super) users: BTreeMap<String, String>,
     pub(super) headers: Vec<Header>,
+    /// Whether it asks for a limit of requests, which is not kept.
+    pub(super) rate_limit: bool,
 }
 
 /// The TLS section, its files read.
@@ -103,6 +106,9 @@ struct Written {
     tls_server_config: Option<WrittenTls>,
     http_server_config: WrittenHttp,
     basic_auth_users: Option<BTreeMap<String, String>>,
+    /// Taken and of no effect, since the file is shared with programs that know it: connections and logins are bounded by
+    /// themselves.
+    rate_limit: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,6 +147,9 @@ const HEADERS: [&str; 5] = [
     "X-XSS-Protection",
 ];
 
+/// Longest file; a chain of certificates is the longest that there is.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
+
 /// Slower hashes than this keep a core busy for seconds at each login.
 const HIGHEST_COST: u32 = 16;
 
@@ -148,7 +157,7 @@ impl WebFile {
     /// Reads the file and those that it names; all of them go into `made_of`, with their contents.
     pub(super) fn read(path: &Path, made_of: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<Self, WebError> {
         let told = |problem: String| WebError::new(path, problem);
-        let text = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+        let text = files::read_regular(path, MOST_BYTES).map_err(|error| told(error.to_string()))?;
         made_of.push((path.to_path_buf(), text.clone()));
         let text = String::from_utf8(text).map_err(|_| told("it is not UTF-8".to_owned()))?;
         let written = parse(&text).map_err(told)?;
@@ -156,6 +165,7 @@ impl WebFile {
         let tls = written.tls_server_config.map(|tls| tls.checked(folder, made_of));
         let headers = written.http_server_config.headers;
         Ok(Self {
+            rate_limit: written.rate_limit.is_some(),
             tls: tls.transpose().map_err(told)?,
             users: checked_users(written.basic_auth_users.unwrap_or_default()).map_err(told)?,
             headers: headers
@@ -176,6 +186,7 @@ fn parse(text: &str) -> Result<Written, String> {
     {
         return Ok(Written::default());
     }
+    files::refuse_bombs(text)?;
     let source = config::File::from_str(text, config::FileFormat::Yaml);
     let read = config::Config::builder().add_source(source).build();
     let read = read.map_err(|error| format!("it is not valid YAML: {}", first_line(&error)))?;
@@ -235,7 +246,7 @@ impl WrittenTls {
             (Some(text), None) => Ok(Some(text.into_bytes())),
             (None, Some(file)) => {
                 let file = folder.join(file);
-                let read = std::fs::read(&file)
+                let read = files::read_regular(&file, MOST_BYTES)
                     .map_err(|error| format!("tls_server_config.{what}_file {}: {error}", file.display()))?;
                 made_of.push((file, read.clone()));
                 Ok(Some(read))

@@ -5,10 +5,12 @@
 //! more than a few attempts waiting.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bcrypt::HashParts;
 use ring::{hmac, rand::SystemRandom};
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Semaphore;
@@ -34,8 +36,8 @@ pub enum Login {
 /// The users and their hashes.
 pub(super) struct Logins {
     users: BTreeMap<String, String>,
-    /// By whom nobody gets in: the hash that is computed for a user who doesn't exist, so that both take the same time.
-    stand_in: String,
+    /// The lowest and the highest cost of their hashes.
+    costs: (u32, u32),
     /// For each user the last password that was right, as a keyed digest. Never asked across users, so no combination of
     /// name and password can stand for another (CVE-2022-46146).
     right: Mutex<HashMap<String, hmac::Tag>>,
@@ -47,14 +49,15 @@ pub(super) struct Logins {
 impl Logins {
     /// `None` where nobody is listed: then no password is asked for. The hashes were checked.
     pub(super) fn new(users: BTreeMap<String, String>) -> Result<Option<Self>, String> {
-        let Some(stand_in) = users.values().next().cloned() else {
+        let costs = || users.values().filter_map(|hash| cost_of(hash));
+        let Some(costs) = costs().min().zip(costs().max()) else {
             return Ok(None);
         };
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| "the system has no random numbers".to_owned())?;
         Ok(Some(Self {
             users,
-            stand_in,
+            costs,
             right: Mutex::default(),
             key,
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
@@ -65,6 +68,11 @@ impl Logins {
     /// How many there are.
     pub(super) fn users(&self) -> usize {
         self.users.len()
+    }
+
+    /// The lowest and the highest cost of their hashes, where they differ.
+    pub(super) fn mixed_costs(&self) -> Option<(u32, u32)> {
+        (self.costs.0 != self.costs.1).then_some(self.costs)
     }
 
     /// Checks one attempt.
@@ -80,16 +88,15 @@ impl Logins {
         };
         let permit = self.at_once.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let known = self.users.get(&user);
-        let hash = known.unwrap_or(&self.stand_in).clone();
-        let attempt = password.clone();
+        let hash = self.users.get(&user).cloned();
+        let (attempt, (_, highest)) = (password.clone(), self.costs);
         let verified = tokio::task::spawn_blocking(move || {
-            let verified = bcrypt::verify(&attempt, &hash).unwrap_or(false);
+            let verified = verify(&attempt, hash.as_deref(), highest);
             // Held until the hash is computed, also for a client that has gone away meanwhile.
             drop(permit);
             verified
         });
-        let is_right = verified.await.unwrap_or(false) && known.is_some();
+        let is_right = verified.await.unwrap_or(false);
         if is_right {
             let tag = hmac::sign(&self.key, &password);
             self.right
@@ -142,6 +149,28 @@ impl Drop for Place<'_> {
     }
 }
 
+fn cost_of(hash: &str) -> Option<u32> {
+    Some(HashParts::from_str(hash).ok()?.get_cost())
+}
+
+/// Whether the password is that of `hash`, of no one's if there is none. What is wrong takes the time of the slowest hash,
+/// whoever it was for: each step of the cost doubles the time, so the time of cost c and then that of c, c + 1 and so on
+/// up to one below the highest add up to the highest. Otherwise the time of an answer tells which names exist.
+fn verify(password: &[u8], hash: Option<&str>, highest: u32) -> bool {
+    let work = |cost| bcrypt::hash_with_salt(password, cost, [0; 16]).is_ok();
+    let Some(hash) = hash else {
+        work(highest);
+        return false;
+    };
+    let is_right = bcrypt::verify(password, hash).unwrap_or(false);
+    if !is_right {
+        for cost in cost_of(hash).unwrap_or(highest)..highest {
+            work(cost);
+        }
+    }
+    is_right
+}
+
 /// User and password of an `Authorization` header (RFC 7617).
 fn credentials(header: &[u8]) -> Option<(String, Vec<u8>)> {
     let header = std::str::from_utf8(header).ok()?;
@@ -172,6 +201,26 @@ mod tests {
 
     fn header(user: &str, password: &str) -> Vec<u8> {
         format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))).into_bytes()
+    }
+
+    #[test]
+    fn a_wrong_password_takes_the_same_time_for_every_user_and_for_none() {
+        let (cheap, dear) = (
+            bcrypt::hash("a", 4).expect("a hash"),
+            bcrypt::hash("b", 10).expect("a hash"),
+        );
+        let time_of = |hash: Option<&str>| {
+            let once = || {
+                let began = std::time::Instant::now();
+                assert!(!verify(b"wrong", hash, 10));
+                began.elapsed()
+            };
+            (0..5).map(|_| once()).min().expect("five times")
+        };
+        let times = [time_of(None), time_of(Some(&cheap)), time_of(Some(&dear))];
+        let (least, most) = (times.iter().min().expect("three"), times.iter().max().expect("three"));
+        assert!(*most < *least * 2, "{times:?}");
+        assert!(verify(b"a", Some(&cheap), 10));
     }
 
     #[tokio::test]

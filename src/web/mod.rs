@@ -13,9 +13,11 @@ pub use encryption::{Encryption, Presented};
 pub use file::WebError;
 pub use login::Login;
 
-use file::{ClientAuth, Header, WebFile};
+use crate::files;
+use file::{ClientAuth, Header, MOST_BYTES, WebFile};
 use login::Logins;
 use std::{
+    fmt::Write,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
@@ -31,6 +33,8 @@ pub struct Terms {
     encryption: Option<Encryption>,
     logins: Option<Logins>,
     headers: Vec<Header>,
+    /// Whether the file asks for a limit of requests, which is not kept.
+    rate_limit: bool,
     /// Every file that it was made of, with its contents at that time.
     made_of: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -42,6 +46,7 @@ impl Terms {
             encryption: None,
             logins: None,
             headers: Vec::new(),
+            rate_limit: false,
             made_of: Vec::new(),
         }
     }
@@ -56,6 +61,7 @@ impl Terms {
             encryption,
             logins: Logins::new(file.users).map_err(told)?,
             headers: file.headers,
+            rate_limit: file.rate_limit,
             made_of,
         })
     }
@@ -89,14 +95,38 @@ impl Terms {
             Some(ClientAuth::RequireAny) => "TLS, any client certificate is needed",
             Some(ClientAuth::RequireAndVerify) => "TLS, verified client certificates are needed",
         };
-        match &self.logins {
+        let mut sentence = match &self.logins {
             None => format!("{line}, no passwords"),
             Some(logins) if self.encryption.is_some() => format!("{line}, users with passwords: {}", logins.users()),
             Some(logins) => format!(
                 "{line}, {} users whose passwords anybody on the way can read: add tls_server_config",
                 logins.users()
             ),
+        };
+        if let Some((lowest, highest)) = self.logins.as_ref().and_then(Logins::mixed_costs) {
+            let _ = write!(
+                sentence,
+                "; their hashes cost {lowest} to {highest}, and a wrong password takes the time of {highest} for all"
+            );
         }
+        if self.rate_limit {
+            sentence.push_str("; rate_limit has no effect here");
+        }
+        sentence
+    }
+
+    /// What every user of this host may do to the files with our key or our users' hashes.
+    pub fn open_secrets(&self) -> Vec<String> {
+        let key = b"PRIVATE KEY-----";
+        let is_secret = |path: &Path, content: &[u8]| {
+            let is_file_itself = self.made_of.first().is_some_and(|(first, _)| first == path);
+            (is_file_itself && self.logins.is_some()) || content.windows(key.len()).any(|part| part == key)
+        };
+        self.made_of
+            .iter()
+            .filter(|(path, content)| is_secret(path, content))
+            .filter_map(|(path, _)| files::open_to_all(path))
+            .collect()
     }
 
     /// Checks the password of a request by its `Authorization` header. Takes a place in a bounded queue.
@@ -113,7 +143,7 @@ impl Terms {
     }
 
     fn changed(&self) -> bool {
-        let now = |path: &Path| std::fs::read(path).unwrap_or_default();
+        let now = |path: &Path| files::read_regular(path, MOST_BYTES).unwrap_or_default();
         self.made_of.iter().any(|(path, then)| now(path) != *then)
     }
 }

@@ -172,6 +172,10 @@ fn files() -> Vec<(&'static str, Given)> {
             Given::file("beatwarden.yaml", "watch:\n  - database: \"postgres://u:hunter2@h/d\n"),
         ),
         (
+            "alias in YAML",
+            Given::file("beatwarden.yaml", "watch:\n  - &one {name: a}\n  - *one\n"),
+        ),
+        (
             "password under a wrong key",
             watch("table = { name = \"postgres://u:hunter2@h/d\", id = 1 }"),
         ),

@@ -115,6 +115,17 @@ impl Beatwarden {
         serde_json::from_slice(&http::get(self.address, path).body).expect("JSON")
     }
 
+    /// Most memory that the process ever had, in MiB.
+    pub fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("its memory");
+        let kilobytes = line.trim().strip_suffix(" kB").expect("in kB");
+        kilobytes.parse::<u64>().expect("a number") / 1024
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")

@@ -1,0 +1,155 @@
+//! Files of configuration and secrets: read within bounds, and who else may read them.
+//!
+//! What they say is not its business. A file is put there by an operator or a program of his, and may be anything by
+//! mistake or on purpose: endless, a pipe, or a few hundred bytes of YAML that stand for gigabytes.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+use yaml_rust2::{Event, parser::Parser};
+
+/// More than any configuration has; a list of thousands of watches fits.
+pub const MOST_BYTES: u64 = 16 << 20;
+/// So many values, keys, lists and tables may stand in a YAML file.
+const MOST_EVENTS: usize = 1_000_000;
+
+/// The contents of a file, pipe or device, if they are no more than `most` bytes.
+///
+/// # Errors
+/// What the system says, or that there is more in it.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The same of a regular file only: it is going to be read again and again, and opening a pipe waits for its writer.
+///
+/// # Errors
+/// What the system says, that it is no regular file, or that there is more in it.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    read(path, most)
+}
+
+/// Refuses YAML whose values are more than what is written: an alias stands for a copy, and copies of copies grow without
+/// limit. What is no YAML at all is left to the parser that reads it.
+///
+/// # Errors
+/// The reason, for people.
+pub fn refuse_bombs(yaml: &str) -> Result<(), String> {
+    let mut parser = Parser::new_from_str(yaml);
+    for _ in 0..MOST_EVENTS {
+        match parser.next_token() {
+            Ok((Event::Alias(_), place)) => {
+                let line = place.line();
+                return Err(format!(
+                    "line {line}: an alias (`*name`) stands for a copy of something else, and is not read here; write it out"
+                ));
+            }
+            Ok((Event::StreamEnd, _)) | Err(_) => return Ok(()),
+            Ok(_) => {}
+        }
+    }
+    Err(format!("it has more than {MOST_EVENTS} values"))
+}
+
+/// What every user of this host may do to a file that holds a secret, with what to do; `None` where no other user reaches
+/// it, be it for one of the folders above it.
+pub fn open_to_all(path: &Path) -> Option<String> {
+    let path = fs::canonicalize(path).ok()?;
+    let mode = |path: &Path| Some(fs::metadata(path).ok()?.permissions().mode());
+    let rights = mode(&path)?;
+    let may = match rights & 0o006 {
+        0 => return None,
+        0o002 => "written",
+        0o004 => "read",
+        _ => "read and written",
+    };
+    if path
+        .ancestors()
+        .skip(1)
+        .any(|folder| mode(folder).is_none_or(|mode| mode & 0o001 == 0))
+    {
+        return None;
+    }
+    Some(format!(
+        "{} may be {may} by every user of this host (mode {:03o}): chmod 600 it",
+        path.display(),
+        rights & 0o777
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_refused_and_what_only_contains_their_signs_is_not() {
+        for bomb in [
+            "a: &x [1]\nb: *x\n",
+            "a: &x {b: 1}\nc:\n  - *x\n",
+            "{a: &x 1, b: *x}",
+            "- &a b\n- *a\n",
+        ] {
+            let problem = refuse_bombs(bomb).expect_err(bomb);
+            assert!(problem.contains("alias"), "{bomb}: {problem}");
+        }
+        for harmless in [
+            "",
+            "a: 1",
+            "a: 'x & *y'\n",
+            "# *a\na: b*c&d\n",
+            "a: |\n  *x\n",
+            "a: &x 1\n",
+            "a: [\n",
+            "\u{feff}a: 1",
+            "a: \"*b\"",
+        ] {
+            assert_eq!(refuse_bombs(harmless), Ok(()), "{harmless}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_and_what_is_no_file_is_refused() {
+        assert!(read(Path::new("/dev/zero"), 1_000).is_err());
+        assert_eq!(read(Path::new("/dev/null"), 0).expect("nothing is in it"), b"");
+        assert!(read_regular(Path::new("/dev/null"), 1_000).is_err());
+        assert!(read_regular(Path::new("/proc"), 1_000).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_open_to_all_only_if_all_can_reach_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rights = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        let file = folder.path().join("secret");
+        fs::write(&file, "x").expect("ours");
+        rights(folder.path(), 0o755);
+        for (mode, expected) in [
+            (0o600, None),
+            (0o640, None),
+            (0o644, Some("may be read by every user")),
+            (0o666, Some("may be read and written by")),
+            (0o602, Some("may be written by")),
+        ] {
+            rights(&file, mode);
+            let said = open_to_all(&file);
+            assert_eq!(said.is_some(), expected.is_some(), "{mode:o}: {said:?}");
+            assert!(
+                said.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{mode:o}"
+            );
+        }
+        rights(&file, 0o666);
+        rights(folder.path(), 0o700);
+        assert_eq!(open_to_all(&file), None);
+    }
+}
