@@ -147,6 +147,31 @@ fn crates_stay_where_they_belong() {
 }
 
 #[test]
+fn everything_that_is_printed_goes_through_one_place() {
+    // The macros of the standard library end the process where stderr can't be written, and print names as they are.
+    let ways = ["eprint!(", "eprintln!(", "print!(", "println!(", "dbg!("];
+    for (path, _, text) in sources() {
+        let text = without_tests(&text);
+        for way in ways {
+            assert!(!text.contains(way), "{} has {way}: use cli::output", path.display());
+        }
+        let is_owner = ["src/cli/output.rs", "src/cli/logging.rs"]
+            .iter()
+            .any(|owner| path.ends_with(owner));
+        let asks = ["repair.rs", "ledger.rs", "progress.rs"]
+            .iter()
+            .any(|asker| path.ends_with(asker));
+        for way in ["io::stdout()", "io::stderr()"] {
+            assert!(
+                is_owner || asks || !text.contains(way),
+                "{} has {way}: use cli::output",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn the_domain_knows_neither_clock_nor_world() {
     for (path, module, text) in sources() {
         if module != "domain" {

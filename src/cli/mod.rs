@@ -26,6 +26,7 @@ mod words;
 use crate::{
     app::{self, AppError},
     config::{Config, Loaded, LogFormat, Sources},
+    text::is_unsafe,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use flags::CommonFlags;
@@ -165,8 +166,14 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         output::complain(&lines.join("; "));
     } else {
-        // There is no other place to say it.
-        let _ = answer.print();
+        let text = answer.render().to_string();
+        let is_unsafe = |letter| letter != '\n' && is_unsafe(letter);
+        if text.contains(is_unsafe) {
+            text.lines().for_each(output::stderr);
+        } else {
+            // In colours. There is no other place to say it.
+            let _ = answer.print();
+        }
     }
     ExitCode::from(BAD)
 }

@@ -91,7 +91,12 @@ fn is_closed() -> bool {
 
 /// Complaints become lines of the JSON log from now on.
 pub fn complain_in_json() {
-    AS_JSON.store(true, Ordering::Relaxed);
+    if !AS_JSON.swap(true, Ordering::Relaxed) {
+        // The usual words about a bug take several lines.
+        std::panic::set_hook(Box::new(
+            |bug| tracing::error!(%bug, "a bug in Beatwarden: please report it"),
+        ));
+    }
 }
 
 /// Whether complaints are lines of the JSON log.

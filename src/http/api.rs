@@ -5,13 +5,19 @@ use crate::{
     domain::{JobLine, LedgerEntry, Moment, Phase, Timestamp},
     status::{Board, Clock, WatchStatus},
     store::rfc3339,
+    text,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// `/api/v1/status`.
 pub(super) fn status(state: &HttpState) -> String {
-    status_of(&state.boards(), &*state.clock, state.version).to_string()
+    shown(&status_of(&state.boards(), &*state.clock, state.version))
+}
+
+/// A document as it is sent: whoever reads it in a terminal sees names, not what they would do to it.
+fn shown(document: &Value) -> String {
+    text::json(&document.to_string()).into_owned()
 }
 
 /// The status of all watches, as `/api/v1/status` and `beatwarden status --json` have it.
@@ -109,7 +115,7 @@ pub(super) fn repairs(state: &HttpState) -> String {
         .collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.repaired_at));
     entries.truncate(REPAIRS);
-    repairs_of(&entries).to_string()
+    shown(&repairs_of(&entries))
 }
 
 /// Ledger entries, as `/api/v1/repairs` and `beatwarden history --json` have them.

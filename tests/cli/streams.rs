@@ -253,6 +253,91 @@ fn names_of_others_are_harmless_in_every_command() {
     assert!(is_harmless(&said(&output.unwrap())));
 }
 
+/// What was typed may have been copied from somewhere.
+#[test]
+fn arguments_are_harmless_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in [
+        r"$B undo $'\e]0;x\a\n  ok'",
+        r"$B $'\u202e\n'",
+        r"$B watch $'--\x9b\e[2J'",
+        r"$B --log-format=json $'\e\u0085'",
+    ] {
+        let output = shell(folder.path(), line);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(is_harmless(&said(&output)), "{line}: {:?}", said(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_others_are_harmless_in_the_log_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = job_table(&folder);
+    let connection = rusqlite::Connection::open(&table).unwrap();
+    for (at, name) in (1_i64..).zip(HOSTILE) {
+        let row = "INSERT INTO runs (id, job_name, state, started_at) VALUES (?1, ?2, ?3, strftime('%Y-%m-%d %H:%M:%f', 'now', '-2 minutes'))";
+        connection.execute(row, rusqlite::params![at, name, "RUNNING"]).unwrap();
+        connection
+            .execute(row, rusqlite::params![at + 100, name, name])
+            .unwrap();
+    }
+    // A repair that fails with words of the table's owner.
+    let raise = HOSTILE.join(" ");
+    let trigger = format!("CREATE TRIGGER no BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, '{raise}'); END");
+    connection.execute_batch(&trigger).unwrap();
+    for format in ["text", "json"] {
+        let arguments = [
+            "--preset",
+            "meltano",
+            "--missed-first",
+            "fail",
+            "--init-deadline",
+            "2s",
+            "--poll-interval",
+            "200ms",
+        ];
+        let more = [
+            "--log-format",
+            format,
+            "--database",
+            text(&table),
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let mut child = command(folder.path())
+            .arg("watch")
+            .args(arguments)
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut seen = String::new();
+        let told = |seen: &str| seen.contains("pwn") && seen.contains("ABORT") || seen.contains("repair failed");
+        let began = Instant::now();
+        while !told(&seen) && began.elapsed() < SOON {
+            std::io::BufRead::read_line(&mut log, &mut seen).unwrap();
+        }
+        let address = seen
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let status = http::get(address, "/api/v1/status").text();
+        assert!(status.contains("pwn") && is_harmless(&status), "{status:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_harmless(&seen), "{seen:?}");
+        if format == "json" {
+            for line in seen.lines() {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn names_are_whole_in_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
