@@ -13,7 +13,7 @@
 mod support;
 
 use beatwarden::{
-    domain::{Action, Job, JobId, Look, Outcome, Repair, StartGuard, States},
+    domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartGuard, States},
     store::{
         ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -137,7 +137,7 @@ impl<S: Store> Observed<S> {
         let snapshot = store.observe(&inquiry).await.unwrap();
         store.prepare_ledger().await.unwrap();
         let template = snapshot.rows.first().map(|job| Repair {
-            action: Action::Fail,
+            action: Repairing::Fail,
             job: job.clone(),
             init_deadline: DEADLINE,
             server: snapshot.server.clone(),

@@ -150,11 +150,9 @@ impl Journal {
             }
             // A stuck job was told as one, and an end without a heartbeat is the writer's matter.
             Event::InitFailed(job) => tracing::debug!(watch, job = shown(&job.text()), "no first heartbeat in time"),
-            Event::Fuse(true) => tracing::error!(
-                watch,
-                "the fuse is open: so many jobs look dead at once that this is more likely our mistake, or a failed job was \
-                 alive; nothing is failed until that is gone for three passes"
-            ),
+            Event::Fuse(true) => {
+                tracing::error!(watch, "{}", pass.report.why_fuse_is_open().unwrap_or_default());
+            }
             Event::Fuse(false) => tracing::warn!(watch, "the fuse is closed again"),
             Event::Guard(_, guard) if guard.works() => tracing::info!(watch, "the guard is installed"),
             Event::Guard(was, is) => tracing::warn!(

@@ -111,7 +111,7 @@ fn ids(snapshot: &Snapshot) -> Vec<String> {
 /// The repair of a job as it was observed.
 fn repair_of(snapshot: &Snapshot, id: u32, action: Action) -> Repair {
     Repair {
-        action,
+        action: action.repairing().expect("an action that repairs"),
         job: job(snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),

@@ -87,7 +87,7 @@ fn age(snapshot: &Snapshot, reading: Reading) -> f64 {
 async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
     let snapshot = observe(store).await;
     let repair = Repair {
-        action,
+        action: action.repairing().expect("an action that repairs"),
         job: job(&snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),

@@ -9,7 +9,7 @@ use crate::{
     app::{self, AppError},
     config::{self, Loaded},
     domain::{
-        Action, Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Timestamp,
+        Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Repairing, Timestamp,
     },
     store::rfc3339,
 };
@@ -340,8 +340,8 @@ fn capitalised(word: &str) -> String {
 fn tell(attempted: &Attempted) {
     let (outcome, detail) = words(&attempted.outcome);
     let action = match attempted.repair.action {
-        Action::Fail => "failed",
-        Action::Backfill | Action::Observe => "backfilled",
+        Repairing::Fail => "failed",
+        Repairing::Backfill => "backfilled",
     };
     let job = cell(&attempted.repair.job.id.text(), 36);
     match attempted.outcome {

@@ -77,8 +77,8 @@ fn show(name: &str, board: &Board, clock: &SystemClock) {
     for obstacle in &report.obstacles {
         outln!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
     }
-    if report.fuse_open {
-        outln!("  the fuse is open: nothing is failed; beatwarden history shows why");
+    if let Some(why) = report.why_fuse_is_open() {
+        outln!("  {why}");
     }
     jobs(report);
     repairs(report);

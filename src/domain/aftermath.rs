@@ -4,8 +4,8 @@
 //! pass after the one that first read them, so that a row is never older than its entry.
 
 use super::{
-    Action, Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Memory, Observation, Policy, Reading,
-    RepairId, StateKind, Timestamp,
+    Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Memory, Observation, Policy, Reading, RepairId,
+    Repairing, StateKind, Timestamp,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -57,7 +57,7 @@ pub struct Finding {
 pub(super) struct UnderWatch {
     job: JobId,
     started_at: Option<Timestamp>,
-    action: Action,
+    action: Repairing,
     /// The heartbeat as it stood after the repair; unknown for entries of the first layout until the row is read.
     heartbeat: Option<Reading>,
 }
@@ -65,8 +65,8 @@ pub(super) struct UnderWatch {
 impl UnderWatch {
     fn of(entry: &LedgerEntry) -> Option<Self> {
         let action = match entry.action {
-            LedgerAction::Backfill => Action::Backfill,
-            LedgerAction::Fail => Action::Fail,
+            LedgerAction::Backfill => Repairing::Backfill,
+            LedgerAction::Fail => Repairing::Fail,
             LedgerAction::Undo | LedgerAction::AckFuse => return None,
         };
         Some(Self {
@@ -81,9 +81,8 @@ impl UnderWatch {
     fn judge(&self, row: &Job, policy: &Policy) -> Option<(LateOutcome, LifeSign)> {
         let real = matches!(row.heartbeat(policy.seed_tolerance), Heartbeat::Real(_));
         match self.action {
-            Action::Observe => None,
-            Action::Backfill => real.then_some((LateOutcome::LateHeartbeat, LifeSign::Beat)),
-            Action::Fail => {
+            Repairing::Backfill => real.then_some((LateOutcome::LateHeartbeat, LifeSign::Beat)),
+            Repairing::Fail => {
                 let differs = |before| row.heartbeat_at != before && row.heartbeat_at != Reading::Absent;
                 let sign = match policy.states.kind_of(row.state.as_deref()) {
                     _ if self.heartbeat.map_or(real, differs) => LifeSign::Beat,

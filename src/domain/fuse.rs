@@ -11,6 +11,15 @@ const CALM_PASSES: u8 = 3;
 /// So long an acknowledgement in the ledger suspends the rule.
 const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(3600);
 
+/// More jobs than the rule allows would be failed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storm {
+    /// So many would be failed, or were within the last deadline.
+    pub failing: usize,
+    /// Of so many: those, and the living ones.
+    pub of: usize,
+}
+
 /// Whether the fuse is open, and how calm it has been since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fuse {
@@ -24,8 +33,8 @@ impl Fuse {
         self.open
     }
 
-    /// Takes one pass into account: `due` jobs would be failed by it. Returns whether the fuse is open now.
-    pub(super) fn pass(&mut self, due: usize, plan: &Plan, ledger: &[LedgerEntry], policy: &Policy) -> bool {
+    /// Takes one pass into account: `due` jobs would be failed by it. Returns the storm that holds the fuse open, if one does.
+    pub(super) fn pass(&mut self, due: usize, plan: &Plan, ledger: &[LedgerEntry], policy: &Policy) -> Option<Storm> {
         let recent = ledger
             .iter()
             .filter(|entry| {
@@ -38,17 +47,18 @@ impl Fuse {
             .iter()
             .filter(|view| matches!(view.phase, Phase::Starting | Phase::Beating))
             .count();
-        let share = failing as f64 / (alive + failing).max(1) as f64;
+        let of = alive + failing;
+        let share = failing as f64 / of.max(1) as f64;
         let too_many = failing > policy.fuse_min_jobs && share > policy.fuse_share;
-        let stormy = (too_many && !is_acknowledged(ledger, plan.at)) || has_false_repair(ledger, plan);
-        if stormy {
+        let storm = (too_many && !is_acknowledged(ledger, plan.at)).then_some(Storm { failing, of });
+        if storm.is_some() || plan.false_repairs(ledger).next().is_some() {
             *self = Self { open: true, calm: 0 };
         } else if self.open {
             self.calm += 1;
             // An acknowledgement is somebody's decision: it needs no further calm.
             self.open = self.calm < CALM_PASSES && !is_acknowledged(ledger, plan.at);
         }
-        self.open
+        storm
     }
 }
 
@@ -58,14 +68,15 @@ fn is_acknowledged(ledger: &[LedgerEntry], now: Timestamp) -> bool {
         .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.age_at(now) <= ACKNOWLEDGED_FOR)
 }
 
-fn has_false_repair(ledger: &[LedgerEntry], plan: &Plan) -> bool {
-    let just_found = plan
-        .findings
-        .iter()
-        .any(|finding| finding.outcome == LateOutcome::FalseRepair);
-    // The entries are those that the pass read; the ledger is asked for every unacknowledged one.
-    just_found
-        || ledger
-            .iter()
-            .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none())
+impl Plan {
+    /// The false repairs that no one has acknowledged, of the `ledger` as the pass read it, which is asked for each of them,
+    /// however old; those that this pass found included.
+    pub(super) fn false_repairs<'a>(&'a self, ledger: &'a [LedgerEntry]) -> impl Iterator<Item = &'a LedgerEntry> {
+        let just_found = |entry: &LedgerEntry| {
+            let mut findings = self.findings.iter();
+            findings.any(|found| found.repair_id == entry.repair_id && found.outcome == LateOutcome::FalseRepair)
+        };
+        let holds = move |entry: &&LedgerEntry| entry.holds_the_fuse() || just_found(entry);
+        ledger.iter().filter(holds)
+    }
 }

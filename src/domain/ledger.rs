@@ -1,13 +1,25 @@
 //! What the ledger knows: entries, and the precedents that keep an incident from being repaired twice.
 
 use super::{Action, JobId, Reading, Timestamp};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// The identity of a repair, fixed before its first attempt (a UUID as an integer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepairId(pub u128);
 
-/// One start of one job; within a watch it can get each action once.
+impl fmt::Display for RepairId {
+    /// As people write it: a UUID in small letters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let (first, second, third, fourth) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20]);
+        write!(f, "{first}-{second}-{third}-{fourth}-{}", &hex[20..])
+    }
+}
+
+/// One start of one job of a table; it can get each action once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incident {
     /// The job.
@@ -125,6 +137,11 @@ pub struct LedgerEntry {
 pub const LEDGER_LAYOUT: i32 = 2;
 
 impl LedgerEntry {
+    /// Whether it is a false repair that no one has acknowledged: one holds the fuse open.
+    pub fn holds_the_fuse(&self) -> bool {
+        self.outcome == Some(LateOutcome::FalseRepair) && self.acknowledged_at.is_none()
+    }
+
     /// The incident that the entry belongs to.
     pub fn incident(&self) -> Incident {
         Incident {

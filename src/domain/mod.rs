@@ -41,7 +41,7 @@ pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign};
 pub use ages::{AgeStep, Ages};
 pub use causes::{Cause, Causes};
 pub use foreign::{LONGEST_FOREIGN, cut};
-pub use fuse::Fuse;
+pub use fuse::{Fuse, Storm};
 pub use init::{Init, InitWindow, WindowCount};
 pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
 pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
@@ -52,7 +52,7 @@ pub use observation::{
 };
 pub use phase::{Phase, Signs, phase_of};
 pub use plan::{Event, JobView, Left, Plan, Repair, StartGuard, plan};
-pub use policy::{Action, ByHand, Policy, SCANS, blind_after, interval_in_force};
+pub use policy::{Action, ByHand, Policy, Repairing, SCANS, blind_after, interval_in_force};
 pub use report::{Attempted, JobLine, Noted, Outcome, Report, report};
 pub use time::{Moment, Timestamp};
 pub use watching::Restarted;

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Cause, Finding, Guard, Incident, Job, JobId, Memory, Observation, Phase, Policy, Precedents, RepairId,
-    Restarted, StateKind, Timestamp, WindowCount,
+    Repairing, Restarted, StateKind, Storm, Timestamp, WindowCount,
     aftermath::follow,
     init::decide_ended,
     judge::{Scene, judge, note_unlisted, take_in},
@@ -15,8 +15,8 @@ use std::{sync::Arc, time::Duration};
 /// One planned change of one job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repair {
-    /// `backfill` or `fail`; never `observe`.
-    pub action: Action,
+    /// What is done to the row.
+    pub action: Repairing,
     /// The row as observed: the guard of the change.
     pub job: Job,
     /// The row's start must still lie at least this far back.
@@ -138,6 +138,8 @@ pub struct Plan {
     pub obstacle: Option<Cause>,
     /// Whether the fuse keeps jobs from being failed.
     pub fuse_open: bool,
+    /// The storm that holds it open, if one does.
+    pub storm: Option<Storm>,
     /// The newest heartbeat among those that changed since the last pass.
     pub newest_beat: Option<Timestamp>,
     /// New jobs whose names found all labels taken.
@@ -161,6 +163,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         window: WindowCount::default(),
         obstacle: snapshot.obstacle(),
         fuse_open: false,
+        storm: None,
         newest_beat: None,
         names_dropped: 0,
     };
@@ -260,9 +263,10 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
     due.sort_by_cached_key(place);
     let failing = if policy.action == Action::Fail { due.len() } else { 0 };
     let was_open = memory.fuse;
-    plan.fuse_open = memory
+    plan.storm = memory
         .fuse
         .pass(failing, plan, &observation.snapshot.newest_repairs, policy);
+    plan.fuse_open = memory.fuse.is_open();
     if was_open.is_open() != plan.fuse_open {
         plan.events.push(Event::Fuse(plan.fuse_open));
     }
@@ -281,12 +285,15 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
         plan.jobs[*index].cause = Some(Cause::Limit);
     }
     due.truncate(policy.max_per_pass);
+    let Some(action) = policy.action.repairing() else {
+        return;
+    };
     plan.repairs = due
         .into_iter()
         .filter_map(|index| {
             let known = memory.jobs.get(&plan.jobs[index].id)?;
             let mut repair = Repair {
-                action: policy.action,
+                action,
                 init_deadline: policy.init_deadline,
                 server: observation.snapshot.server.clone(),
                 start: StartGuard::Overdue,

@@ -25,6 +25,36 @@ impl Action {
     }
 }
 
+/// What a repair does to a row: an action that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Repairing {
+    /// Where the heartbeat is NULL, set it to the start.
+    Backfill,
+    /// End the job as the writer itself would.
+    Fail,
+}
+
+impl Repairing {
+    /// The word of metrics, log and ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backfill => Action::Backfill.as_str(),
+            Self::Fail => Action::Fail.as_str(),
+        }
+    }
+}
+
+impl Action {
+    /// What it does to a row; `observe` does nothing.
+    pub const fn repairing(self) -> Option<Repairing> {
+        match self {
+            Self::Observe => None,
+            Self::Backfill => Some(Repairing::Backfill),
+            Self::Fail => Some(Repairing::Fail),
+        }
+    }
+}
+
 /// Deadlines, states and limits of one watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {

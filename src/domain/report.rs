@@ -2,7 +2,7 @@
 
 use super::{
     Action, Ages, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle,
-    Phase, Plan, Policy, Repair, RepairId, Timestamp, WindowCount, names::OldestByName,
+    Phase, Plan, Policy, Repair, RepairId, Repairing, Storm, Timestamp, WindowCount, names::OldestByName,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -105,6 +105,10 @@ pub struct Report {
     pub repair_enabled: bool,
     /// Whether the fuse keeps jobs from being failed.
     pub fuse_open: bool,
+    /// The storm that holds it open, if one does.
+    pub storm: Option<Storm>,
+    /// The false repairs that no one has acknowledged, however old, newest first: one holds the fuse open.
+    pub false_repairs: Vec<LedgerEntry>,
     /// The state of the guard.
     pub guard: Guard,
     /// What hinders it, in order of precedence.
@@ -128,6 +132,38 @@ impl Report {
     pub fn repaired(&self) -> u64 {
         let committed = |attempted: &&Attempted| matches!(attempted.outcome, Outcome::Repaired(_));
         self.attempts.iter().filter(committed).count() as u64
+    }
+
+    /// Why the fuse is open and how it is closed; nothing where it is closed. Commands stand in backquotes.
+    pub fn why_fuse_is_open(&self) -> Option<String> {
+        /// So much of a key is shown: it is another program's text.
+        const KEY: usize = 100;
+        if !self.fuse_open {
+            return None;
+        }
+        let mut parts = Vec::new();
+        if let Some(Storm { failing, of }) = self.storm {
+            parts.push(format!(
+                "{failing} of {of} jobs would be failed at once, which is more likely a fault of the host, the database or a \
+                 clock than that many deaths; if they are dead, `beatwarden ack --fuse` suspends this rule for an hour"
+            ));
+        }
+        if let Some(entry) = self.false_repairs.first() {
+            let key: String = entry.job_id.text().chars().take(KEY).collect();
+            let others = match self.false_repairs.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more: `beatwarden history`)"),
+            };
+            parts.push(format!(
+                "job {} was failed and is alive{others}; nothing is failed until `beatwarden ack {}`",
+                key.escape_debug().to_string().replace('`', "'"),
+                entry.repair_id
+            ));
+        }
+        if parts.is_empty() {
+            parts.push("what opened it is gone, and it closes after three calm passes".to_owned());
+        }
+        Some(format!("The fuse is open: {}.", parts.join(". And ")))
     }
 
     /// Running jobs in a phase.
@@ -172,6 +208,11 @@ pub fn report(
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
         repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
         fuse_open: plan.fuse_open,
+        storm: plan.storm,
+        false_repairs: plan
+            .false_repairs(&observation.snapshot.newest_repairs)
+            .cloned()
+            .collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: Vec::new(),
@@ -218,8 +259,8 @@ fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mu
         Outcome::Repaired(_) => {
             memory.settle_unresolved(&attempted.repair.incident());
             match attempted.repair.action {
-                Action::Fail => gone.push(id.clone()),
-                Action::Backfill | Action::Observe => set_cause(plan, id, Cause::AwaitingWriter),
+                Repairing::Fail => gone.push(id.clone()),
+                Repairing::Backfill => set_cause(plan, id, Cause::AwaitingWriter),
             }
             return;
         }

@@ -271,10 +271,10 @@ pub fn rfc3339(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Action, Job, Reading, ServerIdentity, StartGuard};
+    use crate::domain::{Job, Reading, Repairing, ServerIdentity, StartGuard};
     use std::time::Duration;
 
-    fn repair(id: &str, start: i64, action: Action) -> Repair {
+    fn repair(id: &str, start: i64, action: Repairing) -> Repair {
         Repair {
             action,
             job: Job {
@@ -294,12 +294,12 @@ mod tests {
 
     #[test]
     fn a_repair_has_one_identity_for_each_incident_and_action() {
-        let first = repair_id("t", &repair("1", 5, Action::Fail));
-        assert_eq!(first, repair_id("t", &repair("1", 5, Action::Fail)));
+        let first = repair_id("t", &repair("1", 5, Repairing::Fail));
+        assert_eq!(first, repair_id("t", &repair("1", 5, Repairing::Fail)));
         for other in [
-            repair_id("t", &repair("1", 6, Action::Fail)),
-            repair_id("t", &repair("1", 5, Action::Backfill)),
-            repair_id("u", &repair("1", 5, Action::Fail)),
+            repair_id("t", &repair("1", 6, Repairing::Fail)),
+            repair_id("t", &repair("1", 5, Repairing::Backfill)),
+            repair_id("u", &repair("1", 5, Repairing::Fail)),
         ] {
             assert_ne!(first, other);
         }

@@ -7,7 +7,7 @@ use super::{
     job, look,
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Repair, StartGuard},
+    domain::{Action, Look, Outcome, Repair, Repairing, StartGuard},
     store::{Ledger, Store, Undo},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -114,7 +114,7 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
     let mut repairs = Vec::new();
     for (id, payload) in payloads.iter().enumerate() {
         let repair = Repair {
-            action: Action::Fail,
+            action: Repairing::Fail,
             job: job(&snapshot, u32::try_from(id).unwrap()),
             init_deadline: DEADLINE,
             server: snapshot.server.clone(),

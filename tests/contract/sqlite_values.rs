@@ -80,7 +80,7 @@ async fn columns_that_hold_no_text_cost_no_pass() {
 fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
     let found = snapshot.rows.iter().find(|job| job.id.text() == key);
     Repair {
-        action,
+        action: action.repairing().expect("an action that repairs"),
         job: found
             .unwrap_or_else(|| panic!("{key} is not among {:?}", snapshot.rows))
             .clone(),

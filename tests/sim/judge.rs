@@ -10,7 +10,7 @@ use super::{
     server::{Micros, SECOND, micros},
     world::{Sent, World},
 };
-use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId};
+use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -97,7 +97,7 @@ impl World {
                 "I3: job {job} is repaired again, although its process has read the entry"
             ));
         }
-        if !trusted && repair.action == Action::Fail {
+        if !trusted && repair.action == Repairing::Fail {
             self.wrong(format!(
                 "I6: job {job} is failed while a false repair waits to be acknowledged"
             ));

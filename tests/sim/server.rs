@@ -3,8 +3,8 @@
 
 use beatwarden::{
     domain::{
-        Action, Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Reading,
-        Repair, RepairId, ServerIdentity, Timestamp,
+        Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Reading, Repair,
+        RepairId, Repairing, ServerIdentity, Timestamp,
     },
     store::Resolution,
 };
@@ -221,12 +221,12 @@ impl Server {
         let at = Timestamp::from_micros(open.began_db);
         let row = self.now.rows.get_mut(&open.job).unwrap();
         let action = match open.repair.action {
-            Action::Fail => {
+            Repairing::Fail => {
                 row.state = "FAIL";
                 row.ended_at = Some(open.began_db);
                 LedgerAction::Fail
             }
-            _ => {
+            Repairing::Backfill => {
                 row.heartbeat_at = Some(row.started_at);
                 LedgerAction::Backfill
             }

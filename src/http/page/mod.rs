@@ -12,7 +12,7 @@ use super::{
     verdict::{Tone, verdict_of},
 };
 use crate::{
-    domain::{Action, Guard, LateOutcome, LedgerEntry, Moment, Phase, Report},
+    domain::{Action, Guard, Moment, Phase},
     status::{GoodPass, WatchStatus},
 };
 use std::fmt::Write;
@@ -157,8 +157,8 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
             ),
         );
     }
-    if pass.report.fuse_open {
-        notice("bad", fuse(&pass.report));
+    if let Some(why) = pass.report.why_fuse_is_open() {
+        notice("bad", with_commands(&why));
     }
     if !status.is_complete() {
         notice(
@@ -186,20 +186,18 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
     }
 }
 
-/// Why the fuse is open, and how it is closed.
-fn fuse(report: &Report) -> String {
-    let is_false =
-        |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none();
-    match report.repairs.iter().find(is_false) {
-        Some(entry) => format!(
-            "The fuse is open: a job that was failed turned out to be alive. Nothing is failed until \
-             <code>beatwarden ack {}</code>.",
-            uuid::Uuid::from_u128(entry.repair_id.0)
-        ),
-        None => "The fuse is open: so many jobs looked dead at once that a fault of host, database or clock is more likely. \
-                 If they are dead: <code>beatwarden ack --fuse</code>."
-            .to_owned(),
+/// A sentence whose commands stand in backquotes, made safe for the page.
+fn with_commands(words: &str) -> String {
+    let mut shown = String::new();
+    for (index, part) in words.split('`').enumerate() {
+        let part = escape(part);
+        shown.push_str(&if index % 2 == 1 {
+            format!("<code>{part}</code>")
+        } else {
+            part
+        });
     }
+    shown
 }
 
 fn sentence(words: &str) -> String {

@@ -180,13 +180,22 @@ fn words(cause: Cause) -> &'static str {
 /// The last repairs.
 pub(super) fn repairs(out: &mut String, report: &Report) {
     out.push_str("<h3>Last repairs</h3>");
-    if report.repairs.is_empty() {
+    let newest = report.repairs.iter().take(REPAIRS);
+    // What did harm stands here until it is acknowledged, however many repairs came since.
+    let is_older = |entry: &&LedgerEntry| newest.clone().all(|shown| shown.repair_id != entry.repair_id);
+    let shown: Vec<&LedgerEntry> = report
+        .false_repairs
+        .iter()
+        .filter(is_older)
+        .chain(newest.clone())
+        .collect();
+    if shown.is_empty() {
         out.push_str("<p class=\"none\">None.</p>");
         return;
     }
     let headings = ["when (UTC)", "job", "repair", "before and after", "since then"];
     begin(out, "Last repairs, newest first", &headings);
-    for entry in report.repairs.iter().take(REPAIRS) {
+    for entry in shown {
         let undone = report
             .repairs
             .iter()
@@ -200,29 +209,40 @@ pub(super) fn repairs(out: &mut String, report: &Report) {
             name_and_id(entry.job_name.as_deref(), &entry.job_id.text()),
             entry.action.as_str().replace('_', " "),
             changes(&entry.before, &entry.after),
-            since(entry, undone).to_owned(),
+            since(entry, undone),
         ];
         row(out, class, &headings, &cells);
     }
     end(out);
 }
 
-fn since(entry: &LedgerEntry, undone: bool) -> &'static str {
-    match (entry.outcome, entry.action) {
+fn since(entry: &LedgerEntry, undone: bool) -> String {
+    let id = entry.repair_id;
+    let words = match (entry.outcome, entry.action) {
+        (Some(LateOutcome::FalseRepair), _) if !entry.holds_the_fuse() && undone => {
+            "false repair, undone, acknowledged"
+        }
+        (Some(LateOutcome::FalseRepair), _) if !entry.holds_the_fuse() => "false repair, acknowledged",
+        (Some(LateOutcome::FalseRepair), _) if undone => {
+            return format!("false repair, undone; <code>beatwarden ack {id}</code> lets the fuse close");
+        }
+        (Some(LateOutcome::FalseRepair), _) => {
+            return format!(
+                "false repair: it is alive. <code>beatwarden undo {id}</code> gives it back, <code>beatwarden ack {id}</code> \
+                 lets the fuse close"
+            );
+        }
         _ if undone => "undone",
-        (Some(LateOutcome::FalseRepair), _) if entry.acknowledged_at.is_some() => "false repair, acknowledged",
-        (Some(LateOutcome::FalseRepair), _) => "false repair: it is alive",
         (Some(LateOutcome::LateHeartbeat), _) => "it beat after all",
         (None, LedgerAction::Backfill | LedgerAction::Fail) => "no sign of life",
         (None, LedgerAction::Undo | LedgerAction::AckFuse) => "–",
-    }
+    };
+    words.to_owned()
 }
 
-/// What `before` keeps for an undo, and what is no column.
-const HINT: &str = "error_was";
-
-/// Each changed column with its value before and after. Somebody may have written to the ledger by hand: what is no object
-/// is shown as it is.
+/// Each changed column with its value before and after. A column that only one image has was not changed: `after` keeps the
+/// heartbeat to recognise a sign of life by. Only of the error column neither image has the value, since it may hold
+/// secrets. Someone may have written to the ledger by hand: what is no object is shown as it is.
 fn changes(before: &str, after: &str) -> String {
     let object = |text: &str| match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),
@@ -231,22 +251,59 @@ fn changes(before: &str, after: &str) -> String {
     let (Some(old), Some(new)) = (object(before), object(after)) else {
         return format!("<code>{}</code> → <code>{}</code>", text(before), text(after));
     };
-    let columns: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let lines: Vec<String> = columns
-        .into_iter()
-        .filter(|column| *column != HINT)
-        .map(|column| (column, value(old.get(column)), value(new.get(column))))
-        // An image can hold a column only to show that it was left alone.
+    let changed = old
+        .iter()
+        .filter_map(|(column, old)| Some((column, old, new.get(column)?)));
+    let mut lines: Vec<String> = changed
         .filter(|(_, old, new)| old != new)
-        .map(|(column, old, new)| format!("<li><code>{}</code> {old} → {new}</li>", text(column)))
+        .map(|(column, old, new)| format!("<li><code>{}</code> {} → {}</li>", text(column), value(old), value(new)))
         .collect();
+    // Where the column held something else than an object, nothing was added to it.
+    let was = old.get("error_was").and_then(Value::as_str);
+    if new.contains_key("error_text") && was.is_some_and(|was| was != "other") {
+        lines.push("<li>an error text was added</li>".to_owned());
+    }
     format!("<ul class=\"changes\">{}</ul>", lines.concat())
 }
 
-fn value(value: Option<&Value>) -> String {
+fn value(value: &Value) -> String {
     match value {
-        None | Some(Value::Null) => "<i>NULL</i>".to_owned(),
-        Some(Value::String(value)) => format!("<bdi>{}</bdi>", text(value)),
-        Some(other) => text(&other.to_string()),
+        Value::Null => "<i>NULL</i>".to_owned(),
+        Value::String(value) => format!("<bdi>{}</bdi>", text(value)),
+        other => text(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_changed_is_shown_as_changed() {
+        let fail = changes(
+            r#"{"state": "RUNNING", "ended_at": null, "error_was": "null"}"#,
+            r#"{"state": "FAIL", "ended_at": "2026-11-27 01:00:00", "last_heartbeat_at": null, "error_text": "Beatwarden: ..."}"#,
+        );
+        assert_eq!(
+            fail,
+            "<ul class=\"changes\"><li><code>ended_at</code> <i>NULL</i> → <bdi>2026-11-27 01:00:00</bdi></li>\
+             <li><code>state</code> <bdi>RUNNING</bdi> → <bdi>FAIL</bdi></li><li>an error text was added</li></ul>"
+        );
+        // A heartbeat that was observed and left alone, and an error column whose value was.
+        let seeded = changes(
+            r#"{"state": "RUNNING", "error_was": "other"}"#,
+            r#"{"state": "FAIL", "last_heartbeat_at": "2026-11-27T01:00:00.000000Z", "error_text": "Beatwarden: ..."}"#,
+        );
+        assert!(!seeded.contains("heartbeat") && !seeded.contains("error"), "{seeded}");
+        // An undo: the images of the fail, the other way round.
+        let undo = changes(
+            r#"{"state": "FAIL", "last_heartbeat_at": null, "error_text": "Beatwarden: ..."}"#,
+            r#"{"state": "RUNNING"}"#,
+        );
+        assert_eq!(
+            undo,
+            "<ul class=\"changes\"><li><code>state</code> <bdi>FAIL</bdi> → <bdi>RUNNING</bdi></li></ul>"
+        );
+        assert!(changes("[]", "<b>").contains("<code>&lt;b&gt;</code>"));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{Action, Outcome, Repair, RepairId, StartGuard},
+    domain::{Outcome, Repair, RepairId, Repairing, StartGuard},
     store::{error_text, reading::Strings},
 };
 use std::time::Duration;
@@ -96,7 +96,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
         .unwrap_or_default();
     let pair = format!("{}: \"{text}\"", serde_json::Value::String(error_key.clone()));
     let statement = match repair.action {
-        Action::Fail => {
+        Repairing::Fail => {
             let extra: [Param<'_>; 4] = [
                 (&failure, Type::TEXT),
                 (&pair, Type::TEXT),
@@ -107,7 +107,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
             params.push((&waived, Type::BOOL));
             &ready.statements.repair_fail
         }
-        Action::Backfill | Action::Observe => {
+        Repairing::Backfill => {
             params.push((&waived, Type::BOOL));
             &ready.statements.repair_backfill
         }

@@ -10,7 +10,7 @@ use super::{
     times::Times,
 };
 use crate::{
-    domain::{Action, Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, StartGuard, Timestamp, cut},
+    domain::{Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, Repairing, StartGuard, Timestamp, cut},
     store::{
         error_text,
         error_text_merge::{Merge, merge},
@@ -108,8 +108,8 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
         row,
     };
     let images = match repair.action {
-        Action::Fail => change.fail(open.times.write(now, &change.row.started_at))?,
-        Action::Backfill | Action::Observe => change.backfill()?,
+        Repairing::Fail => change.fail(open.times.write(now, &change.row.started_at))?,
+        Repairing::Backfill => change.backfill()?,
     };
     change.enter(&images)?;
     drop(change);
@@ -253,8 +253,8 @@ impl Change<'_> {
                 job: &repair.job.id.text(),
                 name: repair.job.name.as_deref(),
                 action: match repair.action {
-                    Action::Fail => LedgerAction::Fail,
-                    Action::Backfill | Action::Observe => LedgerAction::Backfill,
+                    Repairing::Fail => LedgerAction::Fail,
+                    Repairing::Backfill => LedgerAction::Backfill,
                 },
                 instance: &self.settings.instance,
                 started_at: repair.job.started_at.at(),
