@@ -243,16 +243,25 @@ fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Er
     Ok(target.with_files(security, url.passfile.clone()))
 }
 
-/// Who we are in the ledger: host and process, so that the entries of replicas can be told apart.
+/// Who we are in the ledger: the operating system's user, host and process, so that the entries of replicas and of people
+/// can be told apart.
 fn instance() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let host = host.or_else(|| {
-        Some(
-            std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .ok()?
-                .trim()
-                .to_owned(),
-        )
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(name.trim().to_owned())
     });
-    format!("{}/{}", host.as_deref().unwrap_or("unknown"), std::process::id())
+    format!("{}@{}/{}", user(), host.as_deref().unwrap_or("?"), std::process::id())
+}
+
+/// The name of the user that this process belongs to, or its number where the password file has no name.
+fn user() -> String {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    });
+    named.filter(|name| !name.is_empty()).unwrap_or(id)
 }

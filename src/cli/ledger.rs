@@ -3,7 +3,7 @@
 use super::{
     output, runtime,
     table::{self, names, whole},
-    words::{date, uuid},
+    words::{cell, date, uuid},
 };
 use crate::{
     app::{self, AppError},
@@ -15,6 +15,7 @@ use crate::{
 use clap::Args;
 use serde_json::json;
 use std::{
+    collections::HashSet,
     io::{BufRead, IsTerminal, Write},
     process::ExitCode,
 };
@@ -33,9 +34,9 @@ pub struct HistoryArgs {
 /// Arguments of `undo`.
 #[derive(Clone, Debug, Args)]
 pub struct UndoArgs {
-    /// The repair, as `beatwarden history` shows it
-    #[arg(value_name = "REPAIR_ID", value_parser = repair_id)]
-    repair: RepairId,
+    /// The repair, as `beatwarden history` shows it; its first eight characters are enough if no other begins so
+    #[arg(value_name = "REPAIR_ID", value_parser = sought)]
+    repair: Sought,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -47,21 +48,15 @@ pub struct UndoArgs {
 /// Arguments of `ack`.
 #[derive(Clone, Debug, Args)]
 pub struct AckArgs {
-    /// A false repair, as `beatwarden history` shows it
-    #[arg(value_name = "REPAIR_ID", value_parser = repair_id, required_unless_present = "fuse")]
-    repair: Option<RepairId>,
+    /// A false repair, as `beatwarden history` shows it; its first eight characters are enough if no other begins so
+    #[arg(value_name = "REPAIR_ID", value_parser = sought)]
+    repair: Option<Sought>,
     /// Suspend the fuse's rule for one hour, for all replicas
     #[arg(long, conflicts_with = "repair")]
     fuse: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
-}
-
-fn repair_id(text: &str) -> Result<RepairId, String> {
-    let id = uuid::Uuid::try_parse(text);
-    id.map(|id| RepairId(id.as_u128()))
-        .map_err(|_| "expected a repair's UUID, as `beatwarden history` shows it".to_owned())
 }
 
 fn told(watch: &WatchConfig) -> impl Fn(StoreError) -> AppError + '_ {
@@ -71,7 +66,7 @@ fn told(watch: &WatchConfig) -> impl Fn(StoreError) -> AppError + '_ {
     }
 }
 
-/// Shows the ledger, newest first.
+/// Shows the ledger, newest first, and before it the false repairs that no one has acknowledged, however old.
 pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError> {
     let mut entries: Vec<LedgerEntry> = Vec::new();
     runtime()?.block_on(async {
@@ -81,8 +76,13 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
         }
         Ok::<(), AppError>(())
     })?;
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.repaired_at));
-    entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    entries.sort_by_key(|entry| (std::cmp::Reverse(entry.repaired_at), entry.repair_id));
+    // Two watches of one table read the same ledger.
+    entries.dedup_by_key(|entry| entry.repair_id);
+    let undone: HashSet<RepairId> = entries.iter().filter_map(|entry| entry.undo_of).collect();
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut place = 0..;
+    entries.retain(|entry| place.next().is_some_and(|place| place < limit) || entry.holds_the_fuse());
     if args.json {
         output::json(&repairs_of(&entries));
         return Ok(ExitCode::SUCCESS);
@@ -91,6 +91,20 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
         outln!("no repairs yet");
         return Ok(ExitCode::SUCCESS);
     }
+    let pinned: Vec<&LedgerEntry> = entries.iter().filter(|entry| entry.holds_the_fuse()).collect();
+    if !pinned.is_empty() {
+        outln!(
+            "false repairs that no one has acknowledged (`beatwarden ack REPAIR_ID`): while there is one, nothing is failed"
+        );
+        shown(&pinned, &undone);
+        outln!("");
+    }
+    let newest: Vec<&LedgerEntry> = entries.iter().take(limit).collect();
+    shown(&newest, &undone);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(entries: &[&LedgerEntry], undone: &HashSet<RepairId>) {
     let columns = [
         whole("WHEN"),
         whole("ACTION"),
@@ -99,33 +113,35 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
         whole("REPAIR ID"),
         whole("WHAT TURNED OUT"),
     ];
-    let row = |entry: &LedgerEntry| {
+    let row = |entry: &&LedgerEntry| {
         vec![
             date(entry.repaired_at),
             entry.action.as_str().to_owned(),
             entry.job_id.text().into_owned(),
             entry.job_name.as_deref().unwrap_or("-").to_owned(),
             uuid(entry.repair_id),
-            turned_out(entry, &entries),
+            turned_out(entry, undone),
         ]
     };
     table::print(0, &columns, &entries.iter().map(row).collect::<Vec<_>>());
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What became of a repair, in a word or two.
-fn turned_out(entry: &LedgerEntry, entries: &[LedgerEntry]) -> String {
+fn turned_out(entry: &LedgerEntry, undone: &HashSet<RepairId>) -> String {
     let mut parts = Vec::new();
     parts.extend(entry.outcome.map(|outcome| outcome.as_str().to_owned()));
     if entry.acknowledged_at.is_some() {
         parts.push("acknowledged".to_owned());
     }
-    if entries.iter().any(|other| other.undo_of == Some(entry.repair_id)) {
+    if undone.contains(&entry.repair_id) {
         parts.push("undone".to_owned());
     }
     match (entry.undo_of, entry.action) {
-        (Some(of), _) => parts.push(format!("of {}", uuid(of))),
-        (None, LedgerAction::AckFuse) => parts.push("the fuse's rule is suspended for one hour".to_owned()),
+        (Some(of), _) => parts.push(format!("of {}, by {}", uuid(of), cell(&entry.instance, 80))),
+        (None, LedgerAction::AckFuse) => parts.push(format!(
+            "the fuse's rule is suspended for one hour, by {}",
+            cell(&entry.instance, 80)
+        )),
         _ => {}
     }
     if parts.is_empty() {
@@ -137,24 +153,41 @@ fn turned_out(entry: &LedgerEntry, entries: &[LedgerEntry]) -> String {
 
 /// Takes one repair back.
 pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
-    let id = uuid(args.repair);
-    if !args.yes && std::io::stdin().is_terminal() && confirmed(&format!("Take repair {id} back? [y/N] ")) != Some(true)
-    {
+    let found = runtime()?.block_on(find(loaded, &args.repair))?;
+    let (id, what) = match found {
+        Found::One(entry) => (entry.repair_id, format!(" ({})", told_of(&entry))),
+        Found::None => (args.repair.lowest, String::new()),
+        Found::Several(entries) => return Ok(ambiguous(&args.repair, &entries, args.json)),
+    };
+    let key = if what.is_empty() {
+        args.repair.typed.clone()
+    } else {
+        uuid(id)
+    };
+    let asks = !args.yes && !what.is_empty() && std::io::stdin().is_terminal();
+    if asks && confirmed(&format!("Take repair {key}{what} back? [y/N] ")) != Some(true) {
         output::complain("nothing was changed");
         return Ok(ExitCode::FAILURE);
     }
-    let mut found = (String::new(), Undo::NotFound);
+    let mut answer = (String::new(), Undo::NotFound);
     runtime()?.block_on(async {
+        if what.is_empty() {
+            return Ok(());
+        }
         for watch in &loaded.config.watches {
-            let mut store = app::store_of(watch)?;
-            found = (watch.name.clone(), store.undo(args.repair).await.map_err(told(watch))?);
-            if found.1 != Undo::NotFound {
+            let undo = app::store_of(watch)?.undo(id).await.map_err(told(watch))?;
+            // An entry of an earlier version may name a table of either of two schemas: the row tells which.
+            if undo == Undo::NotFound || matches!(answer.1, Undo::Refused(_)) && !matches!(undo, Undo::Done { .. }) {
+                continue;
+            }
+            answer = (watch.name.clone(), undo);
+            if matches!(answer.1, Undo::Done { .. }) {
                 break;
             }
         }
         Ok::<(), AppError>(())
     })?;
-    let (watch, undo) = found;
+    let ((watch, undo), id) = (answer, key);
     let (done, text) = match &undo {
         Undo::Done { error_text, .. } => {
             let column = match error_text {
@@ -212,9 +245,20 @@ pub fn confirmed(question: &str) -> Option<bool> {
 
 /// Acknowledges a false repair, or the fuse.
 pub fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
-    let (done, text) = match args.repair {
-        Some(repair) => ack_repair(loaded, repair)?,
-        None => ack_fuse(loaded)?,
+    let (done, text) = match &args.repair {
+        Some(sought) => match runtime()?.block_on(find(loaded, sought))? {
+            Found::One(entry) => ack_repair(loaded, entry.repair_id)?,
+            Found::None => (false, not_found(&sought.typed)),
+            Found::Several(entries) => return Ok(ambiguous(sought, &entries, args.json)),
+        },
+        None if args.fuse => ack_fuse(loaded)?,
+        None => {
+            return Err(AppError::Usage(
+                "say what to acknowledge: a false repair by its REPAIR_ID, as `beatwarden history` shows it, or with --fuse that \
+                 so many jobs are dead at once"
+                    .to_owned(),
+            ));
+        }
     };
     if args.json {
         output::json(&json!({ "done": done, "message": text }));
@@ -269,6 +313,81 @@ fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
         watch.name, watch.repair.max_per_pass
     );
     Ok((true, text))
+}
+
+/// A repair's identity as a person types it: whole, or its beginning.
+#[derive(Clone, Debug)]
+struct Sought {
+    typed: String,
+    lowest: RepairId,
+    highest: RepairId,
+}
+
+fn sought(text: &str) -> Result<Sought, String> {
+    /// Below this a beginning is too seldom unique.
+    const FEWEST: usize = 8;
+    let digits: String = text.chars().filter(|letter| *letter != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok();
+    let number = number.filter(|_| (FEWEST..=32).contains(&digits.len()) && !digits.starts_with('+'));
+    let Some(number) = number else {
+        return Err(
+            "expected a repair's UUID, or its first eight characters or more, as `beatwarden history` shows it"
+                .to_owned(),
+        );
+    };
+    let missing = 4 * (32 - u32::try_from(digits.len()).unwrap_or(32));
+    let rest = u128::MAX.checked_shr(128 - missing).unwrap_or(0);
+    let lowest = number.checked_shl(missing).unwrap_or(number);
+    Ok(Sought {
+        typed: text.to_owned(),
+        lowest: RepairId(lowest),
+        highest: RepairId(lowest | rest),
+    })
+}
+
+/// The entries that a person may mean.
+enum Found {
+    None,
+    One(Box<LedgerEntry>),
+    Several(Vec<LedgerEntry>),
+}
+
+async fn find(loaded: &Loaded, sought: &Sought) -> Result<Found, AppError> {
+    let mut entries: Vec<LedgerEntry> = Vec::new();
+    for watch in &loaded.config.watches {
+        let mut store = app::store_of(watch)?;
+        let found = store.between(sought.lowest, sought.highest).await;
+        entries.extend(found.map_err(told(watch))?);
+    }
+    entries.sort_by_key(|entry| entry.repair_id);
+    entries.dedup_by_key(|entry| entry.repair_id);
+    Ok(match entries.len() {
+        0 => Found::None,
+        1 => Found::One(Box::new(entries.remove(0))),
+        _ => Found::Several(entries),
+    })
+}
+
+/// An entry in a few words.
+fn told_of(entry: &LedgerEntry) -> String {
+    format!(
+        "{} of job {}, {}",
+        entry.action.as_str(),
+        cell(&entry.job_id.text(), 36),
+        date(entry.repaired_at)
+    )
+}
+
+fn ambiguous(sought: &Sought, entries: &[LedgerEntry], as_json: bool) -> ExitCode {
+    let listed: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("\n  {}  {}", uuid(entry.repair_id), told_of(entry)))
+        .collect();
+    let text = format!("several repairs begin with {}:{}", sought.typed, listed.concat());
+    if as_json {
+        output::json(&json!({ "done": false, "message": text }));
+    }
+    ended(false, &text)
 }
 
 /// The one watch that a command is about.
