@@ -6,8 +6,8 @@ mod facts;
 
 use crate::{
     domain::{
-        self, Action, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Obstacle,
-        Outcome, Phase, RepairId, Restarted,
+        self, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Obstacle, Outcome,
+        Phase, RepairId, Repairing, Restarted,
     },
     status::{Audience, FailedPass, GoodPass},
 };
@@ -350,7 +350,7 @@ impl Journal {
             ended.clear();
         }
         for attempted in &pass.report.attempts {
-            if matches!(attempted.outcome, Outcome::Repaired(_)) && attempted.repair.action == Action::Fail {
+            if matches!(attempted.outcome, Outcome::Repaired(_)) && attempted.repair.action == Repairing::Fail {
                 ended.insert(attempted.repair.job.id.clone());
             }
         }

@@ -35,6 +35,10 @@ on_both!(
     giving_a_job_back_and_acknowledging_are_no_repairs,
     explain_speaks_for_the_running_instance,
     history_is_read_from_its_end,
+    one_job_that_can_t_be_repaired_is_told_as_what_it_is,
+    the_beginning_of_an_identity_is_enough_and_people_are_named,
+    a_renamed_watch_forgets_nothing,
+    a_false_repair_stays_on_top_of_the_history,
 );
 
 async fn a_dead_job_is_repaired_by_hand_given_back_and_insisted_on(table: Table) {
@@ -119,7 +123,7 @@ async fn what_can_t_be_done_is_said_and_ends_with_the_promised_code(table: Table
             1,
             "there is no repair",
         ),
-        (&["ack"], 2, "required"),
+        (&["ack"], 2, "--fuse"),
         (&["ack", "--fuse"], 1, "no fuse to acknowledge"),
         (
             &["repair", "--missed-first", "observe"],
@@ -327,4 +331,160 @@ async fn history_is_read_from_its_end(table: Table) {
         "{plan}"
     );
     assert!(plan.contains("beatwarden_repairs_table_unacknowledged"), "{plan}");
+}
+
+async fn one_job_that_can_t_be_repaired_is_told_as_what_it_is(table: Table) {
+    table.job(1, "orders", 6, None).await;
+    table.job(2, "alive", 6, Some(1)).await;
+    table.job(3, "ended", 6, None).await;
+    table.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 3").await;
+    let one = |job: &'static str, action: &'static str| {
+        let table = &table;
+        move || table.run(&["repair", "--now", "--yes", "--job", job, "--action", action])
+    };
+    let cases = [
+        ("99", "there is no job 99"),
+        ("2", "job 2 is not stuck: it is beating"),
+        ("3", "job 3 has ended: its state is `SUCCESS`"),
+    ];
+    for (job, words) in cases {
+        let (code, said, complaint) = one(job, "fail")();
+        assert_eq!((code, said.as_str()), (1, ""), "{job}: {complaint}");
+        assert!(complaint.contains(words), "{job}: {complaint}");
+    }
+    let (code, said, _) = one("1", "backfill")();
+    assert!(
+        code == 0 && said.contains("no heartbeat") && said.contains("job 1: backfilled"),
+        "{said}"
+    );
+    let (code, _, complaint) = one("1", "backfill")();
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("nothing to backfill") && complaint.contains("Beatwarden set its heartbeat at"),
+        "{complaint}"
+    );
+    let (code, said, _) = one("1", "fail")();
+    assert!(code == 0 && said.contains("the one written with its start"), "{said}");
+    let (code, _, complaint) = one("1", "fail")();
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("has ended: its state is `FAIL`") && complaint.contains("Beatwarden failed it at"),
+        "{complaint}"
+    );
+}
+
+async fn the_beginning_of_an_identity_is_enough_and_people_are_named(table: Table) {
+    table.job(1, "orders", 6, None).await;
+    assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
+    let id = table.json(&["history"])["repairs"][0]["repair_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(table.run(&["undo", &id[..7]]).0, 2, "seven characters are too few");
+    // Another entry that begins with the same eight.
+    let copied = "INSERT INTO beatwarden_repairs SELECT ID, watch, table_name, 'other', job_name, reason, action, instance, \
+                  started_at, repaired_at, before, after, outcome, outcome_at, acknowledged_at, undo_of, version \
+                  FROM beatwarden_repairs WHERE job_id = '1'";
+    let other = format!("'{}-0000-4000-8000-000000000000'", &id[..8]);
+    let typed = match &table {
+        Table::File(_) => other.clone(),
+        Table::Server(..) => format!("{other}::uuid"),
+    };
+    table.sql(copied.replace("ID", &typed).as_str()).await;
+    let (code, said, complaint) = table.run(&["undo", &id[..8]]);
+    assert_eq!((code, said.as_str()), (1, ""), "{complaint}");
+    assert!(
+        complaint.contains("several repairs begin with") && complaint.contains(&id),
+        "{complaint}"
+    );
+    table.sql("DELETE FROM beatwarden_repairs WHERE job_id = 'other'").await;
+    let undone = table.json(&["undo", &id[..8]]);
+    assert_eq!(
+        (&undone["done"], &undone["repair_id"]),
+        (&true.into(), &id.as_str().into())
+    );
+    let instance = table.json(&["history"])["repairs"][0]["instance"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (user, place) = instance.split_once('@').expect("the user comes first");
+    assert!(!user.is_empty() && place.contains('/'), "{instance}");
+
+    // Whoever fails it once more is told that a person gave it back.
+    let (code, said, complaint) = table.run(&["repair", "--now", "--action", "fail", "--job", "1"]);
+    assert!(
+        said.contains("its repair was undone at ") && said.contains(&instance),
+        "{said}"
+    );
+    assert!(
+        code == 1 && complaint.contains("although its repair was undone at "),
+        "{complaint}"
+    );
+}
+
+async fn a_renamed_watch_forgets_nothing(table: Table) {
+    table.job(1, "orders", 6, None).await;
+    assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
+    let id = table.json(&["history"])["repairs"][0]["repair_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(table.json(&["undo", &id])["done"], true);
+    // From flags to a file, where the watch has another name.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.toml");
+    let configured = format!(
+        "[[watch]]\nname = \"nightly\"\npreset = \"meltano\"\ndatabase = {:?}\npoll_interval = \"100ms\"\n\
+         init_deadline = \"2s\"\nheartbeat_timeout = \"3s\"\nrepair.missed_first = \"fail\"\n",
+        table.url()
+    );
+    std::fs::write(&file, configured).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = command(folder.path())
+            .arg("--config")
+            .arg(&file)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said, complaint) = run(&["repair", "--now", "--yes", "--json"]);
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (code, &answer["due"], &answer["withheld"][0]["cause"]),
+        (Some(0), &Value::Array(vec![]), &"undone".into()),
+        "{complaint}"
+    );
+    let (code, said, _) = run(&["history"]);
+    assert!(code == Some(0) && said.contains(&id), "{said}");
+}
+
+async fn a_false_repair_stays_on_top_of_the_history(table: Table) {
+    table.job(1, "orders", 6, None).await;
+    assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
+    table
+        .sql("UPDATE beatwarden_repairs SET outcome = 'false_repair'")
+        .await;
+    table.job(2, "next", 6, None).await;
+    assert_eq!(table.run(&["repair", "--now", "--action", "backfill", "--yes"]).0, 0);
+    let (_, said, _) = table.run(&["history", "--limit", "1"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        lines[0].starts_with("false repairs that no one has acknowledged"),
+        "{said}"
+    );
+    assert!(lines[2].contains("fail") && lines[2].contains("false_repair"), "{said}");
+    assert!(lines.last().unwrap().contains("backfill"), "{said}");
+    let (_, said, _) = table.run(&["status", "--missed-first", "fail"]);
+    assert!(
+        said.contains("The fuse is open: job 1 was failed and is alive; nothing is failed until `beatwarden ack "),
+        "{said}"
+    );
+    let id = table.json(&["history", "--limit", "1"])["repairs"][1]["repair_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(table.json(&["ack", &id[..8]])["done"], true);
+    assert!(!table.run(&["history"]).1.contains("no one has acknowledged"));
 }

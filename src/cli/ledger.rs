@@ -381,9 +381,9 @@ fn told_of(entry: &LedgerEntry) -> String {
 fn ambiguous(sought: &Sought, entries: &[LedgerEntry], as_json: bool) -> ExitCode {
     let listed: Vec<String> = entries
         .iter()
-        .map(|entry| format!("\n  {}  {}", uuid(entry.repair_id), told_of(entry)))
+        .map(|entry| format!("{} ({})", uuid(entry.repair_id), told_of(entry)))
         .collect();
-    let text = format!("several repairs begin with {}:{}", sought.typed, listed.concat());
+    let text = format!("several repairs begin with {}: {}", sought.typed, listed.join("; "));
     if as_json {
         output::json(&json!({ "done": false, "message": text }));
     }

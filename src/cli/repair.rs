@@ -2,7 +2,9 @@
 
 use super::{
     ledger::{confirmed, one_watch},
-    output, runtime,
+    one_job, output,
+    progress::Progress,
+    runtime,
     words::{cell, span, uuid},
 };
 use crate::{
@@ -17,7 +19,6 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{IsTerminal, Write},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -88,6 +89,8 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
     let interval = if args.now { TWO_LOOKS } else { watch.poll_interval };
     let (watching, policy) = app::hands_on(&watch, by_hand, interval)?;
     let mut session = Session {
+        watch: &watch,
+        examined: None,
         watching,
         policy,
         interval,
@@ -98,6 +101,9 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
 }
 
 struct Session<'a> {
+    watch: &'a config::WatchConfig,
+    /// The one job that is asked for: its row, and what the ledger has of it.
+    examined: Option<app::Examination>,
     watching: app::HandsOn,
     policy: Policy,
     interval: Duration,
@@ -110,6 +116,18 @@ impl Session<'_> {
         let Some(plan) = self.watch().await else {
             return Ok(ExitCode::FAILURE);
         };
+        let wanted = self.args.job.as_deref().map(JobId::new);
+        if let Some(id) = &wanted {
+            self.examined = Some(app::examine(self.watch, id).await?);
+        }
+        let why_not = wanted
+            .as_ref()
+            .zip(self.examined.as_ref())
+            .filter(|_| plan.repairs.is_empty());
+        let why_not = why_not.map(|(id, examined)| {
+            let view = plan.jobs.iter().find(|view| view.id == *id);
+            one_job::why_not(id, examined, view)
+        });
         let shown: BTreeSet<Incident> = plan.repairs.iter().map(crate::domain::Repair::incident).collect();
         let withheld: Vec<JobView> = plan
             .jobs
@@ -117,7 +135,7 @@ impl Session<'_> {
             .filter(|view| self.is_withheld(view))
             .cloned()
             .collect();
-        if !self.args.json {
+        if !self.args.json && why_not.is_none() {
             self.show(&plan, &withheld);
         }
         let mut outcomes = BTreeMap::new();
@@ -138,14 +156,21 @@ impl Session<'_> {
             }
         }
         if self.args.json {
-            output::json(&self.json(&plan, &withheld, &outcomes));
+            let mut answer = self.json(&plan, &withheld, &outcomes);
+            answer["message"] = json!(why_not);
+            output::json(&answer);
         } else {
             outcomes.values().for_each(tell);
+        }
+        if let Some(why) = &why_not {
+            output::complain(why);
         }
         let failed = outcomes
             .values()
             .any(|attempted| matches!(attempted.outcome, Outcome::Failed(_) | Outcome::Unknown(_)));
-        Ok(if failed || unanswered {
+        // Who asks for one job wants that one repaired.
+        let undone = wanted.is_some() && outcomes.values().any(|attempted| !is_done(&attempted.outcome));
+        Ok(if failed || unanswered || undone || why_not.is_some() {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS
@@ -212,7 +237,11 @@ impl Session<'_> {
         } else {
             format!("{due} jobs")
         };
-        let question = format!("{} {jobs}? [y/N] ", capitalised(self.policy.action.as_str()));
+        let undone = self
+            .undone_before()
+            .map(|undone| format!(", although {undone}"))
+            .unwrap_or_default();
+        let question = format!("{} {jobs}{undone}? [y/N] ", capitalised(self.policy.action.as_str()));
         let mut answer = tokio::task::spawn_blocking(move || confirmed(&question));
         loop {
             tokio::select! {
@@ -259,6 +288,12 @@ impl Session<'_> {
         Ok(outcomes)
     }
 
+    /// Who took a repair of the one job back that is asked for, and when.
+    fn undone_before(&self) -> Option<String> {
+        let examined = self.examined.as_ref()?;
+        one_job::undone(examined, examined.row.as_ref()?.started_at.at())
+    }
+
     fn show(&self, plan: &Plan, withheld: &[JobView]) {
         if plan.repairs.is_empty() {
             outln!("nothing is due");
@@ -272,10 +307,14 @@ impl Session<'_> {
                 .at()
                 .map(|at| format!("started {} ago", span(at.age_at(plan.at))));
             outln!(
-                "  {}  {}  {}, no heartbeat",
+                "  {}  {}  {}, {}{}",
                 cell(&repair.job.id.text(), 36),
                 cell(repair.job.name.as_deref().unwrap_or("-"), 40),
-                start.as_deref().unwrap_or("without a start")
+                start.as_deref().unwrap_or("without a start"),
+                one_job::heartbeat(&repair.job, &self.policy),
+                self.undone_before()
+                    .map(|undone| format!("; {undone}"))
+                    .unwrap_or_default()
             );
         }
         for view in withheld {
@@ -336,6 +375,10 @@ fn capitalised(word: &str) -> String {
         .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Repaired(_) | Outcome::Already)
+}
+
 /// What became of one repair.
 fn tell(attempted: &Attempted) {
     let (outcome, detail) = words(&attempted.outcome);
@@ -366,51 +409,5 @@ fn words(outcome: &Outcome) -> (&'static str, String) {
             "unknown",
             format!("{error}; `beatwarden history` tells whether it was done"),
         ),
-    }
-}
-
-/// A bar on a terminal, plain lines in a pipe.
-struct Progress {
-    whole: Duration,
-    on_terminal: bool,
-    last_line: Option<Instant>,
-}
-
-impl Progress {
-    /// Between two plain lines.
-    const BETWEEN_LINES: Duration = Duration::from_secs(10);
-    const WIDTH: usize = 30;
-
-    fn new(whole: Duration) -> Self {
-        Self {
-            whole,
-            on_terminal: std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
-            last_line: None,
-        }
-    }
-
-    fn show(&mut self, done: Duration, overdue: usize) {
-        let share = (done.as_secs_f64() / self.whole.as_secs_f64()).min(1.0);
-        let text = format!(
-            "{} of {} watched, {overdue} overdue",
-            span(done.min(self.whole)),
-            span(self.whole)
-        );
-        let mut stderr = std::io::stderr();
-        if self.on_terminal {
-            let full = (share * Self::WIDTH as f64) as usize;
-            let bar = format!("{}{}", "#".repeat(full), "-".repeat(Self::WIDTH - full));
-            // A progress bar that can't be drawn is nobody's loss.
-            let _ = write!(stderr, "\r[{bar}] {text}  ").and_then(|()| stderr.flush());
-        } else if self.last_line.is_none_or(|last| last.elapsed() >= Self::BETWEEN_LINES) {
-            self.last_line = Some(Instant::now());
-            let _ = writeln!(stderr, "{text}");
-        }
-    }
-
-    fn end(&self) {
-        if self.on_terminal {
-            let _ = writeln!(std::io::stderr());
-        }
     }
 }
