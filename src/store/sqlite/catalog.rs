@@ -115,7 +115,7 @@ impl Catalog {
         };
         Ok(Self {
             obstacle: obstacle(mapping, &kind),
-            nullable_key: !(is_integer && id.key == 1) && !id.not_null,
+            nullable_key: !(id.not_null || is_integer && id.key == 1),
             integer_key: is_integer || id.declared.is_empty(),
             grows,
             discovery: if by_key { Discovery::KeyTail } else { Discovery::State },
