@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/proxy.rs"]
-#[allow(dead_code, reason = "this test stalls, and cuts nothing")]
 mod proxy;
 #[path = "support/mod.rs"]
 mod support;
