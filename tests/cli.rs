@@ -236,6 +236,45 @@ fn check_finds_states_that_no_list_names() {
     );
 }
 
+/// Rows that can't be judged are no quiet table: `check` fails where it is all of them, and shows one as it stands.
+#[test]
+fn check_and_status_say_how_many_rows_cant_be_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = job_table(&folder);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let row = "INSERT INTO runs (job_name, state, started_at) VALUES ('a', 'RUNNING', 'on the 26th of November')";
+    connection.execute_batch(row).unwrap();
+    let beatwarden = |command: &str| {
+        let (status, said, log) = run(&[command, "--database", text(&path), "--preset", "meltano"]);
+        (status.success(), said + &log)
+    };
+    let (good, said) = beatwarden("check");
+    assert!(
+        !good && said.contains("FAIL times: 1 of 1 running rows have times that can't be read"),
+        "{said}"
+    );
+    assert!(
+        said.contains("started_at = `on the 26th of November`") && said.contains("2026-11-26 22:54:36.237"),
+        "{said}"
+    );
+    let (_, said) = beatwarden("status");
+    assert!(
+        !said.contains("No job is running") && said.contains("1 job can't be judged: one running row"),
+        "{said}"
+    );
+    // What SQLite itself reads is read: a blank before the offset.
+    let readable = "INSERT INTO runs (job_name, state, started_at) \
+                    VALUES ('b', 'RUNNING', strftime('%Y-%m-%d %H:%M:%S', 'now', '-20 minutes') || '.123 +00:00')";
+    connection.execute_batch(readable).unwrap();
+    let (good, said) = beatwarden("check");
+    assert!(good && said.contains("note times: 1 of 2 running rows"), "{said}");
+    let (_, said) = beatwarden("status");
+    assert!(
+        said.contains("1 never started") && said.contains("1 job can't be judged"),
+        "{said}"
+    );
+}
+
 #[test]
 fn check_finds_a_wrong_time_zone() {
     let (good, said) = checked(&[("RUNNING", 7200, Some(7201))], &[]);

@@ -6,6 +6,8 @@
 mod sidecar;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "rights/surroundings.rs"]
+mod surroundings;
 
 use support::{
     beatwarden::run,

@@ -7,6 +7,7 @@ use crate::{
         guard::{GuardSql, GuardState, Guarded, Progress},
         postgres::{Links, PostgresStore},
         sqlite::SqliteStore,
+        survey::{Surroundings, Surveyed},
     },
 };
 
@@ -82,6 +83,16 @@ impl Guarded for AnyStore {
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
         on!(self, store => store.guard_sql())
+    }
+}
+
+impl Surveyed for AnyStore {
+    async fn survey(&mut self) -> Result<Surroundings, StoreError> {
+        on!(self, store => store.survey())
+    }
+
+    async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
+        on!(self, store => store.times_of(job))
     }
 }
 

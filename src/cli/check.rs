@@ -12,6 +12,7 @@ use crate::{
     store::{
         Inquiry, Store, StoreError,
         guard::{GuardState, Guarded},
+        survey::{Surroundings, Surveyed},
     },
     web::Web,
 };
@@ -78,6 +79,8 @@ async fn looked(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         guard: first.guard,
         differs: Vec::new(),
     });
+    let around = store.survey().await.unwrap_or_default();
+    let times = times(watch, &first, &mut store).await;
     drop(store);
     let skew = first.database_now.micros_since(SystemClock::start().wall());
     let poll = match cost_of(watch, watch.discovery).await? {
@@ -91,7 +94,11 @@ async fn looked(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         (Discovery::State, Access::Index) => None,
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
-    Ok(found(watch, &first, &guard, Costs { poll, other }, skew))
+    let mut lines = found(watch, &first, (&guard, around.is_view), Costs { poll, other }, skew);
+    // Behind the states, which tell how many run.
+    lines.splice(2..2, times);
+    lines.extend(surroundings(&around));
+    Ok(lines)
 }
 
 /// What an ordinary poll takes, by one way of finding running jobs.
@@ -145,7 +152,13 @@ fn refused(error: &StoreError) -> Line {
     )
 }
 
-fn found(watch: &WatchConfig, snapshot: &Snapshot, guard: &GuardState, costs: Costs, skew: i64) -> Vec<Line> {
+fn found(
+    watch: &WatchConfig,
+    snapshot: &Snapshot,
+    (guard, is_view): (&GuardState, bool),
+    costs: Costs,
+    skew: i64,
+) -> Vec<Line> {
     let policy = app::policy_of(watch);
     let mut lines = vec![(
         Verdict::Good,
@@ -157,13 +170,26 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, guard: &GuardState, costs: Co
     lines.push(states(watch, snapshot, &policy));
     lines.extend(repairs(watch, snapshot, policy.action));
     lines.push(clock(snapshot, &policy, skew));
-    lines.push(poll(watch, costs));
+    lines.push(poll(watch, costs, is_view));
     lines.push(inits(snapshot));
-    lines.push(writer(snapshot, &policy));
-    lines.push(guarded(guard));
-    lines.push((Verdict::Note, kinds(policy.action).to_owned()));
+    lines.push(writer(snapshot, &policy, is_view));
+    if !is_view {
+        lines.push(guarded(guard));
+    }
+    lines.push(match is_view {
+        true => (
+            Verdict::Note,
+            "action: of a view stuck jobs are reported, never repaired".to_owned(),
+        ),
+        false => (Verdict::Note, kinds(policy.action).to_owned()),
+    });
     lines
 }
+
+/// What to do with states of no list.
+const OF_LISTS: &str = "put each into running, success, failure, waiting or ignore";
+const OF_NULL: &str = "NULL can't stand in a list: such rows are counted as unknown and left alone, or watch a view that names \
+                       them, such as SELECT coalesce(state, 'none') AS state, ..., and put that name into waiting or ignore";
 
 /// Whether the rows' states are those of the configuration.
 fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
@@ -191,19 +217,114 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
             format!("states: {running} jobs are in a running state ({known})"),
         );
     }
+    // No list can hold it.
+    let null = unknown.contains("NULL");
+    let only_null = null && unknown.len() == 1;
+    let advice = match (null, only_null) {
+        (true, true) => OF_NULL.to_owned(),
+        (true, false) => format!("{OF_LISTS}; {OF_NULL}"),
+        (false, _) => OF_LISTS.to_owned(),
+    };
     let shown: Vec<String> = unknown
         .into_iter()
         .take(8)
         .map(|state| state.chars().take(60).collect())
         .collect();
     (
-        Verdict::Bad,
+        if only_null { Verdict::Note } else { Verdict::Bad },
         format!(
-            "states: rows are in states that no list of watch.table names: {}; put each into running, success, failure, \
-             waiting or ignore",
+            "states: rows are in states that no list of watch.table names: {}; {advice}",
             shown.join(", ")
         ),
     )
+}
+
+/// Whether the running rows can be judged: by their keys and by their times.
+async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnyStore) -> Vec<Line> {
+    let policy = app::policy_of(watch);
+    let running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    let running: Vec<&Job> = snapshot.rows.iter().filter(running).collect();
+    let unreadable: Vec<&&Job> = running.iter().filter(|job| job.is_unreadable()).collect();
+    let mut lines = Vec::new();
+    let verdict = |unjudged: usize| {
+        if unjudged == running.len() {
+            Verdict::Bad
+        } else {
+            Verdict::Note
+        }
+    };
+    if let Some(job) = unreadable.first() {
+        let stand = store.times_of(&job.id).await.unwrap_or_default();
+        let stand: Vec<String> = stand
+            .iter()
+            .map(|(column, value)| format!("{} = `{}`", column.escape_debug(), value.escape_debug()))
+            .collect();
+        let text = format!(
+            "times: {} of {} running rows have times that can't be read, and are never judged; in the row {} stands {}; \
+             expected, with watch.table.time_format = {:?}, {}",
+            unreadable.len(),
+            running.len(),
+            job.id.text().escape_debug(),
+            stand.join(" and "),
+            watch.table.time_format.as_str(),
+            match watch.table.time_format {
+                config::TimeFormat::Timestamp =>
+                    "a time from 1970 to 9999 such as 2026-11-26 22:54:36.237, with Z, UTC or an offset where it has a zone",
+                config::TimeFormat::EpochS => "a number of seconds since 1970",
+                config::TimeFormat::EpochMs => "a number of milliseconds since 1970",
+            }
+        );
+        lines.push((verdict(unreadable.len()), text));
+    }
+    if snapshot.keyless > 0 {
+        let text = format!(
+            "keys: {} rows in a running state have no key that can be used (NULL in `{}`, or too long), and are never judged: \
+             give them one, or name another column in watch.table.id",
+            snapshot.keyless, watch.table.id
+        );
+        lines.push((
+            if running.is_empty() {
+                Verdict::Bad
+            } else {
+                Verdict::Note
+            },
+            text,
+        ));
+    }
+    lines
+}
+
+/// Our role, and whose code runs with its rights.
+fn surroundings(around: &Surroundings) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(role) = &around.role {
+        lines.push(match role.excess() {
+            Some(text) if role.owner_is_trusted => (Verdict::Note, format!("role: {text}")),
+            Some(text) => (Verdict::Bad, format!("role: {text}")),
+            None => (
+                Verdict::Good,
+                format!(
+                    "role: `{}` has no right that reaches beyond tables",
+                    role.name.escape_debug()
+                ),
+            ),
+        });
+        lines.extend(role.sharing().map(|text| (Verdict::Note, format!("role: {text}"))));
+    }
+    if !around.neighbours.is_empty() {
+        let shown: Vec<&str> = around.neighbours.iter().map(String::as_str).take(12).collect();
+        let more = match around.neighbours.len() - shown.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let text = format!(
+            "around the table: {}{more}; what is called there runs with the rights of whoever reads or changes a row, repairs \
+             included",
+            shown.join("; ")
+        );
+        lines.push((Verdict::Note, text));
+    }
+    lines
 }
 
 /// Rights, row security, read-only servers and the ledger.
@@ -292,9 +413,12 @@ fn span(micros: i64) -> String {
 }
 
 /// What an ordinary poll costs, what it would cost with an index, and which one.
-fn poll(watch: &WatchConfig, Costs { poll, other }: Costs) -> Line {
+fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: bool) -> Line {
     let cost = poll.took;
-    let index = app::index_for(watch);
+    let index = match is_view {
+        true => "the table behind the view is the one to index, on its state".to_owned(),
+        false => app::index_for(watch),
+    };
     match (poll.discovery, poll.access) {
         (Discovery::KeyTail, _) => {
             let by_state = other.map_or_else(String::new, |other| format!(", in {:.1?}", other.took));
@@ -357,7 +481,7 @@ fn inits(snapshot: &Snapshot) -> Line {
 }
 
 /// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
-fn writer(snapshot: &Snapshot, policy: &Policy) -> Line {
+fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
     let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
     let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
     for job in started {
@@ -369,6 +493,7 @@ fn writer(snapshot: &Snapshot, policy: &Policy) -> Line {
     }
     let what = match (absent, seeded) {
         (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
+        _ if is_view => "nothing repairs rows through a view",
         (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
         (0, _) => {
             "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"

@@ -8,6 +8,7 @@ use crate::{
     store::{
         StoreError,
         guard::{GuardState, Guarded, Waiting},
+        survey::Surveyed,
     },
 };
 use clap::{Args, Subcommand};
@@ -66,6 +67,7 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
                 error,
             };
             let mut store = app::store_of(watch)?;
+            warn_of_role(watch, &mut store).await;
             match args.verb {
                 Verb::Install { print: true, index } => {
                     let sql = store.guard_sql().await.map_err(told)?;
@@ -100,6 +102,17 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
         Ok::<(), AppError>(())
     })?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says on stderr, beside whatever is done, that the role may more than it needs while another owns the table.
+async fn warn_of_role(watch: &WatchConfig, store: &mut app::AnyStore) {
+    let role = store.survey().await.ok().and_then(|around| around.role);
+    let excess = role
+        .filter(|role| !role.owner_is_trusted)
+        .and_then(|role| role.excess());
+    if let Some(text) = excess {
+        eprintln!("watch {}: {text}", watch.name);
+    }
 }
 
 fn show(watch: &WatchConfig, found: &GuardState, as_json: bool) {

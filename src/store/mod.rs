@@ -13,6 +13,7 @@ pub mod postgres;
 mod reading;
 mod refusal;
 pub mod sqlite;
+pub mod survey;
 mod tail;
 mod template;
 

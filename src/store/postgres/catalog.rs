@@ -277,6 +277,32 @@ async fn missing_table(link: &Link, mapping: &Mapping) -> Result<StoreError, Sto
     )))
 }
 
+impl Catalog {
+    /// Whether it holds rows itself.
+    pub(super) fn is_table(&self) -> bool {
+        is_table(&self.kind)
+    }
+
+    /// The mapped columns, by name.
+    pub(super) fn mapped(&self) -> Vec<&str> {
+        let times = [Some(&self.started_at), Some(&self.heartbeat_at), self.ended_at.as_ref()];
+        let times = times.into_iter().flatten().map(|(column, _)| column);
+        let columns = [
+            Some(&self.id),
+            Some(&self.state),
+            self.job_name.as_ref(),
+            self.error.as_ref(),
+        ];
+        let columns = columns.into_iter().flatten().chain(times);
+        columns.map(|column| column.name.as_str()).collect()
+    }
+}
+
+/// A cast that runs a function of its own, as a clause.
+pub(super) fn foreign_cast(column: &str, function: &str) -> String {
+    format!("the type of column `{column}` has a cast from or to text that calls {function}")
+}
+
 /// The columns of the table, searched by the keys of the configuration.
 struct Columns<'a> {
     columns: Vec<Column>,

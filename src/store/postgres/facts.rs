@@ -158,6 +158,7 @@ fn columns(ready: &Ready) -> Vec<&str> {
     ];
     columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
     columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
+    columns.extend(catalog.job_name.iter().map(|column| column.name.as_str()));
     columns
 }
 

@@ -27,6 +27,7 @@ mod render;
 mod repair;
 mod row;
 mod search_path;
+mod survey;
 mod tls;
 mod trust;
 mod undo;
@@ -57,6 +58,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use survey::Announced;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -121,6 +123,8 @@ pub struct PostgresStore {
     migrated: bool,
     /// Whether a connection for repairs was used since the last look.
     has_written: AtomicBool,
+    /// Of a watch that goes on: whether the log was told of a role that may more than it needs.
+    announced: Option<Announced>,
 }
 
 impl PostgresStore {
@@ -135,6 +139,7 @@ impl PostgresStore {
             tail: None,
             migrated: false,
             has_written: AtomicBool::new(false),
+            announced: None,
         }
     }
 
@@ -144,6 +149,7 @@ impl PostgresStore {
         Self {
             berths: Berths::new(&links, poll_interval, self.settings.poll_timeout),
             links,
+            announced: Some(Announced::default()),
             ..self
         }
     }
@@ -197,7 +203,7 @@ impl PostgresStore {
         let catalog = catalog::read(link, &self.settings).await?;
         let statements = Statements::render(&self.settings.mapping, &catalog);
         let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
-        Ok(Ready {
+        let ready = Ready {
             catalog,
             statements,
             way: Mutex::new(way),
@@ -205,7 +211,11 @@ impl PostgresStore {
             facts: Mutex::default(),
             keyless: AtomicU64::new(0),
             ledger_was_empty: AtomicBool::new(false),
-        })
+        };
+        if let Some(announced) = &self.announced {
+            Box::pin(announced.once(link, &ready, &self.settings.mapping.watch)).await;
+        }
+        Ok(ready)
     }
 
     async fn connect(&self) -> Result<Link, StoreError> {

@@ -1,6 +1,10 @@
 //! What keeps a watch from repairing, found anew in each pass because it can change at any time, with the words to mend it.
 
-use super::{PostgresSettings, catalog::Catalog, ledger::Flaw};
+use super::{
+    PostgresSettings,
+    catalog::{Catalog, foreign_cast},
+    ledger::Flaw,
+};
 use crate::{
     domain::{Action, Cause, Obstacle},
     store::Identifier,
@@ -20,6 +24,14 @@ pub(super) fn of(row: &Row, catalog: &Catalog, settings: &PostgresSettings) -> V
                  connect as the table's owner"
             ),
         );
+    }
+    for found in row.get::<_, Vec<String>>("foreign_casts") {
+        let (column, function) = found.split_once('\n').unwrap_or((&found, ""));
+        let what = foreign_cast(&column.escape_debug().to_string(), &function.escape_debug().to_string());
+        let reason = format!(
+            "{what}: a repair would run it with the rights of this role; drop the cast, or give the column a built-in type"
+        );
+        add(Cause::Rights, reason);
     }
     // What is written has to be read as well: the guard compares it, and the error text is added to what is there.
     for (found, what, right) in [

@@ -11,6 +11,7 @@ mod observe;
 mod operator;
 mod place;
 mod repair;
+mod survey;
 mod tail;
 mod thread;
 mod times;

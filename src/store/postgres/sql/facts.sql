@@ -10,6 +10,17 @@ SELECT pg_catalog.now() AS now, {{identity}} AS server, pg_catalog.pg_postmaster
           FROM pg_catalog.pg_attribute AS attribute
          WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
            AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])) AS shape,
+       ARRAY(SELECT pg_catalog.concat(attribute.attname, E'\n', pg_catalog.format('%s', foreign_cast.castfunc::pg_catalog.regprocedure))
+               FROM pg_catalog.pg_attribute AS attribute
+               JOIN pg_catalog.pg_cast AS foreign_cast ON foreign_cast.castfunc OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+                AND (foreign_cast.castsource OPERATOR(pg_catalog.=) attribute.atttypid AND foreign_cast.casttarget OPERATOR(pg_catalog.=) '25'::pg_catalog.oid
+                     OR foreign_cast.casttarget OPERATOR(pg_catalog.=) attribute.atttypid AND foreign_cast.castsource OPERATOR(pg_catalog.=) '25'::pg_catalog.oid)
+              WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+                AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])
+                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS extension
+                                 WHERE extension.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                                   AND extension.objid OPERATOR(pg_catalog.=) foreign_cast.castfunc
+                                   AND extension.deptype OPERATOR(pg_catalog.=) 'e')) AS foreign_casts,
        pg_catalog.row_security_active(relation.oid) AS row_security,
        ARRAY(SELECT attribute.attname::pg_catalog.text
                FROM pg_catalog.pg_attribute AS attribute

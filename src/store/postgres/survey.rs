@@ -1,0 +1,117 @@
+//! What stands around the table on PostgreSQL: the role's powers, and whose functions run with them.
+
+use super::{PostgresStore, Ready, catalog::foreign_cast, guard::TRIGGER, link::Link};
+use crate::{
+    domain::JobId,
+    store::{
+        Identifier, StoreError,
+        survey::{Role, Surroundings, Surveyed},
+    },
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::types::Type;
+
+/// Whether the log was told of the role.
+#[derive(Debug, Default)]
+pub(super) struct Announced(AtomicBool);
+
+impl Announced {
+    /// Tells the log, once, of a role that may more than it needs. A survey that fails is asked for by the next connection.
+    pub(super) async fn once(&self, link: &Link, ready: &Ready, watch: &str) {
+        if self.0.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(found) = survey(link, ready).await else { return };
+        self.0.store(true, Ordering::Relaxed);
+        let Some(role) = found.role else { return };
+        let sentences = role.excess().into_iter().chain(role.sharing());
+        for sentence in sentences {
+            if role.owner_is_trusted {
+                tracing::info!(watch, "{sentence}");
+            } else {
+                tracing::warn!(watch, "{sentence}");
+            }
+        }
+    }
+}
+
+/// Looks around the table.
+async fn survey(link: &Link, ready: &Ready) -> Result<Surroundings, StoreError> {
+    let catalog = &ready.catalog;
+    let (columns, ledger) = (catalog.mapped(), catalog.ledger.quoted());
+    let answer = link.ask(
+        include_str!("sql/survey.sql"),
+        vec![
+            (&catalog.oid, Type::OID),
+            (&columns, Type::TEXT_ARRAY),
+            (&ledger, Type::TEXT),
+            (&TRIGGER, Type::TEXT),
+        ],
+    );
+    let rows = link.within("looking around the table", answer).await?;
+    let mut found = Surroundings {
+        is_view: !catalog.is_table(),
+        ..Surroundings::default()
+    };
+    let mut role = Role::default();
+    for row in &rows {
+        let (kind, name, detail): (&str, &str, &str) = (row.get("kind"), row.get("name"), row.get("detail"));
+        match (kind, detail) {
+            ("role", owner) => (role.name, role.owner) = (name.to_owned(), owner.to_owned()),
+            ("trusted", _) => role.owner_is_trusted = true,
+            ("power", "") => role.powers.push(name.to_owned()),
+            ("power", by) if name == "is a member of" => role.powers.push(format!("{name} {by}")),
+            ("power", by) => role
+                .powers
+                .push(format!("is a member of `{}`, which {name}", by.escape_debug())),
+            ("owner", _) => role.other_owners.push(name.to_owned()),
+            _ => found.neighbours.push(neighbour(kind, name, detail)),
+        }
+    }
+    // One power said is enough where a role has it both by itself and by another.
+    role.powers.sort();
+    role.powers.dedup();
+    found.role = Some(role);
+    Ok(found)
+}
+
+/// A neighbour as a clause.
+fn neighbour(kind: &str, name: &str, detail: &str) -> String {
+    let (name, detail) = (name.escape_debug(), detail.escape_debug());
+    match kind {
+        "trigger" => format!("the trigger `{name}` calls {detail}"),
+        "cast" => foreign_cast(&name.to_string(), &detail.to_string()),
+        "policy" => format!("the policy `{name}`"),
+        "rule" => format!("the rule `{name}`"),
+        "heir" => format!("the partition or heir {name}"),
+        "generated" => format!("the column `{name}` is generated"),
+        "domain" => format!("the type of column `{name}` is a domain that calls {detail}"),
+        "constraint" => format!("the constraint `{name}` calls {detail}"),
+        "index" => format!("the index {name} calls {detail}"),
+        _ => format!("{kind} {name}"),
+    }
+}
+
+impl Surveyed for PostgresStore {
+    async fn survey(&mut self) -> Result<Surroundings, StoreError> {
+        let (slot, ready) = self.at_the_desk().await?;
+        survey(super::held(&slot), &ready).await
+    }
+
+    async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
+        let (slot, ready) = self.at_the_desk().await?;
+        let (link, key) = (super::held(&slot), job.to_string());
+        let answer = link.ask(&ready.statements.job_times, vec![(&key, Type::TEXT)]);
+        let rows = link.within("reading the times of a row", answer).await?;
+        let mapping = &self.settings.mapping;
+        let columns = [
+            ("started_at", &mapping.started_at),
+            ("heartbeat_at", &mapping.last_heartbeat_at),
+        ];
+        let read = |(column, name): (&str, &Identifier)| {
+            let value: Option<String> = rows.first()?.get(column);
+            Some((name.as_str().to_owned(), value?))
+        };
+        Ok(columns.into_iter().filter_map(read).collect())
+    }
+}

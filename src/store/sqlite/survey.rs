@@ -1,0 +1,56 @@
+//! What stands around the table in a file: the triggers of others. A file knows no roles.
+
+use super::{SqliteStore, connection::failed, guard::Names};
+use crate::{
+    domain::JobId,
+    store::{
+        StoreError,
+        survey::{Surroundings, Surveyed},
+    },
+};
+use rusqlite::OptionalExtension;
+use std::time::Duration;
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Surveyed for SqliteStore {
+    async fn survey(&mut self) -> Result<Surroundings, StoreError> {
+        self.call("looking around the table", WITHIN, |open, settings| {
+            let table = &settings.mapping.table.name;
+            let names = Names::of(table);
+            let read = || -> rusqlite::Result<Vec<String>> {
+                let mut statement = open.connection.prepare(include_str!("sql/survey.sql"))?;
+                let ours = (table.as_str(), names.insert.as_str(), names.update.as_str());
+                let rows = statement.query_map(ours, |row| row.get::<_, String>(0))?;
+                rows.map(|name| Ok(format!("the trigger `{}`", name?.escape_debug())))
+                    .collect()
+            };
+            let neighbours = read().map_err(|error| failed("looking around the table", &open.path, error))?;
+            Ok(Surroundings {
+                role: None,
+                is_view: open.catalog.obstacle.is_some(),
+                neighbours,
+            })
+        })
+        .await
+    }
+
+    async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
+        let key = job.to_string();
+        self.call("reading the times of a row", WITHIN, move |open, settings| {
+            let mapping = &settings.mapping;
+            let sql = &open.catalog.statements.job_times;
+            let row = open
+                .connection
+                .query_row(sql, [&key], |row| Ok([row.get::<_, Option<String>>(0)?, row.get(1)?]))
+                .optional()
+                .map_err(|error| failed("reading the times of a row", &open.path, error))?;
+            let columns = [&mapping.started_at, &mapping.last_heartbeat_at];
+            let found = columns.into_iter().zip(row.into_iter().flatten());
+            Ok(found
+                .filter_map(|(column, value)| Some((column.as_str().to_owned(), value?)))
+                .collect())
+        })
+        .await
+    }
+}
