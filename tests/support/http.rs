@@ -40,7 +40,7 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answ
         .expect("a timeout");
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
     )
     .expect("sent");
     let mut bytes = Vec::new();
