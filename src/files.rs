@@ -4,10 +4,11 @@
 //! mistake or on purpose: endless, a pipe, or a few hundred bytes of YAML that stand for gigabytes.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 use yaml_rust2::{Event, parser::Parser};
 
@@ -62,18 +63,39 @@ pub fn refuse_bombs(yaml: &str) -> Result<(), String> {
     Err(format!("it has more than {MOST_EVENTS} values"))
 }
 
-/// What every user of this host may do to a file that holds a secret, with what to do; `None` where no other user reaches
-/// it, be it for one of the folders above it.
-pub fn open_to_all(path: &Path) -> Option<String> {
+/// A file that every user of this host may read or write. Its text says so, and what to do.
+#[derive(Debug)]
+pub struct Open {
+    path: PathBuf,
+    rights: u32,
+    /// Whether they may write it.
+    pub may_be_written: bool,
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let may = match self.rights & 0o006 {
+            0o002 => "written",
+            0o004 => "read",
+            _ => "read and written",
+        };
+        let (path, rights) = (self.path.display(), self.rights & 0o777);
+        write!(
+            f,
+            "{path} may be {may} by every user of this host (mode {rights:03o}): chmod 600 it"
+        )
+    }
+}
+
+/// What every user of this host may do to a file that holds a secret; `None` where no other user reaches it, be it for one
+/// of the folders above it.
+pub fn open_to_all(path: &Path) -> Option<Open> {
     let path = fs::canonicalize(path).ok()?;
     let mode = |path: &Path| Some(fs::metadata(path).ok()?.permissions().mode());
     let rights = mode(&path)?;
-    let may = match rights & 0o006 {
-        0 => return None,
-        0o002 => "written",
-        0o004 => "read",
-        _ => "read and written",
-    };
+    if rights & 0o006 == 0 {
+        return None;
+    }
     if path
         .ancestors()
         .skip(1)
@@ -81,11 +103,11 @@ pub fn open_to_all(path: &Path) -> Option<String> {
     {
         return None;
     }
-    Some(format!(
-        "{} may be {may} by every user of this host (mode {:03o}): chmod 600 it",
-        path.display(),
-        rights & 0o777
-    ))
+    Some(Open {
+        path,
+        rights,
+        may_be_written: rights & 0o002 != 0,
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +163,7 @@ mod tests {
             (0o602, Some("may be written by")),
         ] {
             rights(&file, mode);
-            let said = open_to_all(&file);
+            let said = open_to_all(&file).map(|open| open.to_string());
             assert_eq!(said.is_some(), expected.is_some(), "{mode:o}: {said:?}");
             assert!(
                 said.unwrap_or_default().contains(expected.unwrap_or_default()),
@@ -150,6 +172,6 @@ mod tests {
         }
         rights(&file, 0o666);
         rights(folder.path(), 0o700);
-        assert_eq!(open_to_all(&file), None);
+        assert!(open_to_all(&file).is_none());
     }
 }

@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "domain", "files", "http", "journal", "metrics", "status", "store", "watch", "web",
+            "config", "domain", "http", "journal", "metrics", "status", "store", "watch", "web",
         ],
     ),
     (

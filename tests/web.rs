@@ -536,6 +536,19 @@ async fn secrets_that_every_user_may_read_are_named_at_the_start_and_by_check() 
     rights(&site.path("server.key"), 0o644);
     let dog = Beatwarden::watch(&arguments).await;
     assert_eq!(found(&dog.log()), [1, 1, 1], "{}", dog.log());
+    // A password in the configuration itself, and a configuration that others may write.
+    let toml = |database: &str| format!("[[watch]]\npreset = \"meltano\"\ndatabase = \"{database}\"\n");
+    let configuration = site.file("beatwarden.toml", &toml("postgres://u:secret@127.0.0.1:1/d"));
+    let of_configuration = |mode| {
+        rights(&configuration, mode);
+        let (_, said, _) = run(&["check", "--config", configuration.to_str().unwrap()]);
+        (named(&said, &configuration), said)
+    };
+    assert_eq!(of_configuration(0o644).0, 1, "{}", of_configuration(0o644).1);
+    assert_eq!(of_configuration(0o600).0, 0);
+    fs::write(&configuration, toml(&site.text("jobs.db"))).unwrap();
+    assert_eq!(of_configuration(0o644).0, 0, "nothing secret is in it");
+    assert_eq!(of_configuration(0o646).0, 1, "others may say what is done");
     // Where others don't reach the folder, its files are nobody's.
     rights(site.folder.path(), 0o700);
     let (_, said, _) = run(&[&["check"][..], &arguments].concat());

@@ -15,7 +15,6 @@ pub use operate::{Examination, HandsOn, examine, hands_on};
 
 use crate::{
     config::{self, Config, WatchConfig},
-    files,
     http::{self, HttpState},
     metrics::Metrics,
     status::{Board, Clock, Roster, SystemClock},
@@ -119,8 +118,7 @@ pub async fn run(
     if config.web_config_file.is_some() {
         tracing::info!("the web configuration is in force: {}", web.terms().sentence());
     }
-    let of_watches = config.watches.iter().filter_map(open_secret);
-    for secret in web.terms().open_secrets().into_iter().chain(of_watches) {
+    for secret in web.terms().open_secrets() {
         tracing::warn!("a secret is open: {secret}");
     }
     let clock = SystemClock::start();
@@ -180,14 +178,6 @@ fn page_at(listen: SocketAddr, web: &Web) -> String {
         None => "http",
     };
     format!("{scheme}://{}/", http::reachable(listen))
-}
-
-/// What every user of this host may do to the file with the database URL of a watch; `None` where nobody else reaches it.
-pub fn open_secret(watch: &WatchConfig) -> Option<String> {
-    match &watch.database {
-        config::DatabaseSource::File(path) => files::open_to_all(path),
-        config::DatabaseSource::Url(_) => None,
-    }
 }
 
 /// Reads the configuration anew and takes it up, if it is good.

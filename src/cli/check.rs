@@ -44,6 +44,9 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
             outln!("  note {secret}");
         }
     }
+    for secret in loaded.open_secrets() {
+        outln!("note {secret}");
+    }
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
             outln!("watch {}", watch.name);
@@ -64,11 +67,6 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    let secret = app::open_secret(watch).map(|secret| (Verdict::Note, format!("database_file: {secret}")));
-    Ok(secret.into_iter().chain(looked(watch).await?).collect())
-}
-
-async fn looked(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let inquiry = Inquiry::whole(Vec::new(), Look::Full);
     let mut store = app::store_of(watch)?;
     let first = match store.observe(&inquiry).await {

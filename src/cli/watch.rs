@@ -35,6 +35,9 @@ pub fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
                 "configuration"
             );
         }
+        for secret in loaded.open_secrets() {
+            tracing::warn!("a secret is open: {secret}");
+        }
         for watch in &config.watches {
             tracing::info!(
                 watch = watch.name,

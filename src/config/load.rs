@@ -151,7 +151,7 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
 }
 
 /// The name of a file in messages, without what could move a terminal's cursor.
-fn origin_of(path: &Path) -> String {
+pub(super) fn origin_of(path: &Path) -> String {
     path.to_string_lossy().replace(char::is_control, "?")
 }
 

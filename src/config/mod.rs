@@ -15,6 +15,7 @@ pub mod keys;
 mod layers;
 mod libpq;
 mod load;
+mod open_files;
 mod postgres_url;
 mod preset;
 mod provenance;
@@ -118,6 +119,14 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// A sentence for each file that holds a secret and that every user of this host may read, and for each that they may
+    /// write. The files of the web configuration are not among them.
+    pub fn open_secrets(&self) -> Vec<String> {
+        open_files::of(self)
+    }
 }
 
 /// One value in force and where it comes from.

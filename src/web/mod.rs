@@ -125,7 +125,7 @@ impl Terms {
         self.made_of
             .iter()
             .filter(|(path, content)| is_secret(path, content))
-            .filter_map(|(path, _)| files::open_to_all(path))
+            .filter_map(|(path, _)| Some(files::open_to_all(path)?.to_string()))
             .collect()
     }
 
