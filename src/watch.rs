@@ -4,12 +4,13 @@
 mod repairing;
 
 use crate::{
-    domain::{self, Cause, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
+    domain::{self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Effort, Inquiry, Store, StoreError},
 };
 use std::{
     any::Any,
+    collections::BTreeMap,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -65,6 +66,10 @@ pub struct Watch<S, C, A> {
     is_ledger_migrated: bool,
     /// Why the ledger can't be created, where that was refused.
     ledger_refused: Option<String>,
+    /// The jobs whose repairs another session keeps waiting, each since when.
+    held: BTreeMap<JobId, domain::Moment>,
+    /// When it was last asked who that is.
+    asked_for_holders: Option<domain::Moment>,
     stop: CancellationToken,
 }
 
@@ -86,6 +91,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             failures: 0,
             is_ledger_migrated: false,
             ledger_refused: None,
+            held: BTreeMap::new(),
+            asked_for_holders: None,
             stop,
         }
     }
@@ -221,7 +228,9 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                 reason: reason.clone(),
             });
         }
-        let report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
+        let held_up = self.held_up(&attempts).await;
+        let mut report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
+        report.held_up = held_up;
         let (began, finished) = (observation.began, observation.finished);
         let wall = self.clock.wall();
         let since = self.clock.moment().since(began);

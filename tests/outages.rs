@@ -4,6 +4,8 @@
 
 #[path = "outages/files.rs"]
 mod files;
+#[path = "outages/holders.rs"]
+mod holders;
 #[path = "outages/log.rs"]
 mod log;
 #[path = "support/mod.rs"]

@@ -1,7 +1,7 @@
 //! A store of either kind behind one type, so that nobody else has to ask which database it is.
 
 use crate::{
-    domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
+    domain::{Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
         Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo,
         guard::{GuardSql, GuardState, Guarded, Progress},
@@ -61,6 +61,10 @@ impl Store for AnyStore {
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         on!(self, store => store.note(finding))
+    }
+
+    async fn holders(&mut self, job: Option<&JobId>) -> Result<Vec<Holder>, StoreError> {
+        on!(self, store => store.holders(job))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{AnyStore, AppError, pace_of, policy_of, store_of};
 use crate::{
     config::WatchConfig,
-    domain::{self, ByHand, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
+    domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
     status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
     store::{Effort, Inquiry, Ledger, Store, StoreError},
     watch::{FullLooks, Pace, Watch},
@@ -24,6 +24,8 @@ pub struct Examination {
     pub entries: Vec<LedgerEntry>,
     /// Why the ledger couldn't be read: who only observes needs no right to.
     pub unread: Option<String>,
+    /// Who holds the gate, its row or its table.
+    pub holders: Vec<Holder>,
     /// The rules that it is judged by.
     pub policy: Policy,
 }
@@ -56,6 +58,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
                 view: None,
                 entries: Vec::new(),
                 unread: None,
+                holders: Vec::new(),
                 policy,
             });
         }
@@ -65,6 +68,8 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         Err(StoreError::Rights(why)) => (Vec::new(), Some(why)),
         answer => (answer.map_err(told)?, None),
     };
+    // It serves an explanation, and a role needn't be allowed to see it.
+    let holders = store.holders(Some(id)).await.unwrap_or_default();
     let observation = Observation {
         began,
         finished: clock.moment(),
@@ -78,6 +83,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         view: plan.jobs.into_iter().find(|view| view.id == *id),
         entries,
         unread,
+        holders,
         policy,
     })
 }

@@ -1,12 +1,14 @@
 //! `beatwarden check`: connects, looks once, and says in a line each what is well and what isn't, with how to mend it.
 
+mod gate;
+mod polls;
+
 use super::{guard::in_words, runtime};
 use crate::{
     app::{self, AppError},
     config::{self, Loaded, WatchConfig},
     domain::{
-        Access, Action, Cause, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, SCANS, Snapshot,
-        StateKind, interval_in_force,
+        Access, Action, Cause, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
     },
     status::{Clock, SystemClock},
     store::{
@@ -16,11 +18,9 @@ use crate::{
     },
     web::Web,
 };
-use std::{
-    collections::BTreeSet,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use gate::{gate_holder, held};
+use polls::{Costs, cost_of, poll};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 /// How a line of the check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     });
     let around = store.survey().await.unwrap_or_default();
     let times = times(watch, &first, &mut store).await;
+    let holder = gate_holder(&mut store).await;
     drop(store);
     let skew = first.database_now.micros_since(SystemClock::start().wall());
     let poll = match cost_of(watch, watch.discovery).await? {
@@ -96,47 +97,8 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     // Behind the states, which tell how many run.
     lines.splice(2..2, times);
     lines.extend(surroundings(&around));
+    lines.extend(holder.map(|holder| held(&holder)));
     Ok(lines)
-}
-
-/// What an ordinary poll takes, by one way of finding running jobs.
-#[derive(Clone, Copy)]
-struct Cost {
-    took: Duration,
-    /// What the scan alone costs the database, where it is one that costs something.
-    scan: Option<Duration>,
-    discovery: Discovery,
-    access: Access,
-}
-
-/// What a poll takes as configured, and what it would take the other way, where there is one.
-#[derive(Clone, Copy)]
-struct Costs {
-    poll: Cost,
-    other: Option<Cost>,
-}
-
-/// Looks twice by one way: the first look finds out what runs, the second is what an ordinary poll costs.
-async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Result<Result<Cost, StoreError>, AppError> {
-    let mut watch = watch.clone();
-    watch.discovery = by;
-    let policy = app::policy_of(&watch);
-    let mut store = app::store_of(&watch)?;
-    let inquiry = |known| Inquiry::whole(known, Look::Ordinary);
-    let first = match store.observe(&inquiry(Vec::new())).await {
-        Ok(snapshot) => snapshot,
-        Err(error) => return Ok(Err(error)),
-    };
-    let runs = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    let running = first.rows.iter().filter(runs).map(|job| job.id.clone()).collect();
-    let began = Instant::now();
-    let second = store.observe(&inquiry(running)).await;
-    Ok(second.map(|snapshot| Cost {
-        took: began.elapsed(),
-        scan: snapshot.timing.scan,
-        discovery: snapshot.discovery,
-        access: snapshot.access,
-    }))
 }
 
 /// A line and how it came out.
@@ -408,59 +370,6 @@ fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
 fn span(micros: i64) -> String {
     let seconds = Duration::from_secs(u64::try_from(micros / 1_000_000).unwrap_or_default());
     humantime::format_duration(seconds).to_string()
-}
-
-/// What an ordinary poll costs, what it would cost with an index, and which one.
-fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: bool) -> Line {
-    let cost = poll.took;
-    let index = match is_view {
-        true => "the table behind the view is the one to index, on its state".to_owned(),
-        false => app::index_for(watch),
-    };
-    match (poll.discovery, poll.access) {
-        (Discovery::KeyTail, _) => {
-            let by_state = other.map_or_else(String::new, |other| format!(", in {:.1?}", other.took));
-            let text = format!(
-                "poll: finds running jobs by their keys, in {cost:.1?}; by state it would scan the table{by_state}. A row that \
-                 ended and runs again is found by the full look only (full_look_interval); an index finds it at once: {index}"
-            );
-            return (Verdict::Good, text);
-        }
-        (Discovery::State, Access::Index) => {
-            let text = format!("poll: finds running jobs by an index, in {cost:.1?}");
-            return (Verdict::Good, text);
-        }
-        (Discovery::State, Access::Scan) => {}
-    }
-    let cure = format!("{index}; never index the heartbeat column, it makes every heartbeat cost more");
-    let Some(scan) = poll.scan else {
-        let text = format!(
-            "poll: scans the table, which is small, in {cost:.1?}; when it grows, an index makes that cheap: {cure}"
-        );
-        return (Verdict::Note, text);
-    };
-    let other = other.filter(|other| other.took < cost);
-    let with_index = other.map_or_else(String::new, |other| {
-        format!(
-            " (with an index about {:.1?}: that is what the same rows take by their keys)",
-            other.took
-        )
-    });
-    let interval = interval_in_force(watch.poll_interval, &[scan; SCANS]);
-    let share = match interval {
-        late if late > watch.init_deadline / 2 => "half",
-        late if late > watch.init_deadline / 3 => "a third",
-        _ => {
-            let text = format!("poll: scans the table, in {cost:.1?} now{with_index}; when the table grows: {cure}");
-            return (Verdict::Note, text);
-        }
-    };
-    let text = format!(
-        "poll: scans the table, which costs the database {scan:.1?}{with_index}, so that it is polled every {interval:.0?} only, \
-         which is more than {share} of init_deadline: {cure}"
-    );
-    let verdict = if share == "half" { Verdict::Bad } else { Verdict::Note };
-    (verdict, text)
 }
 
 fn inits(snapshot: &Snapshot) -> Line {

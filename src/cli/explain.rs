@@ -8,13 +8,13 @@ use super::{
 use crate::{
     app::{self, AppError, Examination},
     config::{Loaded, WatchConfig},
-    domain::{Cause, JobId, Phase, Timestamp},
+    domain::{Cause, Holder, JobId, Phase, Timestamp},
     http::{reachable, repairs_of},
     store::rfc3339,
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 /// Arguments of `explain`.
 #[derive(Clone, Debug, Args)]
@@ -105,6 +105,7 @@ fn explain(
         entries: &examination.entries,
     };
     let mut said = sentences(&facts);
+    said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));
     let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
     let by = match live {
         Some(_) => Some(format!("This is how the instance at {listen} sees it.")),
@@ -153,6 +154,22 @@ fn explain(
             .collect(),
         json,
     }
+}
+
+/// Who keeps its repair waiting, where somebody does: whoever is named as the cause, or has held on for long.
+fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
+    /// No repair, and no writer's update, takes so long.
+    const LONG: Duration = Duration::from_secs(10);
+    let is_cause = matches!(judged.cause, Some(Cause::NotLeader | Cause::Locked));
+    let keeps_waiting = |holder: &&Holder| is_cause || holder.age.is_some_and(|age| age > LONG);
+    let holder = holders.iter().find(keeps_waiting)?;
+    (judged.phase == Phase::MissedFirst).then(|| {
+        format!(
+            "{holder}, which keeps repairs waiting: if that is no other Beatwarden at work, end it \
+             (SELECT pg_terminate_backend({})) or let its owner do so.",
+            holder.pid
+        )
+    })
 }
 
 /// What the running instance says of the job, and which start of it it speaks of.

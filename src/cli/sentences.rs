@@ -206,7 +206,7 @@ fn withheld(facts: &Facts<'_>, judged: Judged, cause: Cause) -> String {
         Cause::Shutdown => "the process was told to stop, and begins no new repair; the next one takes it up after a deadline of \
                             watching"
             .to_owned(),
-        Cause::NotLeader => "another Beatwarden is repairing this table at the moment; that is normal, the next pass tries again"
+        Cause::NotLeader => "another session holds the gate of the repairs, which another Beatwarden at work may well be; the next pass tries again"
             .to_owned(),
         Cause::Locked => "another session holds the row, which a living writer may well be; the next pass tries again".to_owned(),
         Cause::LostRace => "the row changed between the look and the repair, so it was left alone; the next pass judges it anew"

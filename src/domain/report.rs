@@ -1,8 +1,8 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Ages, Cause, Event, Finding, Guard, Incident, JobId, JobView, LedgerEntry, Memory, Observation, Obstacle,
-    Phase, Plan, Policy, Repair, RepairId, Repairing, Storm, Timestamp, WindowCount, names::OldestByName,
+    Action, Ages, Cause, Event, Finding, Guard, HeldUp, Incident, JobId, JobView, LedgerEntry, Memory, Observation,
+    Obstacle, Phase, Plan, Policy, Repair, RepairId, Repairing, Storm, Timestamp, WindowCount, names::OldestByName,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -123,6 +123,8 @@ pub struct Report {
     pub names_dropped: u64,
     /// What was attempted.
     pub attempts: Vec<Attempted>,
+    /// Repairs that another session has kept waiting for longer than a deadline: found out once in a deadline.
+    pub held_up: Option<HeldUp>,
     /// What turned out about earlier repairs, and whether it was written down.
     pub findings: Vec<(Finding, Noted)>,
 }
@@ -226,6 +228,7 @@ pub fn report(
         events: Vec::new(),
         names_dropped: plan.names_dropped,
         attempts,
+        held_up: None,
         findings: std::mem::take(&mut plan.findings).into_iter().zip(noted).collect(),
     };
     let mut by_name = OldestByName::new();

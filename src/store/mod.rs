@@ -25,7 +25,7 @@ pub(crate) use nearest::nearest;
 pub(crate) use template::fill;
 
 use crate::domain::{
-    Finding, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
+    Finding, Holder, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
 };
 use std::{future::Future, time::Duration};
 
@@ -131,6 +131,12 @@ pub trait Store: Send {
     /// Writes to its ledger entry what turned out about a repair, unless somebody has written something there, or has
     /// undone the repair. Returns [`Noted::First`] or [`Noted::Known`].
     fn note(&mut self, finding: &Finding) -> impl Future<Output = Result<Noted, StoreError>> + Send;
+
+    /// Which other sessions hold the gate, and the row of a job, where one is given, or its table: the likeliest first. A
+    /// database whose locks can't be looked at names none.
+    fn holders(&mut self, _job: Option<&JobId>) -> impl Future<Output = Result<Vec<Holder>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
 }
 
 /// What an operator does with the ledger. Every call ends within a deadline of its own.

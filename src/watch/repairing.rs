@@ -2,7 +2,7 @@
 
 use super::Watch;
 use crate::{
-    domain::{Action, Attempted, Cause, Noted, Observation, Outcome, Plan, Repair},
+    domain::{Action, Attempted, Cause, HeldUp, Noted, Observation, Outcome, Plan, Repair},
     status::{Audience, Clock},
     store::{Failure, Resolution, Store, StoreError},
 };
@@ -56,6 +56,33 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         noted
     }
 
+    /// Who keeps repairs waiting, once the first of them has waited for a whole deadline: asked once in a deadline.
+    pub(super) async fn held_up(&mut self, attempts: &[Attempted]) -> Option<HeldUp> {
+        let now = self.clock.moment();
+        let waits = |made: &&Attempted| matches!(made.outcome, Outcome::NotLeader | Outcome::Locked);
+        // Behind a repair whose answer is missing all others wait, for that answer.
+        let is_unknown = attempts.iter().any(|made| matches!(made.outcome, Outcome::Unknown(_)));
+        let jobs = attempts.iter().filter(waits).map(|made| made.repair.job.id.clone());
+        let before = std::mem::take(&mut self.held);
+        if is_unknown {
+            return None;
+        }
+        self.held = jobs
+            .map(|job| {
+                let since = before.get(&job).copied().unwrap_or(now);
+                (job, since)
+            })
+            .collect();
+        let (job, since) = self.held.iter().min_by_key(|(_, since)| **since)?;
+        let (job, since, deadline) = (job.clone(), now.since(*since), self.policy.init_deadline);
+        if since < deadline || self.asked_for_holders.is_some_and(|at| now.since(at) < deadline) {
+            return None;
+        }
+        self.asked_for_holders = Some(now);
+        let holders = self.store.holders(Some(&job)).await.unwrap_or_default();
+        Some(HeldUp { since, holders })
+    }
+
     /// Carries out the plan: first what is still unknown, then the repairs, one transaction each.
     pub(super) async fn repair(&mut self, plan: &Plan) -> Vec<Attempted> {
         let mut attempts = Vec::new();
@@ -101,6 +128,11 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             Outcome::NoLedger(reason)
         } else {
             Outcome::Failed(reason)
+        };
+        // Somebody holds the gate, or the ledger: that is waited for, like every lock.
+        let first = match error.failure() {
+            Failure::Locked => Outcome::Locked,
+            _ => first,
         };
         // One attempt was made; the others had to wait for it.
         let others = if is_refused { first.clone() } else { Outcome::NotLeader };

@@ -13,6 +13,7 @@ mod failures;
 mod grants;
 mod guard;
 mod guard_state;
+mod holders;
 mod hosts;
 mod keys;
 mod lanes;
@@ -40,7 +41,7 @@ pub use tls::{Security, Verify};
 
 use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
 use crate::domain::{
-    Access, Action, Cause, Discovery, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
+    Access, Action, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
 use catalog::Catalog;
 use discovery::Tailed;
@@ -380,6 +381,15 @@ impl Store for PostgresStore {
         // After an error the connection may be in a transaction: it is dropped.
         *slot = Some(link);
         Ok(noted)
+    }
+
+    async fn holders(&mut self, job: Option<&JobId>) -> Result<Vec<Holder>, StoreError> {
+        let ready = self.ready()?;
+        let mut slot = self.repairs().await?;
+        let link = slot.take().expect("just connected");
+        let holders = holders::holders(&link, &ready, &self.settings, job).await?;
+        *slot = Some(link);
+        Ok(holders)
     }
 }
 

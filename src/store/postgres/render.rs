@@ -27,6 +27,7 @@ pub(super) const NO_ENTRY: &str = "the ledger took no entry";
 pub(super) struct Statements {
     pub moment: String,
     pub scan_mark: String,
+    pub holders: String,
     pub facts: String,
     pub running: String,
     pub unknown: String,
@@ -109,6 +110,7 @@ impl Statements {
         Self {
             moment: fill(include_str!("sql/moment.sql")),
             scan_mark: fill(include_str!("sql/scan_mark.sql")),
+            holders: fill(include_str!("sql/holders.sql")),
             facts: fill(include_str!("sql/facts.sql")),
             running: fill(include_str!("sql/observe_running.sql")),
             unknown: fill(include_str!("sql/observe_unknown.sql")),
