@@ -2,6 +2,8 @@
 //! wins a race. Every test has a victim and innocent neighbours, and compares whole rows.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "contract/addresses.rs"]
+mod addresses;
 #[path = "contract/bed.rs"]
 mod bed;
 #[path = "contract/payloads.rs"]

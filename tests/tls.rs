@@ -2,6 +2,8 @@
 //! in plain text instead; client certificates, channel binding, and password files.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tls/addresses.rs"]
+mod addresses;
 #[path = "support/certificates.rs"]
 mod certificates;
 #[path = "tls/clients.rs"]

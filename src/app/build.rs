@@ -7,7 +7,7 @@ use crate::{
     status::{Names, Terms},
     store::{
         self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat, Wanted,
-        postgres::{PostgresSettings, PostgresStore, Security, Target},
+        postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
     watch::{FullLooks, Pace},
@@ -240,7 +240,12 @@ fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Er
         url.sslmode.as_str(),
         url.target_session_attrs.map(config::TargetSessionAttrs::as_str),
     )?;
-    Ok(target.with_files(security, url.passfile.clone()))
+    let passfile = match &url.passfile {
+        Some(path) if url.completed_by.contains(&"PGPASSFILE") => PassFile::Offered(path.clone()),
+        Some(path) => PassFile::Named(path.clone()),
+        None => PassFile::Usual,
+    };
+    Ok(target.with_files(security, passfile))
 }
 
 /// Who we are in the ledger: the operating system's user, host and process, so that the entries of replicas and of people

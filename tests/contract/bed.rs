@@ -5,7 +5,7 @@ use beatwarden::{
     domain::{Action, States},
     store::{
         ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat, Wanted,
-        postgres::{PostgresSettings, PostgresStore, Target},
+        postgres::{PostgresSettings, PostgresStore, Target, TargetSource},
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -219,11 +219,30 @@ impl PostgresBed {
     }
 
     fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
+        let source: TargetSource = Box::new(move || Ok(Target::new(&url, "prefer", None)?));
+        Self::store_from(source, POLL_TIMEOUT, (mapping, action, discovery))
+    }
+
+    /// A store that calls `asked` whenever it reads its address.
+    pub fn store_asking(&self, poll_timeout: Duration, asked: impl Fn() + Send + Sync + 'static) -> PostgresStore {
+        let url = self.database.url.clone();
+        let source: TargetSource = Box::new(move || {
+            asked();
+            Ok(Target::new(&url, "prefer", None)?)
+        });
+        Self::store_from(source, poll_timeout, (mapping(), Action::Backfill, Wanted::Auto))
+    }
+
+    fn store_from(
+        target: TargetSource,
+        poll_timeout: Duration,
+        (mapping, action, discovery): (Mapping, Action, Wanted),
+    ) -> PostgresStore {
         PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
+            target,
             mapping,
             action,
-            poll_timeout: POLL_TIMEOUT,
+            poll_timeout,
             seed_tolerance: SEED_TOLERANCE,
             instance: "test/1".into(),
             discovery,

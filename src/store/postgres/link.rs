@@ -1,21 +1,19 @@
 //! One connection: how it is made, its transport security, and the deadline over everything that is asked through it.
 
 use super::{
-    BoxError,
     connector::{Connector, connect_by, ways},
-    failures::query_error,
+    failures::{is_unfinished, query_error},
     hosts::Place,
-    passfile::{self, Whom},
-    tls::{Security, Verify, in_home},
+    passfile::{PassFile, Passwords, Whom},
+    tls::{Security, Verify},
 };
 use crate::{domain::Action, store::StoreError};
 use futures_util::TryStreamExt;
 use std::{
     future::Future,
     ops::ControlFlow,
-    path::PathBuf,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,7 +24,7 @@ use tokio::{
 };
 use tokio_postgres::{
     CancelToken, Client, Config, Row,
-    config::{SslMode, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
     types::{ToSql, Type},
 };
 
@@ -39,7 +37,15 @@ pub struct Target {
     security: Security,
     /// With and without encryption, in the order in which it is tried.
     ways: &'static [SslMode],
-    passfile: Option<PathBuf>,
+    passfile: PassFile,
+    /// What stands in the files, once they were read.
+    files: Option<Arc<Files>>,
+}
+
+/// What stands in the files that an address names.
+struct Files {
+    tls: Connector,
+    passwords: Passwords,
 }
 
 /// Why a database URL can't be used.
@@ -82,13 +88,14 @@ impl Target {
             explicit_session: session.is_some(),
             ways,
             security: Security::new(sslmode, None, None, None),
-            passfile: None,
+            passfile: PassFile::default(),
+            files: None,
         })
     }
 
     /// The same target with the files that the address names.
     #[must_use]
-    pub fn with_files(mut self, security: Security, passfile: Option<PathBuf>) -> Self {
+    pub fn with_files(mut self, security: Security, passfile: PassFile) -> Self {
         if security.verify != Verify::Nothing {
             // Whatever the mode's name: what is to be verified is never left out.
             self.ways = &[SslMode::Require];
@@ -98,50 +105,53 @@ impl Target {
         self
     }
 
-    /// The driver's configuration, with the password from the password file where the address has none.
-    fn with_password(&self, config: &Config) -> Result<Config, BoxError> {
-        use tokio_postgres::config::Host;
-        let mut config = config.clone();
+    /// Reads the files that the address names, so that connecting waits for no disk.
+    ///
+    /// # Errors
+    /// If one of them can't be used; it is named.
+    pub(super) fn read_files(mut self) -> Result<Self, StoreError> {
+        let to = self.shown();
+        let tls = Connector::new(&self.security).map_err(|source| StoreError::Connect { to: to.clone(), source })?;
+        let passwords = Passwords::read(&self.passfile).map_err(|problem| StoreError::Auth {
+            to,
+            source: problem.into(),
+        })?;
+        self.files = Some(Arc::new(Files { tls, passwords }));
+        Ok(self)
+    }
+
+    fn files(&self) -> &Files {
+        self.files
+            .as_ref()
+            .expect("the files are read before a connection is made")
+    }
+
+    /// The driver's configuration for one place, with the password from the password file where the address has none.
+    fn with_password(&self, mut config: Config) -> Config {
         if config.get_password().is_some() {
-            return Ok(config);
+            return config;
         }
-        // libpq's usual file is used if it is there and nobody else may read it; one that is named has to be good.
-        let usual = in_home(".pgpass").filter(|file| file.exists());
-        let Some(file) = self.passfile.as_ref().or(usual.as_ref()) else {
-            return Ok(config);
+        let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+            (Some(Host::Tcp(name)), _) => name.clone(),
+            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
+            // As in libpq, the address where there is no name.
+            (None, address) => address.map(ToString::to_string).unwrap_or_default(),
         };
-        let is_named = self.passfile.is_some();
-        let user = config.get_user().unwrap_or_default().to_owned();
-        let database = config.get_dbname().unwrap_or(&user).to_owned();
-        let ports = config.get_ports().to_vec();
-        let hosts: Vec<String> = config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                // As in libpq: a socket in the usual place counts as localhost.
-                Host::Unix(_) => "localhost".to_owned(),
-            })
-            .collect();
-        for (place, host) in hosts.iter().enumerate() {
-            let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
-            let whom = Whom {
-                host,
-                port,
-                database: &database,
-                user: &user,
-            };
-            match passfile::password(file, whom) {
-                Ok(Some(password)) => {
-                    config.password(password);
-                    break;
-                }
-                Ok(None) => {}
-                Err(error) if is_named => return Err(error.into()),
-                Err(_) => break,
-            }
+        // A socket in its usual folder counts as localhost; which folder that is depends on how libpq was built.
+        let hosts: &[&str] = match host.as_str() {
+            usual @ ("/var/run/postgresql" | "/tmp") => &[usual, "localhost"],
+            other => &[other],
+        };
+        let whom = Whom {
+            hosts,
+            port: config.get_ports().first().copied().unwrap_or(5432),
+            database: config.get_dbname().or(config.get_user()).unwrap_or_default(),
+            user: config.get_user().unwrap_or_default(),
+        };
+        if let Some(password) = self.files().passwords.of(whom) {
+            config.password(password);
         }
-        Ok(config)
+        config
     }
 
     /// The driver's settings.
@@ -174,7 +184,6 @@ impl Target {
 
     /// User, hosts and database, without the password.
     pub fn shown(&self) -> String {
-        use tokio_postgres::config::Host;
         let hosts: Vec<String> = self
             .config
             .get_hosts()
@@ -248,16 +257,17 @@ impl Link {
         place: &Place,
         (deadline, within): (Duration, Duration),
     ) -> Result<Self, StoreError> {
-        let refused = |source| StoreError::Connect {
-            to: target.shown(),
-            source,
-        };
-        let tls = Connector::new(&target.security).map_err(refused)?;
-        let config = target.with_password(config).map_err(refused)?;
+        let tls = target.files().tls.clone();
+        let config = target.with_password(config.clone());
+        let has_password = config.get_password().is_some();
         // As in libpq: for each host, all of its answers together.
         let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
         let ways = ways(target, &config);
         let (client, connection) = match timeout(within, connect_by(ways, target, config, &tls)).await {
+            Ok(Err(StoreError::Connect { to, source })) if !has_password && is_unfinished(source.as_ref()) => {
+                let source = target.files().passwords.none_found().into();
+                return Err(StoreError::Auth { to, source });
+            }
             Ok(connected) => connected?,
             Err(_) => {
                 return Err(StoreError::Connect {

@@ -3,6 +3,7 @@
 //! Only `query_typed` is used, never a kept prepared statement, and every setting is local to its transaction: that is
 //! what lets a pooler in transaction mode stand in between.
 
+mod addresses;
 mod catalog;
 mod certificate;
 mod connector;
@@ -37,12 +38,14 @@ mod view;
 pub use grants::grants;
 pub use link::{BadTarget, Target};
 pub use links::Links;
+pub use passfile::PassFile;
 pub use tls::{Security, Verify};
 
 use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
 use crate::domain::{
     Access, Action, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
+use addresses::Addresses;
 use catalog::Catalog;
 use discovery::Tailed;
 use facts::Dated;
@@ -112,7 +115,8 @@ struct Way {
 
 /// The watched database on a PostgreSQL server.
 pub struct PostgresStore {
-    settings: PostgresSettings,
+    settings: Arc<PostgresSettings>,
+    addresses: Addresses,
     links: Links,
     /// Where it finds its connections among them.
     berths: Berths,
@@ -132,7 +136,9 @@ impl PostgresStore {
     /// A store that connects when it is first asked.
     pub fn new(settings: PostgresSettings) -> Self {
         let links = Links::default();
+        let settings = Arc::new(settings);
         Self {
+            addresses: Addresses::new(settings.clone()),
             berths: Berths::new(&links, settings.poll_timeout, settings.poll_timeout),
             settings,
             links,
@@ -226,15 +232,15 @@ impl PostgresStore {
     /// A demoted primary keeps its connections alive, and a standby is seldom the only server: another host may take writes
     /// by now. Meanwhile the passes go on, since a host that never answers would hold up each of them.
     fn look_for_better(&self, read_only: bool) {
-        let target = (self.settings.target)().ok();
-        let target = target.filter(|target| read_only && target.prefers_writable(self.settings.action));
+        let addresses = self.addresses.clone();
+        let is_wanted = read_only && addresses.prefers_writable();
         self.links
-            .search(target.map(|target| hosts::open_writable(target, self.settings.poll_timeout)));
+            .search(is_wanted.then_some(async move { addresses.connect_writable().await }));
     }
 
     /// Connects to a certain place, if there is one.
     async fn connect_beside(&self, beside: Option<&Place>) -> Result<Link, StoreError> {
-        connect_beside(&self.settings, beside).await
+        self.addresses.connect(beside).await
     }
 
     /// The connection for repairs, made anew if there is none.
@@ -272,6 +278,7 @@ impl PostgresStore {
             link: held(slot),
             ready,
             settings: &self.settings,
+            addresses: &self.addresses,
         }
     }
 
@@ -279,15 +286,6 @@ impl PostgresStore {
         let ready = self.ready.as_ref().map(|(_, ready)| ready.clone());
         ready.ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
     }
-}
-
-/// Connects to a certain place, if there is one.
-async fn connect_beside(settings: &PostgresSettings, beside: Option<&Place>) -> Result<Link, StoreError> {
-    let target = (settings.target)().map_err(|source| StoreError::Connect {
-        to: "the database".to_owned(),
-        source,
-    })?;
-    hosts::open(&target, settings.action, settings.poll_timeout, beside).await
 }
 
 /// The connection in a slot that was just filled.

@@ -2,6 +2,7 @@
 
 use super::{
     PostgresSettings, Ready,
+    addresses::Addresses,
     ledger::{self, GATE, gate_of},
     link::{Link, Param},
     observe::look_alone,
@@ -32,6 +33,7 @@ pub(super) struct Desk<'a> {
     pub link: &'a Link,
     pub ready: &'a Ready,
     pub settings: &'a PostgresSettings,
+    pub addresses: &'a Addresses,
 }
 
 impl Desk<'_> {
@@ -172,7 +174,7 @@ pub(super) async fn undo(desk: Desk<'_>, id: RepairId) -> Result<Undo, StoreErro
                     what: "taking the repair back",
                     source: format!("{why}; then {}", source.chain()).into(),
                 };
-                let link = super::connect_beside(desk.settings, Some(desk.link.place())).await;
+                let link = desk.addresses.connect(Some(desk.link.place())).await;
                 let link = link.map_err(missing)?;
                 let asked = Attempt {
                     desk: Desk { link: &link, ..desk },
@@ -320,7 +322,9 @@ impl Attempt<'_> {
 
     /// Asks the ledger whether the undo was made, once its transaction has ended; `None` if it was not, and never will be.
     async fn settle(&self) -> Result<Option<Undo>, StoreError> {
-        let Desk { link, ready, settings } = self.desk;
+        let Desk {
+            link, ready, settings, ..
+        } = self.desk;
         let undo = undo_id(self.entry.repair_id);
         let until = Instant::now() + WITHIN;
         loop {
