@@ -155,7 +155,7 @@ pub fn index_for(watch: &WatchConfig) -> String {
 ///
 /// # Errors
 /// If a name or the database address can't be used.
-pub fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, AppError> {
+pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, AppError> {
     let bad_name = |source| AppError::Name {
         watch: watch.name.clone(),
         source,
@@ -174,7 +174,8 @@ pub fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, App
             })?;
             let role = role.or(target.user()).unwrap_or("beatwarden");
             let role = Identifier::new(role).map_err(bad_name)?;
-            Ok(store::postgres::grants(&mapping, action_of(watch), &role))
+            let found = store::postgres::locate(&target, &mapping, &role).await;
+            Ok(store::postgres::grants(&mapping, action_of(watch), &role, found))
         }
     }
 }

@@ -98,7 +98,20 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     lines.splice(2..2, times);
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
+    add_grants(watch, &first, &mut lines).await;
     Ok(lines)
+}
+
+/// Behind the line of a ledger that is not there, the SQL that makes it: the administrator may have no Beatwarden at hand.
+async fn add_grants(watch: &WatchConfig, snapshot: &Snapshot, lines: &mut Vec<Line>) {
+    let cured = |found: &&Obstacle| found.cause == Cause::NoLedger && found.reason.contains("`beatwarden grants`");
+    let Some(obstacle) = snapshot.obstacles.iter().find(cured) else {
+        return;
+    };
+    let behind = lines.iter().position(|(_, text)| text.ends_with(&obstacle.reason));
+    let sql = app::grants_for(watch, None).await.unwrap_or_default();
+    let behind = behind.map_or(lines.len(), |line| line + 1);
+    lines.splice(behind..behind, sql.lines().map(|line| (Verdict::More, line.to_owned())));
 }
 
 /// A line and how it came out.
@@ -306,15 +319,9 @@ fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line
     }
     let lines = |obstacle: &Obstacle| {
         let text = format!("{}: {}", obstacle.cause.as_str(), obstacle.reason);
-        // The administrator may have no Beatwarden at hand: the SQL itself is the cure.
-        let sql = match obstacle.cause {
-            Cause::NoLedger => app::grants_for(watch, None).unwrap_or_default(),
-            _ => String::new(),
-        };
-        let sql: Vec<Line> = sql.lines().map(|line| (Verdict::More, line.to_owned())).collect();
-        std::iter::once((Verdict::Bad, text)).chain(sql)
+        (Verdict::Bad, text)
     };
-    snapshot.obstacles.iter().flat_map(lines).collect()
+    snapshot.obstacles.iter().map(lines).collect()
 }
 
 /// Whether the writer's times make sense by the database's clock.

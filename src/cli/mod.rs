@@ -250,7 +250,7 @@ fn loaded(sources: &Sources, lines: Lines) -> Result<Loaded, AppError> {
 
 fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
     for watch in &loaded.config.watches {
-        output::data(&app::grants_for(watch, role)?);
+        output::data(&runtime()?.block_on(app::grants_for(watch, role))?);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,29 +1,131 @@
 //! The least rights that a configuration needs, as SQL for a database administrator.
 
+use super::{hosts, link::Target, search_path};
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, TableName, derived, fill},
+    store::{Identifier, Mapping, StoreError, TableName, derived, fill, postgres::render::literal},
 };
+use std::time::Duration;
+use tokio_postgres::types::Type;
 
-/// The statements that let `role` do what the action needs, and nothing else. The ledger is created by whoever runs them,
-/// so the role needn't be allowed to create tables; the error column is readable only where `fail` writes it.
-pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
-    let role = role.quoted();
-    // Without a schema the statements act on whatever the administrator's own search finds, as ours do.
-    let table = mapping.table.quoted();
-    let schema = |name: &TableName| {
-        name.schema
-            .as_ref()
-            .map_or_else(|| "\"public\"".to_owned(), Identifier::quoted)
+/// The longest that looking for the table may take: the SQL is of use without it.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// Where a role's sessions find the table.
+#[derive(Debug)]
+pub struct Located {
+    schema: Identifier,
+    /// Whether it is a table, whose rows can be repaired.
+    is_table: bool,
+}
+
+/// Looks for the table as a session of `role` will, through whatever connection there is.
+///
+/// # Errors
+/// If the database can't be asked.
+pub async fn locate(target: &Target, mapping: &Mapping, role: &Identifier) -> Result<Option<Located>, StoreError> {
+    let link = hosts::open(target, Action::Observe, WITHIN, None).await?;
+    let name = mapping.table.name.as_str();
+    let schemas = match &mapping.table.schema {
+        Some(schema) => vec![schema.as_str().to_owned()],
+        None => {
+            let role_name = role.as_str();
+            let answer = link.ask(include_str!("sql/grants_path.sql"), vec![(&role_name, Type::TEXT)]);
+            let rows = link.within("reading the role's search path", answer).await?;
+            let path: Option<String> = rows.first().and_then(|row| row.get("path"));
+            let path = search_path::parse(&path.unwrap_or_default()).unwrap_or_default();
+            let schema = |name: String| {
+                if name == "$user" {
+                    role.as_str().to_owned()
+                } else {
+                    name
+                }
+            };
+            path.into_iter().map(schema).collect()
+        }
+    };
+    let params = vec![
+        (&schemas as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
+        (&name, Type::TEXT),
+    ];
+    let answer = link.ask(include_str!("sql/grants_table.sql"), params);
+    let rows = link.within("looking for the table", answer).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let schema = Identifier::new(row.get("schema")).map_err(|error| StoreError::Schema(error.to_string()))?;
+    Ok(Some(Located {
+        schema,
+        is_table: matches!(row.get("kind"), "r" | "p"),
+    }))
+}
+
+/// The statements that let `role` do what the action needs, and nothing else: rights that another action needed are taken
+/// back. The ledger is created by whoever runs them, so the role needn't be allowed to create tables; the error column is
+/// readable only where `fail` writes it. Every name has its schema: that of the configuration, or where the table was found.
+pub fn grants(
+    mapping: &Mapping,
+    action: Action,
+    role: &Identifier,
+    found: Result<Option<Located>, StoreError>,
+) -> String {
+    let quoted_role = role.quoted();
+    let mut sql = format!(
+        "-- Least rights of {quoted_role} for watch {}, action {}.\n",
+        mapping.watch.escape_debug(),
+        action.as_str()
+    );
+    let is_table = !matches!(&found, Ok(Some(located)) if !located.is_table);
+    let schema = schema_of(mapping, found, &mut sql);
+    let table = TableName {
+        schema: Some(schema),
+        name: mapping.table.name.clone(),
     };
     let ledger = TableName {
-        schema: mapping.ledger.schema.clone().or(mapping.table.schema.clone()),
+        schema: mapping.ledger.schema.clone().or(table.schema.clone()),
         name: mapping.ledger.name.clone(),
     };
-    let list = |columns: &[&Identifier]| {
-        let quoted: Vec<String> = columns.iter().map(|column| column.quoted()).collect();
-        quoted.join(", ")
+    let action = if is_table {
+        action
+    } else {
+        sql.push_str(
+            "-- This is no table but a view or the like: it can be observed, and its rows are never repaired.\n",
+        );
+        Action::Observe
     };
+    sql.push_str(&format!(
+        "-- One role for each owner of tables: triggers of a table run with all rights of who changes it.\n\
+         -- Worth adding: ALTER ROLE {quoted_role} CONNECTION LIMIT 20;\n\
+         GRANT USAGE ON SCHEMA {} TO {quoted_role};\n",
+        schema_name(&table)
+    ));
+    of_columns(mapping, action, &table.quoted(), &quoted_role, &mut sql);
+    of_ledger(action, (&table, &ledger), role, &mut sql);
+    sql
+}
+
+/// The table's schema, and words where it had to be guessed.
+fn schema_of(mapping: &Mapping, found: Result<Option<Located>, StoreError>, sql: &mut String) -> Identifier {
+    let why = match (found, &mapping.table.schema) {
+        (Ok(Some(located)), _) => return located.schema,
+        (_, Some(schema)) => return schema.clone(),
+        (Ok(None), None) => "no table of this name is on the role's search path".to_owned(),
+        (Err(error), None) => format!("the database can't be asked: {}", error.chain().escape_debug()),
+    };
+    sql.push_str(&format!(
+        "-- The schema \"public\" is a guess ({why}): name it in watch.table.name.\n"
+    ));
+    Identifier::new("public").expect("a name of six letters")
+}
+
+fn schema_name(name: &TableName) -> String {
+    name.schema.as_ref().map(Identifier::quoted).unwrap_or_default()
+}
+
+fn list(columns: &[&Identifier]) -> String {
+    let quoted: Vec<String> = columns.iter().map(|column| column.quoted()).collect();
+    quoted.join(", ")
+}
+
+fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &mut String) {
     let mut read = vec![
         &mapping.id,
         &mapping.state,
@@ -33,45 +135,86 @@ pub fn grants(mapping: &Mapping, action: Action, role: &Identifier) -> String {
     read.extend(&mapping.job_name);
     read.extend(&mapping.ended_at);
     let error = mapping.error.as_ref().map(|error| &error.column);
-    let mut sql = format!(
-        "-- Least rights of {role} for watch {}, action {}.\nGRANT USAGE ON SCHEMA {} TO {role};\n",
-        mapping.watch.escape_debug(),
-        action.as_str(),
-        schema(&mapping.table),
-    );
-    let mut written: Vec<&Identifier> = Vec::new();
-    match action {
-        Action::Observe => {}
-        Action::Backfill => written.push(&mapping.last_heartbeat_at),
+    let heartbeat = vec![&mapping.last_heartbeat_at];
+    let mut end = vec![&mapping.state];
+    end.extend(&mapping.ended_at);
+    let (written, no_longer) = match action {
+        Action::Observe => (Vec::new(), [heartbeat, end].concat()),
+        Action::Backfill => (heartbeat, end),
         Action::Fail => {
-            written.push(&mapping.state);
-            written.extend(&mapping.ended_at);
-            written.extend(error);
+            end.extend(error);
             // The error text is added to what is there, so that has to be read.
             read.extend(error);
+            (end, heartbeat)
         }
+    };
+    sql.push_str(&format!(
+        "REVOKE UPDATE ({}) ON {table} FROM {role};\n",
+        list(&no_longer)
+    ));
+    if let Some(error) = error.filter(|column| !written.contains(column) && !read.contains(column)) {
+        let column = error.quoted();
+        let tag = tag(&[table, role, &column]);
+        sql.push_str(&format!(
+            "DO {tag} BEGIN REVOKE SELECT ({column}), UPDATE ({column}) ON {table} FROM {role}; \
+             EXCEPTION WHEN undefined_column THEN NULL; END {tag};\n"
+        ));
     }
     sql.push_str(&format!("GRANT SELECT ({}) ON {table} TO {role};\n", list(&read)));
-    if written.is_empty() {
-        return sql;
+    if !written.is_empty() {
+        sql.push_str(&format!("GRANT UPDATE ({}) ON {table} TO {role};\n", list(&written)));
     }
-    sql.push_str(&format!("GRANT UPDATE ({}) ON {table} TO {role};\n\n", list(&written)));
+}
+
+fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &Identifier, sql: &mut String) {
+    let (name, quoted_role) = (ledger.quoted(), role.quoted());
     let index = |suffix: &str| derived("", ledger.name.as_str(), suffix).quoted();
-    let names = [
-        ("ledger", ledger.quoted()),
-        ("ledger_by_time", index("_table_time")),
-        ("ledger_by_job", index("_table_job")),
-        ("ledger_unacknowledged", index("_table_unacknowledged")),
+    let ledger_literal = literal(&name);
+    if action == Action::Observe {
+        let tag = tag(&[&name, &quoted_role]);
+        let rights = "SELECT, INSERT, UPDATE, UPDATE (outcome, outcome_at, acknowledged_at)";
+        sql.push_str(&format!(
+            "DO {tag} BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({ledger_literal})\n\
+             \x20   AND pg_catalog.pg_get_userbyid(relowner) <> {}) THEN REVOKE {rights} ON {name} FROM {quoted_role}; END IF; END {tag};\n",
+            literal(role.as_str()),
+        ));
+        return;
+    }
+    let mut names = vec![
+        ("ledger", name.clone()),
+        ("ledger_by_time", index("_by_time")),
+        ("ledger_by_job", index("_by_job")),
+        ("ledger_unacknowledged", index("_unacknowledged")),
+        ("ledger_literal", ledger_literal),
+        ("table_literal", literal(&table.quoted())),
+        ("role_literal", literal(role.as_str())),
     ];
     let create = fill(include_str!("sql/ledger_create.sql"), &names);
-    let statements: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();
-    sql.push_str(&statements.join("\n"));
-    sql.push_str(&format!(
-        "\nGRANT SELECT, INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON {} TO {role};\n",
-        ledger.quoted()
-    ));
-    if schema(&ledger) != schema(&mapping.table) {
-        sql.push_str(&format!("GRANT USAGE ON SCHEMA {} TO {role};\n", schema(&ledger)));
+    let create = create.replacen("IF NOT EXISTS ", "", 1);
+    let lines: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();
+    let whole = lines.join("\n");
+    let (create, indexes) = whole.split_once(";\n").expect("the table comes first");
+    let indented: Vec<String> = create.lines().map(|line| format!("        {line}")).collect();
+    names.push(("ledger_create", format!("{};", indented.join("\n"))));
+    names.push(("tag", tag(&[&name, &table.quoted(), &quoted_role])));
+    sql.push('\n');
+    if schema_name(ledger) != schema_name(table) {
+        sql.push_str(&format!(
+            "GRANT USAGE ON SCHEMA {} TO {quoted_role};\n",
+            schema_name(ledger)
+        ));
     }
-    sql
+    sql.push_str(&fill(include_str!("sql/grants_ledger.sql"), &names));
+    sql.push_str(&format!(
+        "{indexes}\nGRANT SELECT, INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON {name} TO {quoted_role};\n"
+    ));
+}
+
+/// What encloses a block: a tag that stands in none of the names in it.
+fn tag(names: &[&str]) -> String {
+    let mut tag = "beatwarden".to_owned();
+    while names.iter().any(|name| name.contains(&format!("${tag}$"))) {
+        tag.push('_');
+    }
+    format!("${tag}$")
 }

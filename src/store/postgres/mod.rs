@@ -35,7 +35,7 @@ mod trust;
 mod undo;
 mod view;
 
-pub use grants::grants;
+pub use grants::{grants, locate};
 pub use link::{BadTarget, Target};
 pub use links::Links;
 pub use passfile::PassFile;
