@@ -39,6 +39,7 @@ on_both!(
     the_beginning_of_an_identity_is_enough_and_people_are_named,
     a_renamed_watch_forgets_nothing,
     a_false_repair_stays_on_top_of_the_history,
+    a_job_is_explained_by_its_name_and_without_false_claims,
 );
 
 async fn a_dead_job_is_repaired_by_hand_given_back_and_insisted_on(table: Table) {
@@ -137,7 +138,7 @@ async fn what_can_t_be_done_is_said_and_ends_with_the_promised_code(table: Table
             1,
             "no row with id = 99999999999999999999",
         ),
-        (&["explain"], 2, "JOB_ID"),
+        (&["explain"], 2, "JOB"),
         (&["history", "--limit", "0"], 2, "--limit"),
     ];
     for (arguments, expected, words) in cases {
@@ -312,6 +313,7 @@ async fn history_is_read_from_its_end(table: Table) {
         Table::Server(_, client) => {
             let sql =
                 include_str!("../src/store/postgres/sql/ledger_newest.sql").replace("{{ledger}}", "beatwarden_repairs");
+            let sql = sql.replace("{{entry}}", "repair_id");
             let (shown, watched, open) = (100_i64, 2_000_i64, 100_i64);
             let rows = client
                 .query(
@@ -487,4 +489,49 @@ async fn a_false_repair_stays_on_top_of_the_history(table: Table) {
         .to_owned();
     assert_eq!(table.json(&["ack", &id[..8]])["done"], true);
     assert!(!table.run(&["history"]).1.contains("no one has acknowledged"));
+}
+
+async fn a_job_is_explained_by_its_name_and_without_false_claims(table: Table) {
+    table.job(1, "orders", 900, Some(800)).await;
+    table.job(2, "orders", 6, Some(1)).await;
+    table.job(3, "2", 6, Some(1)).await;
+    assert_eq!(table.json(&["explain", "orders"])["job"]["id"], "2", "its newest run");
+    assert_eq!(
+        table.json(&["explain", "2"])["job"]["name"],
+        "orders",
+        "a key comes first"
+    );
+    let (code, _, complaint) = table.run(&["explain", "order"]);
+    assert!(
+        code == 1 && complaint.contains("and no job of that name"),
+        "{complaint}"
+    );
+
+    // The instance lists fifty jobs: of another one it says nothing, and that is what is told.
+    table.jobs(100..=160, "silent", 3_000, Some(2_900)).await;
+    table.job(200, "starting", 0, None).await;
+    let url = table.url();
+    let arguments = ["--database", &url, "--preset", "meltano", "--poll-interval", "100ms"];
+    let dog = Beatwarden::watch(&arguments).await;
+    dog.metric_becomes("running_jobs{phase=\"starting\",watch=\"meltano\"}", 1.0, SOON)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(folder.path())
+        .args([
+            "explain",
+            "starting",
+            "--database",
+            &url,
+            "--preset",
+            "meltano",
+            "--listen",
+        ])
+        .arg(dog.address.to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("lists the stuck jobs and the oldest, 50 at most"),
+        "{said}"
+    );
 }

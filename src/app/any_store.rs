@@ -113,6 +113,10 @@ impl Ledger for AnyStore {
         on!(self, store => store.history_of(job))
     }
 
+    async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {
+        on!(self, store => store.newest_run(name))
+    }
+
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
         on!(self, store => store.undo(id))
     }

@@ -11,7 +11,7 @@ mod thread;
 
 pub use any_store::AnyStore;
 pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
-pub use operate::{Examination, HandsOn, examine, hands_on};
+pub use operate::{Examination, HandsOn, examine, hands_on, newest_run};
 
 use crate::{
     config::{self, Config, WatchConfig},

@@ -88,6 +88,18 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     })
 }
 
+/// The newest run of a name, if the watched table has it.
+///
+/// # Errors
+/// If the store can't be built from the configuration, or the database can't be asked.
+pub async fn newest_run(watch: &WatchConfig, name: &str) -> Result<Option<JobId>, AppError> {
+    let found = store_of(watch)?.newest_run(name).await;
+    found.map_err(|error| AppError::Store {
+        watch: watch.name.clone(),
+        error,
+    })
+}
+
 /// Nobody is told of the passes of a person's watch but that person.
 pub struct Nobody;
 

@@ -19,8 +19,8 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 /// Arguments of `explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// The job's key, as `beatwarden status` shows it
-    #[arg(value_name = "JOB_ID")]
+    /// The job's key, as `beatwarden status` shows it, or a job's name: its newest run
+    #[arg(value_name = "JOB")]
     job: String,
     /// As JSON
     #[arg(long)]
@@ -29,18 +29,24 @@ pub struct ExplainArgs {
 
 /// Exit code 1 if there is no such row.
 pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
-    let id = JobId::new(args.job.as_str());
-    let listen = reachable(loaded.config.listen);
-    let live = local_http::get(listen, "/api/v1/status", local_http::STATUS).ok();
-    let live: Option<Value> = live.and_then(|answer| serde_json::from_str(&answer.body).ok());
-    let mut told = Vec::new();
+    let instance = Instance::ask(reachable(loaded.config.listen));
+    let (mut told, mut by_name) = (Vec::new(), Vec::new());
     for watch in &loaded.config.watches {
+        let id = JobId::new(args.job.as_str());
         let examination = runtime()?.block_on(app::examine(watch, &id))?;
         if examination.row.is_some() || !examination.entries.is_empty() {
-            let live = live.as_ref().and_then(|status| live_judgement(status, watch, &id));
-            told.push(explain(watch, &examination, live, listen));
+            told.push(explain(watch, &examination, &instance.judgement(watch, &id)));
         }
     }
+    // A key comes first: a name may be a number, too.
+    for watch in loaded.config.watches.iter().filter(|_| told.is_empty()) {
+        let found = runtime()?.block_on(app::newest_run(watch, &args.job))?;
+        if let Some(id) = found {
+            let examination = runtime()?.block_on(app::examine(watch, &id))?;
+            by_name.push(explain(watch, &examination, &instance.judgement(watch, &id)));
+        }
+    }
+    told.extend(by_name);
     if told.is_empty() {
         let tables: Vec<String> = loaded
             .config
@@ -48,7 +54,7 @@ pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
             .iter()
             .map(|watch| {
                 format!(
-                    "`{}` has no row with {} = {}",
+                    "`{}` has no row with {} = {} and no job of that name",
                     watch.table.name,
                     watch.table.id,
                     cell(&args.job, 100)
@@ -73,12 +79,7 @@ struct Explanation {
     json: Value,
 }
 
-fn explain(
-    watch: &WatchConfig,
-    examination: &Examination,
-    live: Option<(Judged, Option<Timestamp>)>,
-    listen: SocketAddr,
-) -> Explanation {
+fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Explanation {
     let Some(row) = &examination.row else {
         let gone = "The row is gone from the table; the ledger still knows it.".to_owned();
         let json = json!({ "watch": watch.name, "job": null, "sentences": [gone],
@@ -95,8 +96,11 @@ fn explain(
         writer_frees_at: view.writer_frees_at,
     });
     // What the running instance says counts, if it speaks of this very start: only it knows how long it has watched.
-    let live = live.filter(|(_, start)| *start == row.started_at.at() && own.is_some());
-    let judged = live.map(|(judged, _)| judged).or(own);
+    let live = match seen {
+        Seen::Judged(judged, start, _) if *start == row.started_at.at() && own.is_some() => Some(*judged),
+        Seen::Judged(..) | Seen::Not(_) => None,
+    };
+    let judged = live.or(own);
     let facts = Facts {
         now: examination.now,
         row,
@@ -107,12 +111,16 @@ fn explain(
     let mut said = sentences(&facts);
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));
     let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
-    let by = match live {
-        Some(_) => Some(format!("This is how the instance at {listen} sees it.")),
-        None if waits => Some(format!(
-            "No instance at {listen} spoke of it: the time is that of a process which begins to watch now."
+    let by = match seen {
+        Seen::Judged(.., listen) if live.is_some() => Some(format!("This is how the instance at {listen} sees it.")),
+        Seen::Judged(.., listen) if waits => Some(format!(
+            "The instance at {listen} saw another start of it: the time is that of a process which begins to watch now."
         )),
-        None => None,
+        Seen::Not(why) if waits => Some(format!(
+            "{why}: the time is that of a process which begins to watch now, and an instance that has watched for longer acts \
+             earlier."
+        )),
+        Seen::Judged(..) | Seen::Not(_) => None,
     };
     said.extend(by);
     said.extend(
@@ -172,13 +180,62 @@ fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
     })
 }
 
-/// What the running instance says of the job, and which start of it it speaks of.
-fn live_judgement(status: &Value, watch: &WatchConfig, id: &JobId) -> Option<(Judged, Option<Timestamp>)> {
-    let watches = status["watches"].as_array()?;
-    let found = watches
-        .iter()
-        .find(|found| found["name"] == watch.name.as_str() && found["up"] == true)?;
-    let job = found["jobs"].as_array()?.iter().find(|job| job["id"] == *id.text())?;
+/// What the running instance said.
+struct Instance {
+    listen: SocketAddr,
+    /// Its status, or why there is none.
+    status: Result<Value, String>,
+}
+
+/// How the running instance sees one job.
+enum Seen {
+    /// So, and which start of it, and where the instance is.
+    Judged(Judged, Option<Timestamp>, SocketAddr),
+    /// It doesn't say, for this reason.
+    Not(String),
+}
+
+impl Instance {
+    fn ask(listen: SocketAddr) -> Self {
+        let status = match local_http::get(listen, "/api/v1/status", local_http::STATUS) {
+            Ok(answer) if answer.status == 401 || answer.status == 403 => Err(format!(
+                "The instance at {listen} asks for a password, which this command doesn't have"
+            )),
+            Ok(answer) => serde_json::from_str(&answer.body)
+                .map_err(|_| format!("What answers at {listen} gives no status of Beatwarden")),
+            Err(_) => Err(format!("No instance answers at {listen}")),
+        };
+        Self { listen, status }
+    }
+
+    fn judgement(&self, watch: &WatchConfig, id: &JobId) -> Seen {
+        let listen = self.listen;
+        let status = match &self.status {
+            Ok(status) => status,
+            Err(why) => return Seen::Not(why.clone()),
+        };
+        let watches = status["watches"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let Some(found) = watches.iter().find(|found| found["name"] == watch.name.as_str()) else {
+            return Seen::Not(format!("The instance at {listen} has no watch of this name"));
+        };
+        if found["up"] != true {
+            return Seen::Not(format!(
+                "The instance at {listen} could not read the table in its last pass"
+            ));
+        }
+        let mut jobs = found["jobs"].as_array().into_iter().flatten();
+        let job = jobs.find(|job| job["id"] == *id.text());
+        match job.and_then(judged) {
+            Some((judged, start)) => Seen::Judged(judged, start, listen),
+            None => Seen::Not(format!(
+                "The instance at {listen} lists the stuck jobs and the oldest, 50 at most, and this one is not among them"
+            )),
+        }
+    }
+}
+
+/// A job as the status has it, and which start of it.
+fn judged(job: &Value) -> Option<(Judged, Option<Timestamp>)> {
     let time = |key: &str| {
         let at = job[key].as_str()?.parse::<jiff::Timestamp>().ok()?;
         Some(Timestamp::from_micros(at.as_microsecond()))

@@ -163,6 +163,12 @@ pub trait Ledger: Send {
     /// As `history`.
     fn history_of(&mut self, job: &JobId) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
 
+    /// The newest run of a name: the key of the row that started last; nothing where the table has no names, or not this one.
+    ///
+    /// # Errors
+    /// If the table can't be read in time: no index needs to serve a name.
+    fn newest_run(&mut self, name: &str) -> impl Future<Output = Result<Option<JobId>, StoreError>> + Send;
+
     /// Takes one repair back: the row as it was before, and an entry of its own, in one transaction.
     ///
     /// # Errors

@@ -407,6 +407,11 @@ impl Ledger for PostgresStore {
         operator::history_of(self.desk(&lent), &job.text()).await
     }
 
+    async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {
+        let lent = self.at_the_desk().await?;
+        operator::newest_run(self.desk(&lent), name).await
+    }
+
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
         let lent = self.at_the_desk().await?;
         operator::undo(self.desk(&lent), id).await

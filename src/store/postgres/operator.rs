@@ -10,7 +10,7 @@ use super::{
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{LateOutcome, LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
+    domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
     store::{
         Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
@@ -88,6 +88,20 @@ async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Res
         .iter()
         .filter_map(|row| row::ledger_entry(row, heartbeat))
         .collect())
+}
+
+/// The newest run of a name.
+pub(super) async fn newest_run(desk: Desk<'_>, name: &str) -> Result<Option<JobId>, StoreError> {
+    let zone = &desk.settings.mapping.time_zone;
+    let answer = desk.read(
+        &desk.ready.statements.job_of_name,
+        vec![(zone, Type::TEXT), (&name, Type::TEXT)],
+    );
+    let rows = desk.link.within("looking for a job by its name", answer).await?;
+    Ok(rows
+        .first()
+        .and_then(|row| row.get::<_, Option<String>>(0))
+        .map(JobId::new))
 }
 
 /// One entry, and when it was taken back.

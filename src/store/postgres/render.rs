@@ -54,6 +54,7 @@ pub(super) struct Statements {
     pub ledger_note: String,
     pub ledger_acknowledge: String,
     pub ledger_ack_fuse: String,
+    pub job_of_name: String,
     pub ledger_between: String,
     /// The name of the index that is made last: where it is, all are.
     pub last_index: String,
@@ -137,6 +138,7 @@ impl Statements {
             ledger_note: fill(include_str!("sql/ledger_note.sql")),
             ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
             ledger_ack_fuse: fill(include_str!("sql/ledger_ack_fuse.sql")),
+            job_of_name: fill(include_str!("sql/job_of_name.sql")),
             ledger_between: fill(include_str!("sql/ledger_between.sql")),
             last_index: last_index.as_str().to_owned(),
             undo_look: fill(include_str!("sql/undo_look.sql")),

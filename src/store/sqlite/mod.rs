@@ -204,6 +204,16 @@ impl Ledger for SqliteStore {
         .await
     }
 
+    async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {
+        let name = name.to_owned();
+        self.call(
+            "looking for a job by its name",
+            self.settings.poll_timeout,
+            move |open, _| operator::newest_run(open, &name),
+        )
+        .await
+    }
+
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
         self.write("taking the repair back", REPAIR_WITHIN, move |open, settings| {
             operator::undo(open, settings, id)

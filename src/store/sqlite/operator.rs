@@ -8,7 +8,7 @@ use super::{
     repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
 };
 use crate::{
-    domain::{LedgerAction, LedgerEntry, RepairId, Timestamp},
+    domain::{JobId, LedgerAction, LedgerEntry, RepairId, Timestamp},
     store::{
         Acknowledged, ErrorTextRemoval, StoreError, Undo,
         error_text_merge::unmerge,
@@ -64,6 +64,17 @@ fn entries(
             .collect())
     };
     read().map_err(|error| failed("reading the ledger", &open.path, error))
+}
+
+/// The newest run of a name.
+pub(super) fn newest_run(open: &Open, name: &str) -> Result<Option<JobId>, StoreError> {
+    let sql = &open.catalog.statements.job_of_name;
+    let found = open
+        .connection
+        .query_row(sql, [name], |row| row.get::<_, Option<String>>(0))
+        .optional();
+    let found = found.map_err(|error| failed("looking for a job by its name", &open.path, error))?;
+    Ok(found.flatten().map(JobId::new))
 }
 
 /// Acknowledges a false repair.
