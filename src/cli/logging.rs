@@ -126,28 +126,26 @@ impl Sink {
 /// The thread that writes; without one lines are written at once.
 fn writer_of(dropped: Arc<AtomicU64>, format: LogFormat) -> Option<SyncSender<Piece>> {
     let (sender, pieces) = sync_channel(WAITING);
-    let write = move || write_all(&pieces, &dropped, format);
+    let write = move || write_all(&pieces, &dropped, format, to_stderr);
     thread::Builder::new().name("log".to_owned()).spawn(write).ok()?;
     Some(sender)
 }
 
-fn write_all(pieces: &Receiver<Piece>, dropped: &AtomicU64, format: LogFormat) {
+fn write_all(pieces: &Receiver<Piece>, dropped: &AtomicU64, format: LogFormat, write: impl Fn(&[u8])) {
     for piece in pieces {
         match piece {
-            Piece::Line(line) => to_stderr(&line),
+            Piece::Line(line) => write(&line),
             // Who waits may have gone.
             Piece::End(done) => drop(done.try_send(())),
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let words = format!("{lost} lines of the log were dropped: stderr was not read");
-            to_stderr(
-                match format {
-                    LogFormat::Text => format!("WARN {words}\n"),
-                    LogFormat::Json => format!("{}\n", serde_json::json!({ "level": "WARN", "message": words })),
-                }
-                .as_bytes(),
-            );
+            let line = match format {
+                LogFormat::Text => format!("WARN {words}\n"),
+                LogFormat::Json => format!("{}\n", serde_json::json!({ "level": "WARN", "message": words })),
+            };
+            write(line.as_bytes());
         }
     }
 }
@@ -230,5 +228,37 @@ impl Visit for Fields<'_> {
             // Names in italics, the sign dimmed.
             (name, true) => write!(writer, "{space}\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn lines_that_find_no_room_are_dropped_and_counted() {
+        let (sender, pieces) = sync_channel(2);
+        let sink = Sink {
+            handed_over: Some(sender),
+            dropped: Arc::new(AtomicU64::new(0)),
+            format: LogFormat::Text,
+        };
+        for line in ["one\n", "two\n", "three\n", "four\n"] {
+            sink.make_writer().write_all(line.as_bytes()).expect("it never fails");
+        }
+        let dropped = sink.dropped.clone();
+        drop(sink);
+        let written = Mutex::new(String::new());
+        write_all(&pieces, &dropped, LogFormat::Text, |line| {
+            written
+                .lock()
+                .expect("no panic")
+                .push_str(&String::from_utf8_lossy(line));
+        });
+        assert_eq!(
+            *written.lock().expect("no panic"),
+            "one\nWARN 2 lines of the log were dropped: stderr was not read\ntwo\n"
+        );
     }
 }
