@@ -7,7 +7,7 @@
 
 use beatwarden::domain::{
     Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy, Reading,
-    ServerIdentity, Snapshot, States, Timestamp, Timing, plan, report,
+    ServerIdentity, Snapshot, States, Timestamp, Timing, Unknowns, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use std::{sync::Arc, time::Duration};
@@ -104,6 +104,7 @@ fn observation(jobs: usize, pass: u32) -> Observation {
             database_now: Timestamp::from_micros(EPOCH).plus(SECOND * pass),
             server: ServerIdentity("primary".to_owned()),
             server_started_at: None,
+            unknowns: Unknowns::default(),
             rows: rows(jobs, pass),
             keyless: 0,
             look: Look::Ordinary,

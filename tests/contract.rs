@@ -56,6 +56,8 @@ mod key_tail;
 mod lost_answers;
 #[path = "contract/operator.rs"]
 mod operator;
+#[path = "contract/servers.rs"]
+mod servers;
 
 contract!(
     running_rows_are_observed_with_all_their_columns,

@@ -4,7 +4,7 @@
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
-    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, Timing,
+    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, Timing, Unknowns,
     interval_in_force, plan, report,
 };
 use proptest::prelude::*;
@@ -64,6 +64,8 @@ struct Watchdog {
     rows: Vec<Job>,
     server: &'static str,
     server_started_at: Option<Timestamp>,
+    /// Where the server hides its restarts.
+    connection: Option<u64>,
     obstacle: Option<Cause>,
     ledger: Vec<LedgerEntry>,
     /// The newest entries of the ledger.
@@ -81,6 +83,7 @@ impl Watchdog {
             rows: Vec::new(),
             server: "primary",
             server_started_at: None,
+            connection: None,
             obstacle: None,
             ledger: Vec::new(),
             newest: Vec::new(),
@@ -99,6 +102,10 @@ impl Watchdog {
                 database_now: at(now + self.offset),
                 server: ServerIdentity(self.server.to_owned()),
                 server_started_at: self.server_started_at,
+                unknowns: Unknowns {
+                    connection: self.connection,
+                    costs: Vec::new(),
+                },
                 rows: self.rows.clone(),
                 keyless: 0,
                 look: Look::Ordinary,
@@ -652,6 +659,34 @@ fn fail_waits_for_a_heartbeat_timeout_after_a_restart_of_the_server() {
     dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
     dog.look(0.0);
     assert_eq!(dog.look_through(5.0, 60.0).repairs.len(), 1, "a backfill needn't wait");
+}
+
+#[test]
+fn where_a_restart_can_t_be_seen_fail_takes_every_new_connection_for_one() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.server_started_at = Some(at(-5_000.0));
+    dog.connection = Some(1);
+    dog.rows = vec![job(1, "RUNNING", Some(-1.0), None)];
+    dog.look_through(0.0, 30.0);
+    dog.connection = Some(2);
+    let plan = dog.look(35.0);
+    assert_eq!(plan.jobs[0].cause, None, "not overdue yet");
+    let plan = dog.look_through(40.0, 330.0);
+    assert_eq!(plan.jobs[0].cause, Some(Cause::DbRestart));
+    let plan = dog.look_through(335.0, 340.0);
+    assert_eq!(plan.jobs[0].cause, None, "watched for a whole heartbeat_timeout since");
+
+    // A backfill needn't wait, and the same connection is no other.
+    let mut dog = Watchdog::new(Action::Backfill);
+    dog.connection = Some(1);
+    dog.rows = vec![job(1, "RUNNING", Some(-1.0), None)];
+    dog.look_through(0.0, 30.0);
+    dog.connection = Some(2);
+    assert_eq!(dog.look_through(35.0, 65.0).repairs.len(), 1);
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.connection = Some(1);
+    dog.rows = vec![job(1, "RUNNING", Some(-1.0), None)];
+    assert_eq!(dog.look_through(0.0, 65.0).repairs.len(), 1);
 }
 
 /// Nobody looked for a while: meanwhile the standby was started, jobs began on the old primary, and the standby took over.

@@ -142,6 +142,8 @@ fn found(
     )];
     lines.push(states(watch, snapshot, &policy));
     lines.extend(repairs(watch, snapshot, policy.action));
+    let unknowns = snapshot.unknowns.costs.iter();
+    lines.extend(unknowns.map(|cost| (Verdict::Note, format!("server: {cost}"))));
     lines.push(clock(snapshot, &policy, skew));
     lines.push(poll(watch, costs, is_view));
     lines.push(inits(snapshot));

@@ -143,6 +143,8 @@ pub(super) struct LastPass {
     pub began: Moment,
     pub database_now: Timestamp,
     pub server: ServerIdentity,
+    /// As [`super::Unknowns`] has it.
+    pub connection: Option<u64>,
 }
 
 /// So many ended incidents are remembered, so that one that runs again with the same start is no second init.

@@ -50,7 +50,7 @@ pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry
 pub use memory::{Known, Memory};
 pub use names::NAMED_SLOTS;
 pub use observation::{
-    Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing,
+    Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing, Unknowns,
 };
 pub use phase::{Phase, Signs, phase_of};
 pub use plan::{Event, JobView, Left, Plan, Repair, StartGuard, plan};

@@ -105,6 +105,16 @@ pub struct Obstacle {
     pub reason: String,
 }
 
+/// What the server doesn't tell of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unknowns {
+    /// Which connection this is, where a restart or a promotion can't be seen otherwise: another one may lead to a server that
+    /// had either.
+    pub connection: Option<u64>,
+    /// What is not told and what that costs, each in words.
+    pub costs: Vec<String>,
+}
+
 /// What a store reads in one go.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -114,6 +124,8 @@ pub struct Snapshot {
     pub server: ServerIdentity,
     /// When the server started, where it tells.
     pub server_started_at: Option<Timestamp>,
+    /// What it doesn't tell.
+    pub unknowns: Unknowns,
     /// Every running job, every job asked for by key that still exists, and rows that are new since the last pass.
     pub rows: Vec<Job>,
     /// Rows in a running state without a key: they can't be told apart, so they are in no other count.

@@ -202,6 +202,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         began: observation.began,
         database_now: now,
         server: snapshot.server.clone(),
+        connection: snapshot.unknowns.connection,
     });
     (memory, plan)
 }

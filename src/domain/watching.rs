@@ -1,6 +1,6 @@
 //! The rule of two clocks: when all watching starts anew, and which jobs are older than a restart of their server.
 
-use super::{Known, Memory, Observation, Policy, Timestamp, blind_after};
+use super::{Action, Known, Memory, Observation, Policy, Timestamp, blind_after, memory::LastPass};
 use std::time::Duration;
 
 /// Why all watching starts anew.
@@ -19,7 +19,7 @@ pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, poli
     /// Two clocks that advance by amounts this far apart have not measured the same time.
     const DRIFT_FLOOR_MICROS: i64 = 2_000_000;
     let last = memory.last_pass.as_ref()?;
-    if last.server != observation.snapshot.server {
+    if last.server != observation.snapshot.server || (policy.action == Action::Fail && reconnected(last, observation)) {
         return Some(Restarted::Server);
     }
     let ours = observation.began.since(last.began);
@@ -32,12 +32,21 @@ pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, poli
     (drift.saturating_abs() > DRIFT_FLOOR_MICROS.max(ours / 10)).then_some(Restarted::Clock(drift))
 }
 
+/// Whether this is another connection, where only that may show a restart or a promotion.
+fn reconnected(last: &LastPass, observation: &Observation) -> bool {
+    let connection = observation.snapshot.unknowns.connection;
+    connection.is_some() && connection != last.connection
+}
+
 /// When a server that is another than before became it, at the latest; `None` where the server's own start tells, and
 /// for a file, which has no server. A standby's own start doesn't tell: it may lie long before its promotion, however
 /// recent it is.
 pub(super) fn promoted_by(memory: &Memory, observation: &Observation) -> Option<Timestamp> {
     let last = memory.last_pass.as_ref()?;
     let snapshot = &observation.snapshot;
+    if snapshot.unknowns.connection.is_some() {
+        return Some(snapshot.database_now);
+    }
     snapshot.server_started_at?;
     (!snapshot.server.is_restart_of(&last.server)).then_some(snapshot.database_now)
 }

@@ -8,7 +8,7 @@ use super::{
 use beatwarden::{
     domain::{
         Access, Discovery, Event as Happened, Finding, Guard, LateOutcome, Look, Moment, Newcomers, Noted, Outcome,
-        Policy, Repair, Snapshot, States, Timestamp, Timing,
+        Policy, Repair, Snapshot, States, Timestamp, Timing, Unknowns,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
     store::{Inquiry, Resolution, Store, StoreError, repair_id},
@@ -219,6 +219,7 @@ impl Store for SimStore {
                 database_now: Timestamp::from_micros(db),
                 server: server.identity(),
                 server_started_at: Some(server.started_at()),
+                unknowns: Unknowns::default(),
                 rows: wanted.into_iter().map(|(_, job)| job).collect(),
                 keyless: 0,
                 look: inquiry.look,

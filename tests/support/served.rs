@@ -6,7 +6,7 @@ use beatwarden::{
     domain::{
         Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
         Observation, Obstacle, Outcome, Policy, Reading, Repair, RepairId, ServerIdentity, Snapshot, States, Timestamp,
-        Timing, plan, report,
+        Timing, Unknowns, plan, report,
     },
     http::{HttpState, serve},
     metrics::Metrics,
@@ -165,6 +165,7 @@ impl Served {
                 database_now: self.clock.wall(),
                 server: ServerIdentity("one".into()),
                 server_started_at: None,
+                unknowns: Unknowns::default(),
                 rows: found.rows,
                 keyless: 0,
                 look: Look::Full,

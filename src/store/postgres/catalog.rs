@@ -1,6 +1,6 @@
 //! What the catalog says of the watched table, checked against the mapping. Owns the words for a mapping that doesn't fit.
 
-use super::{PostgresSettings, link::Link, search_path};
+use super::{PostgresSettings, link::Link, render::part, search_path, server::refusal};
 use crate::{
     domain::{Action, Cause, Obstacle},
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest, reading::not_unique},
@@ -110,19 +110,35 @@ pub(super) struct Catalog {
     pub ledger_exists: AtomicBool,
 }
 
+/// The question for the columns, with the expression that tells which of them may be read.
+fn with_rights(readable: &str) -> String {
+    part(include_str!("sql/columns.sql"), &[("readable", part(readable, &[]))])
+}
+
 /// Reads the catalog and checks the mapping against it.
 pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Catalog, StoreError> {
+    const WHAT: &str = "reading the catalog";
     let mapping = &settings.mapping;
     let wanted = mapping.table.quoted();
+    let columns = with_rights(include_str!("sql/part_readable.sql"));
     let answers = async {
         let (table, columns) = tokio::join!(
             biased;
             link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
-            link.ask(include_str!("sql/columns.sql"), vec![(&wanted, Type::TEXT)]),
+            link.ask(&columns, vec![(&wanted, Type::TEXT)]),
         );
-        Ok((table?, columns?))
+        Ok((table?, columns))
     };
-    let (found, rows) = link.within("reading the catalog", answers).await?;
+    let (found, rows) = link.within(WHAT, answers).await?;
+    let rows = match rows {
+        Ok(rows) => rows,
+        // Where rights can't be asked for, a column that may not be read is found by reading it.
+        Err(error) => {
+            refusal(WHAT, error)?;
+            link.within(WHAT, link.ask(&with_rights("true"), vec![(&wanted, Type::TEXT)]))
+                .await?
+        }
+    };
     let Some(found) = found.first() else {
         return Err(missing_table(link, mapping).await?);
     };

@@ -7,6 +7,7 @@ use super::{
     link::{Link, Param},
     observe::{ROOM, begin},
     render::Statements,
+    server::refusal,
     view::View,
 };
 use crate::{
@@ -50,11 +51,17 @@ pub(super) async fn way(
             client.batch_execute("COMMIT"),
         );
         begun?;
-        let rows = rows?;
-        ended?;
+        if rows.is_ok() {
+            ended?;
+        }
         Ok(rows)
     };
-    let rows = link.within("asking for the plan of the poll", answers).await?;
+    const WHAT: &str = "asking for the plan of the poll";
+    // An engine that explains in another way, or not at all: the plan is an advice, and the rows are what counts.
+    let rows = match link.within(WHAT, answers).await? {
+        Ok(rows) => rows,
+        Err(error) => refusal(WHAT, error).map(|_| Vec::new())?,
+    };
     let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
     let plan = plan.unwrap_or_default();
     let access = if plan.to_string().contains("Seq Scan") {

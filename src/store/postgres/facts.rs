@@ -8,6 +8,7 @@ use super::{
     ledger::{Flaw, ledger_columns},
     link::{Link, Param},
     obstacles, row,
+    server::refusal,
 };
 use crate::{
     domain::{Action, Guard, Obstacle, Timestamp},
@@ -74,7 +75,14 @@ impl Dated {
 
 impl Ready {
     /// The facts that were read last, if they still hold.
-    pub(super) fn facts(&self, present: &Present) -> Option<Facts> {
+    pub(super) fn facts(&self, present: &Present, action: Action) -> Option<Facts> {
+        if self.server.no_facts.is_some() {
+            return Some(Facts {
+                obstacles: self.server.obstacles(action),
+                guard: GuardState::default(),
+                ledger_readable: false,
+            });
+        }
         let dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let holds =
             |dated: &&Dated| dated.version == present.version && dated.server == present.server && dated.is_young();
@@ -83,6 +91,9 @@ impl Ready {
 
     /// Whether they don't hold, whatever the catalog's entry says.
     pub(super) fn needs_facts(&self) -> bool {
+        if self.server.no_facts.is_some() {
+            return false;
+        }
         let dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         !dated.as_ref().is_some_and(Dated::is_young)
     }
@@ -194,11 +205,28 @@ pub(super) fn facts_of(rows: &[Row], ready: &Ready, settings: &PostgresSettings)
         )));
     }
     Ok(Facts {
-        obstacles: obstacles::of(row, catalog, settings),
+        obstacles: obstacles::of(row, ready, settings),
         guard: guard_of(row.get("guard"), &ready.statements.guard)?,
         ledger_readable: row.get::<_, bool>("ledger_readable")
             && Flaw::of(row, "ledger_flaw").is_none_or(|flaw| flaw.lets_read()),
     })
+}
+
+/// Why the catalog can't be asked for all of that, if it refuses: then the rows can be read all the same.
+pub(super) async fn refused(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+) -> Result<Option<String>, StoreError> {
+    const WHAT: &str = "asking for rights";
+    let question = Question::of(ready, settings);
+    let answer = async { Ok(link.ask(&ready.statements.facts, question.params()).await) };
+    match link.within(WHAT, answer).await? {
+        Ok(_) => Ok(None),
+        Err(error) => {
+            refusal(WHAT, error).map(|why| Some(format!("the catalog can't be asked for rights here ({why})")))
+        }
+    }
 }
 
 /// Whether the guard is there, and sound, and what is not as it was made. Asks the catalog alone.

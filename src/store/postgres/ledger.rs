@@ -261,7 +261,7 @@ pub(super) async fn resolve(
             biased;
             client.batch_execute(&begin),
             link.ask(
-                include_str!("sql/ledger_gate.sql"),
+                &ready.statements.ledger_gate,
                 vec![(&GATE, Type::INT4), (&gate, Type::INT4)],
             ),
             link.ask(

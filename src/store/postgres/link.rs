@@ -221,6 +221,13 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkId(u64);
 
+impl LinkId {
+    /// Another one for each connection.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A connection and the task that drives it.

@@ -29,6 +29,7 @@ mod render;
 mod repair;
 mod row;
 mod search_path;
+mod server;
 mod survey;
 mod tls;
 mod trust;
@@ -55,6 +56,7 @@ use link::{Link, LinkId};
 use links::Berths;
 use operator::Desk;
 use render::Statements;
+use server::Server;
 use std::{
     sync::{
         Arc, Mutex,
@@ -90,6 +92,10 @@ pub struct PostgresSettings {
 /// What a connection is good for, once the catalog was read through it.
 #[derive(Debug)]
 struct Ready {
+    /// What the server tells of itself.
+    server: Server,
+    /// When it was asked for it.
+    probed: Mutex<Instant>,
     catalog: Catalog,
     statements: Statements,
     /// How running jobs are found, asked anew at each full look: a table grows.
@@ -183,6 +189,7 @@ impl PostgresStore {
         self.links.look_at(link.place());
         if let Some((known_by, ready)) = &self.ready
             && *known_by == link.id()
+            && server::is_still_so(link, ready, &self.settings).await
         {
             let ready = ready.clone();
             slot.works();
@@ -207,10 +214,13 @@ impl PostgresStore {
 
     /// Reads the catalog.
     async fn learn(&self, link: &Link) -> Result<Ready, StoreError> {
+        let server = server::probe(link).await?;
         let catalog = catalog::read(link, &self.settings).await?;
-        let statements = Statements::render(&self.settings.mapping, &catalog);
+        let statements = Statements::render(&self.settings.mapping, &catalog, &server);
         let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
-        let ready = Ready {
+        let mut ready = Ready {
+            server,
+            probed: Mutex::new(Instant::now()),
             catalog,
             statements,
             way: Mutex::new(way),
@@ -219,6 +229,7 @@ impl PostgresStore {
             keyless: AtomicU64::new(0),
             ledger_was_empty: AtomicBool::new(false),
         };
+        ready.server.no_facts = facts::refused(link, &ready, &self.settings).await?;
         if let Some(announced) = &self.announced {
             Box::pin(announced.once(link, &ready, &self.settings.mapping.watch)).await;
         }

@@ -100,6 +100,7 @@ async fn look(
         database_now: present.now,
         server: ServerIdentity(present.server),
         server_started_at: present.server_started_at,
+        unknowns: ready.server.unknowns(link),
         rows,
         keyless,
         look,
@@ -328,7 +329,7 @@ impl View<'_> {
         rows: &mut Vec<Job>,
     ) -> Result<Facts, StoreError> {
         let keys: Vec<String> = missing(&inquiry.known, rows).map(JobId::to_string).collect();
-        let facts = self.ready.facts(present);
+        let facts = self.ready.facts(present, self.settings.action);
         let question = Question::of(self.ready, self.settings);
         let ask_facts = async {
             match (&facts, read) {

@@ -1,7 +1,7 @@
 //! What keeps a watch from repairing, found anew in each pass because it can change at any time, with the words to mend it.
 
 use super::{
-    PostgresSettings,
+    PostgresSettings, Ready,
     catalog::{Catalog, foreign_cast},
     ledger::Flaw,
 };
@@ -12,9 +12,11 @@ use crate::{
 use tokio_postgres::Row;
 
 /// All obstacles that a row of facts shows, in order of precedence.
-pub(super) fn of(row: &Row, catalog: &Catalog, settings: &PostgresSettings) -> Vec<Obstacle> {
+pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<Obstacle> {
+    let catalog = &ready.catalog;
     let table = catalog.table.quoted();
     let mut obstacles: Vec<Obstacle> = catalog.obstacle.iter().cloned().collect();
+    obstacles.extend(ready.server.obstacles(settings.action));
     let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
     if row.get::<_, Option<bool>>("row_security").unwrap_or(false) {
         add(

@@ -6,6 +6,7 @@ use super::{
     catalog::{Catalog, Column, TimeKind},
     error_column::{error_kind, error_value},
     guard::GuardStatements,
+    server::Server,
     undo,
 };
 use crate::{
@@ -48,6 +49,7 @@ pub(super) struct Statements {
     pub ledger_exists: String,
     pub ledger_made: String,
     pub ledger_find: String,
+    pub ledger_gate: String,
     pub ledger_history: String,
     pub ledger_of_job: String,
     pub ledger_entry: String,
@@ -67,10 +69,11 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn render(mapping: &Mapping, catalog: &Catalog) -> Self {
+    pub(super) fn render(mapping: &Mapping, catalog: &Catalog, server: &Server) -> Self {
         let index = |suffix: &str| derived("", catalog.ledger.name.as_str(), suffix);
         let last_index = index("_table_unacknowledged");
         let mut names = names(mapping, catalog);
+        names.extend(server.names());
         names.push(("ledger_by_time", index("_table_time").quoted()));
         names.push(("ledger_by_job", index("_table_job").quoted()));
         names.push(("ledger_unacknowledged", last_index.quoted()));
@@ -131,6 +134,7 @@ impl Statements {
             ledger_probe: fill(include_str!("sql/ledger_probe.sql")),
             ledger_exists: fill(include_str!("sql/ledger_exists.sql")),
             ledger_made: fill(include_str!("sql/ledger_made.sql")),
+            ledger_gate: fill(include_str!("sql/ledger_gate.sql")),
             ledger_find: fill(include_str!("sql/ledger_find.sql")),
             ledger_history: fill(include_str!("sql/ledger_history.sql")),
             ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
@@ -153,7 +157,7 @@ impl Statements {
 
 /// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
 /// be sent and parsed each time.
-fn part(template: &str, names: &[(&'static str, String)]) -> String {
+pub(super) fn part(template: &str, names: &[(&'static str, String)]) -> String {
     let bare: Vec<&str> = template
         .lines()
         .filter(|line| !line.trim_start().starts_with("--"))
@@ -197,7 +201,6 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
     };
     vec![
-        ("identity", part(include_str!("sql/identity.sql"), &[])),
         ("no_entry", literal(NO_ENTRY)),
         ("table", catalog.table.quoted()),
         ("columns", columns(mapping, catalog)),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
-        Timestamp, Timing,
+        Timestamp, Timing, Unknowns,
     },
     store::{
         Inquiry, StoreError,
@@ -93,6 +93,7 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
         database_now: now,
         server: ServerIdentity(open.identity.shown()),
         server_started_at: None,
+        unknowns: Unknowns::default(),
         rows,
         keyless,
         look,

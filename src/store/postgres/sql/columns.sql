@@ -20,7 +20,7 @@ SELECT attribute.attrelid AS oid, attribute.attname::pg_catalog.text AS name, pg
             THEN attribute.atttypmod OPERATOR(pg_catalog.-) 4 ELSE -1 END AS longest,
        coalesce(uniqueness.is_immediate, false) AS is_unique, uniqueness.is_immediate IS NOT NULL AS is_unique_at_commit,
        NOT attribute.attnotnull AS nullable,
-       pg_catalog.has_column_privilege(attribute.attrelid, attribute.attnum, 'SELECT') AS readable,
+       {{readable}} AS readable,
        ARRAY(SELECT label.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS label
               WHERE label.enumtypid OPERATOR(pg_catalog.=) attribute.atttypid ORDER BY label.enumsortorder) AS labels
   FROM pg_catalog.pg_attribute AS attribute

@@ -3,8 +3,8 @@
 -- `guard` and `ledger_flaw` tell of the guard's triggers and of what is wrong with the ledger. Reads the catalog only, so it can't
 -- wait for anybody. `shape` tells whether the columns ($3) are still those that the other statements were written for; the
 -- rights are asked each time because they can be withdrawn while we watch.
-SELECT pg_catalog.now() AS now, {{identity}} AS server, pg_catalog.pg_postmaster_start_time() AS server_started_at,
-       pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' AS read_only,
+SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS server_started_at,
+       {{in_recovery}} OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' AS read_only,
        relation.oid AS oid,
        (SELECT pg_catalog.string_agg(pg_catalog.concat(attribute.attname, ':', attribute.atttypid, ':', attribute.atttypmod), ',' ORDER BY attribute.attname)
           FROM pg_catalog.pg_attribute AS attribute

@@ -15,7 +15,7 @@
 -- $1 zone, $2 key, $3 name, $4 state, $5 start, $6 heartbeat, $7 end, $8 server, $9 seconds of the deadline,
 -- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 whether somebody waived the deadline
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false
+        SELECT CASE WHEN {{in_recovery}} THEN false
                     ELSE {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AND pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      locked AS MATERIALIZED (

@@ -16,7 +16,7 @@
 -- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 the state to set, $17 the error text's pair, $18 its text, $19 its key,
 -- $20 whether somebody waived the deadline
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false
+        SELECT CASE WHEN {{in_recovery}} THEN false
                     ELSE {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AND pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      locked AS MATERIALIZED (

@@ -6,7 +6,7 @@
 -- $1 zone, $2 key, $3 start, $4 the after-image, $5 the repair, $6 the undo, $7 watch, $8 table, $9 instance,
 -- $10 and $11 the gate, $12 the job's name
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+        SELECT CASE WHEN {{in_recovery}} THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      changed AS (
         UPDATE {{table}} AS target

@@ -9,7 +9,7 @@
 -- $10 and $11 the gate, $12 the job's name, $13 the before-image, $14 the running states, $15 the error text's pair,
 -- $16 its text, $17 its key
 WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+        SELECT CASE WHEN {{in_recovery}} THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
      ),
      seen AS MATERIALIZED (
         SELECT {{undo_error_there}} AS error_there FROM {{table}} AS target WHERE target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}

@@ -1,0 +1,271 @@
+//! What a server tells of itself, part by part: which parts it refuses is found out once at each connect, and what is left is
+//! its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
+
+use super::{
+    PostgresSettings, Ready, facts,
+    failures::{described, query_error},
+    ledger::GATE,
+    link::{Link, Param},
+    render::{Names, part},
+};
+use crate::{
+    domain::{Action, Cause, Obstacle, Unknowns},
+    store::StoreError,
+};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+use tokio_postgres::{Error, Row, types::Type};
+
+/// One part of what a server tells, with its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    System,
+    Recovery,
+    Timeline,
+    Started,
+    Address,
+    Version,
+}
+
+impl Part {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::System => include_str!("sql/part_system_identifier.sql"),
+            Self::Recovery => include_str!("sql/part_in_recovery.sql"),
+            Self::Timeline => include_str!("sql/part_timeline.sql"),
+            Self::Started => include_str!("sql/part_server_started_at.sql"),
+            Self::Address => include_str!("sql/part_server_address.sql"),
+            Self::Version => include_str!("sql/part_version.sql"),
+        }
+    }
+
+    /// What takes its place where it is refused.
+    const fn instead(self) -> &'static str {
+        match self {
+            Self::System | Self::Timeline => "''",
+            Self::Recovery => include_str!("sql/part_in_recovery_setting.sql"),
+            Self::Started => "NULL::pg_catalog.timestamptz",
+            Self::Address => "NULL",
+            Self::Version => include_str!("sql/part_version_none.sql"),
+        }
+    }
+
+    /// What it is, and what is lost without it.
+    const fn cost(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::System => (
+                "the system identifier",
+                "another cluster is recognised by its address, its timeline and its start alone",
+            ),
+            Self::Recovery => ("pg_is_in_recovery()", "the setting in_hot_standby takes its place"),
+            Self::Timeline => (
+                "the timeline",
+                "a promotion without a restart would go unseen, so `fail` takes every new connection for a restart of the server \
+                 (cause db_restart)",
+            ),
+            Self::Started => (
+                "the server's start",
+                "a restart would go unseen, so `fail` takes every new connection for one (cause db_restart)",
+            ),
+            Self::Version => (
+                "the version of entries in the catalog",
+                "columns and rights are asked for in every pass, which costs the database a little more",
+            ),
+            // It only takes the place of others.
+            Self::Address => return None,
+        })
+    }
+}
+
+/// What one server tells, as far as it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Server {
+    refused: Vec<(Part, String)>,
+    /// Why there is no advisory lock that can be relied on.
+    pub no_gate: Option<String>,
+    /// Why the catalog can't be asked for rights, and for what else repairs rest on.
+    pub no_facts: Option<String>,
+}
+
+/// Asks for every part; each by a statement of its own, so that none that is refused takes the others along.
+pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
+    const WHAT: &str = "asking which server this is";
+    let params: Vec<Param<'_>> = vec![
+        (&"pg_catalog.pg_class", Type::TEXT),
+        (&"pg_catalog.pg_class", Type::TEXT),
+    ];
+    let gate: Vec<Param<'_>> = vec![(&GATE, Type::INT4), (&0_i32, Type::INT4)];
+    let lock_alone = question("pg_catalog.pg_try_advisory_xact_lock($1, $2)");
+    let statements = [
+        Part::System,
+        Part::Recovery,
+        Part::Started,
+        Part::Address,
+        Part::Version,
+    ]
+    .map(|of| (of, question(&part(of.sql(), &[]))));
+    let answers = async {
+        let [system, recovery, started, address, version] = &statements;
+        Ok(tokio::join!(
+            biased;
+            link.ask(&system.1, vec![]),
+            link.ask(&recovery.1, vec![]),
+            link.ask(&started.1, vec![]),
+            link.ask(&address.1, vec![]),
+            link.ask(&version.1, params),
+            link.ask(include_str!("sql/gate_probe.sql"), gate.clone()),
+            link.ask(&lock_alone, gate),
+        ))
+    };
+    let (system, recovery, started, address, version, gate, lock_alone) = link.within(WHAT, answers).await?;
+    let mut server = Server::default();
+    for ((of, _), answer) in statements.iter().zip([system, recovery, started, address, version]) {
+        server.take(*of, WHAT, answer)?;
+    }
+    server.no_gate = no_gate(gate, lock_alone)?;
+    let timeline = question(&server.expression(Part::Timeline));
+    let answer = async { Ok(link.ask(&timeline, vec![]).await) };
+    let answer = link.within(WHAT, answer).await?;
+    server.take(Part::Timeline, WHAT, answer)?;
+    Ok(server)
+}
+
+/// The question for one part.
+fn question(expression: &str) -> String {
+    part(include_str!("sql/part.sql"), &[("part", expression.to_owned())])
+}
+
+/// Why a statement is refused for good.
+///
+/// # Errors
+/// If the error says nothing of the statement: a connection that broke, a server that ends, a lock, a time that is over.
+pub(super) fn refusal(what: &'static str, error: Error) -> Result<String, StoreError> {
+    let passing = ["08", "25", "40", "53", "57", "58"];
+    let code = error.code().map(|code| code.code().to_owned());
+    match code {
+        Some(code) if code != "55P03" && !passing.iter().any(|class| code.starts_with(class)) => {
+            Ok(described(error).to_string())
+        }
+        _ => Err(query_error(what, error)),
+    }
+}
+
+/// Why the gate can't be relied on, if so.
+fn no_gate(seen: Result<Vec<Row>, Error>, lock_alone: Result<Vec<Row>, Error>) -> Result<Option<String>, StoreError> {
+    const WHAT: &str = "trying an advisory lock";
+    if let Err(error) = lock_alone {
+        return refusal(WHAT, error).map(|why| Some(format!("this server gives no advisory locks ({why})")));
+    }
+    let rows = match seen {
+        Ok(rows) => rows,
+        // The lock was given; that it can't be looked at is no fault of it.
+        Err(error) => return refusal(WHAT, error).map(|_| None),
+    };
+    let row = rows.first();
+    let lies = row.is_some_and(|row| row.get::<_, Option<bool>>("held") == Some(false));
+    let version: &str = row.map_or("", |row| row.get("version"));
+    let is_cockroach = version.starts_with("CockroachDB");
+    Ok((lies || is_cockroach).then(|| {
+        "this server's advisory locks keep no one out: it says that one was taken, and none is held".to_owned()
+    }))
+}
+
+/// Whether the server still refuses what it refused, where that was long ago: a right may have been granted.
+pub(super) async fn is_still_so(link: &Link, ready: &Ready, settings: &PostgresSettings) -> bool {
+    /// What is refused stands in the server's log each time.
+    const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    let probed = || ready.probed.lock().unwrap_or_else(PoisonError::into_inner);
+    if !ready.server.is_incomplete() || probed().elapsed() < ASKED_AGAIN_AFTER {
+        return true;
+    }
+    link.start_deadline(settings.poll_timeout);
+    let asked = async {
+        let mut server = probe(link).await?;
+        server.no_facts = facts::refused(link, ready, settings).await?;
+        Ok::<_, StoreError>(server)
+    };
+    let is_same = asked.await.is_ok_and(|server| server == ready.server);
+    *probed() = Instant::now();
+    is_same
+}
+
+impl Server {
+    fn take(&mut self, of: Part, what: &'static str, answer: Result<Vec<Row>, Error>) -> Result<(), StoreError> {
+        if let Err(error) = answer {
+            self.refused.push((of, refusal(what, error)?));
+        }
+        Ok(())
+    }
+
+    fn tells(&self, part: Part) -> bool {
+        !self.refused.iter().any(|(refused, _)| *refused == part)
+    }
+
+    /// Whether a restart or a promotion could go unseen.
+    fn hides_restarts(&self) -> bool {
+        !(self.tells(Part::Timeline) && self.tells(Part::Started))
+    }
+
+    /// Whether anything is refused that may be given later.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.refused.is_empty() || self.no_gate.is_some() || self.no_facts.is_some()
+    }
+
+    fn expression(&self, of: Part) -> String {
+        let sql = if self.tells(of) { of.sql() } else { of.instead() };
+        let names = match of {
+            Part::Timeline => vec![("in_recovery", self.expression(Part::Recovery))],
+            _ => Vec::new(),
+        };
+        part(sql, &names)
+    }
+
+    /// What stands for the server's parts in the statements.
+    pub(super) fn names(&self) -> Names {
+        let identifies = [Part::System, Part::Timeline, Part::Started];
+        let address = if identifies.into_iter().all(|of| self.tells(of)) {
+            // The same server has several addresses, and is the same by any.
+            Part::Address.instead().to_owned()
+        } else {
+            self.expression(Part::Address)
+        };
+        let mut names = vec![
+            ("system_identifier", self.expression(Part::System)),
+            ("in_recovery", self.expression(Part::Recovery)),
+            ("timeline", self.expression(Part::Timeline)),
+            ("server_started_at", self.expression(Part::Started)),
+            ("server_address", address),
+            ("version", self.expression(Part::Version)),
+        ];
+        names.push(("identity", part(include_str!("sql/identity.sql"), &names)));
+        names
+    }
+
+    /// What keeps repairs from being made on this server at all.
+    pub(super) fn obstacles(&self, action: Action) -> Vec<Obstacle> {
+        let reasons = self.no_facts.iter().chain(&self.no_gate);
+        let reasons = reasons.filter(|_| action != Action::Observe);
+        let obstacle = |reason: &String| Obstacle {
+            cause: Cause::Rights,
+            reason: format!("{reason}: repairs need it; missed_first = \"observe\" does without"),
+        };
+        reasons.map(obstacle).collect()
+    }
+
+    /// What isn't told, and what that costs.
+    pub(super) fn unknowns(&self, link: &Link) -> Unknowns {
+        let cost = |(part, why): &(Part, String)| {
+            let (what, cost) = part.cost()?;
+            Some(format!("{what} can't be read here ({why}): {cost}"))
+        };
+        let mut costs: Vec<String> = self.refused.iter().filter_map(cost).collect();
+        let of_repairs = self.no_facts.iter().chain(&self.no_gate);
+        costs.extend(of_repairs.map(|why| format!("{why}: repairs are withheld")));
+        Unknowns {
+            connection: self.hides_restarts().then(|| link.id().number()),
+            costs,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+-- Whether it is a standby.
+pg_catalog.pg_is_in_recovery()

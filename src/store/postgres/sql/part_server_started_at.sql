@@ -1,0 +1,2 @@
+-- When it was started.
+pg_catalog.pg_postmaster_start_time()
