@@ -99,7 +99,7 @@ async fn a_function_that_a_stranger_made_first_is_refused() {
         );
     }
     // Nor by the printed SQL, which looks for itself.
-    let print = scene.ok("postgres", &["install", "--print"]);
+    let print = scene.ok(&scene.owner, &["install", "--print"]);
     let refused = scene.client.batch_execute(&print).await.unwrap_err();
     assert!(
         refused.as_db_error().unwrap().message().contains("belongs to"),
