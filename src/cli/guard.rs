@@ -111,7 +111,7 @@ async fn warn_of_role(watch: &WatchConfig, store: &mut app::AnyStore) {
         .filter(|role| !role.owner_is_trusted)
         .and_then(|role| role.excess());
     if let Some(text) = excess {
-        super::output::stderr(&format!("watch {}: {text}", watch.name));
+        output::stderr(&format!("watch {}: {text}", watch.name));
     }
 }
 
