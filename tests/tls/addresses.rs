@@ -108,6 +108,30 @@ async fn the_server_that_is_watched_is_the_one_that_psql_reaches() {
     }
     let (code, said) = check(&format!("postgresql://postgres@127.0.0.1:{elsewhere}/{name}"), &[]);
     assert!(code == Some(1) && said.contains("runs"), "{said}");
+
+    // The next host is for a server that can't be reached, not for one that refuses us.
+    let several = |user: &str, database: &str, first: u16| {
+        format!("postgresql://{user}@127.0.0.1:{first},127.0.0.1:{port}/{database}")
+    };
+    ours_database
+        .client()
+        .await
+        .batch_execute("CREATE DATABASE only_here")
+        .await
+        .unwrap();
+    for (user, database, cause) in [
+        ("postgres", "only_here", "FAIL connect"),
+        ("stranger", name, "FAIL auth"),
+    ] {
+        let url = several(user, database, elsewhere);
+        assert_eq!(psql(&url, &[]), "", "psql {url}");
+        let (code, said) = check(&url, &[]);
+        assert!(code == Some(1) && said.contains(cause), "{url}: {said}");
+    }
+    let url = several("postgres", name, postgres::free_port());
+    assert_eq!(psql(&url, &[]), port);
+    let (code, said) = check(&url, &[]);
+    assert!(code == Some(0), "{url}: {said}");
 }
 
 #[test]

@@ -88,10 +88,26 @@ async fn first_of<'a>(
         let share = until.saturating_duration_since(Instant::now()) / left;
         match Link::connect(target, &at(config, place), place, (deadline, share)).await {
             Ok(link) => return Ok(link),
-            Err(error) => failures.push((place, error)),
+            Err(error) => {
+                let is_answer = is_answer(&error);
+                failures.push((place, error));
+                if is_answer {
+                    break;
+                }
+            }
         }
     }
     Err(failures)
+}
+
+/// Whether a server that serves has refused us. As in libpq the next host is not tried then: the writer isn't there either.
+fn is_answer(error: &StoreError) -> bool {
+    let by_server = [Barrier::Database, Barrier::Parameter, Barrier::Full];
+    match error {
+        StoreError::Auth { .. } => true,
+        StoreError::Barred { by, .. } => by_server.contains(by),
+        _ => false,
+    }
 }
 
 /// Every address of every host, in the order in which they are to be tried. A name that can't be resolved stays as it is,
