@@ -156,7 +156,7 @@ fn found(
             Verdict::Note,
             "action: of a view stuck jobs are reported, never repaired".to_owned(),
         ),
-        false => (Verdict::Note, kinds(policy.action).to_owned()),
+        false => (Verdict::Note, super::words::kinds(policy.action).to_owned()),
     });
     lines
 }
@@ -435,21 +435,5 @@ fn guarded(found: &GuardState) -> Line {
                 .to_owned(),
         ),
         Guard::Disabled | Guard::Altered => (Verdict::Bad, text),
-    }
-}
-
-/// What the action can and can't do for which kind of writer.
-fn kinds(action: Action) -> &'static str {
-    match action {
-        Action::Observe => "action observe: stuck jobs are reported, never repaired",
-        Action::Backfill => {
-            "action backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
-             writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living job that \
-             blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
-        }
-        Action::Fail => {
-            "action fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed \
-             wrongly breaks, so init_deadline must be longer than any job's way to its first heartbeat"
-        }
     }
 }

@@ -68,6 +68,22 @@ pub fn date(at: Timestamp) -> String {
     )
 }
 
+/// What the action can and can't do for which kind of writer.
+pub fn kinds(action: crate::domain::Action) -> &'static str {
+    match action {
+        crate::domain::Action::Observe => "action observe: stuck jobs are reported, never repaired",
+        crate::domain::Action::Backfill => {
+            "action backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
+             writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living job that \
+             blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
+        }
+        crate::domain::Action::Fail => {
+            "action fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed \
+             wrongly breaks, so init_deadline must be longer than any job's way to its first heartbeat"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
