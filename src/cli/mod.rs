@@ -183,7 +183,7 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// Says why a command could not be run, in the form that the log would have.
 fn refused(error: &AppError, flags: CommonFlags, arguments: &[OsString]) {
     // A file that says so may be what is wrong.
-    let is_json = |config: Config| config.log_format == LogFormat::Json;
+    let is_json = |(config, _): (Config, _)| config.log_format == LogFormat::Json;
     let json = || Config::load_program(&flags.sources()).map_or_else(|_| flags::ask_for_json(arguments), is_json);
     if !output::is_json() && json() {
         logging::start_json();
@@ -220,10 +220,9 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
         }
         // It asks an instance: which tables that one watches is no matter.
         Command::Healthcheck => {
-            let config = Config::load_program(&cli.flags.sources())?;
-            if config.log_format == LogFormat::Json {
-                logging::start_json();
-            }
+            let (config, warnings) = Config::load_program(&cli.flags.sources())?;
+            logging::start(&config, Lines::AtOnce);
+            warn_of(&warnings);
             Ok(healthcheck::run(config.listen))
         }
         Command::Check => check::run(&load(cli.flags)?),
@@ -242,10 +241,14 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
 fn loaded(sources: &Sources, lines: Lines) -> Result<Loaded, AppError> {
     let loaded = Config::load(sources)?;
     logging::start(&loaded.config, lines);
-    for warning in &loaded.warnings {
+    warn_of(&loaded.warnings);
+    Ok(loaded)
+}
+
+fn warn_of(warnings: &[String]) {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(loaded)
 }
 
 fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {

@@ -70,12 +70,13 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
 }
 
-/// What the sources say of the program itself. What is wrong with a watch is not asked.
-pub(super) fn load_program(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// What the sources say of the program itself, and what is unwise in them. What is wrong with a watch is not asked.
+pub(super) fn load_program(sources: &Sources) -> Result<(Config, Vec<String>), ConfigErrors> {
     let read = read(sources)?;
     let mut mistakes = Vec::new();
     let config = checked_program(&program_layer(&read), Vec::new(), &mut mistakes);
-    config.ok_or(ConfigErrors(mistakes))
+    let config = config.ok_or(ConfigErrors(mistakes))?;
+    Ok((config, password_warnings(sources)))
 }
 
 /// Every watch with all its layers.

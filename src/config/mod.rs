@@ -153,7 +153,7 @@ impl Config {
     ///
     /// # Errors
     /// A mistake in the sources, or in what they say of the program.
-    pub fn load_program(sources: &Sources) -> Result<Self, ConfigErrors> {
+    pub fn load_program(sources: &Sources) -> Result<(Self, Vec<String>), ConfigErrors> {
         load::load_program(sources)
     }
 }
