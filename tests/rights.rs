@@ -4,6 +4,8 @@
 
 #[path = "rights/ledgers.rs"]
 mod ledgers;
+#[path = "rights/owners.rs"]
+mod owners;
 #[path = "rights/planted.rs"]
 mod planted;
 #[path = "rights/sidecar.rs"]

@@ -1,6 +1,9 @@
 //! The house rules that a machine can check: which module may know which, sizes, file heads, and words.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tidy/names.rs"]
+mod names;
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -174,7 +174,7 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
             })?;
             let role = role.or(target.user()).unwrap_or("beatwarden");
             let role = Identifier::new(role).map_err(bad_name)?;
-            let found = store::postgres::locate(&target, &mapping, &role).await;
+            let found = store::postgres::locate(target, &mapping, &role).await;
             Ok(store::postgres::grants(&mapping, action_of(watch), &role, found))
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     app::{self, AppError},
     config::{self, Loaded, WatchConfig},
     domain::{
-        Access, Action, Cause, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
+        Access, Action, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
     },
     status::{Clock, SystemClock},
     store::{
@@ -98,20 +98,14 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     lines.splice(2..2, times);
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
-    add_grants(watch, &first, &mut lines).await;
+    let is_cured = |line: &Line| line.1.starts_with("no_ledger: ") && line.1.contains("`beatwarden grants`");
+    if let Some(place) = lines.iter().position(is_cured) {
+        // The administrator may have no Beatwarden at hand: the SQL itself is the cure.
+        let sql = app::grants_for(watch, None).await.unwrap_or_default();
+        let sql = sql.lines().map(|line| (Verdict::More, line.to_owned()));
+        lines.splice(place + 1..=place, sql);
+    }
     Ok(lines)
-}
-
-/// Behind the line of a ledger that is not there, the SQL that makes it: the administrator may have no Beatwarden at hand.
-async fn add_grants(watch: &WatchConfig, snapshot: &Snapshot, lines: &mut Vec<Line>) {
-    let cured = |found: &&Obstacle| found.cause == Cause::NoLedger && found.reason.contains("`beatwarden grants`");
-    let Some(obstacle) = snapshot.obstacles.iter().find(cured) else {
-        return;
-    };
-    let behind = lines.iter().position(|(_, text)| text.ends_with(&obstacle.reason));
-    let sql = app::grants_for(watch, None).await.unwrap_or_default();
-    let behind = behind.map_or(lines.len(), |line| line + 1);
-    lines.splice(behind..behind, sql.lines().map(|line| (Verdict::More, line.to_owned())));
 }
 
 /// A line and how it came out.
@@ -319,11 +313,12 @@ fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line
             ),
         )];
     }
-    let lines = |obstacle: &Obstacle| {
-        let text = format!("{}: {}", obstacle.cause.as_str(), obstacle.reason);
-        (Verdict::Bad, text)
-    };
-    snapshot.obstacles.iter().map(lines).collect()
+    let text = |found: &Obstacle| format!("{}: {}", found.cause.as_str(), found.reason);
+    snapshot
+        .obstacles
+        .iter()
+        .map(|found| (Verdict::Bad, text(found)))
+        .collect()
 }
 
 /// Whether the writer's times make sense by the database's clock.

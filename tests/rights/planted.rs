@@ -130,6 +130,7 @@ missed_first = \"fail\"
             folder,
         };
         let rights = stage.command(&["grants", "--role", &stage.role], "postgres");
+        assert_eq!(rights.0, 0, "{}", rights.2);
         owner.batch_execute(&rights.1).await.unwrap();
         for planted in ["public", "app"] {
             let sql = include_str!("planted.sql")

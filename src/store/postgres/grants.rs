@@ -23,7 +23,8 @@ pub struct Located {
 ///
 /// # Errors
 /// If the database can't be asked.
-pub async fn locate(target: &Target, mapping: &Mapping, role: &Identifier) -> Result<Option<Located>, StoreError> {
+pub async fn locate(target: Target, mapping: &Mapping, role: &Identifier) -> Result<Option<Located>, StoreError> {
+    let target = &target.read_files()?;
     let link = hosts::open(target, Action::Observe, WITHIN, None).await?;
     let name = mapping.table.name.as_str();
     let schemas = match &mapping.table.schema {

@@ -31,7 +31,7 @@ SELECT DISTINCT 'owner', pg_catalog.pg_get_userbyid(class.relowner)::pg_catalog.
   FROM me, watched, pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
  WHERE NOT me.rolsuper AND class.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[])
    AND class.relowner OPERATOR(pg_catalog.<>) watched.relowner AND class.relowner OPERATOR(pg_catalog.<>) me.oid
-   AND class.oid IS DISTINCT FROM pg_catalog.to_regclass($3::pg_catalog.text)::pg_catalog.oid
+   AND coalesce(class.oid OPERATOR(pg_catalog.<>) pg_catalog.to_regclass($3::pg_catalog.text)::pg_catalog.oid, true)
    AND namespace.nspname::pg_catalog.text OPERATOR(pg_catalog.!~~) 'pg\_%' AND namespace.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) 'information_schema'
    -- The ledgers of other watches may belong to whoever ran what `grants` prints.
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS ours WHERE ours.attrelid OPERATOR(pg_catalog.=) class.oid
