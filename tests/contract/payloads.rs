@@ -153,9 +153,23 @@ fn whatever_the_error_column_holds_both_databases_merge_alike_and_give_every_byt
         });
         for (place, payload) in payloads.iter().enumerate() {
             for step in [0, 1] {
-                prop_assert_eq!(&postgres[step][place], &sqlite[step][place], "step {} of {:?}", step, payload);
+                let (postgres, sqlite) = (without_id(&postgres[step][place]), without_id(&sqlite[step][place]));
+                prop_assert_eq!(postgres, sqlite, "step {} of {:?}", step, payload);
             }
             prop_assert_eq!(&sqlite[1][place], &payload.as_deref().map(put_back), "{:?}", payload);
         }
     });
+}
+
+/// The identity of a repair has the table's name in it, which has a schema on PostgreSQL.
+fn without_id(text: &Option<String>) -> Option<String> {
+    const BEFORE: &str = "of the start (repair ";
+    let text = text.as_ref()?;
+    Some(match text.rfind(BEFORE) {
+        Some(at) => {
+            let (before, rest) = text.split_at(at + BEFORE.len());
+            format!("{before}{}", rest.get(36..).unwrap_or(rest))
+        }
+        None => text.clone(),
+    })
 }

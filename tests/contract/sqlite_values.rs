@@ -288,7 +288,10 @@ async fn the_ledger_has_the_promised_columns_indexes_and_times() {
             SELECT (SELECT group_concat(name) FROM pragma_index_info(list.name)) AS columns
               FROM pragma_index_list('beatwarden_repairs') AS list WHERE origin = 'c' ORDER BY columns)",
     );
-    assert_eq!(indexes, "watch,job_id; watch,repaired_at; watch,repaired_at");
+    assert_eq!(
+        indexes,
+        "table_name,job_id; table_name,repaired_at; table_name,repaired_at"
+    );
     let entry: String = file.one(
         "SELECT concat_ws('|', repair_id, watch, table_name, job_id, job_name, reason, action, instance, version, typeof(version),
             outcome IS NULL, outcome_at IS NULL, acknowledged_at IS NULL, undo_of IS NULL) FROM beatwarden_repairs",
