@@ -16,9 +16,13 @@ use tokio::{
 };
 
 /// Whoever begins with a new connection reads the catalog through it, in a dozen round trips: that is no hanging.
-const LEARNING: Duration = Duration::from_secs(2);
+const LEARNING: Duration = Duration::from_secs(4);
 /// Nobody is late because a connection was kept for so long.
 const HARMLESS: Duration = Duration::from_millis(250);
+/// Who keeps others waiting in so many passes in a row gets a lane of its own.
+const HOG: u32 = 2;
+/// A queue is long where nobody hogs the connection and one waits for so long, or for half of the deadline.
+const QUEUE: Duration = Duration::from_secs(5);
 /// So many passes in a row without trouble are peace.
 const PEACE: u32 = 20;
 
@@ -182,7 +186,12 @@ impl Drop for Slot {
         // Where nobody got an answer meanwhile, it is the server that hangs, and further connections to it help nobody.
         let others_work = served.is_some_and(|at| at > hold.since);
         let mut home = locked(&self.home);
-        home.is_hog |= hold.is_resented && others_work;
+        // Once is a busy moment.
+        home.resented = if hold.is_resented && others_work {
+            home.resented + 1
+        } else {
+            0
+        };
         let is_peaceful = !hold.is_resented && hold.since.elapsed() < HARMLESS;
         home.peace = if is_peaceful { home.peace + 1 } else { 0 };
         if self.link.is_some() {
@@ -197,8 +206,8 @@ struct Home {
     lane: Arc<Lane>,
     /// The right to a lane of its own.
     own: Option<OwnedSemaphorePermit>,
-    /// Whether others had to wait for it.
-    is_hog: bool,
+    /// So many passes in a row others had to wait for it.
+    resented: u32,
     /// So many passes in a row went without trouble.
     peace: u32,
 }
@@ -207,7 +216,7 @@ impl Home {
     fn move_to(&mut self, lane: Arc<Lane>, own: Option<OwnedSemaphorePermit>) {
         lane.settle();
         std::mem::replace(&mut self.lane, lane).leave();
-        (self.own, self.is_hog, self.peace) = (own, false, 0);
+        (self.own, self.resented, self.peace) = (own, 0, 0);
     }
 }
 
@@ -251,7 +260,7 @@ impl Berth {
         let home = Home {
             lane,
             own: None,
-            is_hog: false,
+            resented: 0,
             peace: 0,
         };
         Self {
@@ -318,7 +327,7 @@ impl Berth {
         }
         lane.state().waiting += 1;
         let _queue = Queue(lane);
-        let crowded_at = Instant::now() + self.patience;
+        let crowded_at = Instant::now() + QUEUE.min(until.saturating_duration_since(Instant::now()) / 2);
         let mut link = pin!(lane.link.clone().lock_owned());
         loop {
             let next = Instant::now() + self.patience / 4;
@@ -345,8 +354,8 @@ impl Berth {
     fn tidy(&self) {
         let mut home = locked(&self.home);
         let first = &self.lanes.shared[0];
-        if home.is_hog {
-            home.is_hog = false;
+        if home.resented >= HOG {
+            home.resented = 0;
             if home.own.is_none() {
                 self.own_lane(&mut home);
             }

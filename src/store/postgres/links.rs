@@ -121,9 +121,9 @@ impl Berths {
     }
 }
 
-/// How long another watch may keep a connection that this one waits for: a quarter of the interval. Below half a second any
-/// busy machine would be taken for a hanging neighbour.
+/// How long another watch may keep a connection that this one waits for: a quarter of the interval. Below a second any busy
+/// machine would be taken for a hanging neighbour.
 fn patience(poll_interval: Duration, deadline: Duration) -> Duration {
-    const LEAST: Duration = Duration::from_millis(500);
+    const LEAST: Duration = Duration::from_secs(1);
     (poll_interval / 4).max(LEAST).min(deadline / 4)
 }
