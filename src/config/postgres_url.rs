@@ -163,6 +163,11 @@ impl PostgresUrl {
                         "the variable {name} is set, and what it asks for is not supported; unset it"
                     ));
                 }
+                Treatment::Refused if name == "service" => {
+                    return Err(
+                        "the keyword service is not supported; name host, port, user and dbname instead".to_owned(),
+                    );
+                }
                 Treatment::Refused => return Err(format!("the keyword {name} is not supported; leave it out")),
             };
             match written {

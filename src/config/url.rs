@@ -116,6 +116,11 @@ fn bare(text: &str) -> Result<&str, String> {
             "the database URL holds a character that can't be seen; {FORMS}"
         ));
     }
+    if text.starts_with('$') {
+        return Err(format!(
+            "the database URL begins with $: a variable was not replaced; {FORMS}"
+        ));
+    }
     let has_quotes = text.starts_with(['"', '\'', '`', '<', '\u{201c}', '\u{2018}', '\u{ab}']);
     match has_quotes {
         true => Err(format!(
@@ -217,6 +222,7 @@ fn sqlite_path(path: &str) -> Result<PathBuf, String> {
         // Behind `sqlite:` an absolute path is one beyond doubt.
         _ if like_credentials(path) && !path.starts_with(['/', '.']) => Err(misspelt()),
         _ if path.starts_with("file:") => Err(FILE_URI.to_owned()),
+        _ if path.starts_with("~/") => Err("~ stands for no folder here; write the whole path".to_owned()),
         _ => Ok(PathBuf::from(path)),
     }
 }

@@ -226,6 +226,13 @@ fn a_bad_url_is_refused_without_being_repeated() {
         ("sqlite+pysqlcipher://:hunter2@/d", "opens no plain SQLite file"),
         ("sqlite:////var/my%20jobs.db", "give the path without sqlite:"),
         ("file:///var/jobs.db", "file: URIs are not supported"),
+        ("${MELTANO_DATABASE_URI}", "a variable was not replaced"),
+        ("~/.meltano/meltano.db", "write the whole path"),
+        ("sqlite:///~/meltano.db", "write the whole path"),
+        (
+            "service=meltano password=hunter2",
+            "name host, port, user and dbname instead",
+        ),
         ("hots=db user=u password=hunter2", "the first keyword is not one"),
         ("host=db password=hunter2 hunter=2", "a keyword is unknown"),
         (
