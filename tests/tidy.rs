@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("text", &[]),
     ("web", &["files", "tls"]),
-    ("store", &["domain", "tls"]),
+    ("store", &["domain", "files", "tls"]),
     ("status", &["domain", "store"]),
     ("journal", &["domain", "status"]),
     ("metrics", &["domain", "status", "store"]),

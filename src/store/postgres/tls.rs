@@ -6,7 +6,7 @@ use super::{
     BoxError,
     trust::{Name, Trusted},
 };
-use crate::tls;
+use crate::{files, tls};
 use rustls::{
     ClientConfig,
     client::danger::ServerCertVerifier,
@@ -127,7 +127,7 @@ impl Security {
         let key = self.key.clone().or_else(|| usual(".postgresql/postgresql.key"));
         let key = key.ok_or_else(|| format!("sslcert {} needs its key: name it in sslkey", certificate.display()))?;
         let chain = certificates(&certificate)?;
-        let pem = std::fs::read(&key).map_err(|error| error.to_string());
+        let pem = files::read(&key, files::MOST_BYTES).map_err(|error| error.to_string());
         let read = pem.and_then(|pem| tls::private_key(&pem));
         let read = read.map_err(|error| format!("sslkey {}: {error}", key.display()))?;
         Ok(Some((chain, read)))
@@ -146,7 +146,18 @@ pub(super) fn in_home(name: &str) -> Option<PathBuf> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
-    let read = std::fs::read(file).map_err(|error| error.to_string());
+    let read = files::read(file, files::MOST_BYTES).map_err(|error| error.to_string());
     let found = read.and_then(|pem| tls::certificates(&pem));
     found.map_err(|error| format!("certificate file {}: {error}", file.display()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_without_an_end_are_refused() {
+        let problem = certificates(Path::new("/dev/zero")).expect_err("it has no end");
+        assert!(problem.to_string().contains("more than"), "{problem}");
+    }
 }
