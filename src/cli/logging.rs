@@ -13,7 +13,7 @@ use std::{
     io::{self, IsTerminal, Write},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -93,23 +93,37 @@ pub fn finish() {
     }
 }
 
+/// A line waits so long to be written, so that it is there before anything that follows from what it says. After one that
+/// waited in vain none waits until stderr is read again.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
+
 enum Piece {
-    Line(Vec<u8>),
+    /// And who waits until it is written.
+    Line(Vec<u8>, Option<SyncSender<()>>),
     End(SyncSender<()>),
 }
 
 /// Where lines go.
 struct Sink {
     handed_over: Option<SyncSender<Piece>>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     format: LogFormat,
+}
+
+/// What a reader that doesn't read comes to.
+#[derive(Default)]
+struct Lost {
+    /// Lines dropped since the last word about it.
+    lines: AtomicU64,
+    /// Whether a line has waited in vain since the last one was written.
+    stalled: AtomicBool,
 }
 
 impl Sink {
     fn new(lines: Lines, format: LogFormat) -> Self {
-        let dropped = Arc::new(AtomicU64::new(0));
+        let lost = Arc::new(Lost::default());
         let handed_over = (lines == Lines::HandedOver)
-            .then(|| writer_of(dropped.clone(), format))
+            .then(|| writer_of(lost.clone(), format))
             .flatten();
         if let Some(sender) = &handed_over {
             // A second start, as in a test, keeps the first.
@@ -117,30 +131,39 @@ impl Sink {
         }
         Self {
             handed_over,
-            dropped,
+            lost,
             format,
         }
     }
 }
 
 /// The thread that writes; without one lines are written at once.
-fn writer_of(dropped: Arc<AtomicU64>, format: LogFormat) -> Option<SyncSender<Piece>> {
+fn writer_of(lost: Arc<Lost>, format: LogFormat) -> Option<SyncSender<Piece>> {
     let (sender, pieces) = sync_channel(WAITING);
-    let write = move || write_all(&pieces, &dropped, format, to_stderr);
+    let write = move || write_all(&pieces, &lost, format, to_stderr);
     thread::Builder::new().name("log".to_owned()).spawn(write).ok()?;
     Some(sender)
 }
 
-fn write_all(pieces: &Receiver<Piece>, dropped: &AtomicU64, format: LogFormat, write: impl Fn(&[u8])) {
+fn write_all(pieces: &Receiver<Piece>, lost: &Lost, format: LogFormat, write: impl Fn(&[u8])) {
     for piece in pieces {
         match piece {
-            Piece::Line(line) => write(&line),
+            Piece::Line(line, waits) => {
+                write(&line);
+                lost.stalled.store(false, Ordering::Relaxed);
+                if let Some(waits) = waits {
+                    // Who waited may have given up.
+                    let _ = waits.try_send(());
+                }
+            }
             // Who waits may have gone.
-            Piece::End(done) => drop(done.try_send(())),
+            Piece::End(done) => {
+                let _ = done.try_send(());
+            }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let words = format!("{lost} lines of the log were dropped: stderr was not read");
+        let lines = lost.lines.swap(0, Ordering::Relaxed);
+        if lines > 0 {
+            let words = format!("{lines} lines of the log were dropped: stderr was not read");
             let line = match format {
                 LogFormat::Text => format!("WARN {words}\n"),
                 LogFormat::Json => format!("{}\n", serde_json::json!({ "level": "WARN", "message": words })),
@@ -153,6 +176,16 @@ fn write_all(pieces: &Receiver<Piece>, dropped: &AtomicU64, format: LogFormat, w
 fn to_stderr(line: &[u8]) {
     // There is no other place to say that it can't be written.
     let _ = io::stderr().write_all(line);
+}
+
+fn hand_over(sender: &SyncSender<Piece>, line: Vec<u8>, lost: &Lost) {
+    let (done, written) = sync_channel(1);
+    let waits = !lost.stalled.load(Ordering::Relaxed);
+    if sender.try_send(Piece::Line(line, waits.then_some(done))).is_err() {
+        lost.lines.fetch_add(1, Ordering::Relaxed);
+    } else if waits && written.recv_timeout(WRITTEN_WITHIN).is_err() {
+        lost.stalled.store(true, Ordering::Relaxed);
+    }
 }
 
 impl<'a> MakeWriter<'a> for Sink {
@@ -176,11 +209,7 @@ impl Write for One<'_> {
         };
         match &self.0.handed_over {
             None => to_stderr(&line),
-            Some(sender) => {
-                if sender.try_send(Piece::Line(line)).is_err() {
-                    self.0.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
+            Some(sender) => hand_over(sender, line, &self.0.lost),
         }
         Ok(written)
     }
@@ -241,16 +270,18 @@ mod tests {
         let (sender, pieces) = sync_channel(2);
         let sink = Sink {
             handed_over: Some(sender),
-            dropped: Arc::new(AtomicU64::new(0)),
+            lost: Arc::default(),
             format: LogFormat::Text,
         };
+        let began = std::time::Instant::now();
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             sink.make_writer().write_all(line.as_bytes()).expect("it never fails");
         }
-        let dropped = sink.dropped.clone();
+        assert!(began.elapsed() < WRITTEN_WITHIN * 3, "only the first one waits");
+        let lost = sink.lost.clone();
         drop(sink);
         let written = Mutex::new(String::new());
-        write_all(&pieces, &dropped, LogFormat::Text, |line| {
+        write_all(&pieces, &lost, LogFormat::Text, |line| {
             written
                 .lock()
                 .expect("no panic")
