@@ -33,7 +33,7 @@ async fn site() -> (TestDatabase, tempfile::TempDir, String) {
             .unwrap();
         watches.push_str(&format!(
             "[[watch]]\nname = \"{schema}\"\npreset = \"meltano\"\ndatabase = \"{url}\"\npoll_interval = \"200ms\"\n\
-             init_deadline = \"1s\"\n[watch.table]\nname = \"{schema}.runs\"\n[watch.repair]\nmissed_first = \"fail\"\n"
+             init_deadline = \"1s\"\nheartbeat_timeout = \"1s\"\n[watch.table]\nname = \"{schema}.runs\"\n[watch.repair]\nmissed_first = \"fail\"\n"
         ));
     }
     let file = folder.path().join("beatwarden.toml");

@@ -65,8 +65,7 @@ impl Column {
         self.base == "jsonb"
     }
 
-    /// The type that a bound text is cast to for this column. A text type without its length, because a cast to
-    /// `character` alone would cut the value to one character.
+    /// The type that a bound text is cast to for this column, without its length: `character` alone is one character long.
     pub(super) fn cast(&self) -> &str {
         if self.is_text() {
             "pg_catalog.text"
