@@ -2,6 +2,8 @@
 //! the oldest and the newest PostgreSQL; and what the commands do and say under each of the roles.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "rights/hardened.rs"]
+mod hardened;
 #[path = "rights/ledgers.rs"]
 mod ledgers;
 #[path = "rights/owners.rs"]

@@ -3,10 +3,12 @@
 //! only.
 
 use super::{Bed, PostgresBed, repair, repair_of, snapshot, with_victim};
+use crate::support::{eventually, pooler::Pooler, postgres::shared};
 use beatwarden::{
     domain::{Action, Cause, Outcome},
     store::{Ledger, Undo},
 };
+use std::time::Duration;
 
 /// Puts a function that raises an error in the place of one of the server's, in this database.
 async fn refuse(bed: &PostgresBed, function: &str, arguments: &str, returns: &str, code: &str) {
@@ -164,4 +166,29 @@ async fn a_part_that_is_refused_from_now_on_costs_one_pass() {
     assert!(after.unknowns.connection.is_some());
     assert_ne!(after.server, before.server, "watching starts again");
     assert_eq!(after.obstacle(), None);
+}
+
+/// As Aurora answers, and a pooler in transaction mode before it.
+#[tokio::test]
+async fn a_pooler_before_a_server_that_hides_its_timeline_changes_nothing() {
+    let bed = PostgresBed::new().await;
+    with_victim(&bed).await;
+    refuse(&bed, "pg_current_wal_lsn", "", "RETURNS pg_lsn", "55000").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (_pooler, port) = Pooler::start(shared(), folder.path());
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut store = bed.store_through(address, Action::Fail);
+    let inquiry = super::Inquiry::whole(Vec::new(), super::Look::Full);
+    let seen = eventually("the pooler answers", Duration::from_secs(10), async || {
+        super::Store::observe(&mut store, &inquiry).await.ok()
+    })
+    .await;
+    assert_eq!(seen.obstacle(), None, "{:?}", seen.obstacles);
+    assert!(seen.unknowns.connection.is_some());
+    let again = snapshot(&mut store).await;
+    assert_eq!((&again.server, &again.unknowns), (&seen.server, &seen.unknowns));
+    let Outcome::Repaired(id) = repair(&mut store, &repair_of(&again, 2, Action::Fail)).await else {
+        panic!("job 2 is due")
+    };
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
 }
