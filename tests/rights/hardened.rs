@@ -67,16 +67,22 @@ async fn each_function_can_be_withdrawn_and_rows_are_read_all_the_same() {
                 assert!(said.contains("FAIL rights: "), "{function}, {action}: {said}");
             }
         }
+        // It watches for a while first, so not for each.
+        if !function.contains("lsn()") && !function.contains("advisory") {
+            continue;
+        }
         let (status, said, log) = run(&[
             "repair",
+            "--now",
+            "--action",
+            "fail",
             "--yes",
+            "--job",
+            "1",
             "--database",
             &urls[2],
             "--preset",
             "meltano",
-            "--missed-first",
-            "fail",
-            "1",
         ]);
         assert_eq!(status.success(), repairs, "{function}: {said}{log}");
     }
