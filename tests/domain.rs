@@ -960,6 +960,31 @@ fn an_acknowledgement_suspends_the_rule_and_an_unacknowledged_false_repair_holds
     assert!(!dog.look(75.0).fuse_open);
 }
 
+/// An entry of a time that is yet to come was made up: it suspends nothing, and counts for nothing, until then.
+#[test]
+fn entries_of_the_far_future_neither_suspend_the_fuse_nor_open_it() {
+    let far = at(50.0 * 365.0 * 86_400.0);
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = mass_silence(40, 0, 0.0);
+    let mut ack = entry(LedgerAction::AckFuse, 0, None);
+    ack.repaired_at = far;
+    dog.newest = vec![ack];
+    assert!(dog.look_through(0.0, 60.0).fuse_open);
+
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    dog.newest = (100..150)
+        .map(|id| {
+            let mut fail = entry(LedgerAction::Fail, id, Some(-100.0));
+            fail.repaired_at = far;
+            fail
+        })
+        .collect();
+    let plan = dog.look_through(0.0, 60.0);
+    assert!(!plan.fuse_open);
+    assert_eq!(plan.repairs.len(), 1);
+}
+
 /// A dog that reads a `fail` of job 1 in the ledger, whose row was left as `row`.
 fn after_a_fail(row: Job, heartbeat_after: Option<Reading>) -> Watchdog {
     let mut dog = Watchdog::new(Action::Fail);

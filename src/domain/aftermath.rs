@@ -136,7 +136,7 @@ pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Po
     memory.under_watch = entries
         .iter()
         .filter(|entry| {
-            !over.contains(&entry.repair_id) && entry.repaired_at.age_at(snapshot.database_now) <= AFTERMATH
+            !over.contains(&entry.repair_id) && entry.repaired_at.is_within(AFTERMATH, snapshot.database_now)
         })
         .filter_map(|entry| {
             let known = before.remove(&entry.repair_id);

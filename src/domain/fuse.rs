@@ -38,7 +38,7 @@ impl Fuse {
         let recent = ledger
             .iter()
             .filter(|entry| {
-                entry.action == LedgerAction::Fail && entry.repaired_at.age_at(plan.at) <= policy.init_deadline
+                entry.action == LedgerAction::Fail && entry.repaired_at.is_within(policy.init_deadline, plan.at)
             })
             .count();
         let failing = due + recent;
@@ -65,7 +65,7 @@ impl Fuse {
 fn is_acknowledged(ledger: &[LedgerEntry], now: Timestamp) -> bool {
     ledger
         .iter()
-        .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.age_at(now) <= ACKNOWLEDGED_FOR)
+        .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.is_within(ACKNOWLEDGED_FOR, now))
 }
 
 impl Plan {

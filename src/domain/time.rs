@@ -40,6 +40,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(now.micros_since(self)).unwrap_or(0))
     }
 
+    /// Whether it lies at most `span` before `now`, or after it: a time further ahead than that was made up, or is of a clock
+    /// that was set back, and must not count as recent until it comes.
+    pub fn is_within(self, span: Duration, now: Self) -> bool {
+        self.age_at(now) <= span && now.age_at(self) <= span
+    }
+
     /// Signed difference `self - other` in microseconds.
     pub const fn micros_since(self, other: Self) -> i64 {
         self.as_micros().saturating_sub(other.as_micros())
