@@ -113,6 +113,12 @@ async fn watches_come_and_go_and_the_others_are_not_touched() {
         .map(|watch| watch["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["stays", "comes"]);
+    site.configure(&[("stays", "max_age = \"3d\"\ninit_objective = 0.9"), ("comes", "")]);
+    reload(&dog, true).await;
+    let log = dog.log();
+    let changed = log.lines().rfind(|line| line.contains("read anew")).unwrap();
+    let words = "stays: max_age 604800s -> 259200s, init_objective 0.99 -> 0.9";
+    assert!(changed.contains(words), "the keys and their values: {changed}");
     assert!(http::get(dog.address, "/").text().contains("comes"));
     assert!(dog.stop().success());
 }

@@ -3,6 +3,7 @@
 
 mod any_store;
 mod build;
+mod changes;
 mod databases;
 mod operate;
 mod service;

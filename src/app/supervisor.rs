@@ -3,6 +3,7 @@
 use super::{
     AnyStore, AppError,
     build::{pace_of, policy_of, store_of, terms_of},
+    changes::changes_of,
     databases::Databases,
     service::Service,
 };
@@ -175,7 +176,8 @@ impl Supervisor {
             let running = match (old, store) {
                 (Some(old), None) => old,
                 (Some(old), Some(store)) if watches_the_same(&old.config, watch) => {
-                    changes.changed.push(watch.name.clone());
+                    let what = changes_of(&old.config, watch).join(", ");
+                    changes.changed.push(format!("{}: {what}", watch.name));
                     self.go_on(old, watch, store)
                 }
                 (old, Some(store)) => {
