@@ -221,7 +221,7 @@ async fn no_ledger_row_security_and_missing_rights_are_causes_with_their_cures()
     );
     assert!(said.contains("FAIL no_ledger: the ledger"), "{said}");
     assert!(
-        said.contains("CREATE TABLE IF NOT EXISTS \"beatwarden_repairs\""),
+        said.contains("CREATE TABLE \"public\".\"beatwarden_repairs\""),
         "the SQL itself: {said}"
     );
     client
