@@ -1,4 +1,5 @@
-//! Errors of the driver as what an operator has to act on. Reads types and SQLSTATEs, never texts.
+//! Errors of the driver as what an operator has to act on. Reads types and SQLSTATEs; a text only
+//! where the driver has no other mark.
 
 use super::{BoxError, trust::Flaw};
 use crate::{
@@ -52,6 +53,9 @@ pub(super) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     said
 }
 
+/// What the driver calls an error of its TLS, of whatever cause.
+const OF_TLS: &str = "error performing TLS handshake";
+
 /// What a server that answered has against us.
 fn barrier(error: &Error) -> Option<Barrier> {
     if let Some(code) = error.code() {
@@ -70,6 +74,8 @@ fn barrier(error: &Error) -> Option<Barrier> {
         };
     }
     match io_error(error) {
+        // A server that has no TLS is an error of the driver with nothing below it but words.
+        None if error.to_string() == OF_TLS => Some(Barrier::Security),
         Some(error) if wraps_tls(error) => Some(Barrier::Security),
         // The driver's own verdict on what the server said of itself: an operating system's has a number.
         Some(error) if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() => {
