@@ -23,7 +23,7 @@ use tokio_postgres::{Row, types::Type};
 /// Facts may be this old: what the catalog's entry of the table doesn't show (a right on one column or on the schema, a
 /// trigger made anew) is noticed after this, or by a repair that fails. Nothing wrong can come of it meanwhile: a repair
 /// repeats what was observed, and the server checks its rights.
-const FACTS_FOR: Duration = Duration::from_secs(15);
+const FACTS_FOR: Duration = Duration::from_secs(30);
 /// The same where something stands in the way of repairs: whoever mends it waits for us to notice. And where there is a guard,
 /// which may vanish without a trace in the entry of its table.
 const SHORT: Duration = Duration::from_secs(5);
