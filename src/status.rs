@@ -58,6 +58,8 @@ pub struct Terms {
     pub init_objective: f64,
     /// Whether job names become labels.
     pub names: Names,
+    /// A hash of the database and the table, by which two processes know that they mean the same.
+    pub target: Option<String>,
     /// The SQL of an index that would serve the poll.
     pub index_advice: String,
 }

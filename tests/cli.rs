@@ -3,6 +3,8 @@
 
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/instance.rs"]
+mod instance;
 #[path = "cli/streams.rs"]
 mod streams;
 #[path = "support/mod.rs"]

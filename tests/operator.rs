@@ -256,7 +256,7 @@ async fn explain_speaks_for_the_running_instance(table: Table) {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("(cause fuse)") && said.contains("ack --fuse"), "{said}");
     assert!(
-        said.contains(&format!("the instance at {} sees it", dog.address)),
+        said.contains(&format!("the instance on {} sees it", dog.address)),
         "{said}"
     );
 

@@ -1,6 +1,6 @@
 //! From the configuration's words to those of the modules: policy, pace, mapping, store, and the SQL that is printed.
 
-use super::{AnyStore, AppError};
+use super::{AnyStore, AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::{Action, Policy, States},
@@ -54,6 +54,7 @@ pub(super) fn terms_of(watch: &WatchConfig) -> Terms {
         } else {
             Names::Unlabelled
         },
+        target: target::target_of(watch),
         index_advice: index_for(watch),
     }
 }

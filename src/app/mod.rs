@@ -8,11 +8,13 @@ mod databases;
 mod operate;
 mod service;
 mod supervisor;
+mod target;
 mod thread;
 
 pub use any_store::AnyStore;
 pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
 pub use operate::{Examination, HandsOn, examine, hands_on, newest_run};
+pub use target::target_of;
 
 use crate::{
     config::{self, Config, WatchConfig},

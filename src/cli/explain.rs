@@ -1,7 +1,8 @@
 //! `beatwarden explain`: one job, why it is judged as it is, and what happens next.
 
 use super::{
-    local_http, output, runtime,
+    instance::{Instance, time_in},
+    output, runtime,
     sentences::{Facts, Judged, sentences},
     words::cell,
 };
@@ -9,7 +10,7 @@ use crate::{
     app::{self, AppError, Examination},
     config::{Loaded, WatchConfig},
     domain::{Cause, Holder, JobId, Phase, Timestamp},
-    http::{reachable, repairs_of},
+    http::repairs_of,
     store::rfc3339,
 };
 use clap::Args;
@@ -29,13 +30,13 @@ pub struct ExplainArgs {
 
 /// Exit code 1 if there is no such row.
 pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
-    let instance = Instance::ask(reachable(loaded.config.listen));
+    let instance = Instance::ask(&loaded.config);
     let (mut told, mut by_name) = (Vec::new(), Vec::new());
     for watch in &loaded.config.watches {
         let id = JobId::new(args.job.as_str());
         let examination = runtime()?.block_on(app::examine(watch, &id))?;
         if examination.row.is_some() || !examination.entries.is_empty() {
-            told.push(explain(watch, &examination, &instance.judgement(watch, &id)));
+            told.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }
     // A key comes first: a name may be a number, too.
@@ -43,7 +44,7 @@ pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
         let found = runtime()?.block_on(app::newest_run(watch, &args.job))?;
         if let Some(id) = found {
             let examination = runtime()?.block_on(app::examine(watch, &id))?;
-            by_name.push(explain(watch, &examination, &instance.judgement(watch, &id)));
+            by_name.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }
     told.extend(by_name);
@@ -112,9 +113,9 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));
     let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
     let by = match seen {
-        Seen::Judged(.., listen) if live.is_some() => Some(format!("This is how the instance at {listen} sees it.")),
+        Seen::Judged(.., listen) if live.is_some() => Some(format!("This is how the instance on {listen} sees it.")),
         Seen::Judged(.., listen) if waits => Some(format!(
-            "The instance at {listen} saw another start of it: the time is that of a process which begins to watch now."
+            "The instance on {listen} saw another start of it: the time is that of a process which begins to watch now."
         )),
         Seen::Not(why) if waits => Some(format!(
             "{why}: the time is that of a process which begins to watch now, and an instance that has watched for longer acts \
@@ -180,13 +181,6 @@ fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
     })
 }
 
-/// What the running instance said.
-struct Instance {
-    listen: SocketAddr,
-    /// Its status, or why there is none.
-    status: Result<Value, String>,
-}
-
 /// How the running instance sees one job.
 enum Seen {
     /// So, and which start of it, and where the instance is.
@@ -195,51 +189,30 @@ enum Seen {
     Not(String),
 }
 
-impl Instance {
-    fn ask(listen: SocketAddr) -> Self {
-        let status = match local_http::get(listen, "/api/v1/status", local_http::STATUS) {
-            Ok(answer) if answer.status == 401 || answer.status == 403 => Err(format!(
-                "The instance at {listen} asks for a password, which this command doesn't have"
-            )),
-            Ok(answer) => serde_json::from_str(&answer.body)
-                .map_err(|_| format!("What answers at {listen} gives no status of Beatwarden")),
-            Err(_) => Err(format!("No instance answers at {listen}")),
-        };
-        Self { listen, status }
+fn seen(instance: &Instance, watch: &WatchConfig, id: &JobId) -> Seen {
+    let listen = instance.listen;
+    let found = match instance.watch(watch) {
+        Ok(found) => found,
+        Err(why) => return Seen::Not(why),
+    };
+    if found["up"] != true {
+        return Seen::Not(format!(
+            "The instance on {listen} could not read the table in its last pass"
+        ));
     }
-
-    fn judgement(&self, watch: &WatchConfig, id: &JobId) -> Seen {
-        let listen = self.listen;
-        let status = match &self.status {
-            Ok(status) => status,
-            Err(why) => return Seen::Not(why.clone()),
-        };
-        let watches = status["watches"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let Some(found) = watches.iter().find(|found| found["name"] == watch.name.as_str()) else {
-            return Seen::Not(format!("The instance at {listen} has no watch of this name"));
-        };
-        if found["up"] != true {
-            return Seen::Not(format!(
-                "The instance at {listen} could not read the table in its last pass"
-            ));
-        }
-        let mut jobs = found["jobs"].as_array().into_iter().flatten();
-        let job = jobs.find(|job| job["id"] == *id.text());
-        match job.and_then(judged) {
-            Some((judged, start)) => Seen::Judged(judged, start, listen),
-            None => Seen::Not(format!(
-                "The instance at {listen} lists the stuck jobs and the oldest, 50 at most, and this one is not among them"
-            )),
-        }
+    let mut jobs = found["jobs"].as_array().into_iter().flatten();
+    let job = jobs.find(|job| job["id"] == *id.text());
+    match job.and_then(judged) {
+        Some((judged, start)) => Seen::Judged(judged, start, listen),
+        None => Seen::Not(format!(
+            "The instance on {listen} lists the stuck jobs and the oldest, 50 at most, and this one is not among them"
+        )),
     }
 }
 
 /// A job as the status has it, and which start of it.
 fn judged(job: &Value) -> Option<(Judged, Option<Timestamp>)> {
-    let time = |key: &str| {
-        let at = job[key].as_str()?.parse::<jiff::Timestamp>().ok()?;
-        Some(Timestamp::from_micros(at.as_microsecond()))
-    };
+    let time = |key: &str| time_in(&job[key]);
     let phase = Phase::ALL.into_iter().find(|phase| job["phase"] == phase.as_str())?;
     let cause = Cause::ALL
         .into_iter()

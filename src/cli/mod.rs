@@ -12,6 +12,7 @@ mod explain;
 mod flags;
 mod guard;
 mod healthcheck;
+mod instance;
 mod ledger;
 mod local_http;
 mod logging;
@@ -72,7 +73,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Connect and verify, a line each with how to mend it
     Check,
-    /// One look at the table, as a table or as JSON
+    /// What the running instance says, else one look, as a table or as JSON
     Status(status::StatusArgs),
     /// Say why a job has its phase, what happens to it next and when, and when the writer's own rule frees it
     Explain(explain::ExplainArgs),

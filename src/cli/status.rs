@@ -1,19 +1,21 @@
-//! `beatwarden status`: one look, as a table or as the JSON of `/api/v1/status`.
+//! `beatwarden status`: what the running instance says, or a pass of its own, as a table or as the JSON of `/api/v1/status`.
 
 use super::{
+    instance::{Instance, time_in},
     output, runtime,
     table::{self, names, whole},
     words::{cell, date, span},
 };
 use crate::{
     app::{self, AppError},
-    config::Loaded,
-    domain::{JobLine, Phase, Report, Timestamp},
-    http::{status_of, verdict_of},
-    status::{Board, Clock, SystemClock, WatchStatus},
+    config::{Loaded, WatchConfig},
+    domain::{Phase, Timestamp},
+    http::status_of,
+    status::SystemClock,
 };
 use clap::Args;
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use serde_json::{Value, json};
+use std::{process::ExitCode, time::Duration};
 
 /// Arguments of the status.
 #[derive(Clone, Debug, Args)]
@@ -26,78 +28,145 @@ pub struct StatusArgs {
 /// Exit code 1 if a table can't be read; stuck jobs are no failure of ours.
 pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     let clock = SystemClock::start();
-    let mut boards: Vec<(String, Arc<Board>)> = Vec::new();
-    runtime()?.block_on(async {
-        for watch in &loaded.config.watches {
-            boards.push((watch.name.clone(), app::look_once(watch, clock).await?));
-        }
-        Ok::<(), AppError>(())
-    })?;
-    if args.json {
-        output::json(&status_of(&boards, &clock, app::version()));
-    } else {
-        boards.iter().for_each(|(name, board)| show(name, board, &clock));
+    let instance = Instance::ask(&loaded.config);
+    let mut watches = Vec::new();
+    for watch in &loaded.config.watches {
+        let seen = match instance.watch(watch) {
+            Ok(found) => by_instance(found.clone(), &instance),
+            Err(why) => by_own_pass(watch, clock, &why)?,
+        };
+        watches.push(seen);
     }
-    let all_read = boards.iter().all(|(_, board)| board.read().last_good.is_some());
+    let all_read = watches.iter().all(|watch| watch["up"] == true);
+    if args.json {
+        let mut status = status_of(&[], &clock, app::version());
+        status["watches"] = watches.into();
+        output::json(&status);
+    } else {
+        watches.iter().for_each(show);
+    }
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the running instance says.
+fn by_instance(mut watch: Value, instance: &Instance) -> Value {
+    let now = instance.status().map_or(&Value::Null, |status| &status["now"]);
+    let pass = match since_pass(&watch, now) {
+        Some(since) => format!("pass {} ago", span(since)),
+        None => "no pass yet".to_owned(),
+    };
+    let words = format!("as the instance on {} sees it ({pass})", instance.listen);
+    say_source(&mut watch, "instance", &words, now.clone());
+    watch
+}
+
+/// What a pass of our own says, since the instance does not, for this reason.
+fn by_own_pass(watch: &WatchConfig, clock: SystemClock, why: &str) -> Result<Value, AppError> {
+    let board = runtime()?.block_on(app::look_once(watch, clock))?;
+    let mut status = status_of(&[(watch.name.clone(), board)], &clock, app::version());
+    let now = status["now"].take();
+    let mut watch = status["watches"][0].take();
+    say_source(
+        &mut watch,
+        "own_pass",
+        &format!("{why}: read by this command itself"),
+        now,
+    );
+    Ok(watch)
+}
+
+/// Which of the two it is, for programs and for people, and when it was said.
+fn say_source(watch: &mut Value, source: &str, words: &str, now: Value) {
+    watch["source"] = json!({ "kind": source, "words": words, "at": now });
+}
+
+/// How long before `now` the last good pass was.
+fn since_pass(watch: &Value, now: &Value) -> Option<Duration> {
+    Some(time_in(&watch["last_good_pass"])?.age_at(time_in(now)?))
 }
 
 /// Widest key in a sentence: a uuid fits.
 const ID: usize = 36;
 
-fn show(name: &str, board: &Board, clock: &SystemClock) {
-    let status = board.read();
+fn show(watch: &Value) {
     outln!(
         "watch {}: {}",
-        name.escape_debug(),
-        verdict_of(&status, clock.moment()).words
+        words(&watch["name"]).escape_debug(),
+        words(&watch["verdict"])
     );
-    if let Some(failure) = &status.failure {
-        outln!("  can't be read ({}): {}", failure.failure.as_str(), failure.error);
+    outln!("  {}", words(&watch["source"]["words"]));
+    let failure = &watch["failure"];
+    if failure.is_object() {
+        outln!(
+            "  can't be read ({}): {}",
+            words(&failure["cause"]),
+            words(&failure["error"])
+        );
     }
-    terms(&status);
-    let Some(pass) = &status.last_good else { return };
-    let report = &pass.report;
+    terms(watch);
+    let Some(read_at) = time_in(&watch["database_time"]) else {
+        return;
+    };
     let counts: Vec<String> = Phase::ALL
         .iter()
-        .map(|phase| {
-            let count = report.phases.get(phase).copied().unwrap_or_default();
-            format!("{count} {}", phase.as_str())
-        })
+        .map(|phase| format!("{} {}", count(&watch["phases"][phase.as_str()]), phase.as_str()))
         .collect();
     outln!("  {}", counts.join(", "));
-    match report.window.ratio() {
+    match watch["init"]["ratio"].as_f64() {
         Some(ratio) => outln!(
             "  inits: {} decided in the window, {:.1} % good",
-            report.window.inits,
+            count(&watch["init"]["inits"]),
             ratio * 100.0
         ),
         None => outln!("  inits: none decided in the window"),
     }
-    for obstacle in &report.obstacles {
-        outln!("  no repairs ({}): {}", obstacle.cause.as_str(), obstacle.reason);
+    for obstacle in list(&watch["obstacles"]) {
+        outln!(
+            "  no repairs ({}): {}",
+            words(&obstacle["cause"]),
+            words(&obstacle["reason"])
+        );
     }
-    if let Some(why) = report.why_fuse_is_open() {
+    if let Some(why) = watch["fuse_reason"].as_str() {
         outln!("  {why}");
     }
-    jobs(report);
-    repairs(report);
+    // Whole seconds: a pass of this very moment is now.
+    let since = since_pass(watch, &watch["source"]["at"]).unwrap_or_default();
+    jobs(watch, read_at.plus(Duration::from_secs(since.as_secs())));
+    repairs(watch);
+}
+
+fn words(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+fn seconds(value: &Value) -> Duration {
+    Duration::try_from_secs_f64(value.as_f64().unwrap_or_default()).unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Mode and thresholds.
-fn terms(status: &WatchStatus) {
-    let policy = &status.terms.policy;
+fn terms(watch: &Value) {
+    let thresholds = &watch["thresholds"];
     outln!(
         "  mode {}, first heartbeat due after {}, lost after {}, a look every {}",
-        policy.action.as_str(),
-        span(policy.init_deadline),
-        span(policy.heartbeat_timeout),
-        humantime::format_duration(status.interval()),
+        words(&watch["missed_first_action"]),
+        span(seconds(&thresholds["init_deadline_seconds"])),
+        span(seconds(&thresholds["heartbeat_timeout_seconds"])),
+        humantime::format_duration(seconds(&watch["poll_interval_seconds"])),
     );
 }
 
-fn jobs(report: &Report) {
-    if report.jobs.is_empty() {
+fn jobs(watch: &Value, now: Timestamp) {
+    let jobs = list(&watch["jobs"]);
+    if jobs.is_empty() {
         return;
     }
     let columns = [
@@ -107,32 +176,32 @@ fn jobs(report: &Report) {
         whole("SILENT FOR"),
         whole("NEXT"),
     ];
-    let row = |line: &JobLine| {
+    let row = |job: &Value| {
+        let age = Duration::from_secs(seconds(&job["age_seconds"]).as_secs());
         vec![
-            line.id.text().into_owned(),
-            line.name.as_deref().unwrap_or("-").to_owned(),
-            line.phase.as_str().to_owned(),
-            humantime::format_duration(Duration::from_secs(line.age.as_secs())).to_string(),
-            next(line, report.at),
+            words(&job["id"]).to_owned(),
+            words(&job["name"]).to_owned(),
+            words(&job["phase"]).to_owned(),
+            humantime::format_duration(age).to_string(),
+            next(job, now),
         ]
     };
-    table::print(2, &columns, &report.jobs.iter().map(row).collect::<Vec<_>>());
+    table::print(2, &columns, &jobs.iter().map(row).collect::<Vec<_>>());
 }
 
-fn next(line: &JobLine, now: Timestamp) -> String {
-    let next = match (line.next_action, line.withheld_cause) {
-        (_, Some(cause)) => format!("withheld: {}", cause.as_str()),
-        (Some(action), None) => format!("{} if it stays silent", action.as_str()),
-        (None, None) if line.phase == Phase::Lost => "reported only".to_owned(),
+fn next(job: &Value, now: Timestamp) -> String {
+    let phase = Phase::ALL.into_iter().find(|phase| job["phase"] == phase.as_str());
+    let next = match (job["next_action"].as_str(), job["withheld_cause"].as_str()) {
+        (_, Some(cause)) => format!("withheld: {cause}"),
+        (Some(action), None) => format!("{action} if it stays silent"),
+        (None, None) if phase == Some(Phase::Lost) => "reported only".to_owned(),
         (None, None) => "-".to_owned(),
     };
-    let due = line
-        .due_at
+    let due = time_in(&job["due_at"])
         .filter(|due| *due > now)
         .map(|due| format!(", due in {}", span(now.age_at(due))));
-    let frees = line
-        .writer_frees_at
-        .filter(|_| line.phase.is_stuck())
+    let frees = time_in(&job["writer_frees_at"])
+        .filter(|_| phase.is_some_and(Phase::is_stuck))
         .map(|at| match at > now {
             true => format!("; the writer frees it in {}", span(now.age_at(at))),
             false => "; the writer frees it at its next start".to_owned(),
@@ -140,23 +209,22 @@ fn next(line: &JobLine, now: Timestamp) -> String {
     format!("{next}{}{}", due.unwrap_or_default(), frees.unwrap_or_default())
 }
 
-/// So many of the last repairs are shown; `beatwarden history` has them all.
-const REPAIRS: usize = 5;
-
-fn repairs(report: &Report) {
-    if report.repairs.is_empty() {
+/// The last few; `beatwarden history` has them all.
+fn repairs(watch: &Value) {
+    let repairs = list(&watch["last_repairs"]);
+    if repairs.is_empty() {
         return;
     }
     outln!("  last repairs:");
-    for entry in report.repairs.iter().take(REPAIRS) {
+    for entry in repairs {
         outln!(
             "    {}  {} {}{}",
-            date(entry.repaired_at),
-            entry.action.as_str(),
-            cell(&entry.job_id.text(), ID),
-            entry
-                .outcome
-                .map_or_else(String::new, |outcome| format!("  {}", outcome.as_str())),
+            time_in(&entry["repaired_at"]).map_or_else(|| "-".to_owned(), date),
+            words(&entry["action"]),
+            cell(words(&entry["job_id"]), ID),
+            entry["outcome"]
+                .as_str()
+                .map_or_else(String::new, |outcome| format!("  {outcome}")),
         );
     }
 }

@@ -55,8 +55,10 @@ fn watch(name: &str, status: &WatchStatus, now: Moment) -> Value {
     let jobs: Vec<Value> = report.map_or_else(Vec::new, |report| report.jobs.iter().map(job).collect());
     let mut watch = json!({
         "name": name,
+        "target": status.terms.target,
         "up": status.is_up(now),
         "last_good_pass": status.last_good.as_ref().map(|pass| rfc3339(pass.wall)),
+        "database_time": report.map(|report| rfc3339(report.at)),
         "poll_interval_seconds": status.interval().as_secs_f64(),
         "phases": counts(|_| true),
         "stuck": counts(Phase::is_stuck),

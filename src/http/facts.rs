@@ -20,6 +20,8 @@ pub(super) fn add(watch: &mut Map<String, Value>, status: &WatchStatus, now: Mom
         ("tone", json!(tone.as_str())),
         ("failure", failure(status)),
         ("obstacles", of(current, |pass| obstacles(&pass.report))),
+        ("fuse_reason", of(current, |pass| pass.report.why_fuse_is_open().into())),
+        ("last_repairs", of(current, |pass| last_repairs(&pass.report))),
         ("repair_enabled", of(current, |pass| pass.report.repair_enabled.into())),
         ("guard_installed", of(current, |pass| pass.report.guard.works().into())),
         ("unreadable_jobs", of(current, |pass| pass.report.unreadable.into())),
@@ -73,6 +75,20 @@ fn failure(status: &WatchStatus) -> Value {
 fn obstacles(report: &Report) -> Value {
     let one = |obstacle: &crate::domain::Obstacle| json!({"cause": obstacle.cause.as_str(), "reason": obstacle.reason});
     report.obstacles.iter().map(one).collect()
+}
+
+/// The newest repairs in short; `/api/v1/repairs` has all of each.
+fn last_repairs(report: &Report) -> Value {
+    const SHOWN: usize = 5;
+    let one = |entry: &crate::domain::LedgerEntry| {
+        json!({
+            "repaired_at": rfc3339(entry.repaired_at),
+            "action": entry.action.as_str(),
+            "job_id": entry.job_id.text(),
+            "outcome": entry.outcome.map(|outcome| outcome.as_str()),
+        })
+    };
+    report.repairs.iter().take(SHOWN).map(one).collect()
 }
 
 fn thresholds(status: &WatchStatus) -> Value {

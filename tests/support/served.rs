@@ -107,6 +107,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,
         names: Names::Labelled,
+        target: None,
         index_advice: "CREATE INDEX ON runs (id) WHERE state IN ('RUNNING')".into(),
     }));
     let boards = vec![(name.to_owned(), board.clone())];

@@ -21,6 +21,7 @@ mod lanes;
 mod ledger;
 mod link;
 mod links;
+mod named;
 mod observe;
 mod obstacles;
 mod operator;
@@ -39,6 +40,7 @@ mod view;
 pub use grants::{grants, locate};
 pub use link::{BadTarget, Target};
 pub use links::Links;
+pub use named::database_named_by;
 pub use passfile::PassFile;
 pub use tls::{Security, Verify};
 
