@@ -7,6 +7,7 @@ use super::{
     guard_state::guard_of,
     ledger::{Flaw, ledger_columns},
     link::{Link, Param},
+    observe::look_alone,
     obstacles, row,
     server::refusal,
 };
@@ -220,7 +221,8 @@ pub(super) async fn refused(
 ) -> Result<Option<String>, StoreError> {
     const WHAT: &str = "asking for rights";
     let question = Question::of(ready, settings);
-    let answer = async { Ok(link.ask(&ready.statements.facts, question.params()).await) };
+    let (within, facts) = (settings.poll_timeout, &ready.statements.facts);
+    let answer = async { Ok(look_alone(link, within, facts, question.params()).await) };
     match link.within(WHAT, answer).await? {
         Ok(_) => Ok(None),
         Err(error) => {

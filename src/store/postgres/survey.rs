@@ -1,6 +1,6 @@
 //! What stands around the table on PostgreSQL: the role's powers, and whose functions run with them.
 
-use super::{PostgresStore, Ready, catalog::foreign_cast, guard::TRIGGER, link::Link};
+use super::{PostgresStore, Ready, catalog::foreign_cast, guard::TRIGGER, link::Link, observe::look_alone};
 use crate::{
     domain::JobId,
     store::{
@@ -8,21 +8,30 @@ use crate::{
         survey::{Role, Surroundings, Surveyed},
     },
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio_postgres::types::Type;
 
-/// Whether the log was told of the role.
+/// So long a pass may wait for the survey at the start: a catalog of many tables takes longer, and the log does without.
+const AT_THE_START: Duration = Duration::from_millis(300);
+
+/// Whether the log has named what the role may.
 #[derive(Debug, Default)]
 pub(super) struct Announced(AtomicBool);
 
 impl Announced {
-    /// Tells the log, once, of a role that may more than it needs. A survey that fails is asked for by the next connection.
+    /// Names in the log, once, a role that may more than it needs; `check` asks again, and takes its time.
     pub(super) async fn once(&self, link: &Link, ready: &Ready, watch: &str) {
         if self.0.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(found) = survey(link, ready).await else { return };
+        // Once is enough, whatever comes of it: a survey that takes too long would take so long at every connect.
         self.0.store(true, Ordering::Relaxed);
+        let Ok(found) = survey(link, ready, AT_THE_START).await else {
+            return;
+        };
         let Some(role) = found.role else { return };
         let sentences = role.excess().into_iter().chain(role.sharing());
         for sentence in sentences {
@@ -35,11 +44,13 @@ impl Announced {
     }
 }
 
-/// Looks around the table.
-async fn survey(link: &Link, ready: &Ready) -> Result<Surroundings, StoreError> {
+/// Looks around the table. The server gives up after `within`, so a slow answer doesn't keep the connection from the passes.
+async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surroundings, StoreError> {
     let catalog = &ready.catalog;
     let (columns, ledger) = (catalog.mapped(), catalog.ledger.quoted());
-    let answer = link.ask(
+    let answer = look_alone(
+        link,
+        within,
         include_str!("sql/survey.sql"),
         vec![
             (&catalog.oid, Type::OID),
@@ -95,7 +106,7 @@ fn neighbour(kind: &str, name: &str, detail: &str) -> String {
 impl Surveyed for PostgresStore {
     async fn survey(&mut self) -> Result<Surroundings, StoreError> {
         let (slot, ready) = self.at_the_desk().await?;
-        survey(super::held(&slot), &ready).await
+        survey(super::held(&slot), &ready, self.settings.poll_timeout).await
     }
 
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
