@@ -33,7 +33,7 @@ use tokio::runtime::Runtime;
 const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says in these plots: what commands of an operator ask, what is asked of a holder of the gate or of a
-/// row, of a crowded day of the ledger, and the mark before a scan of a table without an index.
+/// row, and the mark before a scan of a table without an index.
 const NOT_OF_A_WATCH: [&str; 20] = [
     "gate probe",
     "grants path",
