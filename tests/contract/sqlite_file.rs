@@ -535,15 +535,15 @@ async fn a_ledger_that_does_not_keep_an_entry_keeps_the_row_as_it_was() {
             );
             assert_eq!(file.rows(), before, "{when} {body}");
             assert_eq!(file.one::<i64>("SELECT count(*) FROM beatwarden_repairs"), 0);
-            assert!(store.prepare_ledger().await.is_err(), "{when} {body}");
+            // What comes before an entry is seen before a repair is tried; an audit, which comes after, is none.
+            let is_obstacle = when.starts_with("BEFORE");
+            assert_eq!(store.prepare_ledger().await.is_err(), is_obstacle, "{when} {body}");
             let obstacles = snapshot(&mut store).await.obstacles;
             let said = obstacles
                 .first()
                 .map(|obstacle| (obstacle.cause, obstacle.reason.clone()));
-            assert!(
-                matches!(&said, Some((Cause::NoLedger, reason)) if reason.contains("the trigger `t`")),
-                "{said:?}"
-            );
+            let is_named = matches!(&said, Some((Cause::NoLedger, reason)) if reason.contains("the trigger `t`"));
+            assert_eq!(is_named, is_obstacle, "{said:?}");
         }
     }
 }
@@ -557,7 +557,9 @@ async fn an_undo_and_an_acknowledgement_without_their_entry_change_nothing() {
     let Outcome::Repaired(id) = store.repair(&planned).await else {
         panic!("no repair")
     };
-    file.sql("CREATE TRIGGER t BEFORE INSERT ON beatwarden_repairs BEGIN SELECT RAISE(IGNORE); END");
+    file.sql(
+        "CREATE TRIGGER t AFTER INSERT ON beatwarden_repairs BEGIN DELETE FROM beatwarden_repairs WHERE repair_id = new.repair_id; END",
+    );
     let before = file.rows();
     let said = store.undo(id).await.unwrap_err().chain();
     assert!(said.contains("the ledger did not keep the entry"), "{said}");

@@ -80,10 +80,15 @@ pub(super) fn unfit(open: &Open, settings: &SqliteSettings) -> Result<Option<Str
                 "`{ledger}` has no primary key on repair_id, so a repair could be made twice: {other}"
             )));
         }
-        let trigger =
-            asked("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1) LIMIT 1")?;
+        // An audit that comes after is seen by the reading back of the entry; what comes before can keep an entry, or a note
+        // on it, from being written without an error. That is what a trigger does whose time is not named.
+        let trigger = asked(
+            "SELECT name FROM (SELECT name, upper(replace(replace(replace(sql, char(9), ' '), char(10), ' '), char(13), ' ')) AS sql
+                                 FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1))
+              WHERE substr(sql, 1, instr(sql, ' ON ')) NOT LIKE '% AFTER %' LIMIT 1",
+        )?;
         Ok(trigger.map(|trigger| {
-            format!("the trigger `{trigger}` on `{ledger}` can change or drop an entry: remove it, or {other}")
+            format!("the trigger `{trigger}` on `{ledger}` can keep entries out of it: remove it, or {other}")
         }))
     };
     read().map_err(|error| failed("looking at the ledger", &open.path, error))
