@@ -194,7 +194,9 @@ async fn hangs_beside_a_healthy_one(hanging: &str, hold: Option<&str>) {
     let skew = dog.metric(&of("well", "clock_skew_seconds")).unwrap();
     assert!(skew.abs() < 0.5, "{skew}");
     let log = dog.log();
-    assert!(!log.contains("watching starts anew"), "{log}");
+    // Once at most, before the neighbour is known for what it is; and waiting is no fault of the clocks.
+    assert!(log.matches("watching starts anew").count() <= 1, "{log}");
+    assert!(!log.contains("clock jumped"), "{log}");
     assert_eq!(dog.metric(&of("ill", "up")), Some(0.0));
     let open = connections(&database).await;
     assert!(open <= 4, "{open} connections for two watches");
