@@ -25,8 +25,8 @@ use tokio_postgres::{Row, types::Type};
 /// trigger made anew) is noticed after this, or by a repair that fails. Nothing wrong can come of it meanwhile: a repair
 /// repeats what was observed, and the server checks its rights.
 const FACTS_FOR: Duration = Duration::from_secs(30);
-/// The same where something stands in the way of repairs: whoever mends it waits for us to notice. And where there is a guard,
-/// which may vanish without a trace in the entry of its table.
+/// The same where something stands in the way of repairs: the person who fixes it waits for us to notice. And where there is
+/// or was a guard, which may vanish and return without a trace in the entry of its table.
 const SHORT: Duration = Duration::from_secs(5);
 
 /// Time and server of a snapshot.
@@ -65,11 +65,13 @@ pub(super) struct Dated {
     version: Option<String>,
     server: String,
     at: Instant,
+    /// Whether there was a guard at any time.
+    guarded: bool,
 }
 
 impl Dated {
     fn is_young(&self) -> bool {
-        let is_plain = self.facts.obstacles.is_empty() && self.facts.guard.guard == Guard::Absent;
+        let is_plain = self.facts.obstacles.is_empty() && !self.guarded;
         self.at.elapsed() < if is_plain { FACTS_FOR } else { SHORT }
     }
 }
@@ -106,8 +108,11 @@ impl Ready {
 
     /// Keeps facts for the next passes.
     pub(super) fn keep(&self, facts: &Facts, present: &Present) {
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Some(Dated {
+        let mut dated = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_guarded = dated.as_ref().is_some_and(|dated| dated.guarded);
+        *dated = Some(Dated {
             facts: facts.clone(),
+            guarded: was_guarded || facts.guard.guard != Guard::Absent,
             version: present.version.clone(),
             server: present.server.clone(),
             at: Instant::now(),
