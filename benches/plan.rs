@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use beatwarden::domain::{
-    Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy, Reading,
-    ServerIdentity, Snapshot, States, Timestamp, Timing, Unknowns, plan, report,
+    Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy,
+    ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing, Unknowns, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use std::{sync::Arc, time::Duration};
@@ -132,13 +132,13 @@ fn rows(jobs: usize, pass: u32) -> Vec<Job> {
             id: JobId::from_number(10_000_000 + number as i64),
             name: Some(names[number % names.len()].clone()),
             state: Some(running.clone()),
-            started_at: Reading::At(Timestamp::from_micros(EPOCH - 1_800_000_000 + number as i64)),
+            started_at: TimeValue::At(Timestamp::from_micros(EPOCH - 1_800_000_000 + number as i64)),
             heartbeat_at: if number % 100 == 0 {
-                Reading::Absent
+                TimeValue::Absent
             } else {
-                Reading::At(now)
+                TimeValue::At(now)
             },
-            ended_at: Reading::Absent,
+            ended_at: TimeValue::Absent,
         })
         .collect()
 }

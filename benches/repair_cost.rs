@@ -13,7 +13,7 @@
 mod support;
 
 use beatwarden::{
-    domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartGuard, States},
+    domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartCheck, States},
     store::{
         ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -141,7 +141,7 @@ impl<S: Store> Observed<S> {
             job: job.clone(),
             init_deadline: DEADLINE,
             server: snapshot.server.clone(),
-            start: StartGuard::Overdue,
+            start: StartCheck::Overdue,
             after_undo: None,
         });
         Self {

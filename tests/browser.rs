@@ -12,7 +12,7 @@ mod http;
 mod served;
 
 use beatwarden::domain::{
-    Action, Cause, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Obstacle, Policy, Reading, RepairId, Timestamp,
+    Action, Cause, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Obstacle, Policy, RepairId, TimeValue, Timestamp,
 };
 use chromium::Chromium;
 use http::get;
@@ -99,7 +99,7 @@ fn live_a_day(served: &Served) {
     for slot in 0..46_u64 {
         served.later(Duration::from_secs(1770));
         let many = 3 + slot * 7 % 11;
-        let at = |seconds: i64| Reading::from_micros(served.now() + seconds * 1_000_000);
+        let at = |seconds: i64| TimeValue::from_micros(served.now() + seconds * 1_000_000);
         let rows = (0..many)
             .map(|n| Job {
                 started_at: at(-20),
@@ -109,7 +109,7 @@ fn live_a_day(served: &Served) {
             })
             .map(|row| match row.state.as_deref() {
                 Some("FAIL") => Job {
-                    heartbeat_at: Reading::Absent,
+                    heartbeat_at: TimeValue::Absent,
                     ..row
                 },
                 _ => row,
@@ -159,10 +159,10 @@ fn entry(id: u128, job: &str, name: &str, action: LedgerAction, at: Timestamp) -
 
 fn moved(rows: Vec<Job>, served: &Served) -> Vec<Job> {
     let by = served.now() - NOW;
-    let later = |reading: Reading| {
+    let later = |reading: TimeValue| {
         reading
             .at()
-            .map_or(reading, |at| Reading::from_micros(at.as_micros() + by))
+            .map_or(reading, |at| TimeValue::from_micros(at.as_micros() + by))
     };
     rows.into_iter()
         .map(|row| Job {

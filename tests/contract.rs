@@ -21,8 +21,8 @@ mod support;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Reading, Repair, Snapshot,
-        StartGuard,
+        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck,
+        TimeValue,
     },
     store::{Inquiry, Resolution, Store, StoreError},
 };
@@ -119,7 +119,7 @@ fn repair_of(snapshot: &Snapshot, id: u32, action: Action) -> Repair {
         job: job(snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
-        start: StartGuard::Overdue,
+        start: StartCheck::Overdue,
         after_undo: None,
     }
 }
@@ -155,10 +155,10 @@ async fn running_rows_are_observed_with_all_their_columns(bed: impl Bed) {
     let observed = job(&snapshot, 1);
     assert_eq!(observed.name.as_deref(), Some("pipeline-1"));
     assert_eq!(observed.state.as_deref(), Some("RUNNING"));
-    let age = |reading: Reading| reading.at().expect("a time").age_at(now).as_secs_f64();
+    let age = |reading: TimeValue| reading.at().expect("a time").age_at(now).as_secs_f64();
     assert!((age(observed.started_at) - 600.0).abs() < 5.0, "{observed:?}");
     assert!((age(observed.heartbeat_at) - 1.0).abs() < 5.0, "{observed:?}");
-    assert_eq!(job(&snapshot, 2).heartbeat_at, Reading::Absent);
+    assert_eq!(job(&snapshot, 2).heartbeat_at, TimeValue::Absent);
     assert_eq!(snapshot.newcomers, Newcomers::Followed);
     assert_eq!(snapshot.access, Access::Scan, "no index on the state");
     assert_eq!(snapshot.obstacle(), None);

@@ -4,7 +4,7 @@
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
-    Reading, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartGuard, States, Timestamp, Timing, Unknowns,
+    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, States, TimeValue, Timestamp, Timing, Unknowns,
     interval_in_force, plan, report,
 };
 use proptest::prelude::*;
@@ -46,14 +46,14 @@ fn policy(action: Action) -> Policy {
 }
 
 fn job(id: u32, state: &str, start: Option<f64>, heartbeat: Option<f64>) -> Job {
-    let reading = |time: Option<f64>| time.map_or(Reading::Absent, |seconds| Reading::At(at(seconds)));
+    let reading = |time: Option<f64>| time.map_or(TimeValue::Absent, |seconds| TimeValue::At(at(seconds)));
     Job {
         id: JobId::new(id.to_string()),
         name: Some("pipeline".into()),
         state: Some(state.into()),
         started_at: reading(start),
         heartbeat_at: reading(heartbeat),
-        ended_at: Reading::Absent,
+        ended_at: TimeValue::Absent,
     }
 }
 
@@ -274,7 +274,7 @@ fn a_row_without_a_start_is_never_repaired() {
 fn unreadable_rows_and_unknown_states_are_counted_told_once_and_left_alone() {
     let mut dog = Watchdog::new(Action::Fail);
     let mut infinite = job(1, "RUNNING", Some(0.0), None);
-    infinite.started_at = Reading::Unreadable;
+    infinite.started_at = TimeValue::Unreadable;
     let mut nameless = job(3, "?", Some(-1000.0), None);
     nameless.state = None;
     dog.rows = vec![infinite, job(2, "BROKEN", Some(-1000.0), None), nameless];
@@ -352,7 +352,7 @@ fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
                 dog.look(2.0);
             }
             let mut ended = job(1, state, Some(1.0), heartbeat.map(|after: f64| 1.0 + after));
-            ended.ended_at = Reading::At(at(1.0 + end));
+            ended.ended_at = TimeValue::At(at(1.0 + end));
             dog.rows = vec![ended];
             dog.look(5.0);
             dog.look(10.0);
@@ -369,7 +369,7 @@ fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
 fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
     let mut dog = Watchdog::new(Action::Observe);
     let mut old = job(1, "SUCCESS", Some(-1800.0), Some(-1700.0));
-    old.ended_at = Reading::At(at(-1700.0));
+    old.ended_at = TimeValue::At(at(-1700.0));
     dog.rows = vec![
         old,
         job(2, "RUNNING", Some(-1800.0), Some(-1.0)),
@@ -459,7 +459,7 @@ fn a_second_start_that_dies_behind_an_unlisted_state_is_a_failure_and_withheld_o
     dog.rows = vec![job(1, "PREPARING", Some(301.0), None)];
     dog.look(305.0);
     let mut ended = job(1, "FAIL", Some(301.0), None);
-    ended.ended_at = Reading::At(at(306.0));
+    ended.ended_at = TimeValue::At(at(306.0));
     dog.rows = vec![ended];
     dog.look(310.0);
     assert_eq!(dog.inits(), (0, 3));
@@ -514,7 +514,7 @@ fn a_job_that_the_ledger_knows_as_repaired_is_a_failure_after_a_restart_too() {
     let mut dog = Watchdog::new(Action::Backfill);
     dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-30.0))];
     let mut ended = job(1, "FAIL", Some(-30.0), Some(-30.0));
-    ended.ended_at = Reading::At(at(-5.0));
+    ended.ended_at = TimeValue::At(at(-5.0));
     dog.rows = vec![ended];
     dog.look(0.0);
     assert_eq!(dog.inits(), (0, 1));
@@ -557,9 +557,9 @@ fn a_repair_needs_a_whole_deadline_of_watching() {
 fn a_change_of_any_observed_column_starts_watching_that_row_anew() {
     let changes: [fn(&mut Job); 4] = [
         |job| job.name = Some("renamed".into()),
-        |job| job.ended_at = Reading::At(at(3.0)),
-        |job| job.started_at = Reading::At(at(-999.0)),
-        |job| job.heartbeat_at = Reading::At(at(-1000.0)),
+        |job| job.ended_at = TimeValue::At(at(3.0)),
+        |job| job.started_at = TimeValue::At(at(-999.0)),
+        |job| job.heartbeat_at = TimeValue::At(at(-1000.0)),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut dog = Watchdog::new(Action::Fail);
@@ -986,7 +986,7 @@ fn entries_of_the_far_future_neither_suspend_the_fuse_nor_open_it() {
 }
 
 /// A dog that reads a `fail` of job 1 in the ledger, whose row was left as `row`.
-fn after_a_fail(row: Job, heartbeat_after: Option<Reading>) -> Watchdog {
+fn after_a_fail(row: Job, heartbeat_after: Option<TimeValue>) -> Watchdog {
     let mut dog = Watchdog::new(Action::Fail);
     let mut fail = entry(LedgerAction::Fail, 1, Some(-100.0));
     fail.heartbeat_after = heartbeat_after;
@@ -1006,7 +1006,7 @@ fn a_failed_job_that_shows_life_is_a_false_repair_from_the_pass_after() {
         (job(1, "FAIL", Some(-100.0), Some(-100.0)), LifeSign::Beat),
     ];
     for (alive, sign) in lives {
-        let mut dog = after_a_fail(dead(), Some(Reading::Absent));
+        let mut dog = after_a_fail(dead(), Some(TimeValue::Absent));
         assert_eq!(dog.look(0.0).findings, []);
         assert!(dog.memory.known_jobs().any(|id| id.text() == "1"), "it is read by key");
         dog.rows = vec![alive];
@@ -1051,7 +1051,7 @@ fn what_is_no_sign_of_life_is_no_false_repair() {
         }),
     ];
     for (name, change) in cases {
-        let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), None), Some(Reading::Absent));
+        let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), None), Some(TimeValue::Absent));
         dog.look(0.0);
         change(&mut dog);
         assert_eq!(dog.look(5.0).findings, [], "{name}");
@@ -1064,7 +1064,7 @@ fn an_entry_that_does_not_tell_the_heartbeat_is_judged_from_what_was_first_seen(
     let mut dog = after_a_fail(seeded.clone(), None);
     dog.look(0.0);
     assert_eq!(dog.look(5.0).findings, [], "as it was when first seen");
-    dog.rows[0].heartbeat_at = Reading::At(at(-101.0));
+    dog.rows[0].heartbeat_at = TimeValue::At(at(-101.0));
     assert_eq!(dog.look(10.0).findings.len(), 1, "it changed while we looked");
     let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), Some(-10.0)), None);
     dog.look(0.0);
@@ -1099,10 +1099,10 @@ fn somebody_who_insists_gets_past_the_rules_and_never_past_the_guard() {
     type Case = (&'static str, Cause, fn(&mut Watchdog));
     let cases: [Case; 4] = [
         ("no start", Cause::NoStart, |dog| {
-            dog.rows[0].started_at = Reading::Absent
+            dog.rows[0].started_at = TimeValue::Absent
         }),
         ("a start ahead", Cause::Clock, |dog| {
-            dog.rows[0].started_at = Reading::At(at(9_999.0));
+            dog.rows[0].started_at = TimeValue::At(at(9_999.0));
         }),
         ("undone", Cause::Undone, |dog| {
             let mut undo = entry(LedgerAction::Undo, 1, Some(-1000.0));
@@ -1133,7 +1133,7 @@ fn somebody_who_insists_gets_past_the_rules_and_never_past_the_guard() {
         let repaired: Vec<String> = plan.repairs.iter().map(|repair| repair.job.id.to_string()).collect();
         assert_eq!(repaired, ["1"], "{name}: that job, and no other");
         let waived = matches!(cause_without, Cause::NoStart | Cause::Clock);
-        assert_eq!(plan.repairs[0].start == StartGuard::Waived, waived, "{name}");
+        assert_eq!(plan.repairs[0].start == StartCheck::Waived, waived, "{name}");
         assert_eq!(
             plan.repairs[0].after_undo.is_some(),
             cause_without == Cause::Undone,
@@ -1154,7 +1154,7 @@ fn somebody_who_insists_gets_past_the_rules_and_never_past_the_guard() {
         "past an open fuse, one job"
     );
     for row in &mut dog.rows {
-        row.heartbeat_at = Reading::At(at(6.0));
+        row.heartbeat_at = TimeValue::At(at(6.0));
     }
     assert_eq!(dog.look(10.0).repairs, [], "a job that beats is never due");
 }

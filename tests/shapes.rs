@@ -6,8 +6,8 @@ mod support;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Reading, Repair, Snapshot, StartGuard,
-        States,
+        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck, States,
+        TimeValue,
     },
     store::{
         Effort, Failure, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
@@ -79,7 +79,7 @@ fn job(snapshot: &Snapshot, id: &str) -> Job {
         .clone()
 }
 
-fn age(snapshot: &Snapshot, reading: Reading) -> f64 {
+fn age(snapshot: &Snapshot, reading: TimeValue) -> f64 {
     snapshot.database_now.micros_since(reading.at().expect("a time")) as f64 / 1e6
 }
 
@@ -91,7 +91,7 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         job: job(&snapshot, id),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
-        start: StartGuard::Overdue,
+        start: StartCheck::Overdue,
         after_undo: None,
     };
     store
@@ -128,7 +128,7 @@ async fn read_and_repair(mut store: impl Store, mut failing: impl Store, keys: [
     assert_eq!(row.state.as_deref(), Some("failed"));
     let snapshot = observe(&mut store).await;
     assert!(age(&snapshot, row.ended_at).abs() < 5.0, "{row:?}");
-    assert_eq!(row.heartbeat_at, Reading::Absent);
+    assert_eq!(row.heartbeat_at, TimeValue::Absent);
     assert_eq!(job(&snapshot, keys[2]), beating, "the neighbour");
     assert_eq!(snapshot.newest_repairs.len(), 2);
 }
@@ -388,7 +388,7 @@ async fn naive_times_in_a_zone_with_daylight_saving() {
         .parse::<jiff::Timestamp>()
         .unwrap()
         .as_microsecond();
-    assert_eq!(job(&snapshot, "fold").started_at, Reading::from_micros(later));
+    assert_eq!(job(&snapshot, "fold").started_at, TimeValue::from_micros(later));
 }
 
 #[tokio::test]

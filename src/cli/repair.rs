@@ -179,7 +179,7 @@ impl Session<'_> {
 
     /// An overdue job that this command could have repaired, and doesn't.
     fn is_withheld(&self, view: &JobView) -> bool {
-        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.spares(&view.id)
+        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.excludes(&view.id)
     }
 
     /// Whether watching on can make a job due.
@@ -190,7 +190,7 @@ impl Session<'_> {
                 Phase::MissedFirst => matches!(view.cause, None | Some(Cause::Watching)),
                 Phase::Beating | Phase::Lost | Phase::Abandoned => false,
             };
-            waits && !self.policy.spares(&view.id)
+            waits && !self.policy.excludes(&view.id)
         })
     }
 

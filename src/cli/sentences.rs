@@ -3,7 +3,8 @@
 
 use super::words::{span, uuid, when};
 use crate::domain::{
-    Action, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, Reading, StateKind, Timestamp,
+    Action, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, StateKind, TimeValue,
+    Timestamp,
 };
 
 /// What is known of one job.
@@ -57,12 +58,12 @@ fn row(facts: &Facts<'_>) -> String {
         .as_deref()
         .map_or_else(|| "NULL".to_owned(), |state| format!("{state:?}"));
     let start = match facts.row.started_at {
-        Reading::At(at) => format!("started {}", when(at, facts.now)),
-        Reading::Absent => "has no start".to_owned(),
-        Reading::Unreadable => "has a start that can't be read".to_owned(),
+        TimeValue::At(at) => format!("started {}", when(at, facts.now)),
+        TimeValue::Absent => "has no start".to_owned(),
+        TimeValue::Unreadable => "has a start that can't be read".to_owned(),
     };
     let beat = match facts.row.heartbeat(facts.policy.seed_tolerance) {
-        _ if facts.row.heartbeat_at == Reading::Unreadable => "has a heartbeat that can't be read".to_owned(),
+        _ if facts.row.heartbeat_at == TimeValue::Unreadable => "has a heartbeat that can't be read".to_owned(),
         Heartbeat::Absent => "has no heartbeat".to_owned(),
         Heartbeat::Seeded(at) => format!(
             "has a heartbeat of {}, written together with the start, which proves nothing",
@@ -71,8 +72,8 @@ fn row(facts: &Facts<'_>) -> String {
         Heartbeat::Real(at) => format!("last beat {}", when(at, facts.now)),
     };
     let end = match facts.row.ended_at {
-        Reading::At(at) => format!(", ended {}", when(at, facts.now)),
-        Reading::Absent | Reading::Unreadable => String::new(),
+        TimeValue::At(at) => format!(", ended {}", when(at, facts.now)),
+        TimeValue::Absent | TimeValue::Unreadable => String::new(),
     };
     format!("It is in state {state}, {start}, {beat}{end}.")
 }

@@ -4,8 +4,8 @@
 //! pass after the one that first read them, so that a row is never older than its entry.
 
 use super::{
-    Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Memory, Observation, Policy, Reading, RepairId,
-    Repairing, StateKind, Timestamp,
+    Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Memory, Observation, Policy, RepairId, Repairing,
+    StateKind, TimeValue, Timestamp,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -59,7 +59,7 @@ pub(super) struct UnderWatch {
     started_at: Option<Timestamp>,
     action: Repairing,
     /// The heartbeat as it stood after the repair; unknown for entries of the first layout until the row is read.
-    heartbeat: Option<Reading>,
+    heartbeat: Option<TimeValue>,
 }
 
 impl UnderWatch {
@@ -83,7 +83,7 @@ impl UnderWatch {
         match self.action {
             Repairing::Backfill => real.then_some((LateOutcome::LateHeartbeat, LifeSign::Beat)),
             Repairing::Fail => {
-                let differs = |before| row.heartbeat_at != before && row.heartbeat_at != Reading::Absent;
+                let differs = |before| row.heartbeat_at != before && row.heartbeat_at != TimeValue::Absent;
                 let sign = match policy.states.kind_of(row.state.as_deref()) {
                     _ if self.heartbeat.map_or(real, differs) => LifeSign::Beat,
                     StateKind::Running => LifeSign::RunsAgain,

@@ -1,7 +1,7 @@
 //! Inits: how a job's way from its start to its first real heartbeat is decided, and the window of their success ratio.
 
 use super::{
-    Event, Heartbeat, Incident, Job, Known, Memory, Phase, Plan, Policy, Reading, StateKind, Timestamp, judge::Scene,
+    Event, Heartbeat, Incident, Job, Known, Memory, Phase, Plan, Policy, StateKind, TimeValue, Timestamp, judge::Scene,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -140,7 +140,7 @@ pub(super) fn decide_running(
 }
 
 /// Whether an init that was not seen from its start is counted: only if it started while we were watching.
-fn counts(memory: &Memory, started_at: Reading, policy: &Policy) -> bool {
+fn counts(memory: &Memory, started_at: TimeValue, policy: &Policy) -> bool {
     match (started_at.at(), memory.first_pass) {
         (Some(start), Some(first)) => start >= first.minus(policy.init_deadline),
         _ => false,

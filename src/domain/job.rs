@@ -70,7 +70,7 @@ impl fmt::Debug for JobId {
 
 /// A time column of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reading {
+pub enum TimeValue {
     /// NULL, or no such column.
     Absent,
     /// A readable instant.
@@ -79,7 +79,7 @@ pub enum Reading {
     Unreadable,
 }
 
-impl Reading {
+impl TimeValue {
     /// From microseconds since the epoch; what lies outside 1970..9999 is unreadable.
     pub fn from_micros(micros: i64) -> Self {
         let at = Timestamp::from_micros(micros);
@@ -109,11 +109,11 @@ pub struct Job {
     /// The row's own state, NULL included.
     pub state: Option<Arc<str>>,
     /// When the writer says that it started.
-    pub started_at: Reading,
+    pub started_at: TimeValue,
     /// The last heartbeat.
-    pub heartbeat_at: Reading,
+    pub heartbeat_at: TimeValue,
     /// When the writer says that it ended.
-    pub ended_at: Reading,
+    pub ended_at: TimeValue,
 }
 
 /// A job's heartbeat, judged.
@@ -144,12 +144,12 @@ impl Job {
 
     /// Whether one of its times can't be read.
     pub fn is_unreadable(&self) -> bool {
-        self.has_unreadable_sign() || self.ended_at == Reading::Unreadable
+        self.has_unreadable_sign() || self.ended_at == TimeValue::Unreadable
     }
 
     /// Whether a time that tells that it lives can't be read.
     pub fn has_unreadable_sign(&self) -> bool {
-        self.started_at == Reading::Unreadable || self.heartbeat_at == Reading::Unreadable
+        self.started_at == TimeValue::Unreadable || self.heartbeat_at == TimeValue::Unreadable
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Cause, Event, Heartbeat, Incident, Init, Job, JobView, Known, Left, Memory, Observation, Phase, Plan,
-    Policy, Precedents, Reading, Timestamp, init, jobs::Walk, names::Label, phase_of, watching::restarted_under,
+    Policy, Precedents, TimeValue, Timestamp, init, jobs::Walk, names::Label, phase_of, watching::restarted_under,
 };
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// Takes a running row into memory.
-pub(super) fn take_in<'a>(
+pub(super) fn remember<'a>(
     memory: &mut Memory,
     walk: &'a mut Walk<'_>,
     known: Option<&'a mut Known>,
@@ -124,7 +124,7 @@ pub(super) fn judge(memory: &mut Memory, known: &mut Known, scene: &Scene<'_>, p
     let signs = known.signs(observation, policy);
     let phase = match phase_of(&signs, now, policy) {
         // However old it is: somebody insists on it.
-        Phase::Abandoned if policy.insists_on(&known.job.id) && !matches!(signs.heartbeat, Heartbeat::Real(_)) => {
+        Phase::Abandoned if policy.overrides_for(&known.job.id) && !matches!(signs.heartbeat, Heartbeat::Real(_)) => {
             Phase::MissedFirst
         }
         phase => phase,
@@ -184,7 +184,7 @@ fn cause_of(memory: &Memory, known: &Known, watched: Duration, scene: &Scene<'_>
         started_at: known.job.started_at.at(),
     };
     let precedent = precedents.of(&incident);
-    let insisted = policy.insists_on(&known.job.id);
+    let insisted = policy.overrides_for(&known.job.id);
     // An incident that was undone gets the action once more only if somebody insists.
     let had = if insisted {
         precedent.stands(policy.action)
@@ -197,12 +197,12 @@ fn cause_of(memory: &Memory, known: &Known, watched: Duration, scene: &Scene<'_>
         (policy.action == Action::Observe, Cause::Observe),
         (obstacle.is_some(), obstacle.unwrap_or(Cause::Rights)),
         (
-            known.job.started_at == Reading::Absent && !(insisted && policy.action == Action::Fail),
+            known.job.started_at == TimeValue::Absent && !(insisted && policy.action == Action::Fail),
             Cause::NoStart,
         ),
         (known.start_stand_in.is_some() && !insisted, Cause::Clock),
         (
-            policy.action == Action::Backfill && known.job.heartbeat_at != Reading::Absent,
+            policy.action == Action::Backfill && known.job.heartbeat_at != TimeValue::Absent,
             Cause::AwaitingWriter,
         ),
         (precedent.undone.is_some() && !insisted, Cause::Undone),

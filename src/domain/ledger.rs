@@ -1,6 +1,6 @@
 //! What the ledger knows: entries, and the precedents that keep an incident from being repaired twice.
 
-use super::{Action, JobId, Reading, Timestamp};
+use super::{Action, JobId, TimeValue, Timestamp};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -127,7 +127,7 @@ pub struct LedgerEntry {
     /// The repair that this entry takes back.
     pub undo_of: Option<RepairId>,
     /// The heartbeat as it stood after a `fail`; unknown for other actions, and for entries of the first layout.
-    pub heartbeat_after: Option<Reading>,
+    pub heartbeat_after: Option<TimeValue>,
     /// Layout version.
     pub version: i32,
 }

@@ -71,19 +71,19 @@ impl Known {
             label: Label::Nameless,
             read_in: 0,
         };
-        known.mend_start(observation.snapshot.database_now);
-        known.mend_heartbeat(observation.snapshot.database_now);
+        known.substitute_start(observation.snapshot.database_now);
+        known.substitute_heartbeat(observation.snapshot.database_now);
         known
     }
 
-    fn mend_start(&mut self, now: Timestamp) {
+    fn substitute_start(&mut self, now: Timestamp) {
         self.start_stand_in = match self.job.started_at.at() {
             Some(start) if start <= now.plus(START_AHEAD) => None,
             _ => Some(now),
         };
     }
 
-    fn mend_heartbeat(&mut self, now: Timestamp) {
+    fn substitute_heartbeat(&mut self, now: Timestamp) {
         self.heartbeat_stand_in = self.job.heartbeat_at.at().filter(|beat| *beat > now).map(|_| now);
     }
 
@@ -97,7 +97,7 @@ impl Known {
         self.job.clone_from(job);
         self.unchanged_since = observation.finished;
         if heartbeat_changed {
-            self.mend_heartbeat(observation.snapshot.database_now);
+            self.substitute_heartbeat(observation.snapshot.database_now);
         }
         if beat {
             self.beat_seen = Some(observation.began);

@@ -45,7 +45,7 @@ pub use foreign::{LONGEST_FOREIGN, cut};
 pub use fuse::{Fuse, Storm};
 pub use holder::{Held, HeldUp, Holder};
 pub use init::{Init, InitWindow, WindowCount};
-pub use job::{Heartbeat, Job, JobId, Reading, StateKind, States};
+pub use job::{Heartbeat, Job, JobId, StateKind, States, TimeValue};
 pub use ledger::{Incident, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
 pub use memory::{Known, Memory};
 pub use names::NAMED_SLOTS;
@@ -53,7 +53,7 @@ pub use observation::{
     Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing, Unknowns,
 };
 pub use phase::{Phase, Signs, phase_of};
-pub use plan::{Event, JobView, Left, Plan, Repair, StartGuard, plan};
+pub use plan::{Event, JobView, Left, Plan, Repair, StartCheck, plan};
 pub use policy::{Action, ByHand, Policy, Repairing, SCANS, blind_after, interval_in_force};
 pub use report::{Attempted, JobLine, Noted, Outcome, Report, report};
 pub use time::{Moment, Timestamp};

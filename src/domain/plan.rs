@@ -5,7 +5,7 @@ use super::{
     Repairing, Restarted, StateKind, Storm, Timestamp, WindowCount,
     aftermath::follow,
     init::decide_ended,
-    judge::{Scene, judge, note_unlisted, take_in},
+    judge::{Scene, judge, note_unlisted, remember},
     memory::LastPass,
     names::Label,
     watching::{promoted_by, watching_restarts},
@@ -17,24 +17,24 @@ use std::{sync::Arc, time::Duration};
 pub struct Repair {
     /// What is done to the row.
     pub action: Repairing,
-    /// The row as observed: the guard of the change.
+    /// The row as observed: what the row check compares.
     pub job: Job,
     /// The row's start must still lie at least this far back.
     pub init_deadline: Duration,
     /// The server as observed.
     pub server: super::ServerIdentity,
     /// Whether the row's start must lie a deadline back.
-    pub start: StartGuard,
+    pub start: StartCheck,
     /// The undo after which somebody insists on the same repair once more.
     pub after_undo: Option<RepairId>,
 }
 
-/// What the guard of a repair demands of the row's start, beyond being as observed.
+/// What the row check of a repair demands of the row's start, beyond being as observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartGuard {
+pub enum StartCheck {
     /// It lies at least a deadline back, by the database's clock.
     Overdue,
-    /// Nothing: somebody insists on a job without a start, or with one in the future.
+    /// Nothing: an operator insists on a job without a start, or with one in the future.
     Waived,
 }
 
@@ -190,7 +190,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         policy,
         precedents: &precedents,
     };
-    go_through(&mut memory, &scene, &mut plan);
+    judge_rows(&mut memory, &scene, &mut plan);
 
     let guard = snapshot.guard;
     if let Some(before) = memory.guard.replace(guard).filter(|before| *before != guard) {
@@ -208,7 +208,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
 }
 
 /// Judges every row, side by side with what is remembered of its job.
-fn go_through(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
+fn judge_rows(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
     let Scene {
         observation, policy, ..
     } = *scene;
@@ -225,7 +225,7 @@ fn go_through(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
         let known = walk.find(&row.id);
         match policy.states.kind_of(row.state.as_deref()) {
             StateKind::Running => {
-                let known = take_in(memory, &mut walk, known, row, scene, plan);
+                let known = remember(memory, &mut walk, known, row, scene, plan);
                 judge(memory, known, scene, plan);
                 known.read_in = pass;
             }
@@ -274,14 +274,14 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
     if plan.fuse_open && policy.action == Action::Fail {
         due.retain(|index| {
             let view = &mut plan.jobs[*index];
-            let insisted = policy.insists_on(&view.id);
+            let insisted = policy.overrides_for(&view.id);
             if !insisted {
                 view.cause = Some(Cause::Fuse);
             }
             insisted
         });
     }
-    due.retain(|index| !policy.spares(&plan.jobs[*index].id));
+    due.retain(|index| !policy.excludes(&plan.jobs[*index].id));
     for index in due.iter().skip(policy.max_per_pass) {
         plan.jobs[*index].cause = Some(Cause::Limit);
     }
@@ -297,14 +297,14 @@ fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
                 action,
                 init_deadline: policy.init_deadline,
                 server: observation.snapshot.server.clone(),
-                start: StartGuard::Overdue,
+                start: StartCheck::Overdue,
                 after_undo: None,
                 job: known.job.clone(),
             };
-            if policy.insists_on(&repair.job.id) {
+            if policy.overrides_for(&repair.job.id) {
                 repair.after_undo = precedents.of(&repair.incident()).undone;
                 if known.start_stand_in.is_some() {
-                    repair.start = StartGuard::Waived;
+                    repair.start = StartCheck::Waived;
                 }
             }
             Some(repair)

@@ -92,7 +92,7 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByHand {
     /// The one job to repair, although a restart of the database, its start, an undo, the fuse or its age speak against
-    /// it. The guard of the row holds all the same.
+    /// it. The row check holds all the same.
     pub job: Option<JobId>,
     /// How long a row has to be watched, in place of a whole `init_deadline`.
     pub watch_for: Duration,
@@ -107,14 +107,14 @@ impl Policy {
     }
 
     /// Whether somebody insists on the repair of this job.
-    pub fn insists_on(&self, job: &JobId) -> bool {
+    pub fn overrides_for(&self, job: &JobId) -> bool {
         self.by_hand
             .as_ref()
             .is_some_and(|by_hand| by_hand.job.as_ref() == Some(job))
     }
 
     /// Whether somebody wants another job repaired, and only that one.
-    pub fn spares(&self, job: &JobId) -> bool {
+    pub fn excludes(&self, job: &JobId) -> bool {
         let wanted = self.by_hand.as_ref().and_then(|by_hand| by_hand.job.as_ref());
         wanted.is_some_and(|wanted| wanted != job)
     }

@@ -1,6 +1,6 @@
 //! The images in a ledger entry: JSON objects of the changed columns, before and after. Owns the keys that are no columns.
 
-use crate::domain::{LedgerEntry, Reading};
+use crate::domain::{LedgerEntry, TimeValue};
 
 /// One value of an image, as text; `None` for NULL and for what isn't there.
 pub(crate) fn value(image: &str, key: &str) -> Option<String> {
@@ -23,13 +23,13 @@ pub(crate) fn error_text(entry: &LedgerEntry) -> Option<String> {
 }
 
 /// The heartbeat in the after-image of a `fail`, under the name of its column; entries of the first layout have none.
-pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<Reading> {
+pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<TimeValue> {
     let image: serde_json::Value = serde_json::from_str(after).ok()?;
     match image.get(column)? {
-        serde_json::Value::Null => Some(Reading::Absent),
+        serde_json::Value::Null => Some(TimeValue::Absent),
         serde_json::Value::String(text) => {
             let at = text.parse::<jiff::Timestamp>().ok()?;
-            Some(Reading::from_micros(at.as_microsecond()))
+            Some(TimeValue::from_micros(at.as_microsecond()))
         }
         _ => None,
     }

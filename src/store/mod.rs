@@ -284,7 +284,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Job, Reading, Repairing, ServerIdentity, StartGuard};
+    use crate::domain::{Job, Repairing, ServerIdentity, StartCheck, TimeValue};
     use std::time::Duration;
 
     fn repair(id: &str, start: i64, action: Repairing) -> Repair {
@@ -294,13 +294,13 @@ mod tests {
                 id: JobId::new(id),
                 name: None,
                 state: Some("RUNNING".into()),
-                started_at: Reading::from_micros(start),
-                heartbeat_at: Reading::Absent,
-                ended_at: Reading::Absent,
+                started_at: TimeValue::from_micros(start),
+                heartbeat_at: TimeValue::Absent,
+                ended_at: TimeValue::Absent,
             },
             init_deadline: Duration::from_secs(60),
             server: ServerIdentity(String::new()),
-            start: StartGuard::Overdue,
+            start: StartCheck::Overdue,
             after_undo: None,
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, Reading, RepairId},
+    domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, RepairId, TimeValue},
     store::{Acknowledged, ErrorTextRemoval, Ledger, Store, Undo},
 };
 
@@ -314,7 +314,7 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
     let new = &entries[0];
     assert_eq!(
         (new.repair_id, new.version, new.heartbeat_after),
-        (id, 2, Some(Reading::Absent))
+        (id, 2, Some(TimeValue::Absent))
     );
     assert_eq!(entries[1], *old, "an old entry keeps its layout and every value");
 }

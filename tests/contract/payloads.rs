@@ -7,7 +7,7 @@ use super::{
     job, look,
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Repair, Repairing, StartGuard},
+    domain::{Action, Look, Outcome, Repair, Repairing, StartCheck},
     store::{Ledger, Store, Undo},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -118,7 +118,7 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
             job: job(&snapshot, u32::try_from(id).unwrap()),
             init_deadline: DEADLINE,
             server: snapshot.server.clone(),
-            start: StartGuard::Overdue,
+            start: StartCheck::Overdue,
             after_undo: None,
         };
         let outcome = store.repair(&repair).await;

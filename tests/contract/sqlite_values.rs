@@ -6,7 +6,7 @@ use super::{
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Reading, Repair, Snapshot, StartGuard},
+    domain::{Action, Look, Outcome, Repair, Snapshot, StartCheck, TimeValue},
     store::{Identifier, Inquiry, Store, TimeFormat},
 };
 use std::time::Duration;
@@ -66,8 +66,8 @@ async fn columns_that_hold_no_text_cost_no_pass() {
     let mut store = file.store(Action::Fail);
     let observed = snapshot(&mut store).await;
     assert_eq!(job(&observed, 5).name.as_deref(), Some("7"));
-    assert_eq!(job(&observed, 5).started_at, Reading::Unreadable);
-    assert_eq!(job(&observed, 6).started_at, Reading::Unreadable);
+    assert_eq!(job(&observed, 5).started_at, TimeValue::Unreadable);
+    assert_eq!(job(&observed, 6).started_at, TimeValue::Unreadable);
     let outcome = repair(&mut store, &repair_of(&observed, 4, Action::Fail)).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
     assert_eq!(
@@ -86,7 +86,7 @@ fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
             .clone(),
         init_deadline: DEADLINE,
         server: snapshot.server.clone(),
-        start: StartGuard::Overdue,
+        start: StartCheck::Overdue,
         after_undo: None,
     }
 }

@@ -3,8 +3,8 @@
 
 use beatwarden::{
     domain::{
-        Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Reading, Repair,
-        RepairId, Repairing, ServerIdentity, Timestamp,
+        Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId,
+        Repairing, ServerIdentity, TimeValue, Timestamp,
     },
     store::Resolution,
 };
@@ -36,12 +36,12 @@ pub struct Row {
 
 impl Row {
     pub fn job(&self, id: u64) -> Job {
-        let reading = |at: Option<Micros>| at.map_or(Reading::Absent, Reading::from_micros);
+        let reading = |at: Option<Micros>| at.map_or(TimeValue::Absent, TimeValue::from_micros);
         Job {
             id: JobId::new(id.to_string()),
             name: Some(format!("job {}", id % 7).into()),
             state: Some(self.state.into()),
-            started_at: Reading::from_micros(self.started_at),
+            started_at: TimeValue::from_micros(self.started_at),
             heartbeat_at: reading(self.heartbeat_at),
             ended_at: reading(self.ended_at),
         }

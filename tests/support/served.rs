@@ -5,8 +5,8 @@ use super::http::get;
 use beatwarden::{
     domain::{
         Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
-        Observation, Obstacle, Outcome, Policy, Reading, Repair, RepairId, ServerIdentity, Snapshot, States, Timestamp,
-        Timing, Unknowns, plan, report,
+        Observation, Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue,
+        Timestamp, Timing, Unknowns, plan, report,
     },
     http::{HttpState, serve},
     metrics::Metrics,
@@ -137,14 +137,14 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
 }
 
 pub fn job(id: &str, name: &str, started: i64, beat: Option<i64>) -> Job {
-    let at = |seconds: i64| Reading::from_micros(NOW + seconds * 1_000_000);
+    let at = |seconds: i64| TimeValue::from_micros(NOW + seconds * 1_000_000);
     Job {
         id: JobId::new(id),
         name: Some(name.into()),
         state: Some("RUNNING".into()),
         started_at: at(started),
-        heartbeat_at: beat.map_or(Reading::Absent, at),
-        ended_at: Reading::Absent,
+        heartbeat_at: beat.map_or(TimeValue::Absent, at),
+        ended_at: TimeValue::Absent,
     }
 }
 

@@ -36,14 +36,14 @@ fn policy(action: Action) -> Policy {
     }
 }
 
-fn job(state: &str, start: Reading, heartbeat: Reading) -> Job {
+fn job(state: &str, start: TimeValue, heartbeat: TimeValue) -> Job {
     Job {
         id: JobId::new("7"),
         name: Some("orders".into()),
         state: Some(state.into()),
         started_at: start,
         heartbeat_at: heartbeat,
-        ended_at: Reading::Absent,
+        ended_at: TimeValue::Absent,
     }
 }
 
@@ -74,9 +74,9 @@ fn judged(phase: Phase, cause: Option<Cause>) -> Option<Judged> {
 #[test]
 fn every_phase_and_every_cause_has_its_sentences() {
     let mut text = String::new();
-    let silent = job("RUNNING", Reading::At(at(-120)), Reading::Absent);
-    let seeded = job("RUNNING", Reading::At(at(-120)), Reading::At(at(-120)));
-    let beats = job("RUNNING", Reading::At(at(-120)), Reading::At(at(-2)));
+    let silent = job("RUNNING", TimeValue::At(at(-120)), TimeValue::Absent);
+    let seeded = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-120)));
+    let beats = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-2)));
     for phase in Phase::ALL {
         let row = if matches!(phase, Phase::Beating | Phase::Lost) {
             &beats
@@ -110,14 +110,14 @@ fn every_phase_and_every_cause_has_its_sentences() {
 #[test]
 fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
     let mut text = String::new();
-    let start = Reading::At(at(-120));
+    let start = TimeValue::At(at(-120));
     for row in [
-        job("SUCCESS", start, Reading::At(at(-2))),
-        job("FAIL", start, Reading::Absent),
-        job("IDLE", Reading::Absent, Reading::Absent),
-        job("STATE_EDIT", start, Reading::Absent),
-        job("odd \"\u{1b}[2J", start, Reading::Absent),
-        job("RUNNING", Reading::Unreadable, Reading::Unreadable),
+        job("SUCCESS", start, TimeValue::At(at(-2))),
+        job("FAIL", start, TimeValue::Absent),
+        job("IDLE", TimeValue::Absent, TimeValue::Absent),
+        job("STATE_EDIT", start, TimeValue::Absent),
+        job("odd \"\u{1b}[2J", start, TimeValue::Absent),
+        job("RUNNING", TimeValue::Unreadable, TimeValue::Unreadable),
     ] {
         text.push_str(&told(&row, Action::Fail, None, &[]));
     }
@@ -148,7 +148,7 @@ fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
         undo_of: Some(RepairId(1)),
         ..fail.clone()
     };
-    let row = job("FAIL", start, Reading::Absent);
+    let row = job("FAIL", start, TimeValue::Absent);
     text.push_str(&told(&row, Action::Fail, None, std::slice::from_ref(&fail)));
     text.push_str(&told(&row, Action::Fail, None, &[fail, undo]));
     insta::assert_snapshot!("without_a_phase", text);

@@ -10,7 +10,7 @@ use super::{
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, Reading, RepairId, Timestamp},
+    domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
     store::{
         Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
@@ -240,8 +240,8 @@ impl Attempt<'_> {
             .await?;
         Ok(rows.first().map(|row| Meeting {
             started_at: match row::reading(row, "started_at") {
-                Reading::At(at) => Some(at),
-                Reading::Absent | Reading::Unreadable => None,
+                TimeValue::At(at) => Some(at),
+                TimeValue::Absent | TimeValue::Unreadable => None,
             },
             state: row.get("state"),
             ended_at: row.get("ended_at"),

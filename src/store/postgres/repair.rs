@@ -10,7 +10,7 @@ use super::{
     row::{self, BoundTime},
 };
 use crate::{
-    domain::{Outcome, Repair, RepairId, Repairing, StartGuard},
+    domain::{Outcome, Repair, RepairId, Repairing, StartCheck},
     store::{error_text, reading::Strings},
 };
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub(super) async fn repair(
 
 async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair, id: RepairId) -> Answers {
     let job = &repair.job;
-    let waived = repair.start == StartGuard::Waived;
+    let waived = repair.start == StartCheck::Waived;
     let mapping = &settings.mapping;
     let times = [job.started_at, job.heartbeat_at, job.ended_at].map(|reading| BoundTime(reading.at()));
     let seconds = repair.init_deadline.as_secs_f64();

@@ -1,6 +1,6 @@
 //! Rows of answers as values of the domain.
 
-use crate::domain::{Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Reading, RepairId, Timestamp};
+use crate::domain::{Job, JobId, LateOutcome, LedgerAction, LedgerEntry, RepairId, TimeValue, Timestamp};
 use crate::store::{image, reading::Strings};
 use std::fmt::Display;
 use tokio_postgres::{
@@ -27,17 +27,17 @@ impl<'a, const UTC: bool> FromSql<'a> for Micros<UTC> {
 }
 
 /// A time column that may be NULL or out of range, or of another type by now: nobody is judged by such a time.
-pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> Reading {
+pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> TimeValue {
     read::<false>(row, column)
 }
 
-fn read<const UTC: bool>(row: &Row, column: impl RowIndex + Display) -> Reading {
+fn read<const UTC: bool>(row: &Row, column: impl RowIndex + Display) -> TimeValue {
     match row.try_get::<_, Option<Micros<UTC>>>(column) {
-        Err(_) => Reading::Unreadable,
-        Ok(None) => Reading::Absent,
+        Err(_) => TimeValue::Unreadable,
+        Ok(None) => TimeValue::Absent,
         Ok(Some(Micros(raw))) => raw
             .checked_add(POSTGRES_EPOCH_MICROS)
-            .map_or(Reading::Unreadable, Reading::from_micros),
+            .map_or(TimeValue::Unreadable, TimeValue::from_micros),
     }
 }
 

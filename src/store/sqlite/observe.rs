@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, Reading, ServerIdentity, Snapshot,
+        Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, ServerIdentity, Snapshot, TimeValue,
         Timestamp, Timing, Unknowns,
     },
     store::{
@@ -264,7 +264,7 @@ pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqli
     let Some(id) = text(row.get_ref(1)?) else {
         return Ok(None);
     };
-    let time = |column: usize| -> rusqlite::Result<Reading> { Ok(times.read(row.get_ref(column)?)) };
+    let time = |column: usize| -> rusqlite::Result<TimeValue> { Ok(times.read(row.get_ref(column)?)) };
     Ok(Some(Job {
         id: JobId::new(id),
         name: beginning(row.get_ref(2)?).map(|name| strings.name(&name)),

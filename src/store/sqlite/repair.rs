@@ -10,7 +10,7 @@ use super::{
     times::Times,
 };
 use crate::{
-    domain::{Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, Repairing, StartGuard, Timestamp, cut},
+    domain::{Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, Repairing, StartCheck, Timestamp, cut},
     store::{
         error_text,
         error_text_merge::{Merge, merge},
@@ -145,7 +145,7 @@ fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
         .started_at
         .at()
         .is_some_and(|start| start <= now.minus(repair.init_deadline));
-    *job == repair.job && (overdue || repair.start == StartGuard::Waived)
+    *job == repair.job && (overdue || repair.start == StartCheck::Waived)
 }
 
 /// Exactly one row, or nothing at all.

@@ -1,7 +1,7 @@
 //! Times as SQLite tables hold them: text as SQLAlchemy writes it, ISO 8601, or numbers since 1970.
 
 use crate::{
-    domain::{Reading, Timestamp},
+    domain::{TimeValue, Timestamp},
     store::TimeFormat,
 };
 use jiff::{
@@ -19,9 +19,9 @@ pub(super) struct Times {
 
 impl Times {
     /// A stored value as an instant.
-    pub(super) fn read(&self, value: ValueRef<'_>) -> Reading {
+    pub(super) fn read(&self, value: ValueRef<'_>) -> TimeValue {
         let micros = match (self.format, value) {
-            (_, ValueRef::Null) => return Reading::Absent,
+            (_, ValueRef::Null) => return TimeValue::Absent,
             (TimeFormat::Timestamp, ValueRef::Text(text)) => {
                 std::str::from_utf8(text).ok().and_then(|text| self.parse(text))
             }
@@ -31,7 +31,7 @@ impl Times {
             (TimeFormat::EpochMillis, ValueRef::Real(millis)) => whole(millis * 1e3),
             _ => None,
         };
-        micros.map_or(Reading::Unreadable, Reading::from_micros)
+        micros.map_or(TimeValue::Unreadable, TimeValue::from_micros)
     }
 
     fn parse(&self, text: &str) -> Option<i64> {
@@ -274,7 +274,7 @@ mod tests {
         fn whatever_looks_like_a_time_is_one_or_unreadable(text in "[-+ ]?[0-9]{0,5}-?[0-9]{0,2}-?[0-9]{0,3}[T ]?[0-9]{0,2}:?[0-9]{0,2}:?[0-9.,]{0,12}[Zz+-]?[0-9:]{0,6}(\\[[A-Za-z/]{0,12}\\])?") {
             let reading = times("Europe/Berlin").read(ValueRef::Text(text.as_bytes()));
             // Whatever names a zone of its own in brackets is none of the configured zone.
-            prop_assert!(!text.contains('[') || !text.contains(']') || text.contains(['Z', 'z', '+', '-']) || reading == Reading::Unreadable);
+            prop_assert!(!text.contains('[') || !text.contains(']') || text.contains(['Z', 'z', '+', '-']) || reading == TimeValue::Unreadable);
         }
 
         #[test]
@@ -283,7 +283,7 @@ mod tests {
                 let times = Times { format, ..times("UTC") };
                 let _ = times.read(ValueRef::Integer(whole));
                 let read = times.read(ValueRef::Real(number));
-                prop_assert!(number.is_finite() || read == Reading::Unreadable);
+                prop_assert!(number.is_finite() || read == TimeValue::Unreadable);
             }
         }
 
