@@ -15,7 +15,7 @@ mod support;
 use beatwarden::{
     domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartCheck, States},
     store::{
-        ErrorText, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
+        DiscoverySetting, ErrorText, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -133,8 +133,8 @@ struct Observed<S> {
 
 impl<S: Store> Observed<S> {
     async fn of(mut store: S) -> Self {
-        let inquiry = Inquiry::whole(Vec::new(), Look::Ordinary);
-        let snapshot = store.observe(&inquiry).await.unwrap();
+        let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
+        let snapshot = store.observe(&request).await.unwrap();
         store.prepare_ledger().await.unwrap();
         let template = snapshot.rows.first().map(|job| Repair {
             action: Repairing::Fail,
@@ -198,7 +198,7 @@ impl Server {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "bench/1".into(),
-            discovery: Wanted::Auto,
+            discovery: DiscoverySetting::Auto,
         });
         Self {
             _cluster: cluster,
@@ -270,7 +270,7 @@ impl File {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "bench/1".into(),
-            discovery: Wanted::Auto,
+            discovery: DiscoverySetting::Auto,
             action: Action::Fail,
         });
         Self {

@@ -6,7 +6,7 @@ mod repairing;
 use crate::{
     domain::{self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
     status::{Audience, Clock, FailedPass, GoodPass},
-    store::{Effort, Inquiry, Store, StoreError},
+    store::{ObserveRequest, Store, StoreError, TimeBudget},
 };
 use std::{
     any::Any,
@@ -164,14 +164,14 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let look = self.next_look(asked);
         let mut known: Vec<_> = self.memory.known_jobs().cloned().collect();
         known.sort_unstable();
-        let inquiry = Inquiry {
+        let request = ObserveRequest {
             known,
             look,
-            effort: self.effort(),
+            budget: self.time_budget(),
             window: self.policy.init_window,
         };
-        let observed = self.store.observe(&inquiry).await;
-        drop(inquiry);
+        let observed = self.store.observe(&request).await;
+        drop(request);
         let finished = self.clock.moment();
         // From when the snapshot was begun: a wait for a connection says nothing about the database's clock, nor about the
         // table.
@@ -252,14 +252,14 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     }
 
     /// How long a full look may keep a pass: a hundredth of the time, and a twentieth while the whole table was never seen.
-    fn effort(&self) -> Effort {
+    fn time_budget(&self) -> TimeBudget {
         const LEAST: Duration = Duration::from_millis(5);
         const MOST: Duration = Duration::from_millis(50);
         match self.pace.full_looks {
-            FullLooks::AtOnce => Effort::Whole,
+            FullLooks::AtOnce => TimeBudget::Unlimited,
             FullLooks::Gradual => {
                 let share = if self.is_covered { 100 } else { 20 };
-                Effort::About((self.interval / share).clamp(LEAST, MOST))
+                TimeBudget::About((self.interval / share).clamp(LEAST, MOST))
             }
         }
     }

@@ -24,7 +24,7 @@ use beatwarden::{
         Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck,
         TimeValue,
     },
-    store::{Inquiry, Resolution, Store, StoreError},
+    store::{ObserveRequest, Resolution, Store, StoreError},
 };
 use bed::{Bed, Held, PostgresBed, SqliteBed, Written};
 use std::time::Duration;
@@ -87,8 +87,8 @@ contract!(
     a_table_that_appears_later_is_found,
 );
 
-fn look(look: Look) -> Inquiry {
-    Inquiry::whole(Vec::new(), look)
+fn look(look: Look) -> ObserveRequest {
+    ObserveRequest::whole(Vec::new(), look)
 }
 
 async fn snapshot(store: &mut impl Store) -> Snapshot {
@@ -171,8 +171,8 @@ async fn known_jobs_are_read_whatever_became_of_them(bed: impl Bed) {
     bed.sql("UPDATE runs SET state = 'FAIL' WHERE id = 1").await;
     bed.sql("DELETE FROM runs WHERE id = 3").await;
     let known = ["1", "2", "3", "4", "999"].map(JobId::new).to_vec();
-    let inquiry = Inquiry::whole(known, Look::Ordinary);
-    let snapshot = store.observe(&inquiry).await.unwrap();
+    let request = ObserveRequest::whole(known, Look::Ordinary);
+    let snapshot = store.observe(&request).await.unwrap();
     assert_eq!(ids(&snapshot), ["1", "2", "4"]);
     assert_eq!(job(&snapshot, 1).state.as_deref(), Some("FAIL"));
 }

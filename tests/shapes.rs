@@ -10,7 +10,7 @@ use beatwarden::{
         TimeValue,
     },
     store::{
-        Effort, Failure, Identifier, Inquiry, Mapping, Store, TableName, TimeFormat, Wanted,
+        DiscoverySetting, Failure, Identifier, Mapping, ObserveRequest, Store, TableName, TimeBudget, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -60,14 +60,14 @@ fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore 
         poll_timeout: Duration::from_secs(10),
         seed_tolerance: TOLERANCE,
         instance: "test/1".into(),
-        discovery: Wanted::Auto,
+        discovery: DiscoverySetting::Auto,
     })
 }
 
 async fn observe(store: &mut impl Store) -> Snapshot {
-    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
     store
-        .observe(&inquiry)
+        .observe(&request)
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -100,8 +100,8 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         .unwrap_or_else(|error| panic!("{}", error.chain()));
     let outcome = store.repair(&repair).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
-    let inquiry = Inquiry::whole(vec![repair.job.id.clone()], Look::Ordinary);
-    job(&store.observe(&inquiry).await.unwrap(), id)
+    let request = ObserveRequest::whole(vec![repair.job.id.clone()], Look::Ordinary);
+    job(&store.observe(&request).await.unwrap(), id)
 }
 
 /// Reads, backfills one job and fails another, in a table with the columns of [`mapping`] where `one` and `two` are
@@ -311,13 +311,13 @@ async fn the_history_comes_with_the_second_pass() {
     let mut mapping = mapping("jobs");
     mapping.born_running = true;
     let mut store = postgres_store(&database.url, mapping, Action::Observe);
-    let inquiry = Inquiry {
-        effort: Effort::About(Duration::ZERO),
-        ..Inquiry::whole(Vec::new(), Look::Ordinary)
+    let request = ObserveRequest {
+        budget: TimeBudget::About(Duration::ZERO),
+        ..ObserveRequest::whole(Vec::new(), Look::Ordinary)
     };
     let mut seen = Vec::new();
     for _ in 0..3 {
-        let snapshot = store.observe(&inquiry).await.unwrap();
+        let snapshot = store.observe(&request).await.unwrap();
         seen.push(snapshot.rows.iter().map(|job| job.id.to_string()).collect::<Vec<_>>());
     }
     assert_eq!(seen, [vec!["3"], vec!["1", "3"], vec!["3"]], "the window is an hour");
@@ -343,8 +343,8 @@ async fn the_first_entry_of_a_ledger_is_seen_at_once() {
         assert_eq!(observe(&mut idle).await.newest_repairs, []);
     }
     repaired(&mut busy, "1", Action::Fail).await;
-    let inquiry = Inquiry::whole(vec![JobId::new("1")], Look::Ordinary);
-    let snapshot = idle.observe(&inquiry).await.unwrap();
+    let request = ObserveRequest::whole(vec![JobId::new("1")], Look::Ordinary);
+    let snapshot = idle.observe(&request).await.unwrap();
     assert_eq!(
         job(&snapshot, "1").state.as_deref(),
         Some("failed"),
@@ -414,7 +414,7 @@ async fn a_text_key_on_sqlite() {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: TOLERANCE,
             instance: "test/1".into(),
-            discovery: Wanted::Auto,
+            discovery: DiscoverySetting::Auto,
             action,
         })
     };
@@ -484,11 +484,11 @@ async fn tables_that_cant_be_repaired_say_why() {
         let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
         assert_eq!(snapshot.obstacles, [], "{table}");
     }
-    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
     for action in [Action::Observe, Action::Fail] {
         for table in ["parted", "loose", "pair", "bare", "lower"] {
             let refused = postgres_store(&database.url, mapping(table), action)
-                .observe(&inquiry)
+                .observe(&request)
                 .await;
             let error = refused.expect_err(table);
             assert_eq!(error.failure(), Failure::Schema, "{table}");
@@ -521,9 +521,9 @@ async fn rows_that_share_a_key_fail_the_pass() {
         ..mapping(table)
     };
     let look = async |table: &str, born_running: bool| {
-        let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+        let request = ObserveRequest::whole(Vec::new(), Look::Full);
         let mut store = postgres_store(&database.url, watched(table, born_running), Action::Observe);
-        store.observe(&inquiry).await
+        store.observe(&request).await
     };
     let snapshot = look("v", false).await.unwrap();
     assert_eq!(
@@ -581,9 +581,9 @@ async fn all_missing_columns_are_named_at_once() {
         .batch_execute("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)")
         .await
         .unwrap();
-    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
     let error = postgres_store(&database.url, mapping("jobs"), Action::Fail)
-        .observe(&inquiry)
+        .observe(&request)
         .await
         .unwrap_err();
     let said = error.chain();
@@ -621,9 +621,9 @@ async fn columns_of_a_wrong_type_are_named() {
         let create =
             format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
         client.batch_execute(&create).await.unwrap();
-        let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+        let request = ObserveRequest::whole(Vec::new(), Look::Full);
         let error = postgres_store(&database.url, mapping(&table), Action::Observe)
-            .observe(&inquiry)
+            .observe(&request)
             .await
             .unwrap_err();
         assert!(error.chain().starts_with(words), "{}", error.chain());
@@ -635,9 +635,9 @@ async fn columns_of_a_wrong_type_are_named() {
         )
         .await
         .unwrap();
-    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
     let error = postgres_store(&database.url, mapping("e"), Action::Observe)
-        .observe(&inquiry)
+        .observe(&request)
         .await
         .unwrap_err();
     assert!(error.chain().contains("did you mean `runing`?"), "{}", error.chain());

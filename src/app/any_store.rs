@@ -3,7 +3,7 @@
 use crate::{
     domain::{Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
-        Acknowledged, Inquiry, Ledger, Resolution, Store, StoreError, Undo,
+        Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo,
         guard::{GuardSql, GuardState, Guarded, Progress},
         postgres::{Links, PostgresStore},
         sqlite::SqliteStore,
@@ -43,8 +43,8 @@ macro_rules! on {
 }
 
 impl Store for AnyStore {
-    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
-        on!(self, store => store.observe(inquiry))
+    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
+        on!(self, store => store.observe(request))
     }
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {

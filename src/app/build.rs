@@ -6,7 +6,7 @@ use crate::{
     domain::{Action, Policy, States},
     status::{Names, Terms},
     store::{
-        self, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat, Wanted,
+        self, DiscoverySetting, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -67,11 +67,11 @@ fn action_of(watch: &WatchConfig) -> Action {
     }
 }
 
-fn wanted_of(watch: &WatchConfig) -> Wanted {
+fn discovery_of(watch: &WatchConfig) -> DiscoverySetting {
     match watch.discovery {
-        config::Discovery::Auto => Wanted::Auto,
-        config::Discovery::KeyTail => Wanted::KeyTail,
-        config::Discovery::State => Wanted::State,
+        config::Discovery::Auto => DiscoverySetting::Auto,
+        config::Discovery::KeyTail => DiscoverySetting::KeyTail,
+        config::Discovery::State => DiscoverySetting::State,
     }
 }
 
@@ -206,7 +206,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
             seed_tolerance: watch.seed_tolerance,
             instance: instance(),
             action: action_of(watch),
-            discovery: wanted_of(watch),
+            discovery: discovery_of(watch),
         })))),
         DatabaseUrl::Postgres(url) => {
             target_of(&url).map_err(bad)?;
@@ -220,7 +220,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
                 poll_timeout: watch.poll_timeout,
                 seed_tolerance: watch.seed_tolerance,
                 instance: instance(),
-                discovery: wanted_of(watch),
+                discovery: discovery_of(watch),
             }))))
         }
     }

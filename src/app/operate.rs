@@ -5,7 +5,7 @@ use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
     status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
-    store::{Effort, Inquiry, Ledger, Store, StoreError},
+    store::{Ledger, ObserveRequest, Store, StoreError, TimeBudget},
     watch::{FullLooks, Pace, Watch},
 };
 use std::{sync::Arc, time::Duration};
@@ -41,15 +41,15 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     };
     let clock = SystemClock::start();
     let mut store = store_of(watch)?;
-    let inquiry = Inquiry {
+    let request = ObserveRequest {
         known: vec![id.clone()],
         look: Look::Ordinary,
-        effort: Effort::About(Duration::ZERO),
+        budget: TimeBudget::About(Duration::ZERO),
         window: watch.init_window,
     };
     let policy = policy_of(watch);
     let began = clock.moment();
-    let snapshot = match store.observe(&inquiry).await {
+    let snapshot = match store.observe(&request).await {
         // A key that the column's type can't hold is no row's key.
         Err(StoreError::BadValue { .. }) => {
             return Ok(Examination {

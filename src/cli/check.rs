@@ -12,7 +12,7 @@ use crate::{
     },
     status::{Clock, SystemClock},
     store::{
-        Inquiry, Store, StoreError,
+        ObserveRequest, Store, StoreError,
         guard::{GuardState, Guarded},
         survey::{Surroundings, Surveyed},
     },
@@ -67,9 +67,9 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    let inquiry = Inquiry::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
     let mut store = app::store_of(watch)?;
-    let first = match store.observe(&inquiry).await {
+    let first = match store.observe(&request).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(vec![refused(&error)]),
     };

@@ -31,25 +31,25 @@ use std::{future::Future, time::Duration};
 
 /// What a pass asks of the table.
 #[derive(Clone, Debug)]
-pub struct Inquiry {
+pub struct ObserveRequest {
     /// Jobs to read by key whatever their state: those that the last pass knew. In ascending order.
     pub known: Vec<JobId>,
     /// How much of the table to cover.
     pub look: Look,
     /// How long a full look that goes page by page may keep the pass.
-    pub effort: Effort,
+    pub budget: TimeBudget,
     /// How far back a first look reads jobs that have ended: the window of the success ratio.
     pub window: Duration,
 }
 
-impl Inquiry {
+impl ObserveRequest {
     /// Of somebody who looks once, or rarely: what is begun is brought to its end. `known` may be in any order.
     pub fn whole(mut known: Vec<JobId>, look: Look) -> Self {
         known.sort_unstable();
         Self {
             known,
             look,
-            effort: Effort::Whole,
+            budget: TimeBudget::Unlimited,
             window: Duration::from_secs(3600),
         }
     }
@@ -57,18 +57,18 @@ impl Inquiry {
 
 /// How long a full look that goes page by page may keep a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
+pub enum TimeBudget {
     /// Until it is complete: for somebody who looks once.
-    Whole,
+    Unlimited,
     /// About so long; the rest comes with the next passes. One page is always read.
     About(Duration),
 }
 
-impl Effort {
+impl TimeBudget {
     /// The same, but in a pass no longer than `most`.
     pub(crate) fn at_most(self, most: Duration) -> Self {
         match self {
-            Self::Whole => Self::Whole,
+            Self::Unlimited => Self::Unlimited,
             Self::About(budget) => Self::About(budget.min(most)),
         }
     }
@@ -78,7 +78,7 @@ impl Effort {
         /// No snapshot is held for much longer than this without need.
         const LONGEST: Duration = Duration::from_millis(50);
         match self {
-            Self::Whole => LONGEST,
+            Self::Unlimited => LONGEST,
             Self::About(budget) => budget.min(LONGEST),
         }
     }
@@ -91,7 +91,7 @@ impl Effort {
 
 /// How running jobs are to be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DiscoverySetting {
     /// As the database's plan advises: by the key alone where asking by state would scan a large table.
     #[default]
     Auto,
@@ -117,7 +117,7 @@ pub enum Resolution {
 /// A watched database. Every call ends within a deadline of its own, and leaves no transaction behind.
 pub trait Store: Send {
     /// Reads, without changing anything, what one pass needs. Connects first where there is no connection.
-    fn observe(&mut self, inquiry: &Inquiry) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+    fn observe(&mut self, request: &ObserveRequest) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
     /// Creates the ledger if it isn't there. Called before the first repair, never while the action is `observe`.
     fn prepare_ledger(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;

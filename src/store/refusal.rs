@@ -5,7 +5,7 @@ use super::{Mapping, image, rfc3339};
 use crate::domain::{LedgerAction, LedgerEntry, Timestamp};
 
 /// The row that an undo meets, with its values as text.
-pub(crate) struct Meeting {
+pub(crate) struct CurrentRow {
     pub started_at: Option<Timestamp>,
     pub state: Option<String>,
     pub ended_at: Option<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Meeting {
 pub(crate) fn refusal(
     entry: &LedgerEntry,
     undone_at: Option<Timestamp>,
-    meeting: Option<&Meeting>,
+    current: Option<&CurrentRow>,
     mapping: &Mapping,
 ) -> Option<String> {
     if matches!(entry.action, LedgerAction::Undo | LedgerAction::AckFuse) {
@@ -36,7 +36,7 @@ pub(crate) fn refusal(
     }
     let (id, key) = (mapping.id.as_str(), entry.job_id.text());
     let job = key.escape_debug();
-    let Some(row) = meeting else {
+    let Some(row) = current else {
         return Some(format!("the row {id} = {job} is gone from `{}`", mapping.table.plain()));
     };
     let left = |column: &str| image::value(&entry.after, column);

@@ -3,7 +3,7 @@
 use super::bed::PostgresBed;
 use beatwarden::{
     domain::Look,
-    store::{Inquiry, Store, StoreError},
+    store::{ObserveRequest, Store, StoreError},
 };
 use std::{
     sync::{
@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn inquiry() -> Inquiry {
-    Inquiry::whole(Vec::new(), Look::Full)
+fn request() -> ObserveRequest {
+    ObserveRequest::whole(Vec::new(), Look::Full)
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn the_address_is_read_at_a_connect_and_at_no_pass() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     for _ in 0..5 {
-        store.observe(&inquiry()).await.unwrap();
+        store.observe(&request()).await.unwrap();
     }
     assert_eq!(reads.load(Ordering::Relaxed), 1);
 }
@@ -47,7 +47,7 @@ async fn an_address_that_hangs_holds_up_no_one_else_and_one_thread_at_most() {
     let mut turns = 0;
     let passes = async {
         for _ in 0..3 {
-            let failed = store.observe(&inquiry()).await.unwrap_err();
+            let failed = store.observe(&request()).await.unwrap_err();
             assert!(matches!(failed, StoreError::Connect { .. }), "{failed:?}");
             assert!(failed.chain().contains("does the volume hang?"), "{}", failed.chain());
         }
@@ -70,5 +70,5 @@ async fn an_address_that_hangs_holds_up_no_one_else_and_one_thread_at_most() {
     );
     assert_eq!(reads.load(Ordering::Relaxed), 1);
     drop(release);
-    store.observe(&inquiry()).await.unwrap();
+    store.observe(&request()).await.unwrap();
 }

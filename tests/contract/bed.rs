@@ -4,7 +4,7 @@ use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     domain::{Action, States},
     store::{
-        ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat, Wanted,
+        DiscoverySetting, ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target, TargetSource},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -116,10 +116,10 @@ pub trait Bed {
 
     /// A watchdog's store on it; each call another replica.
     fn store(&self, action: Action) -> Self::Store {
-        self.store_by(action, Wanted::Auto)
+        self.store_by(action, DiscoverySetting::Auto)
     }
     /// The same, finding running jobs in that way.
-    fn store_by(&self, action: Action, discovery: Wanted) -> Self::Store;
+    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> Self::Store;
     /// A store by another mapping: another replica that is configured in another way.
     fn store_with(&self, mapping: Mapping, action: Action) -> Self::Store;
     /// The table's name as another configuration may write it.
@@ -214,11 +214,11 @@ impl PostgresBed {
         Self { database, client }
     }
 
-    fn store_of(&self, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
         self.store_at(self.database.url.clone(), mapping, action, discovery)
     }
 
-    fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: Wanted) -> PostgresStore {
+    fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
         let source: TargetSource = Box::new(move || Ok(Target::new(&url, "prefer", None)?));
         Self::store_from(source, POLL_TIMEOUT, (mapping, action, discovery))
     }
@@ -230,13 +230,17 @@ impl PostgresBed {
             asked();
             Ok(Target::new(&url, "prefer", None)?)
         });
-        Self::store_from(source, poll_timeout, (mapping(), Action::Backfill, Wanted::Auto))
+        Self::store_from(
+            source,
+            poll_timeout,
+            (mapping(), Action::Backfill, DiscoverySetting::Auto),
+        )
     }
 
     fn store_from(
         target: TargetSource,
         poll_timeout: Duration,
-        (mapping, action, discovery): (Mapping, Action, Wanted),
+        (mapping, action, discovery): (Mapping, Action, DiscoverySetting),
     ) -> PostgresStore {
         PostgresStore::new(PostgresSettings {
             target,
@@ -256,7 +260,7 @@ impl PostgresBed {
             format!("postgres://postgres@{address}/{database}"),
             mapping(),
             action,
-            Wanted::Auto,
+            DiscoverySetting::Auto,
         )
     }
 
@@ -300,12 +304,12 @@ impl Bed for PostgresBed {
         self.client.query_one(sql, &[&id.to_string()]).await.unwrap().get(0)
     }
 
-    fn store_by(&self, action: Action, discovery: Wanted) -> PostgresStore {
+    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> PostgresStore {
         self.store_of(mapping(), action, discovery)
     }
 
     fn store_with(&self, mapping: Mapping, action: Action) -> PostgresStore {
-        self.store_of(mapping, action, Wanted::Auto)
+        self.store_of(mapping, action, DiscoverySetting::Auto)
     }
 
     fn other_spelling(&self) -> &'static str {
@@ -313,7 +317,7 @@ impl Bed for PostgresBed {
     }
 
     fn store_not_born_running(&self) -> PostgresStore {
-        self.store_of(not_born_running(), Action::Observe, Wanted::KeyTail)
+        self.store_of(not_born_running(), Action::Observe, DiscoverySetting::KeyTail)
     }
 
     fn many_ended(&self, count: u32) -> &'static str {
@@ -418,7 +422,7 @@ impl SqliteBed {
         bed
     }
 
-    fn store_of(&self, mapping: Mapping, action: Action, discovery: Wanted) -> SqliteStore {
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> SqliteStore {
         let path = self.folder.path().join("jobs.db");
         SqliteStore::new(SqliteSettings {
             path: Box::new(move || Ok(path.clone())),
@@ -466,12 +470,12 @@ impl Bed for SqliteBed {
         count.unwrap()
     }
 
-    fn store_by(&self, action: Action, discovery: Wanted) -> SqliteStore {
+    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> SqliteStore {
         self.store_of(mapping(), action, discovery)
     }
 
     fn store_with(&self, mapping: Mapping, action: Action) -> SqliteStore {
-        self.store_of(mapping, action, Wanted::Auto)
+        self.store_of(mapping, action, DiscoverySetting::Auto)
     }
 
     fn other_spelling(&self) -> &'static str {
@@ -479,7 +483,7 @@ impl Bed for SqliteBed {
     }
 
     fn store_not_born_running(&self) -> SqliteStore {
-        self.store_of(not_born_running(), Action::Observe, Wanted::KeyTail)
+        self.store_of(not_born_running(), Action::Observe, DiscoverySetting::KeyTail)
     }
 
     fn many_ended(&self, count: u32) -> &'static str {

@@ -4,7 +4,7 @@
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
 use beatwarden::{
     domain::{Access, Action, Discovery, JobId, Look, Newcomers, Snapshot},
-    store::{Effort, Inquiry, Store, Wanted},
+    store::{DiscoverySetting, ObserveRequest, Store, TimeBudget},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,9 +25,9 @@ contract!(
 /// A look as the watch makes it: everything that the last one found running is known.
 async fn again(store: &mut impl Store, before: &Snapshot, kind: Look) -> Snapshot {
     let running = before.rows.iter().filter(|job| job.state.as_deref() == Some("RUNNING"));
-    let inquiry = Inquiry::whole(running.map(|job| job.id.clone()).collect(), kind);
+    let request = ObserveRequest::whole(running.map(|job| job.id.clone()).collect(), kind);
     store
-        .observe(&inquiry)
+        .observe(&request)
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -40,7 +40,7 @@ async fn running(bed: &impl Bed, ids: &[u32]) {
 
 async fn new_jobs_and_known_ones_are_found_by_their_keys(bed: impl Bed) {
     running(&bed, &[10, 11]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     assert_eq!(ids(&first), ["10", "11"]);
     assert_eq!(
@@ -61,7 +61,7 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
         bed.write(&ended).await;
     }
     running(&bed, &[10]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 1").await;
     bed.sql("UPDATE runs SET state = 'ODD' WHERE id = 2").await;
@@ -85,12 +85,12 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
 
 /// A look as a watch in the background makes it: one page of a full look, and what it knew of is known.
 async fn a_page(store: &mut impl Store, before: &[JobId], kind: Look) -> Snapshot {
-    let inquiry = Inquiry {
-        effort: Effort::About(Duration::ZERO),
-        ..Inquiry::whole(before.to_vec(), kind)
+    let request = ObserveRequest {
+        budget: TimeBudget::About(Duration::ZERO),
+        ..ObserveRequest::whole(before.to_vec(), kind)
     };
     store
-        .observe(&inquiry)
+        .observe(&request)
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -99,7 +99,7 @@ async fn a_page(store: &mut impl Store, before: &[JobId], kind: Look) -> Snapsho
 async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     running(&bed, &[1]).await;
     bed.sql(bed.many_ended(45_000)).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let mut last = a_page(&mut store, &[], Look::Full).await;
     assert_eq!(last.look, Look::Ordinary, "no page yet: the newest rows come at once");
     last = a_page(&mut store, &[], Look::Ordinary).await;
@@ -130,7 +130,7 @@ async fn known_jobs_are_told_whether_they_lie_close_or_alone(bed: impl Bed) {
     bed.sql(bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id > 2900 OR id = 1500")
         .await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = again_from_nothing(&mut store).await;
     assert_eq!(first.rows.len(), 103);
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id IN (1, 1500, 2950)")
@@ -156,7 +156,7 @@ async fn again_from_nothing(store: &mut impl Store) -> Snapshot {
 /// The newest row is deleted, and nothing else: the tail goes on.
 async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     running(&bed, &[10, 11, 12]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = again_from_nothing(&mut store).await;
     running(&bed, &[13]).await;
     bed.sql("DELETE FROM runs WHERE id = 12").await;
@@ -179,7 +179,7 @@ async fn unlisted_states_are_bounded(bed: impl Bed) {
     bed.sql(bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'ODD'").await;
     running(&bed, &[1]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let full = again_from_nothing(&mut store).await;
     assert_eq!(full.rows.len(), 1_001, "a thousand, and the running one");
     assert!(ids(&full).contains(&"1".to_owned()));
@@ -187,7 +187,7 @@ async fn unlisted_states_are_bounded(bed: impl Bed) {
 
 async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {
     running(&bed, &[100, 101]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     bed.sql("DELETE FROM runs").await;
     let second = again(&mut store, &first, Look::Ordinary).await;
@@ -202,7 +202,7 @@ async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {
 async fn a_table_that_was_restored_to_an_older_state_is_read_anew(bed: impl Bed) {
     running(&bed, &[1, 2, 3]).await;
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 1").await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     // The newest row is gone, and an older one runs again.
     bed.sql("DELETE FROM runs WHERE id = 3").await;
@@ -212,7 +212,7 @@ async fn a_table_that_was_restored_to_an_older_state_is_read_anew(bed: impl Bed)
 
 async fn deleted_rows_are_gone(bed: impl Bed) {
     running(&bed, &[1, 2, 3]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     bed.sql("DELETE FROM runs WHERE id = 2").await;
     assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "3"]);
@@ -234,7 +234,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
         "it has grown: chosen anew at the full look"
     );
     assert_eq!(full.access, Access::Index);
-    let by_state = snapshot(&mut bed.store_by(Action::Observe, Wanted::State)).await;
+    let by_state = snapshot(&mut bed.store_by(Action::Observe, DiscoverySetting::State)).await;
     assert_eq!(
         (by_state.discovery, by_state.access),
         (Discovery::State, Access::Scan),
@@ -261,7 +261,7 @@ async fn a_table_whose_rows_are_not_born_running_is_asked_by_state(bed: impl Bed
 async fn a_key_that_commits_late_is_found_on_postgresql() {
     let bed = PostgresBed::new().await;
     running(&bed, &[1]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     let late = bed
         .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
@@ -282,7 +282,7 @@ async fn a_key_that_was_open_at_the_first_look_is_found_on_postgresql() {
         .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
         .await;
     running(&bed, &[3]).await;
-    let mut store = bed.store_by(Action::Observe, Wanted::KeyTail);
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
     assert_eq!(ids(&first), ["1", "3"]);
     late.batch_execute("COMMIT").await.unwrap();

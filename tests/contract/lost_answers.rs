@@ -4,7 +4,7 @@
 use super::{Bed, PostgresBed, operator::failed, proxy::Proxy, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, Look},
-    store::{ErrorTextRemoval, Failure, Inquiry, Ledger, Store, Undo},
+    store::{ErrorTextRemoval, Failure, Ledger, ObserveRequest, Store, Undo},
 };
 
 const PAYLOAD: &str = "UPDATE runs SET payload = '{\"a\": 1e2, \"b\": NaN}' WHERE id = 2";
@@ -115,7 +115,7 @@ async fn a_connection_that_breaks_in_a_pass_is_called_by_what_it_was_asked() {
     let lock = bed
         .client_in_transaction("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
         .await;
-    let inquiry = Inquiry::whole(Vec::new(), Look::Ordinary);
+    let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
     let ended = async {
         bed.sql(
             "DO $$ BEGIN
@@ -130,7 +130,7 @@ async fn a_connection_that_breaks_in_a_pass_is_called_by_what_it_was_asked() {
         )
         .await;
     };
-    let (observed, ()) = tokio::join!(store.observe(&inquiry), ended);
+    let (observed, ()) = tokio::join!(store.observe(&request), ended);
     let error = observed.unwrap_err();
     assert_eq!(error.failure(), Failure::Connect);
     let said = error.chain();

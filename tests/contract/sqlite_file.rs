@@ -5,7 +5,7 @@ use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot, suppo
 use beatwarden::{
     domain::{Access, Action, Cause, Look, Outcome},
     store::{
-        Failure, Ledger, Mapping, Store, StoreError, Undo, Wanted,
+        DiscoverySetting, Failure, Ledger, Mapping, Store, StoreError, Undo,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -102,7 +102,7 @@ impl File {
             poll_timeout: self.poll_timeout,
             seed_tolerance: Duration::from_millis(5),
             instance: "test/1".into(),
-            discovery: Wanted::Auto,
+            discovery: DiscoverySetting::Auto,
             action,
         })
     }
@@ -660,7 +660,7 @@ async fn a_path_that_names_no_database_file_is_named_for_what_it_is() {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "test/1".into(),
-            discovery: Wanted::Auto,
+            discovery: DiscoverySetting::Auto,
             action: Action::Observe,
         })
     };

@@ -7,7 +7,7 @@ use super::{
 };
 use beatwarden::{
     domain::{Action, Look, Outcome, Repair, Snapshot, StartCheck, TimeValue},
-    store::{Identifier, Inquiry, Store, TimeFormat},
+    store::{Identifier, ObserveRequest, Store, TimeFormat},
 };
 use std::time::Duration;
 
@@ -132,8 +132,8 @@ async fn keys_of_every_declared_type_are_found_again() {
             "{declared} {literal}"
         );
         file.sql(&format!("UPDATE runs SET state = 'SUCCESS' WHERE id = {literal}"));
-        let inquiry = Inquiry::whole(observed.rows.iter().map(|job| job.id.clone()).collect(), Look::Ordinary);
-        let after = store.observe(&inquiry).await.unwrap();
+        let request = ObserveRequest::whole(observed.rows.iter().map(|job| job.id.clone()).collect(), Look::Ordinary);
+        let after = store.observe(&request).await.unwrap();
         assert_eq!(
             repair_by_key(&after, key, Action::Backfill).job.state.as_deref(),
             Some("SUCCESS"),

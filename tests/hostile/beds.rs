@@ -8,7 +8,7 @@ use crate::{
 use beatwarden::{
     domain::Action,
     store::{
-        ErrorText, Identifier, Mapping, Store, TableName, TimeFormat, Wanted,
+        DiscoverySetting, ErrorText, Identifier, Mapping, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -145,7 +145,7 @@ impl Bed for PostgresBed {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "test/1".into(),
-            discovery: Wanted::State,
+            discovery: DiscoverySetting::State,
         })
     }
 }
@@ -220,7 +220,7 @@ impl Bed for SqliteBed {
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),
             instance: "test/1".into(),
-            discovery: Wanted::State,
+            discovery: DiscoverySetting::State,
         })
     }
 }

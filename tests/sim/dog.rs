@@ -11,7 +11,7 @@ use beatwarden::{
         Policy, Repair, Snapshot, States, Timestamp, Timing, Unknowns,
     },
     status::{Audience, Clock, FailedPass, GoodPass},
-    store::{Inquiry, Resolution, Store, StoreError, repair_id},
+    store::{ObserveRequest, Resolution, Store, StoreError, repair_id},
     watch::{FullLooks, Pace, Watch},
 };
 use std::{
@@ -179,15 +179,15 @@ impl SimStore {
 }
 
 impl Store for SimStore {
-    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
         let began = lock(&self.world).now;
         self.reach().await?;
         let (snapshot, reading) = {
             let world = lock(&self.world);
             let server = &world.server;
             let key_tail = world.scenario.key_tail;
-            let by_state = !key_tail || inquiry.look == Look::Full;
-            let known: BTreeSet<u64> = inquiry
+            let by_state = !key_tail || request.look == Look::Full;
+            let known: BTreeSet<u64> = request
                 .known
                 .iter()
                 .map(|id| id.number().unwrap().cast_unsigned())
@@ -222,7 +222,7 @@ impl Store for SimStore {
                 unknowns: Unknowns::default(),
                 rows: wanted.into_iter().map(|(_, job)| job).collect(),
                 keyless: 0,
-                look: inquiry.look,
+                look: request.look,
                 discovery: if key_tail { Discovery::KeyTail } else { Discovery::State },
                 access: Access::Index,
                 newcomers: Newcomers::Followed,

@@ -5,7 +5,7 @@ use crate::{
     app::{self, AppError},
     config::{self, WatchConfig},
     domain::{Access, Discovery, Job, Look, SCANS, StateKind, interval_in_force},
-    store::{Inquiry, Store, StoreError},
+    store::{ObserveRequest, Store, StoreError},
 };
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,15 @@ pub(super) async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Resul
     watch.discovery = by;
     let policy = app::policy_of(&watch);
     let mut store = app::store_of(&watch)?;
-    let inquiry = |known| Inquiry::whole(known, Look::Ordinary);
-    let first = match store.observe(&inquiry(Vec::new())).await {
+    let request = |known| ObserveRequest::whole(known, Look::Ordinary);
+    let first = match store.observe(&request(Vec::new())).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(Err(error)),
     };
     let runs = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
     let running = first.rows.iter().filter(runs).map(|job| job.id.clone()).collect();
     let began = Instant::now();
-    let second = store.observe(&inquiry(running)).await;
+    let second = store.observe(&request(running)).await;
     Ok(second.map(|snapshot| Cost {
         took: began.elapsed(),
         scan: snapshot.timing.scan,

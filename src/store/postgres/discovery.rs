@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{Access, Discovery, Job, JobId, Look},
     store::{
-        Effort, Inquiry, StoreError, Wanted,
+        DiscoverySetting, ObserveRequest, StoreError, TimeBudget,
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, is_news, within_room},
         tail::{FIRST_OVERLAP, Tail},
     },
@@ -72,9 +72,9 @@ pub(super) async fn way(
     let cost = plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or_default();
     let is_dear = cost > DEAR;
     let by_key = match settings.discovery {
-        Wanted::State => false,
-        Wanted::KeyTail => true,
-        Wanted::Auto => access == Access::Scan && is_dear,
+        DiscoverySetting::State => false,
+        DiscoverySetting::KeyTail => true,
+        DiscoverySetting::Auto => access == Access::Scan && is_dear,
     };
     let discovery = if by_key && catalog.grows {
         Discovery::KeyTail
@@ -116,11 +116,11 @@ impl View<'_> {
     /// The known rows and the newcomers by their keys: one range where known keys lie close, one by one the rest.
     pub(super) async fn known_and_new(
         &self,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         tailed: &Tailed,
     ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let tail = &tailed.tail;
-        let known: Vec<i64> = inquiry.known.iter().filter_map(JobId::number).collect();
+        let known: Vec<i64> = request.known.iter().filter_map(JobId::number).collect();
         let from = tail.dense_from(&known);
         let alone = known.partition_point(|key| *key < from);
         let is_alone = |key: &i64| *key < from;
@@ -186,7 +186,7 @@ impl View<'_> {
         &self,
         (tailed, newest): (Option<Tailed>, Option<Newest>),
         present: &Present,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         rows: &mut Vec<Job>,
     ) -> Result<Tailed, StoreError> {
         let now = Instant::now();
@@ -196,7 +196,7 @@ impl View<'_> {
                 let newest = match newest {
                     Some(newest) => newest,
                     None => {
-                        let answers = self.newest(inquiry, Discovery::KeyTail);
+                        let answers = self.newest(request, Discovery::KeyTail);
                         self.within("reading the newest rows", answers).await?
                     }
                 };
@@ -204,12 +204,12 @@ impl View<'_> {
             }
         };
         if std::mem::replace(&mut tailed.lacks_history, false) {
-            let history = self.history(inquiry);
+            let history = self.history(request);
             rows.append(&mut self.within("reading the newest rows", history).await?);
         }
         let newest = tailed.tail.newest();
         let mapping = &self.settings.mapping;
-        let is_no_news = |job: &Job| job.id.number() == Some(newest) && !is_news(job, mapping, &inquiry.known);
+        let is_no_news = |job: &Job| job.id.number() == Some(newest) && !is_news(job, mapping, &request.known);
         if let Some(place) = rows.iter().position(is_no_news) {
             rows.swap_remove(place);
         }
@@ -228,16 +228,16 @@ impl View<'_> {
     /// does without the history: the next one reads it.
     pub(super) async fn newest(
         &self,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         discovery: Discovery,
     ) -> Result<Newest, tokio_postgres::Error> {
-        let has_history = discovery == Discovery::KeyTail || inquiry.effort == Effort::Whole;
+        let has_history = discovery == Discovery::KeyTail || request.budget == TimeBudget::Unlimited;
         let keys = self
             .link
             .ask(&self.ready.statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]);
         let history = async {
             match has_history {
-                true => self.history(inquiry).await,
+                true => self.history(request).await,
                 false => Ok(Vec::new()),
             }
         };
@@ -250,9 +250,9 @@ impl View<'_> {
     }
 
     /// Of the newest rows those that run, and those that the success ratio counts.
-    async fn history(&self, inquiry: &Inquiry) -> Result<Vec<Job>, tokio_postgres::Error> {
+    async fn history(&self, request: &ObserveRequest) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
-        let window = inquiry.window.as_secs_f64();
+        let window = request.window.as_secs_f64();
         let params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
             (&HISTORY, Type::INT8),
@@ -297,16 +297,16 @@ impl View<'_> {
     pub(super) async fn page(
         &self,
         tailed: &mut Tailed,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         rows: &mut Vec<Job>,
     ) -> Result<bool, StoreError> {
         let is_new = std::mem::replace(&mut tailed.is_new, false);
         let tail = &mut tailed.tail;
-        if inquiry.look == Look::Full {
+        if request.look == Look::Full {
             tail.begin_full_look();
         }
         // Whoever waits for a first pass gets the newest rows at once.
-        if is_new && inquiry.effort != Effort::Whole {
+        if is_new && request.budget != TimeBudget::Unlimited {
             return Ok(false);
         }
         let began = Instant::now();
@@ -314,14 +314,14 @@ impl View<'_> {
         while let Some(keys) = tail.next_page() {
             let asked = Instant::now();
             let (found, below) = self.one_page(keys).await?;
-            let budget = inquiry.effort.a_page();
+            let budget = request.budget.a_page();
             let took = asked.elapsed();
             let is_complete = tail.page_read(below, took, budget);
             rows.extend(within_room(found, &self.settings.mapping, &mut room));
             if is_complete {
                 return Ok(true);
             }
-            if inquiry.effort.is_spent(began.elapsed(), took) {
+            if request.budget.is_spent(began.elapsed(), took) {
                 break;
             }
         }

@@ -223,14 +223,14 @@ impl PostgresStore {
 
 impl Guarded for PostgresStore {
     async fn guard(&mut self) -> Result<GuardState, StoreError> {
-        let lent = self.at_the_desk().await?;
-        let desk = self.desk(&lent);
-        super::facts::guard(desk.link, desk.ready, desk.settings).await
+        let lent = self.for_operator().await?;
+        let session = self.ledger_session(&lent);
+        super::facts::guard(session.link, session.ready, session.settings).await
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
         {
-            let (slot, ready) = self.at_the_desk().await?;
+            let (slot, ready) = self.for_operator().await?;
             is_plain(&ready)?;
             is_free(held(&slot), &ready).await?;
         }
@@ -264,7 +264,7 @@ impl Guarded for PostgresStore {
         let guard = &ready.statements.guard;
         let name = guard.index_name.as_str().to_owned();
         {
-            let (slot, _) = self.at_the_desk().await?;
+            let (slot, _) = self.for_operator().await?;
             if index_is_valid(held(&slot), &ready, &name).await? == Some(true) {
                 return Ok(name);
             }

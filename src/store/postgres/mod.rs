@@ -44,7 +44,9 @@ pub use named::database_named_by;
 pub use passfile::PassFile;
 pub use tls::{Security, Verify};
 
-use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted, repair_id};
+use super::{
+    Acknowledged, DiscoverySetting, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo, repair_id,
+};
 use crate::domain::{
     Access, Action, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
@@ -56,7 +58,7 @@ use hosts::Place;
 use lanes::Slot;
 use link::{Link, LinkId};
 use links::Berths;
-use operator::Desk;
+use operator::LedgerSession;
 use render::Statements;
 use server::Server;
 use std::{
@@ -88,7 +90,7 @@ pub struct PostgresSettings {
     /// The name of this process in the ledger.
     pub instance: String,
     /// How running jobs are to be found.
-    pub discovery: Wanted,
+    pub discovery: DiscoverySetting,
 }
 
 /// What a connection is good for, once the catalog was read through it.
@@ -280,14 +282,14 @@ impl PostgresStore {
     }
 
     /// The connection for an operator's questions: the one for passes, its deadline begun anew.
-    async fn at_the_desk(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
+    async fn for_operator(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
         let (slot, ready) = self.passes().await?;
         held(&slot).start_deadline(self.settings.poll_timeout);
         Ok((slot, ready))
     }
 
-    fn desk<'a>(&'a self, (slot, ready): &'a (Slot, Arc<Ready>)) -> Desk<'a> {
-        Desk {
+    fn ledger_session<'a>(&'a self, (slot, ready): &'a (Slot, Arc<Ready>)) -> LedgerSession<'a> {
+        LedgerSession {
             link: held(slot),
             ready,
             settings: &self.settings,
@@ -307,7 +309,7 @@ fn held(slot: &Slot) -> &Link {
 }
 
 impl Store for PostgresStore {
-    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
         let asked = Instant::now();
         // A session that repaired ends with the pass, and with it whatever the table's triggers left in it: a lock that they
         // took would keep every other process from its gate.
@@ -318,7 +320,7 @@ impl Store for PostgresStore {
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        let snapshot = observe::observe(&link, &ready, &self.settings, (inquiry, asked), &mut self.tail).await?;
+        let snapshot = observe::observe(&link, &ready, &self.settings, (request, asked), &mut self.tail).await?;
         let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
         self.look_for_better(read_only);
         *slot = Some(link);
@@ -406,39 +408,39 @@ impl Store for PostgresStore {
 
 impl Ledger for PostgresStore {
     async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::history(self.desk(&lent), limit).await
+        let lent = self.for_operator().await?;
+        operator::history(self.ledger_session(&lent), limit).await
     }
 
     async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::between(self.desk(&lent), lowest, highest).await
+        let lent = self.for_operator().await?;
+        operator::between(self.ledger_session(&lent), lowest, highest).await
     }
 
     async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::history_of(self.desk(&lent), &job.text()).await
+        let lent = self.for_operator().await?;
+        operator::history_of(self.ledger_session(&lent), &job.text()).await
     }
 
     async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::newest_run(self.desk(&lent), name).await
+        let lent = self.for_operator().await?;
+        operator::newest_run(self.ledger_session(&lent), name).await
     }
 
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::undo(self.desk(&lent), id).await
+        let lent = self.for_operator().await?;
+        operator::undo(self.ledger_session(&lent), id).await
     }
 
     async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
-        let lent = self.at_the_desk().await?;
-        operator::acknowledge(self.desk(&lent), id).await
+        let lent = self.for_operator().await?;
+        operator::acknowledge(self.ledger_session(&lent), id).await
     }
 
     async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        self.at_the_desk().await?;
+        self.for_operator().await?;
         self.prepare_ledger().await?;
-        let lent = self.at_the_desk().await?;
-        operator::acknowledge_fuse(self.desk(&lent)).await
+        let lent = self.for_operator().await?;
+        operator::acknowledge_fuse(self.ledger_session(&lent)).await
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{Access, Discovery, Job, JobId, LedgerEntry, Look, Newcomers, ServerIdentity, Snapshot, Timing},
     store::{
-        Inquiry, StoreError,
+        ObserveRequest, StoreError,
         reading::{
             MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED, UNKNOWN_WITHIN, WATCHED_REPAIRS,
             missing, needs_precedents, newer_layout, one_of_each, too_many,
@@ -31,13 +31,13 @@ pub(super) async fn observe(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
-    (inquiry, asked): (&Inquiry, Instant),
+    (request, asked): (&ObserveRequest, Instant),
     tail: &mut Option<Tailed>,
 ) -> Result<Snapshot, StoreError> {
     loop {
         // Nothing where the ledger turns out to have its first entries, since rows and entries have to be of one snapshot. The
         // second look reads them whatever they are.
-        if let Some(snapshot) = Box::pin(look(link, ready, settings, (inquiry, asked), tail)).await? {
+        if let Some(snapshot) = Box::pin(look(link, ready, settings, (request, asked), tail)).await? {
             return Ok(snapshot);
         }
     }
@@ -47,17 +47,17 @@ async fn look(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
-    (inquiry, asked): (&Inquiry, Instant),
+    (request, asked): (&ObserveRequest, Instant),
     tail: &mut Option<Tailed>,
 ) -> Result<Option<Snapshot>, StoreError> {
     let is_fresh = ready.is_fresh.swap(false, Ordering::Relaxed);
-    let way = match inquiry.look {
+    let way = match request.look {
         // A table grows, and gets an index: the way is chosen anew, unless that was done just now.
         Look::Full if !is_fresh => choose_again(link, ready, settings).await?,
         Look::Full | Look::Ordinary => *ready.way.lock().unwrap_or_else(PoisonError::into_inner),
     };
     let follows = ready.catalog.grows;
-    let unknown = match inquiry.look {
+    let unknown = match request.look {
         Look::Full if !follows => unknown_states(link, ready, settings).await?,
         Look::Full | Look::Ordinary => None,
     };
@@ -71,12 +71,12 @@ async fn look(
         facts,
         mut rows,
         newest,
-    } = view.open(inquiry, way.discovery, followed.as_ref()).await?;
+    } = view.open(request, way.discovery, followed.as_ref()).await?;
     let mut look = if unknown.is_some() { Look::Full } else { Look::Ordinary };
     let mut after = None;
     if follows {
-        let mut tailed = view.follow((followed, newest), &present, inquiry, &mut rows).await?;
-        if view.page(&mut tailed, inquiry, &mut rows).await? {
+        let mut tailed = view.follow((followed, newest), &present, request, &mut rows).await?;
+        if view.page(&mut tailed, request, &mut rows).await? {
             look = Look::Full;
         }
         after = Some(tailed);
@@ -87,9 +87,9 @@ async fn look(
     let mut rows = one_of_each(rows);
     let keyless = match way.discovery {
         Discovery::State => view.keyless(),
-        Discovery::KeyTail => view.keyless() + view.count_keyless(inquiry.look).await?,
+        Discovery::KeyTail => view.keyless() + view.count_keyless(request.look).await?,
     };
-    let facts = view.rest(&present, facts, inquiry, &mut rows).await?;
+    let facts = view.rest(&present, facts, request, &mut rows).await?;
     let Some((precedents, newest_repairs)) = view.ledger(&facts, &rows).await? else {
         return Ok(None);
     };
@@ -225,7 +225,7 @@ impl View<'_> {
     /// the same round trip.
     async fn open(
         &self,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         discovery: Discovery,
         tail: Option<&Tailed>,
     ) -> Result<Opening, StoreError> {
@@ -234,10 +234,10 @@ impl View<'_> {
         let question = Question::of(self.ready, self.settings);
         let running = async {
             match (discovery, tail) {
-                (Discovery::KeyTail, Some(tail)) => self.known_and_new(inquiry, tail).await,
+                (Discovery::KeyTail, Some(tail)) => self.known_and_new(request, tail).await,
                 // The newest rows come next, and the rest page by page.
                 (Discovery::KeyTail, None) => Ok(Vec::new()),
-                (Discovery::State, tail) => self.running_and_new(inquiry, tail).await,
+                (Discovery::State, tail) => self.running_and_new(request, tail).await,
             }
         };
         let facts = async {
@@ -249,7 +249,7 @@ impl View<'_> {
         };
         let newest = async {
             match tail {
-                None if self.ready.catalog.grows => self.newest(inquiry, discovery).await.map(Some),
+                None if self.ready.catalog.grows => self.newest(request, discovery).await.map(Some),
                 _ => Ok(None),
             }
         };
@@ -280,7 +280,7 @@ impl View<'_> {
     /// The running rows by their state, and what came after the newest key seen.
     async fn running_and_new(
         &self,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         tail: Option<&Tailed>,
     ) -> Result<Vec<Job>, tokio_postgres::Error> {
         let mapping = &self.settings.mapping;
@@ -292,7 +292,7 @@ impl View<'_> {
                 (states, Type::TEXT_ARRAY),
                 (&MOST_RUNNING, Type::INT8),
             ],
-            inquiry.known.len() + ROOM,
+            request.known.len() + ROOM,
         );
         let newcomers = async {
             match tail {
@@ -325,10 +325,10 @@ impl View<'_> {
         &self,
         present: &Present,
         read: Option<Vec<Row>>,
-        inquiry: &Inquiry,
+        request: &ObserveRequest,
         rows: &mut Vec<Job>,
     ) -> Result<Facts, StoreError> {
-        let keys: Vec<String> = missing(&inquiry.known, rows).map(JobId::to_string).collect();
+        let keys: Vec<String> = missing(&request.known, rows).map(JobId::to_string).collect();
         let facts = self.ready.facts(present, self.settings.action);
         let question = Question::of(self.ready, self.settings);
         let ask_facts = async {

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
-        refusal::{Meeting, refusal},
+        refusal::{CurrentRow, refusal},
         undo_id,
     },
 };
@@ -29,14 +29,14 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// What every question of an operator needs.
 #[derive(Clone, Copy)]
-pub(super) struct Desk<'a> {
+pub(super) struct LedgerSession<'a> {
     pub link: &'a Link,
     pub ready: &'a Ready,
     pub settings: &'a PostgresSettings,
     pub addresses: &'a Addresses,
 }
 
-impl Desk<'_> {
+impl LedgerSession<'_> {
     /// Asks in a read-only snapshot of its own.
     async fn read(self, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<Row>, tokio_postgres::Error> {
         look_alone(self.link, self.settings.poll_timeout, statement, params).await
@@ -44,46 +44,50 @@ impl Desk<'_> {
 }
 
 /// The newest entries.
-pub(super) async fn history(desk: Desk<'_>, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-    let (tables, limit) = (&desk.ready.catalog.spellings, i64::from(limit));
+pub(super) async fn history(session: LedgerSession<'_>, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+    let (tables, limit) = (&session.ready.catalog.spellings, i64::from(limit));
     let params: Vec<Param<'_>> = vec![
         (tables, Type::TEXT_ARRAY),
         (&limit, Type::INT8),
         (&UNACKNOWLEDGED, Type::INT8),
     ];
-    entries(desk, &desk.ready.statements.ledger_history, params).await
+    entries(session, &session.ready.statements.ledger_history, params).await
 }
 
 /// The entries whose identities lie between two, both included.
 pub(super) async fn between(
-    desk: Desk<'_>,
+    session: LedgerSession<'_>,
     lowest: RepairId,
     highest: RepairId,
 ) -> Result<Vec<LedgerEntry>, StoreError> {
     let [lowest, highest] = [lowest, highest].map(|id| uuid::Uuid::from_u128(id.0));
     let params: Vec<Param<'_>> = vec![
-        (&desk.ready.catalog.spellings, Type::TEXT_ARRAY),
+        (&session.ready.catalog.spellings, Type::TEXT_ARRAY),
         (&lowest, Type::UUID),
         (&highest, Type::UUID),
     ];
-    entries(desk, &desk.ready.statements.ledger_between, params).await
+    entries(session, &session.ready.statements.ledger_between, params).await
 }
 
 /// The entries of one job.
-pub(super) async fn history_of(desk: Desk<'_>, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
-    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&job, Type::TEXT)];
-    entries(desk, &desk.ready.statements.ledger_of_job, params).await
+pub(super) async fn history_of(session: LedgerSession<'_>, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
+    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&job, Type::TEXT)];
+    entries(session, &session.ready.statements.ledger_of_job, params).await
 }
 
-async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<LedgerEntry>, StoreError> {
-    if !ledger::exists(desk.link, desk.ready).await? {
+async fn entries(
+    session: LedgerSession<'_>,
+    statement: &str,
+    params: Vec<Param<'_>>,
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    if !ledger::exists(session.link, session.ready).await? {
         return Ok(Vec::new());
     }
-    let rows = desk
+    let rows = session
         .link
-        .within("reading the ledger", desk.read(statement, params))
+        .within("reading the ledger", session.read(statement, params))
         .await?;
-    let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
+    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
     Ok(rows
         .iter()
         .filter_map(|row| row::ledger_entry(row, heartbeat))
@@ -91,13 +95,13 @@ async fn entries(desk: Desk<'_>, statement: &str, params: Vec<Param<'_>>) -> Res
 }
 
 /// The newest run of a name.
-pub(super) async fn newest_run(desk: Desk<'_>, name: &str) -> Result<Option<JobId>, StoreError> {
-    let zone = &desk.settings.mapping.time_zone;
-    let answer = desk.read(
-        &desk.ready.statements.job_of_name,
+pub(super) async fn newest_run(session: LedgerSession<'_>, name: &str) -> Result<Option<JobId>, StoreError> {
+    let zone = &session.settings.mapping.time_zone;
+    let answer = session.read(
+        &session.ready.statements.job_of_name,
         vec![(zone, Type::TEXT), (&name, Type::TEXT)],
     );
-    let rows = desk.link.within("looking for a job by its name", answer).await?;
+    let rows = session.link.within("looking for a job by its name", answer).await?;
     Ok(rows
         .first()
         .and_then(|row| row.get::<_, Option<String>>(0))
@@ -105,16 +109,19 @@ pub(super) async fn newest_run(desk: Desk<'_>, name: &str) -> Result<Option<JobI
 }
 
 /// One entry, and when it was taken back.
-async fn find(desk: Desk<'_>, id: RepairId) -> Result<Option<(LedgerEntry, Option<Timestamp>)>, StoreError> {
+async fn find(
+    session: LedgerSession<'_>,
+    id: RepairId,
+) -> Result<Option<(LedgerEntry, Option<Timestamp>)>, StoreError> {
     // It will be written to.
-    if !ledger::is_sound(desk.link, desk.ready).await? {
+    if !ledger::is_sound(session.link, session.ready).await? {
         return Ok(None);
     }
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
-    let answer = desk.read(&desk.ready.statements.ledger_entry, params);
-    let rows = desk.link.within("reading the ledger", answer).await?;
-    let heartbeat = desk.settings.mapping.last_heartbeat_at.as_str();
+    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
+    let answer = session.read(&session.ready.statements.ledger_entry, params);
+    let rows = session.link.within("reading the ledger", answer).await?;
+    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
     Ok(rows.first().and_then(|row| {
         let entry = row::ledger_entry(row, heartbeat)?;
         Some((entry, row::timestamp(row, "undone_at")))
@@ -122,15 +129,15 @@ async fn find(desk: Desk<'_>, id: RepairId) -> Result<Option<(LedgerEntry, Optio
 }
 
 /// Acknowledges a false repair.
-pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowledged, StoreError> {
-    let Some((entry, _)) = find(desk, id).await? else {
+pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Result<Acknowledged, StoreError> {
+    let Some((entry, _)) = find(session, id).await? else {
         return Ok(Acknowledged::NotFound);
     };
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&desk.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
-    let statement = &desk.ready.statements.ledger_acknowledge;
+    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
+    let statement = &session.ready.statements.ledger_acknowledge;
     let changed = ledger::write(
-        (desk.link, desk.ready),
+        (session.link, session.ready),
         "acknowledging a false repair",
         statement,
         params,
@@ -145,18 +152,24 @@ pub(super) async fn acknowledge(desk: Desk<'_>, id: RepairId) -> Result<Acknowle
 }
 
 /// Acknowledges the fuse.
-pub(super) async fn acknowledge_fuse(desk: Desk<'_>) -> Result<RepairId, StoreError> {
+pub(super) async fn acknowledge_fuse(session: LedgerSession<'_>) -> Result<RepairId, StoreError> {
     let id = fresh_id();
     let key = uuid::Uuid::from_u128(id.0);
-    let table = desk.ready.catalog.table.plain();
+    let table = session.ready.catalog.table.plain();
     let params: Vec<Param<'_>> = vec![
         (&key, Type::UUID),
-        (&desk.settings.mapping.watch, Type::TEXT),
+        (&session.settings.mapping.watch, Type::TEXT),
         (&table, Type::TEXT),
-        (&desk.settings.instance, Type::TEXT),
+        (&session.settings.instance, Type::TEXT),
     ];
-    let statement = &desk.ready.statements.ledger_ack_fuse;
-    let written = ledger::write((desk.link, desk.ready), "acknowledging the fuse", statement, params).await?;
+    let statement = &session.ready.statements.ledger_ack_fuse;
+    let written = ledger::write(
+        (session.link, session.ready),
+        "acknowledging the fuse",
+        statement,
+        params,
+    )
+    .await?;
     if written.is_empty() {
         return Err(ledger::no_entry());
     }
@@ -164,20 +177,20 @@ pub(super) async fn acknowledge_fuse(desk: Desk<'_>) -> Result<RepairId, StoreEr
 }
 
 /// Takes a repair back.
-pub(super) async fn undo(desk: Desk<'_>, id: RepairId) -> Result<Undo, StoreError> {
-    let Some((entry, undone_at)) = find(desk, id).await? else {
+pub(super) async fn undo(session: LedgerSession<'_>, id: RepairId) -> Result<Undo, StoreError> {
+    let Some((entry, undone_at)) = find(session, id).await? else {
         return Ok(Undo::NotFound);
     };
     // After a missing answer: the connection on which it is missing is never asked again.
     let mut replacement: Option<Link> = None;
     for _ in 0..TRIES {
-        let desk = Desk {
-            link: replacement.as_ref().unwrap_or(desk.link),
-            ..desk
+        let session = LedgerSession {
+            link: replacement.as_ref().unwrap_or(session.link),
+            ..session
         };
-        let attempt = Attempt { desk, entry: &entry };
-        let meeting = attempt.look().await?;
-        if let Some(why) = refusal(&entry, undone_at, meeting.as_ref(), &desk.settings.mapping) {
+        let attempt = Attempt { session, entry: &entry };
+        let current = attempt.look().await?;
+        if let Some(why) = refusal(&entry, undone_at, current.as_ref(), &session.settings.mapping) {
             return Ok(Undo::Refused(why));
         }
         match attempt.make().await? {
@@ -188,10 +201,10 @@ pub(super) async fn undo(desk: Desk<'_>, id: RepairId) -> Result<Undo, StoreErro
                     what: "taking the repair back",
                     source: format!("{why}; then {}", source.chain()).into(),
                 };
-                let link = desk.addresses.connect(Some(desk.link.place())).await;
+                let link = session.addresses.connect(Some(session.link.place())).await;
                 let link = link.map_err(missing)?;
                 let asked = Attempt {
-                    desk: Desk { link: &link, ..desk },
+                    session: LedgerSession { link: &link, ..session },
                     entry: &entry,
                 };
                 if let Some(done) = asked.settle().await.map_err(missing)? {
@@ -217,14 +230,14 @@ enum Made {
 }
 
 struct Attempt<'a> {
-    desk: Desk<'a>,
+    session: LedgerSession<'a>,
     entry: &'a LedgerEntry,
 }
 
 impl Attempt<'_> {
     /// Reads what the undo would meet.
-    async fn look(&self) -> Result<Option<Meeting>, StoreError> {
-        let mapping = &self.desk.settings.mapping;
+    async fn look(&self) -> Result<Option<CurrentRow>, StoreError> {
+        let mapping = &self.session.settings.mapping;
         let (key, states) = (self.entry.job_id.to_string(), &mapping.states.running);
         let params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
@@ -232,13 +245,13 @@ impl Attempt<'_> {
             (&self.entry.after, Type::TEXT),
             (states, Type::TEXT_ARRAY),
         ];
-        let answer = self.desk.read(&self.desk.ready.statements.undo_look, params);
+        let answer = self.session.read(&self.session.ready.statements.undo_look, params);
         let rows = self
-            .desk
+            .session
             .link
             .within("looking at the job of the repair", answer)
             .await?;
-        Ok(rows.first().map(|row| Meeting {
+        Ok(rows.first().map(|row| CurrentRow {
             started_at: match row::reading(row, "started_at") {
                 TimeValue::At(at) => Some(at),
                 TimeValue::Absent | TimeValue::Unreadable => None,
@@ -253,12 +266,12 @@ impl Attempt<'_> {
     }
 
     async fn make(&self) -> Result<Made, StoreError> {
-        let mapping = &self.desk.settings.mapping;
+        let mapping = &self.session.settings.mapping;
         let entry = self.entry;
         let undo = undo_id(entry.repair_id);
         let (repair_key, undo_key) = (uuid::Uuid::from_u128(entry.repair_id.0), uuid::Uuid::from_u128(undo.0));
         let (key, start) = (entry.job_id.to_string(), BoundTime(entry.started_at));
-        let gate = gate_of(self.desk.ready.catalog.oid);
+        let gate = gate_of(self.session.ready.catalog.oid);
         let mut params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
             (&key, Type::TEXT),
@@ -268,7 +281,7 @@ impl Attempt<'_> {
             (&undo_key, Type::UUID),
             (&entry.watch, Type::TEXT),
             (&entry.table_name, Type::TEXT),
-            (&self.desk.settings.instance, Type::TEXT),
+            (&self.session.settings.instance, Type::TEXT),
             (&GATE, Type::INT4),
             (&gate, Type::INT4),
             (&entry.job_name, Type::TEXT),
@@ -289,18 +302,18 @@ impl Attempt<'_> {
                 (&error_key, Type::TEXT),
             ];
             params.extend(extra);
-            &self.desk.ready.statements.undo_fail
+            &self.session.ready.statements.undo_fail
         } else {
-            &self.desk.ready.statements.undo_backfill
+            &self.session.ready.statements.undo_backfill
         };
         let batch = Batch {
-            ready: self.desk.ready,
+            ready: self.session.ready,
             statement,
-            entry: (&undo_key, &self.desk.settings.instance, &key),
+            entry: (&undo_key, &self.session.settings.instance, &key),
         };
-        let answers = send_batch(self.desk.link, batch, params);
+        let answers = send_batch(self.session.link, batch, params);
         let Ok(answers) = tokio::time::timeout(WITHIN, answers).await else {
-            self.desk.link.cancel();
+            self.session.link.cancel();
             return Ok(Made::Unknown(format!("no answer within {WITHIN:?}")));
         };
         let error_there = answers.flag("error_removed");
@@ -336,16 +349,16 @@ impl Attempt<'_> {
 
     /// Asks the ledger whether the undo was made, once its transaction has ended; `None` if it was not, and never will be.
     async fn settle(&self) -> Result<Option<Undo>, StoreError> {
-        let Desk {
+        let LedgerSession {
             link, ready, settings, ..
-        } = self.desk;
+        } = self.session;
         let undo = undo_id(self.entry.repair_id);
         let until = Instant::now() + WITHIN;
         loop {
             match ledger::resolve(link, ready, &settings.instance, undo).await? {
                 Resolution::Committed(_) => {
                     link.start_deadline(WITHIN);
-                    let entry = find(self.desk, undo).await?;
+                    let entry = find(self.session, undo).await?;
                     // What the undo took out stands in the image of the row before it.
                     let taken_out = entry.is_some_and(|(entry, _)| image::value(&entry.before, "error_text").is_some());
                     return Ok(Some(self.done(undo, taken_out)));

@@ -105,12 +105,12 @@ fn neighbour(kind: &str, name: &str, detail: &str) -> String {
 
 impl Surveyed for PostgresStore {
     async fn survey(&mut self) -> Result<Surroundings, StoreError> {
-        let (slot, ready) = self.at_the_desk().await?;
+        let (slot, ready) = self.for_operator().await?;
         survey(super::held(&slot), &ready, self.settings.poll_timeout).await
     }
 
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
-        let (slot, ready) = self.at_the_desk().await?;
+        let (slot, ready) = self.for_operator().await?;
         let (link, key) = (super::held(&slot), job.to_string());
         let answer = link.ask(&ready.statements.job_times, vec![(&key, Type::TEXT)]);
         let rows = link.within("reading the times of a row", answer).await?;

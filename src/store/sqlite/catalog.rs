@@ -4,7 +4,7 @@ use super::{SqliteSettings, connection::failed, guard};
 use crate::{
     domain::{Access, Cause, Discovery, LEDGER_LAYOUT, Obstacle},
     store::{
-        Identifier, Mapping, StoreError, Wanted, derived, fill, nearest,
+        DiscoverySetting, Identifier, Mapping, StoreError, derived, fill, nearest,
         reading::{LONGEST_TEXT, not_unique},
     },
 };
@@ -111,9 +111,11 @@ impl Catalog {
         // In a view a row that ended could hide a running one of its key from the tail.
         let grows = mapping.born_running && is_integer && unique;
         let by_key = match settings.discovery {
-            Wanted::State => false,
-            Wanted::KeyTail => grows,
-            Wanted::Auto => grows && access == Access::Scan && is_large(connection, &statements).map_err(told)?,
+            DiscoverySetting::State => false,
+            DiscoverySetting::KeyTail => grows,
+            DiscoverySetting::Auto => {
+                grows && access == Access::Scan && is_large(connection, &statements).map_err(told)?
+            }
         };
         Ok(Self {
             obstacle: obstacle(mapping, &kind),

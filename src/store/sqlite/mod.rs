@@ -16,7 +16,7 @@ mod tail;
 mod thread;
 mod times;
 
-use super::{Acknowledged, Inquiry, Ledger, Mapping, Resolution, Store, StoreError, Undo, Wanted};
+use super::{Acknowledged, DiscoverySetting, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo};
 use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -42,7 +42,7 @@ pub struct SqliteSettings {
     /// What will be done with jobs that missed their first heartbeat.
     pub action: Action,
     /// How running jobs are to be found.
-    pub discovery: Wanted,
+    pub discovery: DiscoverySetting,
 }
 
 /// What a user needs: SQLite knows no roles.
@@ -122,12 +122,12 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    async fn observe(&mut self, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
-        let inquiry = inquiry.clone();
+    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
+        let request = request.clone();
         self.call(
             "reading the table",
             self.settings.poll_timeout,
-            move |open, settings| observe::observe(open, settings, &inquiry),
+            move |open, settings| observe::observe(open, settings, &request),
         )
         .await
     }

@@ -15,7 +15,7 @@ use crate::{
         Timestamp, Timing, Unknowns,
     },
     store::{
-        Inquiry, StoreError,
+        ObserveRequest, StoreError,
         reading::{
             LONGEST_TEXT, MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout,
             too_many,
@@ -34,18 +34,22 @@ pub(super) const KEYS_AT_ONCE: usize = 5_000;
 const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
 
 /// Looks once.
-pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry) -> Result<Snapshot, StoreError> {
+pub(super) fn observe(
+    open: &mut Open,
+    settings: &SqliteSettings,
+    request: &ObserveRequest,
+) -> Result<Snapshot, StoreError> {
     let (mapping, asked) = (&settings.mapping, Instant::now());
     // A repair on this connection has set the shorter patience of a write.
     open.connection
         .busy_timeout(READ_BUSY)
         .map_err(|error| failed("reading the table", &open.path, error))?;
-    if inquiry.look == Look::Full {
+    if request.look == Look::Full {
         // A table grows, and gets an index: the way is chosen anew.
         open.catalog = Catalog::read(&open.connection, &open.path, settings)?;
     }
     let follows = open.catalog.grows;
-    let unknown = match inquiry.look {
+    let unknown = match request.look {
         Look::Full if !follows => unknown_states(open, settings)?,
         Look::Full | Look::Ordinary => None,
     };
@@ -68,12 +72,12 @@ pub(super) fn observe(open: &mut Open, settings: &SqliteSettings, inquiry: &Inqu
     };
     // A pass that fails closes the file, and the tail with it: it never advances past what nobody has seen.
     if follows {
-        tail::follow(open, settings, inquiry, &mut rows)?;
-        if tail::page(open, settings, inquiry, &mut rows)? {
+        tail::follow(open, settings, request, &mut rows)?;
+        if tail::page(open, settings, request, &mut rows)? {
             look = Look::Full;
         }
     }
-    let missing: Vec<&JobId> = inquiry.known.iter().filter(|id| !rows.has(id)).collect();
+    let missing: Vec<&JobId> = request.known.iter().filter(|id| !rows.has(id)).collect();
     for some in missing.chunks(KEYS_AT_ONCE) {
         let keys = keys(open, some);
         rows.take(read(open, "reading known jobs", &open.catalog.statements.known, &[&keys])?.1);

@@ -14,7 +14,7 @@ use crate::{
         error_text_merge::unmerge,
         fresh_id, image,
         reading::{Strings, UNACKNOWLEDGED},
-        refusal::{Meeting, refusal},
+        refusal::{CurrentRow, refusal},
         rfc3339, undo_id,
     },
 };
@@ -170,8 +170,8 @@ impl TakingBack<'_> {
     fn run(&self) -> rusqlite::Result<Undo> {
         let undone_at = self.undone_at()?;
         let row = row(self.transaction, &self.statements.repair_row, &self.key, self.times)?;
-        let meeting = row.as_ref().map(|row| self.meeting(row)).transpose()?;
-        if let Some(why) = refusal(self.entry, undone_at, meeting.as_ref(), &self.settings.mapping) {
+        let current = row.as_ref().map(|row| self.current(row)).transpose()?;
+        if let Some(why) = refusal(self.entry, undone_at, current.as_ref(), &self.settings.mapping) {
             return Ok(Undo::Refused(why));
         }
         let row = row.expect("a row that is gone was refused");
@@ -227,7 +227,7 @@ impl TakingBack<'_> {
         image.get(column).cloned().unwrap_or_default()
     }
 
-    fn meeting(&self, row: &Row) -> rusqlite::Result<Meeting> {
+    fn current(&self, row: &Row) -> rusqlite::Result<CurrentRow> {
         let mapping = &self.settings.mapping;
         let unchanged = |value: &serde_json::Value, column: &str| *value == self.image(&self.entry.after, column);
         let text = |value: &serde_json::Value| match value {
@@ -236,7 +236,7 @@ impl TakingBack<'_> {
             other => Some(other.to_string()),
         };
         let beat = shown((&row.heartbeat_at).into());
-        Ok(Meeting {
+        Ok(CurrentRow {
             started_at: row.job.started_at.at(),
             state: row.job.state.as_deref().map(str::to_owned),
             end_unchanged: mapping

@@ -25,7 +25,7 @@ use rusqlite::{
 use serde_json::json;
 
 /// Why a repair was not made.
-enum Unmade {
+enum RepairError {
     /// With this outcome; nothing was changed.
     Known(Outcome),
     /// SQLite refused; nothing was changed.
@@ -34,7 +34,7 @@ enum Unmade {
     Commit(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Unmade {
+impl From<rusqlite::Error> for RepairError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Refused(error)
     }
@@ -48,11 +48,11 @@ pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair
     }
     match attempt(open, settings, repair, id) {
         Ok(()) => Outcome::Repaired(id),
-        Err(Unmade::Known(outcome)) => outcome,
-        Err(Unmade::Refused(error)) => refused(&error),
+        Err(RepairError::Known(outcome)) => outcome,
+        Err(RepairError::Refused(error)) => refused(&error),
         // A COMMIT that fails leaves the transaction open, and dropping it rolls it back; what the disk holds after an
         // I/O error only the ledger can tell.
-        Err(Unmade::Commit(error)) => match error.sqlite_error_code() {
+        Err(RepairError::Commit(error)) => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Outcome::Locked,
             _ => Outcome::Unknown(error.to_string()),
         },
@@ -84,7 +84,7 @@ pub(super) enum ErrorColumn {
     NoText,
 }
 
-fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), Unmade> {
+fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), RepairError> {
     open.connection.busy_timeout(WRITE_BUSY)?;
     let key: Value = key(open, &repair.job.id).into();
     let statements = &open.catalog.statements;
@@ -95,7 +95,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
     let found = row(&transaction, &statements.repair_row, &key, &open.times)?;
     let row = match found {
         Some(row) if is_as_observed(&row.job, repair, now) => row,
-        _ => return Err(Unmade::Known(Outcome::LostRace)),
+        _ => return Err(RepairError::Known(Outcome::LostRace)),
     };
     let change = Change {
         transaction: &transaction,
@@ -113,7 +113,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
     };
     change.enter(&images)?;
     drop(change);
-    transaction.commit().map_err(Unmade::Commit)
+    transaction.commit().map_err(RepairError::Commit)
 }
 
 /// Reads the row under the write lock.
@@ -149,11 +149,11 @@ fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
 }
 
 /// Exactly one row, or nothing at all.
-fn exactly_one(changed: usize) -> Result<(), Unmade> {
+fn exactly_one(changed: usize) -> Result<(), RepairError> {
     match changed {
         1 => Ok(()),
-        0 => Err(Unmade::Known(Outcome::LostRace)),
-        more => Err(Unmade::Known(Outcome::Failed(format!(
+        0 => Err(RepairError::Known(Outcome::LostRace)),
+        more => Err(RepairError::Known(Outcome::Failed(format!(
             "{more} rows have this key: the key column is not unique"
         )))),
     }
@@ -178,7 +178,7 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn backfill(&self) -> Result<Images, Unmade> {
+    fn backfill(&self) -> Result<Images, RepairError> {
         let Row {
             state,
             started_at,
@@ -194,10 +194,10 @@ impl Change<'_> {
         })
     }
 
-    fn fail(&self, end: Value) -> Result<Images, Unmade> {
+    fn fail(&self, end: Value) -> Result<Images, RepairError> {
         let (mapping, row) = (&self.settings.mapping, &self.row);
         let Some(failure) = mapping.states.failure.first() else {
-            return Err(Unmade::Known(Outcome::Failed(
+            return Err(RepairError::Known(Outcome::Failed(
                 "watch.table.failure is empty".to_owned(),
             )));
         };
@@ -241,7 +241,7 @@ impl Change<'_> {
     }
 
     /// Enters the change in the ledger.
-    fn enter(&self, images: &Images) -> Result<(), Unmade> {
+    fn enter(&self, images: &Images) -> Result<(), RepairError> {
         let (mapping, repair) = (&self.settings.mapping, self.repair);
         let entered = ledger::insert(
             self.transaction,
@@ -267,8 +267,8 @@ impl Change<'_> {
         match entered {
             Ok(()) => Ok(()),
             // The repair's identity is the ledger's key: this incident already had this action.
-            Err(error) if is_primary_key_conflict(&error) => Err(Unmade::Known(Outcome::Already)),
-            Err(error) => Err(Unmade::Refused(error)),
+            Err(error) if is_primary_key_conflict(&error) => Err(RepairError::Known(Outcome::Already)),
+            Err(error) => Err(RepairError::Refused(error)),
         }
     }
 }

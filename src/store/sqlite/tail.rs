@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{Discovery, Job, JobId, Look, StateKind},
     store::{
-        Effort, Inquiry, StoreError,
+        ObserveRequest, StoreError, TimeBudget,
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Merged, is_news, too_many, within_room},
         tail::Tail,
     },
@@ -28,12 +28,12 @@ const TRANSACTION: Duration = Duration::from_millis(30);
 pub(super) fn follow(
     open: &mut Open,
     settings: &SqliteSettings,
-    inquiry: &Inquiry,
+    request: &ObserveRequest,
     rows: &mut Merged,
 ) -> Result<(), StoreError> {
     let newest = match open.tail.as_ref().map(Tail::newest) {
         Some(newest) => newest,
-        None => return begin(open, settings, inquiry, rows),
+        None => return begin(open, settings, request, rows),
     };
     let (_, newcomers) = read(
         open,
@@ -44,10 +44,10 @@ pub(super) fn follow(
     let is_there = newcomers.first().is_some_and(|job| job.id.number() == Some(newest));
     // A table that is still empty has not fallen.
     if !is_there && newest > i64::MIN && fell_back(open)? {
-        return begin(open, settings, inquiry, rows);
+        return begin(open, settings, request, rows);
     }
     if open.catalog.discovery == Discovery::KeyTail {
-        known(open, settings, inquiry, rows)?;
+        known(open, settings, request, rows)?;
     }
     // No gaps are taken in: SQLite has one writer at a time, so no key commits late.
     let keys = newcomers.iter().filter_map(|job| job.id.number()).max();
@@ -58,15 +58,20 @@ pub(super) fn follow(
     rows.take(
         newcomers
             .into_iter()
-            .filter(|job| job.id.number() != Some(newest) || is_news(job, mapping, &inquiry.known)),
+            .filter(|job| job.id.number() != Some(newest) || is_news(job, mapping, &request.known)),
     );
     Ok(())
 }
 
 /// The known jobs: one range where they lie close, the rest is looked up with all that is missing.
-fn known(open: &Open, settings: &SqliteSettings, inquiry: &Inquiry, rows: &mut Merged) -> Result<(), StoreError> {
+fn known(
+    open: &Open,
+    settings: &SqliteSettings,
+    request: &ObserveRequest,
+    rows: &mut Merged,
+) -> Result<(), StoreError> {
     let Some(tail) = &open.tail else { return Ok(()) };
-    let known: Vec<i64> = inquiry.known.iter().filter_map(JobId::number).collect();
+    let known: Vec<i64> = request.known.iter().filter_map(JobId::number).collect();
     let mut from = tail.dense_from(&known);
     let running = states(settings.mapping.states.running.iter().map(String::as_str));
     while known.last().is_some_and(|last| *last >= from) {
@@ -86,7 +91,12 @@ fn known(open: &Open, settings: &SqliteSettings, inquiry: &Inquiry, rows: &mut M
 }
 
 /// A tail from the newest key on, and the newest rows: those that run, and those that the success ratio counts.
-fn begin(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry, rows: &mut Merged) -> Result<(), StoreError> {
+fn begin(
+    open: &mut Open,
+    settings: &SqliteSettings,
+    request: &ObserveRequest,
+    rows: &mut Merged,
+) -> Result<(), StoreError> {
     let statements = &open.catalog.statements;
     let (_, newest) = read(open, "reading the newest rows", &statements.history, &[&HISTORY])?;
     let mut tail = Tail::begin(
@@ -103,7 +113,7 @@ fn begin(open: &mut Open, settings: &SqliteSettings, inquiry: &Inquiry, rows: &m
     open.tail = Some(tail);
     open.tail_is_new = true;
     let youngest = newest.iter().filter_map(|job| job.started_at.at()).max();
-    let oldest = youngest.map(|at| at.minus(inquiry.window));
+    let oldest = youngest.map(|at| at.minus(request.window));
     let states = &settings.mapping.states;
     let counts = |job: &Job| {
         states.kind_of(job.state.as_deref()) == StateKind::Running
@@ -126,22 +136,22 @@ fn fell_back(open: &Open) -> Result<bool, StoreError> {
 pub(super) fn page(
     open: &mut Open,
     settings: &SqliteSettings,
-    inquiry: &Inquiry,
+    request: &ObserveRequest,
     rows: &mut Merged,
 ) -> Result<bool, StoreError> {
     let mapping = &settings.mapping.states;
     let running = states(mapping.running.iter().map(String::as_str));
     let all = states(mapping.all().into_iter());
-    if inquiry.look == Look::Full
+    if request.look == Look::Full
         && let Some(tail) = &mut open.tail
     {
         tail.begin_full_look();
     }
     // Whoever waits for a first pass gets the newest rows at once.
-    if std::mem::replace(&mut open.tail_is_new, false) && inquiry.effort != Effort::Whole {
+    if std::mem::replace(&mut open.tail_is_new, false) && request.budget != TimeBudget::Unlimited {
         return Ok(false);
     }
-    let (began, effort) = (Instant::now(), inquiry.effort.at_most(TRANSACTION));
+    let (began, whole) = (Instant::now(), request.budget.at_most(TRANSACTION));
     let mut room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
     while let Some(keys) = open.tail.as_ref().and_then(Tail::next_page) {
         let asked = Instant::now();
@@ -158,7 +168,7 @@ pub(super) fn page(
             &[keys.start(), keys.end(), &running, &all],
         )?;
         rows.take(within_room(found, &settings.mapping, &mut room));
-        let mut budget = effort.a_page();
+        let mut budget = whole.a_page();
         if open.reading_blocks {
             budget = budget.min(BLOCKING);
         }
@@ -166,7 +176,7 @@ pub(super) fn page(
         if tail.is_some_and(|tail| tail.page_read(below, took, budget)) {
             return Ok(true);
         }
-        if effort.is_spent(began.elapsed(), took) {
+        if whole.is_spent(began.elapsed(), took) {
             break;
         }
     }
