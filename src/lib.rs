@@ -13,8 +13,7 @@
 //! | [`status`] | what is known of each watch right now |
 //! | [`journal`] | the log |
 //! | [`metrics`] | every metric, once |
-//! | [`web`] | who may ask over HTTP: the web configuration file, TLS, passwords |
-//! | [`http`] | routes, page, API |
+//! | [`http`] | routes, page, API, and who may ask: TLS, passwords |
 //! | [`tls`] | certificates and keys as files |
 //! | [`text`] | texts of others made harmless |
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
@@ -39,4 +38,3 @@ pub mod store;
 pub mod text;
 pub mod tls;
 pub mod watch;
-pub mod web;

@@ -17,24 +17,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["files"]),
     ("tls", &[]),
     ("text", &[]),
-    ("web", &["files", "tls"]),
     ("store", &["domain", "files", "tls"]),
     ("status", &["domain", "store"]),
     ("journal", &["domain", "status"]),
     ("metrics", &["domain", "status", "store"]),
     ("watch", &["domain", "status", "store"]),
-    ("http", &["domain", "status", "store", "metrics", "text", "web"]),
+    (
+        "http",
+        &["domain", "files", "status", "store", "metrics", "text", "tls"],
+    ),
     ("demo", &[]),
     (
         "app",
         &[
-            "config", "domain", "http", "journal", "metrics", "status", "store", "watch", "web",
+            "config", "domain", "http", "journal", "metrics", "status", "store", "watch",
         ],
     ),
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "http", "status", "store", "text", "tls", "web",
+            "app", "config", "demo", "domain", "http", "status", "store", "text", "tls",
         ],
     ),
     ("main", &["cli"]),

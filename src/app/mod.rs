@@ -18,16 +18,18 @@ pub use target::target_of;
 
 use crate::{
     config::{self, Config, WatchConfig},
-    http::{self, HttpState},
+    http::{
+        self, HttpState,
+        access::{AccessControl, AccessRules, WebFileError},
+    },
     metrics::Metrics,
     status::{Board, Clock, Roster, SystemClock},
     store::{IdentifierError, StoreError},
     watch::{FullLooks, Pace, Watch},
-    web::{Web, WebError},
 };
 use build::terms_of;
 use service::Service;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use supervisor::{Supervisor, boards_of};
 use thread::PassThread;
 use tokio::{net::TcpListener, sync::Notify};
@@ -74,7 +76,7 @@ pub enum AppError {
     Usage(String),
     /// The web configuration file can't be used.
     #[error(transparent)]
-    Web(#[from] WebError),
+    Web(#[from] WebFileError),
     /// The port is taken, or not ours to take.
     #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
     Listen {
@@ -117,11 +119,11 @@ pub async fn run(
     stop: CancellationToken,
     reload: Option<Reload>,
 ) -> Result<(), AppError> {
-    let web = Arc::new(Web::new(config.web_config_file.as_deref())?);
+    let access = Arc::new(AccessControl::new(config.web_config_file.as_deref())?);
     if config.web_config_file.is_some() {
-        tracing::info!("the web configuration is in force: {}", web.terms().sentence());
+        tracing::info!("the web configuration is in force: {}", access.rules().sentence());
     }
-    for secret in web.terms().open_secrets() {
+    for secret in access.rules().open_secrets() {
         tracing::warn!("a secret is open: {secret}");
     }
     let clock = SystemClock::start();
@@ -139,10 +141,10 @@ pub async fn run(
         stop.clone(),
     )?;
     let http_stop = CancellationToken::new();
-    let page = listener.local_addr().ok().map(|address| page_at(address, &web));
+    let page = listener.local_addr().ok().map(|address| page_at(address, &access));
     let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
-    let server = tokio::spawn(http::serve(listener, state, web.clone(), http_stop.clone()));
-    tokio::spawn(web.clone().follow(http_stop.clone()));
+    let server = tokio::spawn(http::serve(listener, state, access.clone(), http_stop.clone()));
+    tokio::spawn(access.clone().follow(http_stop.clone()));
 
     service.is_ready();
     if let Some(page) = page {
@@ -156,7 +158,7 @@ pub async fn run(
                 () = stop.cancelled() => break,
                 () = reload.asked.notified() => {
                     service.is_reloading();
-                    take_up(config, &reload, &mut supervisor, &roster, &web);
+                    take_up(config, &reload, &mut supervisor, &roster, &access);
                     service.is_ready();
                 }
             }
@@ -174,9 +176,17 @@ pub async fn run(
     Ok(())
 }
 
+/// What a web configuration file says about who may ask.
+///
+/// # Errors
+/// If the file, or one that it names, can't be read or used.
+pub fn access_rules(path: &Path) -> Result<Arc<AccessRules>, AppError> {
+    Ok(AccessControl::new(Some(path))?.rules())
+}
+
 /// The URL of the page for someone at this machine.
-fn page_at(listen: SocketAddr, web: &Web) -> String {
-    let scheme = match web.terms().encryption() {
+fn page_at(listen: SocketAddr, access: &AccessControl) -> String {
+    let scheme = match access.rules().encryption() {
         Some(_) => "https",
         None => "http",
     };
@@ -184,7 +194,7 @@ fn page_at(listen: SocketAddr, web: &Web) -> String {
 }
 
 /// Reads the configuration anew and takes it up, if it is good.
-fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster, web: &Web) {
+fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster, access: &AccessControl) {
     let new = match (reload.load)() {
         Ok(new) => new,
         Err(errors) => {
@@ -196,7 +206,7 @@ fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roste
             return roster.refuse();
         }
     };
-    if let Err(error) = web.reload() {
+    if let Err(error) = access.reload() {
         tracing::error!(%error, "the new configuration is refused: the one in force stays");
         return roster.refuse();
     }

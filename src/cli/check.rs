@@ -16,7 +16,6 @@ use crate::{
         guard::{GuardState, Guarded},
         survey::{Surroundings, Surveyed},
     },
-    web::Web,
 };
 use gate::{gate_holder, held};
 use polls::{Costs, cost_of, poll};
@@ -37,10 +36,10 @@ enum Verdict {
 pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     let mut all_good = true;
     if let Some(path) = &loaded.config.web_config_file {
-        let web = Web::new(Some(path))?;
+        let access = app::access_rules(path)?;
         outln!("web configuration {}", path.display());
-        outln!("  ok   {}", web.terms().sentence());
-        for secret in web.terms().open_secrets() {
+        outln!("  ok   {}", access.sentence());
+        for secret in access.open_secrets() {
             outln!("  note {secret}");
         }
     }

@@ -1,6 +1,6 @@
 //! Who is answered: certificates, passwords, and the name that we are asked by. The probes are open to everybody.
 
-use crate::web::{Login, Presented, Terms};
+use super::access::{AccessRules, Login, Presented};
 use hyper::{
     HeaderMap, Request, StatusCode, Uri,
     header::{AUTHORIZATION, HOST},
@@ -63,16 +63,16 @@ pub(super) fn is_probe(path: &str) -> bool {
 }
 
 /// Whether a request for anything but a probe is answered.
-pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, terms: &Terms) -> Result<(), Refusal> {
-    if !terms.admits(caller.presented) {
+pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, rules: &AccessRules) -> Result<(), Refusal> {
+    if !rules.admits(caller.presented) {
         return Err(Refusal::Certificate);
     }
-    if terms.asks_for_password() {
+    if rules.asks_for_password() {
         let header = request
             .headers()
             .get(AUTHORIZATION)
             .map(hyper::header::HeaderValue::as_bytes);
-        return match terms.login(header, caller.from).await {
+        return match rules.login(header, caller.from).await {
             Login::Good => Ok(()),
             Login::Wrong => Err(Refusal::Password),
             Login::Busy => Err(Refusal::Busy),

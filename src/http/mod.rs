@@ -1,5 +1,6 @@
 //! The HTTP server: bounded, read-only, and never waiting for a database.
 
+pub mod access;
 mod api;
 mod facts;
 mod gate;
@@ -15,8 +16,8 @@ pub use verdict::{Tone, Verdict, verdict_of};
 use crate::{
     metrics::Metrics,
     status::{Boards, Clock, Roster},
-    web::{Presented, Web},
 };
+use access::{AccessControl, Presented};
 use gate::Caller;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -90,7 +91,7 @@ const WRONG_SCHEME: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
                             Content-Length: 34\r\nConnection: close\r\n\r\nthis port speaks HTTPS, not HTTP.\n";
 
 /// Serves until `stop`, then lets the requests in flight be answered.
-pub async fn serve(listener: TcpListener, state: Arc<HttpState>, web: Arc<Web>, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, state: Arc<HttpState>, access: Arc<AccessControl>, stop: CancellationToken) {
     let places = Places::new(CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
@@ -108,7 +109,7 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, web: Arc<Web>, 
         };
         let talk = Talk {
             state: state.clone(),
-            web: web.clone(),
+            access: access.clone(),
             place: Arc::new(places.take()),
             stop: stop.clone(),
         };
@@ -127,7 +128,7 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, web: Arc<Web>, 
 /// One connection.
 struct Talk {
     state: Arc<HttpState>,
-    web: Arc<Web>,
+    access: Arc<AccessControl>,
     place: Arc<Place>,
     stop: CancellationToken,
 }
@@ -141,8 +142,8 @@ impl Talk {
             to,
             presented,
         };
-        let terms = self.web.terms();
-        let Some(encryption) = terms.encryption() else {
+        let rules = self.access.rules();
+        let Some(encryption) = rules.encryption() else {
             return self.converse(stream, caller(Presented::Nothing)).await;
         };
         let mut first = [0];
@@ -162,11 +163,11 @@ impl Talk {
     }
 
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, caller: Caller) {
-        let (state, web, place) = (&self.state, &self.web, &self.place);
+        let (state, access, place) = (&self.state, &self.access, &self.place);
         let service = service_fn(async |request| {
             place.show_life();
-            // The terms of now: a password that was withdrawn counts no more, also on an old connection.
-            let answer = routes::answer(&request, caller, &web.terms(), state).await;
+            // The rules of now: a password that was withdrawn counts no more, also on an old connection.
+            let answer = routes::answer(&request, caller, &access.rules(), state).await;
             place.show_life();
             Ok::<_, Infallible>(answer)
         });

@@ -1,14 +1,13 @@
 //! Which path gives what.
 
 use super::{
-    HttpState, api,
+    HttpState,
+    access::AccessRules,
+    api,
     gate::{self, Caller, Refusal},
     page::{self, REFRESH_SECONDS, Refreshing},
 };
-use crate::{
-    metrics::{self, Scrape},
-    web::Terms,
-};
+use crate::metrics::{self, Scrape};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
@@ -82,7 +81,7 @@ impl Answer {
 pub(super) async fn answer(
     request: &Request<Incoming>,
     caller: Caller,
-    terms: &Terms,
+    rules: &AccessRules,
     state: &HttpState,
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();
@@ -94,7 +93,7 @@ pub(super) async fn answer(
     } else if gate::is_probe(path) {
         route(path, None, state)
     } else {
-        match gate::pass(request, caller, terms).await {
+        match gate::pass(request, caller, rules).await {
             Ok(()) => route(path, request.uri().query(), state),
             Err(refusal) => {
                 refused = Some(refusal);
@@ -116,7 +115,7 @@ pub(super) async fn answer(
         }
         _ => {}
     }
-    for (name, value) in terms.headers() {
+    for (name, value) in rules.headers() {
         // Both were checked when the file was read.
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);

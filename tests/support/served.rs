@@ -8,11 +8,10 @@ use beatwarden::{
         Observation, Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue,
         Timestamp, Timing, Unknowns, plan, report,
     },
-    http::{HttpState, serve},
+    http::{HttpState, access::AccessControl, serve},
     metrics::Metrics,
     status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
     store::Failure,
-    web::Web,
 };
 use std::{
     net::SocketAddr,
@@ -121,7 +120,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
     tokio::spawn(serve(
         listener,
         state,
-        Arc::new(Web::new(None).expect("no file, no mistake")),
+        Arc::new(AccessControl::new(None).expect("no file, no mistake")),
         stop.clone(),
     ));
     Served {

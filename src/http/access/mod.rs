@@ -10,7 +10,7 @@ mod file;
 mod login;
 
 pub use encryption::{Encryption, Presented};
-pub use file::WebError;
+pub use file::WebFileError;
 pub use login::Login;
 
 use crate::files;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What the web configuration says, all of it read and checked.
-pub struct Terms {
+pub struct AccessRules {
     encryption: Option<Encryption>,
     logins: Option<Logins>,
     headers: Vec<Header>,
@@ -39,7 +39,7 @@ pub struct Terms {
     made_of: Vec<(PathBuf, Vec<u8>)>,
 }
 
-impl Terms {
+impl AccessRules {
     /// Neither TLS nor passwords.
     fn open() -> Self {
         Self {
@@ -51,12 +51,12 @@ impl Terms {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, WebError> {
+    fn read(path: &Path) -> Result<Self, WebFileError> {
         let mut made_of = Vec::new();
         let file = WebFile::read(path, &mut made_of)?;
-        let told = |problem| WebError::new(path, problem);
+        let told = |problem| WebFileError::new(path, problem);
         let encryption = file.tls.map(Encryption::new).transpose().map_err(told)?;
-        let told = |problem| WebError::new(path, problem);
+        let told = |problem| WebFileError::new(path, problem);
         Ok(Self {
             encryption,
             logins: Logins::new(file.users).map_err(told)?,
@@ -148,41 +148,41 @@ impl Terms {
     }
 }
 
-/// The terms in force, which may change while we serve.
-pub struct Web {
+/// The rules in force, which may change while we serve.
+pub struct AccessControl {
     path: Option<PathBuf>,
-    in_force: RwLock<Arc<Terms>>,
+    in_force: RwLock<Arc<AccessRules>>,
 }
 
-impl Web {
+impl AccessControl {
     /// Reads the file; without one everybody may ask, in plain HTTP.
     ///
     /// # Errors
     /// If the file, or one that it names, can't be read or used.
-    pub fn new(path: Option<&Path>) -> Result<Self, WebError> {
-        let terms = path.map_or_else(|| Ok(Terms::open()), Terms::read)?;
+    pub fn new(path: Option<&Path>) -> Result<Self, WebFileError> {
+        let rules = path.map_or_else(|| Ok(AccessRules::open()), AccessRules::read)?;
         Ok(Self {
             path: path.map(Path::to_path_buf),
-            in_force: RwLock::new(Arc::new(terms)),
+            in_force: RwLock::new(Arc::new(rules)),
         })
     }
 
-    /// The terms now.
-    pub fn terms(&self) -> Arc<Terms> {
+    /// The rules now.
+    pub fn rules(&self) -> Arc<AccessRules> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the file anew; true if something changed.
     ///
     /// # Errors
-    /// If it can't be used; then the terms in force stay.
-    pub fn reload(&self) -> Result<bool, WebError> {
+    /// If it can't be used; then the rules in force stay.
+    pub fn reload(&self) -> Result<bool, WebFileError> {
         let Some(path) = &self.path else { return Ok(false) };
-        if !self.terms().changed() {
+        if !self.rules().changed() {
             return Ok(false);
         }
-        let terms = Arc::new(Terms::read(path)?);
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = terms;
+        let rules = Arc::new(AccessRules::read(path)?);
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(true)
     }
 
@@ -197,8 +197,8 @@ impl Web {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let web = self.clone();
-            let looked = tokio::task::spawn_blocking(move || web.reload());
+            let control = self.clone();
+            let looked = tokio::task::spawn_blocking(move || control.reload());
             let Ok(looked) = looked.await else { continue };
             match looked {
                 Ok(true) => {

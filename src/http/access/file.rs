@@ -13,12 +13,12 @@ use std::{
 /// The web configuration can't be used. The message says why; it shows neither keys nor hashes.
 #[derive(Debug, thiserror::Error)]
 #[error("web configuration {}: {problem}", path.display())]
-pub struct WebError {
+pub struct WebFileError {
     path: PathBuf,
     problem: String,
 }
 
-impl WebError {
+impl WebFileError {
     pub(super) fn new(path: &Path, problem: impl Display) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -155,8 +155,8 @@ const HIGHEST_COST: u32 = 16;
 
 impl WebFile {
     /// Reads the file and those that it names; all of them go into `made_of`, with their contents.
-    pub(super) fn read(path: &Path, made_of: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<Self, WebError> {
-        let told = |problem: String| WebError::new(path, problem);
+    pub(super) fn read(path: &Path, made_of: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<Self, WebFileError> {
+        let told = |problem: String| WebFileError::new(path, problem);
         let text = files::read_regular(path, MOST_BYTES).map_err(|error| told(error.to_string()))?;
         made_of.push((path.to_path_buf(), text.clone()));
         let text = String::from_utf8(text).map_err(|_| told("it is not UTF-8".to_owned()))?;
@@ -344,7 +344,7 @@ mod tests {
             format!("{HASH}: alice\n"),
         ] {
             let checked = parse(&text).and_then(|written| checked_users(written.basic_auth_users.unwrap_or_default()));
-            let problem = WebError::new(Path::new("web.yml"), checked.expect_err("swapped"));
+            let problem = WebFileError::new(Path::new("web.yml"), checked.expect_err("swapped"));
             assert!(problem.to_string().contains("***"), "{problem}");
             assert!(!problem.to_string().contains("qX7canary"), "{problem}");
         }
@@ -356,7 +356,7 @@ mod tests {
             let text = pieces.concat();
             let checked = parse(&text).and_then(|written| checked_users(written.basic_auth_users.unwrap_or_default()));
             if let Err(problem) = checked {
-                let problem = WebError::new(Path::new("web.yml"), problem).to_string();
+                let problem = WebFileError::new(Path::new("web.yml"), problem).to_string();
                 prop_assert!(!problem.contains("qX7canary"), "{} is refused with {}", text, problem);
             }
         }
