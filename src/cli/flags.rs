@@ -140,6 +140,7 @@ impl CommonFlags {
                 log_level: self.log_level,
             },
             search: Sources::usual_places(),
+            folder: std::env::current_dir().ok(),
         }
     }
 }

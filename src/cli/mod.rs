@@ -243,6 +243,15 @@ fn loaded(sources: &Sources, lines: Lines) -> Result<Loaded, AppError> {
     let loaded = Config::load(sources)?;
     logging::start(&loaded.config, lines);
     warn_of(&loaded.warnings);
+    if let Some(project) = &loaded.project {
+        tracing::info!(
+            project = %project.root.display(),
+            database = project.source,
+            preset = "meltano",
+            version = project.version.as_ref().map(tracing::field::display),
+            "watching the jobs of this Meltano project"
+        );
+    }
     Ok(loaded)
 }
 

@@ -10,9 +10,14 @@ use super::layers::{self, Layer, Table, from_text};
 use super::text::{nearest, printable, shown};
 use super::types::{Config, LogFormat, LogLevel, WatchConfig};
 use super::validate::{Reader, given};
-use super::{ConfigError, ConfigErrors, DatabaseUrl, Loaded, Secret, Sources, provenance, watch};
+use super::{
+    ConfigError, ConfigErrors, DatabaseUrl, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
+};
 use ::config::ValueKind;
 use std::path::{Path, PathBuf};
+
+/// The preset of a Meltano project.
+const MELTANO: &str = "meltano";
 
 /// What was read before any value is judged.
 struct Read {
@@ -23,6 +28,7 @@ struct Read {
     file_program: Layer,
     /// `None` where the file has no watch, or there is no file.
     file_watches: Option<Vec<Table>>,
+    project: Option<MeltanoProject>,
     mistakes: Vec<ConfigError>,
 }
 
@@ -58,12 +64,12 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     match config {
         Some(config) if mistakes.is_empty() => {
             let provenance = provenance::of(&program, &drafts, &config);
-            let file = read.file;
             Ok(Loaded {
                 config,
                 provenance,
                 warnings,
-                file,
+                file: read.file,
+                project: read.project,
             })
         }
         _ => Err(ConfigErrors(mistakes)),
@@ -83,12 +89,10 @@ pub(super) fn load_program(sources: &Sources) -> Result<(Config, Vec<String>), C
 fn complete_drafts(read: &mut Read) -> Vec<Draft> {
     let (environment, flags, mistakes) = (&read.environment, &read.flags_watch, &mut read.mistakes);
     let nothing = Layer::default();
+    let mut single = read.project.as_ref().map_or_else(Layer::default, of_project);
+    single.put_over(&environment.single);
     let (mut drafts, twins, flags) = match &read.file_watches {
-        None => (
-            vec![drafts::single(&environment.single, flags, mistakes)],
-            &environment.single,
-            flags,
-        ),
+        None => (vec![drafts::single(&single, flags, mistakes)], &single, flags),
         Some(tables) => {
             let origin = read.file.as_deref().map_or_else(String::new, origin_of);
             let drafts = drafts::from_file(tables, &origin, flags, mistakes);
@@ -140,6 +144,10 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
             }
         }
     }
+    let project = match &file_watches {
+        None => project(&environment.single, &flags_watch, sources, &mut mistakes),
+        Some(_) => None,
+    };
     Ok(Read {
         environment,
         flags_program,
@@ -147,8 +155,41 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
         file,
         file_program,
         file_watches,
+        project,
         mistakes,
     })
+}
+
+/// The Meltano project here, where neither a database nor another preset is given.
+fn project(
+    environment: &Layer,
+    flags: &Layer,
+    sources: &Sources,
+    mistakes: &mut Vec<ConfigError>,
+) -> Option<MeltanoProject> {
+    let said = |path| flags.text(path).or(environment.text(path));
+    if said("database").is_some()
+        || said("database_file").is_some()
+        || said("preset").is_some_and(|name| name != MELTANO)
+    {
+        return None;
+    }
+    meltano::find(sources.folder.as_deref(), &sources.environment).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        None
+    })
+}
+
+/// What a Meltano project says of the single watch.
+fn of_project(project: &MeltanoProject) -> Layer {
+    let mut layer = Layer::default();
+    let origin = format!("the Meltano project, {}", project.source);
+    for (path, text) in [("database", project.database.expose()), ("preset", MELTANO)] {
+        if let Some(key) = keys::find(Scope::Watch, path) {
+            layer.set(key, from_text(key.kind, text), &origin);
+        }
+    }
+    layer
 }
 
 /// The name of a file in messages, without what could move a terminal's cursor.
@@ -261,7 +302,8 @@ fn database_help(file: Option<&Path>, has_watches: bool) -> String {
             origin_of(path)
         ),
         None => {
-            "give --database URL with --preset NAME, BEATWARDEN__DATABASE with BEATWARDEN__PRESET, or --config FILE"
+            "give --database URL with --preset NAME, BEATWARDEN__DATABASE with BEATWARDEN__PRESET, or --config FILE, or run \
+             it in a Meltano project"
                 .to_owned()
         }
     }

@@ -15,6 +15,7 @@ pub mod keys;
 mod layers;
 mod libpq;
 mod load;
+mod meltano;
 mod open_files;
 mod postgres_url;
 mod preset;
@@ -30,6 +31,7 @@ mod watch;
 
 pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
+pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::{PostgresUrl, SslMode, TargetSessionAttrs};
 pub use preset::preset_names;
 pub use secret::Secret;
@@ -53,6 +55,8 @@ pub struct Sources {
     pub unreadable: Vec<String>,
     /// What was given on the command line.
     pub flags: Flags,
+    /// Where a Meltano project is looked for, here and above, when nothing says what to watch.
+    pub folder: Option<PathBuf>,
 }
 
 /// The variables of a process as [`Sources`] has them: those that can be read, and the names of ours that can't.
@@ -119,6 +123,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// The Meltano project whose database is watched, where nothing else was asked for.
+    pub project: Option<MeltanoProject>,
 }
 
 impl Loaded {
