@@ -10,7 +10,7 @@ use crate::{
         self, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Obstacle, Phase,
         RepairId, Restarted,
     },
-    status::{Audience, FailedPass, GoodPass},
+    pass::{Audience, FailedPass, GoodPass},
 };
 use facts::{Facts, code_of, subject_of};
 use std::{

@@ -10,6 +10,7 @@
 //! | [`domain`] | the decision: phases, inits, the rule of two clocks, plan, report. Pure |
 //! | [`store`] | the watched database: SQL, connections, deadlines, the ledger |
 //! | [`watch`] | one pass and the loop around it |
+//! | [`pass`] | what a pass leaves behind, who receives it, and the clocks |
 //! | [`status`] | what is known of each watch right now |
 //! | [`journal`] | the log |
 //! | [`metrics`] | every metric, once |
@@ -33,6 +34,7 @@ pub mod files;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod pass;
 pub mod status;
 pub mod store;
 pub mod text;

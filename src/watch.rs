@@ -5,7 +5,7 @@ mod repairing;
 
 use crate::{
     domain::{self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
-    status::{Audience, Clock, FailedPass, GoodPass},
+    pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Store, StoreError, TimeBudget},
 };
 use std::{

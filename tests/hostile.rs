@@ -13,7 +13,7 @@ mod values;
 
 use beatwarden::{
     domain::{Action, Policy, States},
-    status::{Audience, FailedPass, GoodPass, SystemClock},
+    pass::{Audience, FailedPass, GoodPass, SystemClock},
     store::Store,
     watch::{FullLooks, Pace, Watch},
 };

@@ -18,25 +18,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("text", &[]),
     ("store", &["domain", "files", "tls"]),
-    ("status", &["domain", "store"]),
-    ("journal", &["domain", "status"]),
-    ("metrics", &["domain", "status", "store"]),
-    ("watch", &["domain", "status", "store"]),
+    ("pass", &["domain", "store"]),
+    ("status", &["domain", "pass"]),
+    ("journal", &["domain", "pass"]),
+    ("metrics", &["domain", "pass", "status", "store"]),
+    ("watch", &["domain", "pass", "store"]),
     (
         "http",
-        &["domain", "files", "status", "store", "metrics", "text", "tls"],
+        &["domain", "files", "pass", "status", "store", "metrics", "text", "tls"],
     ),
     ("demo", &[]),
     (
         "app",
         &[
-            "config", "domain", "http", "journal", "metrics", "status", "store", "watch",
+            "config", "domain", "http", "journal", "metrics", "pass", "status", "store", "watch",
         ],
     ),
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "http", "status", "store", "text", "tls",
+            "app", "config", "demo", "domain", "http", "pass", "status", "store", "text", "tls",
         ],
     ),
     ("main", &["cli"]),

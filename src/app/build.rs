@@ -4,7 +4,7 @@ use super::{AnyStore, AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::{Action, Policy, States},
-    status::{Names, Terms},
+    status::{JobNameLabels, WatchTerms},
     store::{
         self, DiscoverySetting, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
@@ -43,16 +43,16 @@ pub fn pace_of(watch: &WatchConfig) -> Pace {
     }
 }
 
-pub(super) fn terms_of(watch: &WatchConfig) -> Terms {
-    Terms {
+pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
+    WatchTerms {
         policy: policy_of(watch),
         poll_interval: watch.poll_interval,
         poll_timeout: watch.poll_timeout,
         init_objective: watch.init_objective,
         names: if watch.job_name_label {
-            Names::Labelled
+            JobNameLabels::Labelled
         } else {
-            Names::Unlabelled
+            JobNameLabels::Unlabelled
         },
         target: target::target_of(watch),
         index_advice: index_for(watch),

@@ -23,7 +23,8 @@ use crate::{
         access::{AccessControl, AccessRules, WebFileError},
     },
     metrics::Metrics,
-    status::{Board, Clock, Roster, SystemClock},
+    pass::{Clock, SystemClock},
+    status::{Board, Roster},
     store::{IdentifierError, StoreError},
     watch::{FullLooks, Pace, Watch},
 };

@@ -4,7 +4,7 @@ use super::{AnyStore, AppError, pace_of, policy_of, store_of};
 use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
-    status::{Audience, Clock, FailedPass, GoodPass, SystemClock},
+    pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
     store::{Ledger, ObserveRequest, Store, StoreError, TimeBudget},
     watch::{FullLooks, Pace, Watch},
 };

@@ -4,7 +4,10 @@
 //! [`sd_notify(3)`](https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html). Without `NOTIFY_SOCKET` in the
 //! environment nothing is sent.
 
-use crate::status::{Clock, Roster, SystemClock};
+use crate::{
+    pass::{Clock, SystemClock},
+    status::Roster,
+};
 use sd_notify::NotifyState;
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -11,7 +11,8 @@ use crate::{
     config::{Config, WatchConfig},
     journal::Journal,
     metrics::{Metrics, WatchMetrics},
-    status::{Audience, Board, Boards, Clock, FailedPass, GoodPass, Roster, SystemClock},
+    pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
+    status::{Board, Boards, Roster},
     watch::Watch,
 };
 use std::{sync::Arc, time::Duration};

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         Access, Action, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
     },
-    status::{Clock, SystemClock},
+    pass::{Clock, SystemClock},
     store::{
         ObserveRequest, Store, StoreError,
         guard::{GuardState, Guarded},

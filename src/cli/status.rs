@@ -11,7 +11,7 @@ use crate::{
     config::{Loaded, WatchConfig},
     domain::{Phase, Timestamp},
     http::status_of,
-    status::SystemClock,
+    pass::SystemClock,
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -3,7 +3,8 @@
 use super::{HttpState, facts};
 use crate::{
     domain::{JobLine, LedgerEntry, Moment, Phase, Timestamp},
-    status::{Board, Clock, WatchStatus},
+    pass::Clock,
+    status::{Board, WatchStatus},
     store::rfc3339,
     text,
 };

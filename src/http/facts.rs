@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     domain::{Access, Discovery, Moment, Newcomers, Report},
-    status::{GoodPass, Passed, WatchStatus},
+    pass::GoodPass,
+    status::{Passed, WatchStatus},
     store::rfc3339,
 };
 use serde_json::{Map, Value, json};

@@ -15,7 +15,8 @@ pub use verdict::{Tone, Verdict, verdict_of};
 
 use crate::{
     metrics::Metrics,
-    status::{Boards, Clock, Roster},
+    pass::Clock,
+    status::{Boards, Roster},
 };
 use access::{AccessControl, Presented};
 use gate::Caller;

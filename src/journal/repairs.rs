@@ -3,7 +3,7 @@
 use super::{ENDED, Journal, cut, facts::code_of, rounded, shown};
 use crate::{
     domain::{Cause, HeldUp, JobId, Outcome, Repairing},
-    status::GoodPass,
+    pass::GoodPass,
 };
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Action, Cause, Event, LateOutcome, Noted, Outcome},
-    status::{FailedPass, GoodPass},
+    pass::{FailedPass, GoodPass},
     store::Failure,
 };
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};

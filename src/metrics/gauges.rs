@@ -2,7 +2,8 @@
 
 use crate::{
     domain::{Action, Cause, Moment, Newcomers},
-    status::{GoodPass, Names, Reading, Roster, WatchStatus},
+    pass::GoodPass,
+    status::{JobNameLabels, ReloadStatus, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, sync::Arc};
@@ -55,14 +56,14 @@ pub(super) fn fill(registry: &Registry, roster: &Roster, now: Moment, build: &(S
         })
         .collect();
     let scrape = Scrape { registry };
-    process(&scrape, roster.reading(), build);
+    process(&scrape, roster.reload_status(), build);
     terms(&scrape, &shown);
     health(&scrape, &shown);
     table(&scrape, &shown);
     ages(&scrape, &shown);
 }
 
-fn process(scrape: &Scrape<'_>, reading: Reading, build: &(String, String)) {
+fn process(scrape: &Scrape<'_>, reload: ReloadStatus, build: &(String, String)) {
     let (version, revision) = build.clone();
     scrape.gauge(
         "build_info",
@@ -74,13 +75,13 @@ fn process(scrape: &Scrape<'_>, reading: Reading, build: &(String, String)) {
         "config_last_reload_success",
         "1 if the last reading of the configuration was good.",
         &[],
-        [(vec![], f64::from(u8::from(reading.succeeded)))],
+        [(vec![], f64::from(u8::from(reload.succeeded)))],
     );
     scrape.gauge(
         "config_last_reload_timestamp_seconds",
         "When the configuration in force was read.",
         &[],
-        [(vec![], reading.in_force_since.as_seconds())],
+        [(vec![], reload.in_force_since.as_seconds())],
     );
 }
 
@@ -293,7 +294,7 @@ fn ages(scrape: &Scrape<'_>, shown: &[Shown]) {
     );
     let mut by_name: BTreeMap<(String, String), f64> = BTreeMap::new();
     for one in shown {
-        let (Some(pass), Names::Labelled) = (&one.current, one.status.terms.names) else {
+        let (Some(pass), JobNameLabels::Labelled) = (&one.current, one.status.terms.names) else {
             continue;
         };
         for (name, age) in &pass.report.ages_by_name {

@@ -13,7 +13,8 @@ pub use scrape::Scrape;
 
 use crate::{
     domain::Moment,
-    status::{Audience, Clock, FailedPass, GoodPass, Roster},
+    pass::{Audience, Clock, FailedPass, GoodPass},
+    status::Roster,
 };
 use counters::Counters;
 use prometheus::{Encoder, Registry, TextEncoder};

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::Moment,
-    status::{Boards, Reading, Roster, WatchStatus},
+    status::{Boards, ReloadStatus, Roster, WatchStatus},
 };
 use bytes::Bytes;
 use std::{
@@ -43,7 +43,7 @@ impl Scrape {
 #[derive(Debug)]
 pub(super) struct Source {
     boards: Arc<Boards>,
-    reading: Reading,
+    reload: ReloadStatus,
     statuses: Vec<Arc<WatchStatus>>,
 }
 
@@ -52,7 +52,7 @@ impl Source {
         let boards = roster.boards();
         let statuses = boards.iter().map(|(_, board)| board.read()).collect();
         Self {
-            reading: roster.reading(),
+            reload: roster.reload_status(),
             boards,
             statuses,
         }
@@ -61,7 +61,7 @@ impl Source {
     /// Whether nothing has changed since: no pass has ended, no configuration was read.
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.boards, &other.boards)
-            && self.reading == other.reading
+            && self.reload == other.reload
             && self
                 .statuses
                 .iter()

@@ -3,7 +3,7 @@
 use super::Watch;
 use crate::{
     domain::{Action, Attempted, Cause, HeldUp, Noted, Observation, Outcome, Plan, Repair},
-    status::{Audience, Clock},
+    pass::{Audience, Clock},
     store::{Failure, Resolution, Store, StoreError},
 };
 

@@ -10,7 +10,7 @@ use beatwarden::{
         Access, Discovery, Event as Happened, Finding, Guard, LateOutcome, Look, Moment, Newcomers, Noted, Outcome,
         Policy, Repair, Snapshot, States, Timestamp, Timing, Unknowns,
     },
-    status::{Audience, Clock, FailedPass, GoodPass},
+    pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Resolution, Store, StoreError, repair_id},
     watch::{FullLooks, Pace, Watch},
 };

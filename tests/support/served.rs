@@ -10,7 +10,8 @@ use beatwarden::{
     },
     http::{HttpState, access::AccessControl, serve},
     metrics::Metrics,
-    status::{Audience, Board, Clock, FailedPass, GoodPass, Names, Roster, Terms},
+    pass::{Audience, Clock, FailedPass, GoodPass},
+    status::{Board, JobNameLabels, Roster, WatchTerms},
     store::Failure,
 };
 use std::{
@@ -100,12 +101,12 @@ pub async fn served() -> Served {
 
 /// A server over one watch with this name and policy.
 pub async fn served_as(name: &str, policy: Policy) -> Served {
-    let board = Arc::new(Board::new(Terms {
+    let board = Arc::new(Board::new(WatchTerms {
         policy: policy.clone(),
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,
-        names: Names::Labelled,
+        names: JobNameLabels::Labelled,
         target: None,
         index_advice: "CREATE INDEX ON runs (id) WHERE state IN ('RUNNING')".into(),
     }));

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     domain::{Action, Guard, Moment, Phase},
-    status::{GoodPass, WatchStatus},
+    pass::GoodPass,
+    status::WatchStatus,
 };
 use std::fmt::Write;
 
