@@ -1,7 +1,7 @@
 //! How an error text is put into a column that may hold somebody's JSON: appended as text, every byte kept.
 //!
 //! Parsing and writing it anew would reorder keys, turn `1e2` into `100`, and fail on the `NaN` that Python writes.
-//! PostgreSQL does the same in SQL, in `postgres/render.rs`.
+//! PostgreSQL does the same in SQL, in `postgres/error_column.rs`.
 
 /// What the column held, and what it holds then.
 #[derive(Clone, Debug, PartialEq, Eq)]

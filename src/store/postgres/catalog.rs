@@ -1,12 +1,8 @@
-//! What the catalog says of the watched table, checked against the mapping. Owns the words for a mapping that doesn't fit.
+//! The watched table and its columns, as far as the statements need to know them. Owns the key of the gate.
 
-use super::{PostgresSettings, link::Link, render::part, search_path, server::refusal};
-use crate::{
-    domain::{Action, Cause, Obstacle},
-    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest, reading::not_unique},
-};
+use super::sql::quoted;
+use crate::{domain::Obstacle, store::TableName};
 use std::sync::{OnceLock, atomic::AtomicBool};
-use tokio_postgres::{Row, types::Type};
 
 /// How a time column holds its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +28,15 @@ pub(super) struct Column {
     /// The operator that tells whether two of its values are the same, with its schema.
     pub equality: String,
     /// The name of the type, or of the type under a domain.
-    base: String,
+    pub base: String,
     /// Longest text that it takes, where that is limited.
     pub longest: Option<i32>,
-    is_unique: bool,
-    is_unique_at_commit: bool,
+    pub is_unique: bool,
+    pub is_unique_at_commit: bool,
     pub nullable: bool,
-    readable: bool,
+    pub readable: bool,
     /// The values, if it is an enum.
-    labels: Vec<String>,
+    pub labels: Vec<String>,
 }
 
 impl Column {
@@ -63,6 +59,11 @@ impl Column {
 
     pub(super) fn is_jsonb(&self) -> bool {
         self.base == "jsonb"
+    }
+
+    /// The column of the target row, as it stands in SQL.
+    pub(super) fn target(&self) -> String {
+        format!("target.{}", quoted(&self.name))
     }
 
     /// The type that a bound text is cast to for this column, without its length: `character` alone is one character long.
@@ -109,190 +110,15 @@ pub(super) struct Catalog {
     pub ledger_exists: AtomicBool,
 }
 
-/// The question for the columns, with the expression that tells which of them may be read.
-fn with_rights(readable: &str) -> String {
-    part(include_str!("sql/columns.sql"), &[("readable", part(readable, &[]))])
-}
-
-/// Reads the catalog and checks the mapping against it.
-pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Catalog, StoreError> {
-    const WHAT: &str = "reading the catalog";
-    let mapping = &settings.mapping;
-    let wanted = mapping.table.quoted();
-    let columns = with_rights(include_str!("sql/part_readable.sql"));
-    let answers = async {
-        let (table, columns) = tokio::join!(
-            biased;
-            link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
-            link.ask(&columns, vec![(&wanted, Type::TEXT)]),
-        );
-        Ok((table?, columns))
-    };
-    let (found, rows) = link.within(WHAT, answers).await?;
-    let rows = match rows {
-        Ok(rows) => rows,
-        // Where rights can't be asked for, a column that may not be read is found by reading it.
-        Err(error) => {
-            refusal(WHAT, error)?;
-            link.within(WHAT, link.ask(&with_rights("true"), vec![(&wanted, Type::TEXT)]))
-                .await?
-        }
-    };
-    let Some(found) = found.first() else {
-        return Err(missing_table(link, mapping).await?);
-    };
-    let oid: u32 = found.get("oid");
-    let kind: String = found.get("kind");
-    let table = TableName {
-        schema: Some(name(found.get("schema"))?),
-        name: name(found.get("name"))?,
-    };
-    if rows.iter().any(|row| row.get::<_, u32>("oid") != oid) {
-        return Err(StoreError::Schema(format!(
-            "table `{}` was replaced while its columns were read; they are read anew",
-            mapping.table.plain()
-        )));
-    }
-    let columns = Columns {
-        columns: rows
-            .iter()
-            .map(|row| Column {
-                name: row.get("name"),
-                sql_type: row.get("type"),
-                named_type: row.get("named_type"),
-                equality: row.get("equality"),
-                base: row.get("base"),
-                longest: Some(row.get::<_, i32>("longest")).filter(|longest| *longest > 0),
-                is_unique: row.get("is_unique"),
-                is_unique_at_commit: row.get("is_unique_at_commit"),
-                nullable: row.get("nullable"),
-                readable: row.get("readable"),
-                labels: row.get("labels"),
-            })
-            .collect(),
-        mapping,
-    };
-    columns.all_there(settings.action)?;
-    let id = columns.find(&mapping.id, "id")?;
-    let is_unique = id.is_unique_at_commit && !found.get::<_, bool>("has_heirs");
-    if is_table(&kind) && !id.is_unique_at_commit {
-        return Err(not_unique(
-            mapping,
-            &id.name,
-            if kind == "p" { OF_PARTITIONS } else { "" },
-        ));
-    }
-    let state = columns.state(settings.action)?;
-    let error = match &mapping.error {
-        Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
-        _ => None,
-    };
-    let error_column = mapping
-        .error
-        .as_ref()
-        .and_then(|error| columns.error(&error.column).ok())
-        .filter(|column| column.readable);
-    let mut spellings = vec![table.plain(), table.name.as_str().to_owned(), mapping.table.plain()];
-    spellings.sort();
-    spellings.dedup();
-    Ok(Catalog {
-        oid,
-        spellings,
-        kind: kind.clone(),
-        ledger: TableName {
-            schema: mapping.ledger.schema.clone().or(table.schema.clone()),
-            name: mapping.ledger.name.clone(),
-        },
-        table,
-        search_path: search_path::of_writes(found.get("search_path")),
-        grows: mapping.born_running && id.is_integer(),
-        obstacle: obstacle(mapping, &kind, &id, is_unique),
-        is_unique,
-        id,
-        job_name: match &mapping.job_name {
-            Some(job_name) => Some(columns.find(job_name, "job_name")?),
-            None => None,
-        },
-        state,
-        started_at: columns.time(&mapping.started_at, "started_at")?,
-        heartbeat_at: columns.time(&mapping.last_heartbeat_at, "last_heartbeat_at")?,
-        ended_at: match &mapping.ended_at {
-            Some(ended_at) => Some(columns.time(ended_at, "ended_at")?),
-            None => None,
-        },
-        error,
-        error_column,
-        shape: OnceLock::new(),
-        ledger_exists: AtomicBool::new(false),
-    })
-}
-
-/// What stands behind the error of a partitioned table.
-const OF_PARTITIONS: &str = " (a partitioned table can only have a unique key that contains its partition key)";
-
-/// Whether it holds rows itself, and so can have a unique key.
-fn is_table(kind: &str) -> bool {
-    matches!(kind, "r" | "p")
-}
-
-/// What keeps repairs from such a table for good.
-fn obstacle(mapping: &Mapping, kind: &str, id: &Column, is_unique: bool) -> Option<Obstacle> {
-    let table = mapping.table.plain();
-    let kind = match kind {
-        "r" | "p" => None,
-        "v" => Some("a view"),
-        "m" => Some("a materialized view"),
-        "f" => Some("a foreign table"),
-        _ => Some("no table"),
-    };
-    let reason = match kind {
-        Some(kind) => format!("`{table}` is {kind}: name the table behind it in watch.table.name"),
-        None if !is_unique => format!(
-            "other tables inherit from `{table}`, and the constraint of its key `{}` doesn't hold for their rows: name the \
-             table that the jobs are in",
-            id.name
-        ),
-        None if !id.is_unique => format!(
-            "the key `{}` of `{table}` is not unique by a valid constraint that holds at once: the one that is there can be \
-             deferred; ALTER TABLE ... ALTER CONSTRAINT ... NOT DEFERRABLE, or add another",
-            id.name
-        ),
-        None => return None,
-    };
-    Some(Obstacle {
-        cause: Cause::Rights,
-        reason,
-    })
-}
-
-fn name(text: &str) -> Result<Identifier, StoreError> {
-    Identifier::new(text).map_err(|error| StoreError::Schema(error.to_string()))
-}
-
-async fn missing_table(link: &Link, mapping: &Mapping) -> Result<StoreError, StoreError> {
-    let rows = link
-        .within("listing tables", link.ask(include_str!("sql/tables.sql"), vec![]))
-        .await?;
-    let plain = mapping.table.plain();
-    let locked = |row: &Row| row.get::<_, Option<String>>("locked");
-    // A schema that may not be used is passed over by the search path as if it were not there.
-    let hidden = rows
-        .iter()
-        .filter(|row| row.get::<_, &str>("plain") == mapping.table.name.as_str());
-    if let Some(schema) = hidden.filter_map(locked).next() {
-        return Ok(StoreError::Rights(format!(
-            "table `{plain}` is in schema {schema}, which this role may not use: GRANT USAGE ON SCHEMA {schema} TO this role"
-        )));
-    }
-    let seen = rows.iter().filter(|row| locked(row).is_none());
-    let tables: Vec<String> = seen.map(|row| row.get("name")).collect();
-    Ok(StoreError::Schema(format!(
-        "table `{plain}` not found (watch.table.name); {}",
-        nearest(&plain, tables.iter().map(String::as_str), "this role can see")
-    )))
-}
+/// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".
+pub(super) const GATE: i32 = 0x4245_4154;
 
 impl Catalog {
+    /// The second key of the gate: an oid, which is unsigned, in the bits of an integer.
+    pub(super) fn gate(&self) -> i32 {
+        self.oid.cast_signed()
+    }
+
     /// Whether it holds rows itself.
     pub(super) fn is_table(&self) -> bool {
         is_table(&self.kind)
@@ -318,133 +144,7 @@ pub(super) fn foreign_cast(column: &str, function: &str) -> String {
     format!("the type of column `{column}` has a cast from or to text that calls {function}")
 }
 
-/// The columns of the table, searched by the keys of the configuration.
-struct Columns<'a> {
-    columns: Vec<Column>,
-    mapping: &'a Mapping,
-}
-
-impl Columns<'_> {
-    /// Every mapped column with its key.
-    fn wanted(&self, action: Action) -> Vec<(&Identifier, &'static str)> {
-        let mapping = self.mapping;
-        let mut wanted = vec![
-            (&mapping.id, "id"),
-            (&mapping.state, "state"),
-            (&mapping.started_at, "started_at"),
-            (&mapping.last_heartbeat_at, "last_heartbeat_at"),
-        ];
-        wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
-        wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
-        if action == Action::Fail {
-            wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
-        }
-        wanted
-    }
-
-    /// All missing columns in one error; then all that may not be read in another.
-    fn all_there(&self, action: Action) -> Result<(), StoreError> {
-        let wanted = self.wanted(action);
-        let missing: Vec<String> = wanted
-            .iter()
-            .filter_map(|(name, key)| match self.find(name, key) {
-                Err(StoreError::Schema(text)) => Some(text),
-                _ => None,
-            })
-            .collect();
-        if !missing.is_empty() {
-            return Err(StoreError::Schema(missing.join("; ")));
-        }
-        let unreadable: Vec<String> = wanted
-            .iter()
-            .filter(|(name, _)| {
-                self.columns
-                    .iter()
-                    .any(|column| column.name == name.as_str() && !column.readable)
-            })
-            .map(|(name, _)| name.quoted())
-            .collect();
-        if unreadable.is_empty() {
-            return Ok(());
-        }
-        Err(StoreError::Rights(format!(
-            "no right to read `{}`: GRANT SELECT ({}) ON {} TO this role",
-            self.mapping.table.plain(),
-            unreadable.join(", "),
-            self.mapping.table.quoted()
-        )))
-    }
-
-    fn find(&self, wanted: &Identifier, key: &str) -> Result<Column, StoreError> {
-        if let Some(column) = self.columns.iter().find(|column| column.name == wanted.as_str()) {
-            return Ok(column.clone());
-        }
-        let names = self.columns.iter().map(|column| column.name.as_str());
-        Err(StoreError::Schema(format!(
-            "column `{}` not found in `{}` (watch.table.{key}); {}",
-            wanted.as_str(),
-            self.mapping.table.plain(),
-            nearest(wanted.as_str(), names, "the table has")
-        )))
-    }
-
-    fn state(&self, action: Action) -> Result<Column, StoreError> {
-        let column = self.find(&self.mapping.state, "state")?;
-        if column.labels.is_empty() && !column.is_text() {
-            return Err(self.wrong_type(&column, "state", "a text or an enum"));
-        }
-        let states = &self.mapping.states;
-        let written = states.failure.iter().take(usize::from(action == Action::Fail));
-        let unknown = states
-            .running
-            .iter()
-            .chain(written)
-            .find(|value| !column.labels.is_empty() && !column.labels.contains(value));
-        match unknown {
-            Some(value) => Err(StoreError::Schema(format!(
-                "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure); {}",
-                column.sql_type,
-                column.name,
-                nearest(value, column.labels.iter().map(String::as_str), "the enum has")
-            ))),
-            None => Ok(column),
-        }
-    }
-
-    fn error(&self, wanted: &Identifier) -> Result<Column, StoreError> {
-        let column = self.find(wanted, "error.column")?;
-        if matches!(column.base.as_str(), "text" | "varchar" | "jsonb") {
-            Ok(column)
-        } else {
-            Err(self.wrong_type(&column, "error.column", "text, varchar or jsonb"))
-        }
-    }
-
-    fn time(&self, wanted: &Identifier, key: &str) -> Result<(Column, TimeKind), StoreError> {
-        let column = self.find(wanted, key)?;
-        let kind = match (self.mapping.time_format, column.base.as_str()) {
-            (TimeFormat::Timestamp, "timestamp") => TimeKind::Naive,
-            (TimeFormat::Timestamp, "timestamptz") => TimeKind::Zoned,
-            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "int4" | "int8") => TimeKind::WholeEpoch,
-            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "float8" | "numeric") => TimeKind::Epoch,
-            (TimeFormat::Timestamp, _) => {
-                let expected = "timestamp or timestamptz, as watch.table.time_format = \"timestamp\" says (numbers need \"epoch_s\" or \"epoch_ms\")";
-                return Err(self.wrong_type(&column, key, expected));
-            }
-            (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, _) => {
-                let expected = "integer, bigint, numeric or double precision, as watch.table.time_format says (timestamps need \"timestamp\")";
-                return Err(self.wrong_type(&column, key, expected));
-            }
-        };
-        Ok((column, kind))
-    }
-
-    fn wrong_type(&self, column: &Column, key: &str, expected: &str) -> StoreError {
-        StoreError::Schema(format!(
-            "column `{}` of `{}` is {} (watch.table.{key}); expected {expected}",
-            column.name,
-            self.mapping.table.plain(),
-            column.sql_type
-        ))
-    }
+/// Whether it holds rows itself, and so can have a unique key.
+pub(super) fn is_table(kind: &str) -> bool {
+    matches!(kind, "r" | "p")
 }

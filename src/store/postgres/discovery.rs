@@ -4,10 +4,11 @@ use super::{
     PostgresSettings, Ready, Way,
     catalog::Catalog,
     facts::Present,
+    failures::refusal,
     link::{Link, Param},
-    observe::{ROOM, begin},
+    observe::ROOM,
     render::Statements,
-    server::refusal,
+    transaction::begin,
     view::View,
 };
 use crate::{

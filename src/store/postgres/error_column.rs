@@ -1,7 +1,7 @@
 //! The expressions that add the error text to its column and take it out again, byte for byte. $17 to $19 are the text's pair,
 //! the text and its key in a repair; $15 to $17 are the same in an undo, whose $13 is the image before.
 
-use super::{catalog::Column, render::target};
+use super::catalog::Column;
 
 /// White space as JSON has it.
 const BLANK: &str = r"E' \t\n\r'";
@@ -14,7 +14,7 @@ const LONG: u32 = 16_000;
 /// The error column with the error text in it; every byte that was there stays.
 pub(super) fn error_value(error: &Column) -> String {
     if error.is_jsonb() {
-        let column = target(error);
+        let column = error.target();
         return format!(
             "CASE WHEN {column} IS NULL OR pg_catalog.jsonb_typeof({column}) OPERATOR(pg_catalog.=) 'object' \
              THEN coalesce({column}, '{{}}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) \
@@ -45,13 +45,13 @@ pub(super) fn error_value(error: &Column) -> String {
 
 /// The error column as a text, where it is not `jsonb`.
 fn error_as_text(error: &Column) -> String {
-    format!("{}::pg_catalog.text", target(error))
+    format!("{}::pg_catalog.text", error.target())
 }
 
 /// Which kind of value the error column had: `before` keeps it, so that undo knows what to put back.
 pub(super) fn error_kind(error: &Column) -> String {
     if error.is_jsonb() {
-        return format!("coalesce(pg_catalog.jsonb_typeof({}), 'null')", target(error));
+        return format!("coalesce(pg_catalog.jsonb_typeof({}), 'null')", error.target());
     }
     let column = error_as_text(error);
     let trimmed = format!("pg_catalog.btrim({column}, {BLANK})");
@@ -98,7 +98,7 @@ fn holds(column: &str, text: &str) -> String {
 /// Whether the error text is there as it was written.
 pub(super) fn error_there(error: &Column) -> String {
     if error.is_jsonb() {
-        let column = target(error);
+        let column = error.target();
         return format!(
             "pg_catalog.jsonb_typeof({column}) OPERATOR(pg_catalog.=) 'object' \
              AND ({column} OPERATOR(pg_catalog.->>) $17::pg_catalog.text) OPERATOR(pg_catalog.=) $16::pg_catalog.text"
@@ -115,7 +115,7 @@ pub(super) fn error_there(error: &Column) -> String {
 /// The error column with the error text taken out byte for byte; a column that no longer has it as it was written stays.
 pub(super) fn without_error(error: &Column) -> String {
     let there = error_there(error);
-    let column = target(error);
+    let column = error.target();
     let removed = if error.is_jsonb() {
         let without = format!("({column} OPERATOR(pg_catalog.-) $17::pg_catalog.text)");
         format!(

@@ -3,13 +3,14 @@
 
 use super::{
     PostgresSettings, Ready,
-    guard::TRIGGER,
+    failures::refusal,
+    guard_sql::TRIGGER,
     guard_state::guard_of,
     ledger::{Flaw, ledger_columns},
     link::{Link, Param},
-    observe::look_alone,
     obstacles, row,
-    server::refusal,
+    server::probe,
+    transaction::look_alone,
 };
 use crate::{
     domain::{Action, Guard, Obstacle, Timestamp},
@@ -242,4 +243,23 @@ pub(super) async fn guard(link: &Link, ready: &Ready, settings: &PostgresSetting
     let answer = link.ask(&ready.statements.facts, question.params());
     let rows = link.within("looking for the guard", answer).await?;
     Ok(facts_of(&rows, ready, settings)?.guard)
+}
+
+/// Whether the server still refuses what it refused, where that was long ago: a right may have been granted.
+pub(super) async fn is_still_so(link: &Link, ready: &Ready, settings: &PostgresSettings) -> bool {
+    /// What is refused stands in the server's log each time.
+    const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    let probed = || ready.probed.lock().unwrap_or_else(PoisonError::into_inner);
+    if !ready.server.is_incomplete() || probed().elapsed() < ASKED_AGAIN_AFTER {
+        return true;
+    }
+    link.start_deadline(settings.poll_timeout);
+    let asked = async {
+        let mut server = probe(link).await?;
+        server.no_facts = refused(link, ready, settings).await?;
+        Ok::<_, StoreError>(server)
+    };
+    let is_same = asked.await.is_ok_and(|server| server == ready.server);
+    *probed() = Instant::now();
+    is_same
 }

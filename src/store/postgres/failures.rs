@@ -166,3 +166,18 @@ pub(super) fn query_error(what: &'static str, error: Error) -> StoreError {
         _ => StoreError::Query { what, source },
     }
 }
+
+/// Why a statement is refused for good.
+///
+/// # Errors
+/// If the error says nothing of the statement: a connection that broke, a server that ends, a lock, a time that is over.
+pub(super) fn refusal(what: &'static str, error: Error) -> Result<String, StoreError> {
+    let passing = ["08", "25", "40", "53", "57", "58"];
+    let code = error.code().map(|code| code.code().to_owned());
+    match code {
+        Some(code) if code != "55P03" && !passing.iter().any(|class| code.starts_with(class)) => {
+            Ok(described(error).to_string())
+        }
+        _ => Err(query_error(what, error)),
+    }
+}

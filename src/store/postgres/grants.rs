@@ -1,9 +1,14 @@
 //! The least rights that a configuration needs, as SQL for a database administrator.
 
-use super::{hosts, link::Target, search_path};
+use super::{
+    hosts,
+    link::Target,
+    search_path,
+    sql::{literal, tag},
+};
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, StoreError, TableName, derived, fill, postgres::render::literal},
+    store::{Identifier, Mapping, StoreError, TableName, derived, fill},
 };
 use std::time::Duration;
 use tokio_postgres::types::Type;
@@ -155,7 +160,7 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
     ));
     if let Some(error) = error.filter(|column| !written.contains(column) && !read.contains(column)) {
         let column = error.quoted();
-        let tag = tag(&[table, role, &column]);
+        let tag = tag("beatwarden", [table, role, &column].into_iter());
         sql.push_str(&format!(
             "DO {tag} BEGIN REVOKE SELECT ({column}), UPDATE ({column}) ON {table} FROM {role}; \
              EXCEPTION WHEN undefined_column THEN NULL; END {tag};\n"
@@ -172,7 +177,7 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     let index = |suffix: &str| derived("", ledger.name.as_str(), suffix).quoted();
     let ledger_literal = literal(&name);
     if action == Action::Observe {
-        let tag = tag(&[&name, &quoted_role]);
+        let tag = tag("beatwarden", [&*name, &quoted_role].into_iter());
         let rights = "SELECT, INSERT, UPDATE, UPDATE (outcome, outcome_at, acknowledged_at)";
         sql.push_str(&format!(
             "DO {tag} BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({ledger_literal})\n\
@@ -197,7 +202,10 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     let (create, indexes) = whole.split_once(";\n").expect("the table comes first");
     let indented: Vec<String> = create.lines().map(|line| format!("        {line}")).collect();
     names.push(("ledger_create", format!("{};", indented.join("\n"))));
-    names.push(("tag", tag(&[&name, &table.quoted(), &quoted_role])));
+    names.push((
+        "tag",
+        tag("beatwarden", [&*name, &table.quoted(), &quoted_role].into_iter()),
+    ));
     sql.push('\n');
     if schema_name(ledger) != schema_name(table) {
         sql.push_str(&format!(
@@ -209,13 +217,4 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     sql.push_str(&format!(
         "{indexes}\nGRANT SELECT, INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON {name} TO {quoted_role};\n"
     ));
-}
-
-/// What encloses a block: a tag that stands in none of the names in it.
-fn tag(names: &[&str]) -> String {
-    let mut tag = "beatwarden".to_owned();
-    while names.iter().any(|name| name.contains(&format!("${tag}$"))) {
-        tag.push('_');
-    }
-    format!("${tag}$")
 }

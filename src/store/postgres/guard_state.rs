@@ -1,6 +1,6 @@
 //! The guard as the catalog has it, compared with the guard as it is made. Owns the words for what differs.
 
-use super::guard::{GuardStatements, Made, TRIGGER};
+use super::guard_sql::{GuardStatements, Made, TRIGGER};
 use crate::{
     domain::Guard,
     store::{StoreError, guard::GuardState},

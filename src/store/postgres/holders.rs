@@ -2,9 +2,9 @@
 
 use super::{
     PostgresSettings, Ready,
-    ledger::{GATE, gate_of},
+    catalog::GATE,
     link::{Link, Param},
-    observe::begin,
+    transaction::look_alone,
 };
 use crate::{
     domain::{Held, Holder, JobId},
@@ -23,23 +23,15 @@ pub(super) async fn holders(
     settings: &PostgresSettings,
     job: Option<&JobId>,
 ) -> Result<Vec<Holder>, StoreError> {
-    let client = link.client();
-    let begin = begin(WITHIN.min(settings.poll_timeout));
-    let (class, table) = (GATE.cast_unsigned(), gate_of(ready.catalog.oid).cast_unsigned());
+    let (class, table) = (GATE.cast_unsigned(), ready.catalog.gate().cast_unsigned());
     let key = job.map(JobId::to_string);
     let params: Vec<Param<'_>> = vec![(&class, Type::OID), (&table, Type::OID), (&key, Type::TEXT)];
-    let answers = async {
-        let (begun, rows, ended) = tokio::join!(
-            biased;
-            client.batch_execute(&begin),
-            link.ask(&ready.statements.holders, params),
-            client.batch_execute("COMMIT"),
-        );
-        begun?;
-        let rows = rows?;
-        ended?;
-        Ok(rows)
-    };
+    let answers = look_alone(
+        link,
+        WITHIN.min(settings.poll_timeout),
+        &ready.statements.holders,
+        params,
+    );
     let rows = link
         .within_for(WITHIN * 2, "looking for who holds the locks", answers)
         .await?;

@@ -2,10 +2,11 @@
 
 use super::{
     Ready,
-    catalog::Catalog,
+    catalog::{Catalog, GATE},
     link::{Link, Param},
-    render::NO_ENTRY,
     search_path::OF_READS,
+    sql::NO_ENTRY,
+    transaction::{LIMITS, ask_in},
 };
 use crate::{
     domain::{Finding, Noted, RepairId},
@@ -14,26 +15,15 @@ use crate::{
 use std::time::Duration;
 use tokio_postgres::{Row, error::SqlState, types::Type};
 
-/// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".
-pub(super) const GATE: i32 = 0x4245_4154;
-
-/// The second key of the gate: an oid, which is unsigned, in the bits of an integer.
-pub(super) fn gate_of(oid: u32) -> i32 {
-    i32::from_ne_bytes(oid.to_ne_bytes())
-}
-
 /// The longest that one question about the ledger may take.
 const WITHIN: Duration = Duration::from_secs(5);
-const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
-                      SET LOCAL idle_in_transaction_session_timeout = '1s'";
-
 /// Creates the ledger and its indexes, as far as they aren't there.
 pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError> {
     make(link, ready, "creating the ledger").await
 }
 
 async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), StoreError> {
-    let gate = gate_of(ready.catalog.oid);
+    let gate = ready.catalog.gate();
     let script = format!(
         "/* beatwarden: ledger create */ BEGIN; {LIMITS}; {}; SET LOCAL client_min_messages = 'warning'; \
          SELECT pg_catalog.pg_advisory_xact_lock({GATE}, {gate}); {}; COMMIT",
@@ -195,25 +185,12 @@ pub(super) async fn write(
     statement: &str,
     params: Vec<Param<'_>>,
 ) -> Result<Vec<Row>, StoreError> {
-    let client = link.client();
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}; {}",
         ready.catalog.search_path
     );
-    let answers = async {
-        let (begun, rows, ended) = tokio::join!(
-            biased;
-            client.batch_execute(&begin),
-            link.ask(statement, params),
-            client.batch_execute("COMMIT"),
-        );
-        begun?;
-        // A COMMIT after a failed statement answers well: the statement's error tells.
-        let rows = rows?;
-        ended?;
-        Ok(rows)
-    };
-    link.within_for(WITHIN, what, answers).await
+    link.within_for(WITHIN, what, ask_in(link, &begin, statement, params))
+        .await
 }
 
 /// Writes what turned out about a repair; whether this was the first to do so.
@@ -253,7 +230,7 @@ pub(super) async fn resolve(
     id: RepairId,
 ) -> Result<Resolution, StoreError> {
     let client = link.client();
-    let gate = gate_of(ready.catalog.oid);
+    let gate = ready.catalog.gate();
     let key = uuid::Uuid::from_u128(id.0);
     let begin = format!("BEGIN; {LIMITS}; {OF_READS}");
     let answers = async {

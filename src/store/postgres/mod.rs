@@ -13,6 +13,7 @@ mod facts;
 mod failures;
 mod grants;
 mod guard;
+mod guard_sql;
 mod guard_state;
 mod holders;
 mod hosts;
@@ -29,10 +30,13 @@ mod passfile;
 mod render;
 mod repair;
 mod row;
+mod schema;
 mod search_path;
 mod server;
+mod sql;
 mod survey;
 mod tls;
+mod transaction;
 mod trust;
 mod undo;
 mod view;
@@ -193,7 +197,7 @@ impl PostgresStore {
         self.links.look_at(link.place());
         if let Some((known_by, ready)) = &self.ready
             && *known_by == link.id()
-            && server::is_still_so(link, ready, &self.settings).await
+            && facts::is_still_so(link, ready, &self.settings).await
         {
             let ready = ready.clone();
             slot.works();
@@ -219,7 +223,7 @@ impl PostgresStore {
     /// Reads the catalog.
     async fn learn(&self, link: &Link) -> Result<Ready, StoreError> {
         let server = server::probe(link).await?;
-        let catalog = catalog::read(link, &self.settings).await?;
+        let catalog = schema::read(link, &self.settings).await?;
         let statements = Statements::render(&self.settings.mapping, &catalog, &server);
         let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
         let mut ready = Ready {

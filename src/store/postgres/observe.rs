@@ -7,7 +7,7 @@ use super::{
     facts::{Facts, Present, Question, facts_of},
     link::{Link, Param},
     row,
-    search_path::OF_READS,
+    transaction::begin,
     view::View,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 use std::{
     sync::{PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio_postgres::{Row, types::Type};
 
@@ -172,39 +172,6 @@ async fn unknown_states(
         }
         Err(error) => Err(error),
     }
-}
-
-/// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on. Compiling a statement
-/// that runs once costs more than it saves.
-pub(super) fn begin(statement: Duration) -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}; \
-         SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; {OF_READS}",
-        statement.as_millis(),
-        (statement / 2).as_millis().max(1),
-        statement.as_millis(),
-    )
-}
-
-/// Asks in a read-only snapshot of its own, with its limits.
-pub(super) async fn look_alone(
-    link: &Link,
-    statement_within: Duration,
-    statement: &str,
-    params: Vec<Param<'_>>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let (client, begin) = (link.client(), begin(statement_within));
-    let (begun, rows, ended) = tokio::join!(
-        biased;
-        client.batch_execute(&begin),
-        link.ask(statement, params),
-        client.batch_execute("COMMIT"),
-    );
-    begun?;
-    // A COMMIT of a transaction that failed is no error of its own.
-    let rows = rows?;
-    ended?;
-    Ok(rows)
 }
 
 /// Room for jobs that were not known before, beside those that were.

@@ -3,11 +3,12 @@
 use super::{
     PostgresSettings, Ready,
     addresses::Addresses,
-    ledger::{self, GATE, gate_of},
+    catalog::GATE,
+    ledger,
     link::{Link, Param},
-    observe::look_alone,
     repair::{Batch, Judged, judge, send_batch},
     row::{self, BoundTime},
+    transaction::look_alone,
 };
 use crate::{
     domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
@@ -271,7 +272,7 @@ impl Attempt<'_> {
         let undo = undo_id(entry.repair_id);
         let (repair_key, undo_key) = (uuid::Uuid::from_u128(entry.repair_id.0), uuid::Uuid::from_u128(undo.0));
         let (key, start) = (entry.job_id.to_string(), BoundTime(entry.started_at));
-        let gate = gate_of(self.session.ready.catalog.oid);
+        let gate = self.session.ready.catalog.gate();
         let mut params: Vec<Param<'_>> = vec![
             (&mapping.time_zone, Type::TEXT),
             (&key, Type::TEXT),

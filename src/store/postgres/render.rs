@@ -5,14 +5,15 @@
 use super::{
     catalog::{Catalog, Column, TimeKind},
     error_column::{error_kind, error_value},
-    guard::GuardStatements,
+    guard_sql::GuardStatements,
     server::Server,
+    sql::{NO_ENTRY, Names, literal, part, quoted},
     undo,
 };
 use crate::{
     domain::LEDGER_LAYOUT,
     store::{
-        Identifier, Mapping, TimeFormat, derived, fill,
+        Identifier, Mapping, TimeFormat, derived,
         reading::{LONGEST_IMAGE, LONGEST_KEY, LONGEST_TEXT},
     },
 };
@@ -20,9 +21,6 @@ use crate::{
 /// The window of the success ratio ends now, and is $4 seconds long.
 const WINDOW_BEGINS: &str =
     "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => $4::double precision))";
-/// What the server says where a change would have no entry in the ledger: it stands in the error's message.
-pub(super) const NO_ENTRY: &str = "the ledger took no entry";
-
 /// The rendered statements.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -155,25 +153,13 @@ impl Statements {
     }
 }
 
-/// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
-/// be sent and parsed each time.
-pub(super) fn part(template: &str, names: &[(&'static str, String)]) -> String {
-    let bare: Vec<&str> = template
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-        .collect();
-    fill(&bare.join("\n"), names)
-}
-
-pub(super) type Names = Vec<(&'static str, String)>;
-
 fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
-    let time = |column: &(Column, TimeKind)| read(&target(&column.0), column.1, mapping.time_format);
+    let time = |column: &(Column, TimeKind)| read(&column.0.target(), column.1, mapping.time_format);
     // Its values are the times that they would be made into.
     let needs_no_zone = |column: &(Column, TimeKind)| column.1 == TimeKind::Naive && mapping.keeps_utc();
     let sent_time = |column: &(Column, TimeKind)| {
         if needs_no_zone(column) {
-            target(&column.0)
+            column.0.target()
         } else {
             time(column)
         }
@@ -196,7 +182,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     };
     let same_type = catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type;
     let backfill_value = if same_type {
-        target(&catalog.started_at.0)
+        catalog.started_at.0.target()
     } else {
         write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
     };
@@ -278,7 +264,7 @@ fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
 
 /// A key as it is sent: a number as it is, anything else as text; NULL where that is too long to be one.
 fn sent_key(column: &Column) -> String {
-    let key = target(column);
+    let key = column.target();
     if column.is_integer() {
         key
     } else {
@@ -292,7 +278,7 @@ fn sent_key(column: &Column) -> String {
 /// The beginning of a text as it is sent. Cutting counts the characters of each value, and so costs more than all else; a
 /// value that has no more bytes than characters are wanted is left as it is.
 fn sent_text(column: &Column) -> String {
-    let text = format!("{}::pg_catalog.text", target(column));
+    let text = format!("{}::pg_catalog.text", column.target());
     let cut = format!("pg_catalog.left({text}, {LONGEST_TEXT})");
     if column.is_text() {
         format!(
@@ -301,20 +287,6 @@ fn sent_text(column: &Column) -> String {
     } else {
         cut
     }
-}
-
-/// A column of the target row.
-pub(super) fn target(column: &Column) -> String {
-    format!("target.{}", quoted(&column.name))
-}
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text in SQL, whatever `standard_conforming_strings` says.
-pub(super) fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// The time zone of times that have none.
@@ -397,7 +369,7 @@ fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
         mapping.state.quoted()
     )];
     if let Some((ended_at, _)) = &catalog.ended_at {
-        parts.push(format!("{}, {}", literal(&ended_at.name), target(ended_at)));
+        parts.push(format!("{}, {}", literal(&ended_at.name), ended_at.target()));
     }
     match (side, &catalog.error) {
         (Side::Before, Some(error)) => parts.push(format!("'error_was', {}", error_kind(error))),
@@ -405,7 +377,7 @@ fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
         // What false repairs are recognised by, and what undo takes out again.
         (Side::After, error) => {
             let heartbeat = read(
-                &target(&catalog.heartbeat_at.0),
+                &catalog.heartbeat_at.0.target(),
                 catalog.heartbeat_at.1,
                 mapping.time_format,
             );

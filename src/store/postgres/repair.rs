@@ -2,12 +2,12 @@
 
 use super::{
     PostgresSettings, Ready,
+    catalog::GATE,
     failures::described,
-    ledger::{GATE, gate_of},
     link::{Link, Param},
-    observe::look_alone,
-    render::NO_ENTRY,
     row::{self, BoundTime},
+    sql::NO_ENTRY,
+    transaction::look_alone,
 };
 use crate::{
     domain::{Outcome, Repair, RepairId, Repairing, StartCheck},
@@ -64,7 +64,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let mapping = &settings.mapping;
     let times = [job.started_at, job.heartbeat_at, job.ended_at].map(|reading| BoundTime(reading.at()));
     let seconds = repair.init_deadline.as_secs_f64();
-    let gate = gate_of(ready.catalog.oid);
+    let gate = ready.catalog.gate();
     let repair_id = uuid::Uuid::from_u128(id.0);
     let table = ready.catalog.table.plain();
     let (name, state) = (job.name.as_deref(), job.state.as_deref());

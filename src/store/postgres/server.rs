@@ -2,19 +2,14 @@
 //! its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
 
 use super::{
-    PostgresSettings, Ready, facts,
-    failures::{described, query_error},
-    ledger::GATE,
+    catalog::GATE,
+    failures::refusal,
     link::{Link, Param},
-    render::{Names, part},
+    sql::{Names, part},
 };
 use crate::{
     domain::{Action, Cause, Obstacle, Unknowns},
     store::StoreError,
-};
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
 };
 use tokio_postgres::{Error, Row, types::Type};
 
@@ -137,21 +132,6 @@ fn question(expression: &str) -> String {
     part(include_str!("sql/part.sql"), &[("part", expression.to_owned())])
 }
 
-/// Why a statement is refused for good.
-///
-/// # Errors
-/// If the error says nothing of the statement: a connection that broke, a server that ends, a lock, a time that is over.
-pub(super) fn refusal(what: &'static str, error: Error) -> Result<String, StoreError> {
-    let passing = ["08", "25", "40", "53", "57", "58"];
-    let code = error.code().map(|code| code.code().to_owned());
-    match code {
-        Some(code) if code != "55P03" && !passing.iter().any(|class| code.starts_with(class)) => {
-            Ok(described(error).to_string())
-        }
-        _ => Err(query_error(what, error)),
-    }
-}
-
 /// Why the gate can't be relied on, if so.
 fn no_gate(seen: Result<Vec<Row>, Error>, lock_alone: Result<Vec<Row>, Error>) -> Result<Option<String>, StoreError> {
     const WHAT: &str = "trying an advisory lock";
@@ -170,25 +150,6 @@ fn no_gate(seen: Result<Vec<Row>, Error>, lock_alone: Result<Vec<Row>, Error>) -
     Ok((lies || is_cockroach).then(|| {
         "this server's advisory locks keep no one out: it says that one was taken, and none is held".to_owned()
     }))
-}
-
-/// Whether the server still refuses what it refused, where that was long ago: a right may have been granted.
-pub(super) async fn is_still_so(link: &Link, ready: &Ready, settings: &PostgresSettings) -> bool {
-    /// What is refused stands in the server's log each time.
-    const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
-    let probed = || ready.probed.lock().unwrap_or_else(PoisonError::into_inner);
-    if !ready.server.is_incomplete() || probed().elapsed() < ASKED_AGAIN_AFTER {
-        return true;
-    }
-    link.start_deadline(settings.poll_timeout);
-    let asked = async {
-        let mut server = probe(link).await?;
-        server.no_facts = facts::refused(link, ready, settings).await?;
-        Ok::<_, StoreError>(server)
-    };
-    let is_same = asked.await.is_ok_and(|server| server == ready.server);
-    *probed() = Instant::now();
-    is_same
 }
 
 impl Server {

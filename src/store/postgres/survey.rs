@@ -1,6 +1,6 @@
 //! What stands around the table on PostgreSQL: the role's powers, and whose functions run with them.
 
-use super::{PostgresStore, Ready, catalog::foreign_cast, guard::TRIGGER, link::Link, observe::look_alone};
+use super::{PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, link::Link, transaction::look_alone};
 use crate::{
     domain::JobId,
     store::{

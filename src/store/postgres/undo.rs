@@ -3,7 +3,7 @@
 use super::{
     catalog::{Catalog, Column},
     error_column::{error_there, without_error},
-    render::{Names, literal, quoted, target},
+    sql::{Names, literal, quoted},
 };
 use crate::store::Mapping;
 
@@ -18,7 +18,7 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
             |column| {
                 format!(
                     "ARRAY[{}] OPERATOR(pg_catalog.=) ARRAY[{}]",
-                    target(column),
+                    column.target(),
                     of_image(image, column)
                 )
             },
@@ -31,7 +31,7 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
             "ended_at_text",
             ended_at.map_or_else(
                 || "NULL::pg_catalog.text".to_owned(),
-                |column| format!("{}::pg_catalog.text", target(column)),
+                |column| format!("{}::pg_catalog.text", column.target()),
             ),
         ),
         ("undo_end_unchanged", unchanged("$4")),

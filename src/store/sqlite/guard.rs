@@ -2,8 +2,10 @@
 
 use super::{
     SqliteSettings, SqliteStore,
-    connection::{Open, failed},
+    connection::Open,
+    failures::failed,
     ledger::under_write_lock,
+    render::{FORMER_INDEX, FORMER_INSERT, FORMER_UPDATE, GuardNames, index_name},
 };
 use crate::{
     domain::Guard,
@@ -15,33 +17,6 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension};
 use std::time::{Duration, Instant};
 
-/// What the names of the triggers and of the index were, whatever the table: a file has one namespace for all of them.
-const FORMER_INSERT: &str = "beatwarden_guard_insert";
-const FORMER_UPDATE: &str = "beatwarden_guard_update";
-const FORMER_INDEX: &str = "beatwarden_by_state";
-
-/// Names of what belongs to one table of a file. A name takes any length there, so they hold the table's whole name.
-pub(super) struct Names {
-    pub insert: Identifier,
-    pub update: Identifier,
-    pub index: Identifier,
-}
-
-impl Names {
-    pub(super) fn of(table: &Identifier) -> Self {
-        let called = |prefix: &str| table.after(&format!("{prefix}_"));
-        Self {
-            insert: called(FORMER_INSERT),
-            update: called(FORMER_UPDATE),
-            index: index_name(table),
-        }
-    }
-}
-
-/// The name of the index that makes the poll of a table cheap.
-pub fn index_name(table: &Identifier) -> Identifier {
-    table.after(&format!("{FORMER_INDEX}_"))
-}
 /// One try for the write lock, and so long it is tried for.
 const WITHIN: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(120);
@@ -54,7 +29,7 @@ pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState
     let statements = &open.catalog.statements;
     let table = &settings.mapping.table.name;
     let text = |name: &str| text_of(&open.connection, name, table);
-    let names = Names::of(table);
+    let names = GuardNames::of(table);
     let read = || -> rusqlite::Result<_> {
         let now = [text(names.insert.as_str())?, text(names.update.as_str())?];
         let former = [text(FORMER_INSERT)?, text(FORMER_UPDATE)?];
@@ -123,7 +98,7 @@ impl SqliteStore {
     async fn patiently(
         &mut self,
         what: &'static str,
-        script: impl Fn(&super::catalog::Statements) -> String + Copy + Send + 'static,
+        script: impl Fn(&super::render::Statements) -> String + Copy + Send + 'static,
         progress: Progress<'_>,
     ) -> Result<(), StoreError> {
         let began = Instant::now();

@@ -1,11 +1,6 @@
 //! The ledger: how it comes to be, what it says, and how a repair whose answer was lost is found in it.
 
-use super::{
-    SqliteSettings,
-    catalog::Statements,
-    connection::{Open, failed},
-    observe::text,
-};
+use super::{SqliteSettings, connection::Open, failures::failed, render::Statements, row::text};
 use crate::{
     domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
     store::{

@@ -5,12 +5,15 @@
 mod access;
 mod catalog;
 mod connection;
+mod failures;
 mod guard;
 mod ledger;
 mod observe;
 mod operator;
 mod place;
+mod render;
 mod repair;
+mod row;
 mod survey;
 mod tail;
 mod thread;
@@ -25,7 +28,7 @@ use thread::Thread;
 /// Where the path of the file comes from: asked again at every connect.
 pub type PathSource = Box<dyn Fn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
-pub use guard::index_name;
+pub use render::index_name;
 
 /// What a [`SqliteStore`] needs to know.
 pub struct SqliteSettings {

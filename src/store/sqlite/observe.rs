@@ -5,28 +5,26 @@ use super::{
     SqliteSettings,
     access::Reason,
     catalog::Catalog,
-    connection::{Open, READ_BUSY, failed},
-    guard, ledger, place, tail,
-    times::Times,
+    connection::{Open, READ_BUSY},
+    failures::failed,
+    guard, ledger, place,
+    row::job,
+    tail,
 };
 use crate::{
     domain::{
-        Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, ServerIdentity, Snapshot, TimeValue,
-        Timestamp, Timing, Unknowns,
+        Access, Action, Cause, Discovery, Job, JobId, Look, Newcomers, Obstacle, ServerIdentity, Snapshot, Timestamp,
+        Timing, Unknowns,
     },
     store::{
         ObserveRequest, StoreError,
         reading::{
-            LONGEST_TEXT, MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout,
-            too_many,
+            MOST_RUNNING, MOST_UNKNOWN, Merged, Strings, UNKNOWN_WITHIN, needs_precedents, newer_layout, too_many,
         },
     },
 };
-use rusqlite::{Row, ToSql, types::ValueRef};
-use std::{
-    borrow::Cow,
-    time::{Duration, Instant},
-};
+use rusqlite::{ToSql, types::ValueRef};
+use std::time::{Duration, Instant};
 
 /// So many keys are looked up by one statement, whose snapshot the writer may have to wait for.
 pub(super) const KEYS_AT_ONCE: usize = 5_000;
@@ -261,56 +259,4 @@ pub(super) fn read(
         Ok((now, jobs))
     };
     run().map_err(|error| failed(what, &open.path, error))
-}
-
-/// A row of the canonical relation; `None` without a key: the row that carries the time alone.
-pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqlite::Result<Option<Job>> {
-    let Some(id) = text(row.get_ref(1)?) else {
-        return Ok(None);
-    };
-    let time = |column: usize| -> rusqlite::Result<TimeValue> { Ok(times.read(row.get_ref(column)?)) };
-    Ok(Some(Job {
-        id: JobId::new(id),
-        name: beginning(row.get_ref(2)?).map(|name| strings.name(&name)),
-        state: state(row.get_ref(3)?).map(|state| strings.state(&state)),
-        started_at: time(4)?,
-        heartbeat_at: time(5)?,
-        ended_at: time(6)?,
-    }))
-}
-
-/// A state. A blob is never one that a list names, whatever its bytes spell: to SQLite, and to the writer, it equals no text.
-fn state(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        ValueRef::Blob(bytes) => {
-            let kept = &bytes[..bytes.len().min(LONGEST_TEXT / 2)];
-            let digits: String = kept.iter().map(|byte| format!("{byte:02x}")).collect();
-            Some(format!("x'{digits}'").into())
-        }
-        other => beginning(other),
-    }
-}
-
-/// The beginning of a text. Cut here and not by SQLite, whose functions end a text at its first NUL: `RUNNING` and a NUL
-/// and more would become a state that it is not.
-fn beginning(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.len() > LONGEST_TEXT => {
-            // No character has more than four bytes.
-            let most = bytes.len().min(4 * LONGEST_TEXT);
-            let kept = String::from_utf8_lossy(&bytes[..most]);
-            Some(kept.chars().take(LONGEST_TEXT).collect())
-        }
-        short => text(short),
-    }
-}
-
-/// A text, whatever bytes it has: SQLite promises no UTF-8.
-pub(super) fn text(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
-        ValueRef::Integer(number) => Some(number.to_string().into()),
-        ValueRef::Real(number) => Some(number.to_string().into()),
-        ValueRef::Null => None,
-    }
 }

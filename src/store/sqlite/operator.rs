@@ -2,10 +2,12 @@
 
 use super::{
     SqliteSettings,
-    connection::{Open, failed},
+    connection::Open,
+    failures::failed,
     ledger::{self, NewEntry, spellings, text_of, under_write_lock},
-    observe::{self, key},
+    observe::key,
     repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
+    row::job,
 };
 use crate::{
     domain::{JobId, LedgerAction, LedgerEntry, RepairId, Timestamp},
@@ -160,7 +162,7 @@ pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> 
 struct TakingBack<'a> {
     transaction: &'a Connection,
     settings: &'a SqliteSettings,
-    statements: &'a super::catalog::Statements,
+    statements: &'a super::render::Statements,
     times: &'a super::times::Times,
     entry: &'a LedgerEntry,
     key: Value,
@@ -259,7 +261,7 @@ impl TakingBack<'_> {
         let mut statement = self.transaction.prepare_cached(&self.statements.undo_newer)?;
         let mut rows = statement.query((name, states))?;
         while let Some(row) = rows.next()? {
-            let Some(job) = observe::job(row, self.times, &mut Strings::default())? else {
+            let Some(job) = job(row, self.times, &mut Strings::default())? else {
                 continue;
             };
             if job.id != self.entry.job_id && job.started_at.at() > self.entry.started_at {

@@ -3,10 +3,11 @@
 
 use super::{
     SqliteSettings,
-    catalog::Statements,
     connection::Open,
     ledger::{self, NewEntry, WRITE_BUSY},
-    observe::{job, key, text},
+    observe::key,
+    render::Statements,
+    row::{job, text},
     times::Times,
 };
 use crate::{

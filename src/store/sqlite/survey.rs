@@ -1,6 +1,6 @@
 //! What stands around the table in a file: the triggers of others. A file knows no roles.
 
-use super::{SqliteStore, connection::failed, guard::Names};
+use super::{SqliteStore, failures::failed, render::GuardNames};
 use crate::{
     domain::JobId,
     store::{
@@ -17,7 +17,7 @@ impl Surveyed for SqliteStore {
     async fn survey(&mut self) -> Result<Surroundings, StoreError> {
         self.call("looking around the table", WITHIN, |open, settings| {
             let table = &settings.mapping.table.name;
-            let names = Names::of(table);
+            let names = GuardNames::of(table);
             let read = || -> rusqlite::Result<Vec<String>> {
                 let mut statement = open.connection.prepare(include_str!("sql/survey.sql"))?;
                 let ours = (table.as_str(), names.insert.as_str(), names.update.as_str());

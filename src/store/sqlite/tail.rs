@@ -1,11 +1,7 @@
 //! Finding jobs by the growing key: known jobs, newcomers, and the pages of a full look. Each statement in autocommit and
 //! over a bounded range, so that no snapshot is held for long.
 
-use super::{
-    SqliteSettings,
-    connection::{Open, failed},
-    observe::read,
-};
+use super::{SqliteSettings, connection::Open, failures::failed, observe::read};
 use crate::{
     domain::{Discovery, Job, JobId, Look, StateKind},
     store::{

@@ -1,0 +1,55 @@
+//! Transactions of one question: begun with limits that end with them, asked and ended in one round trip.
+
+use super::{
+    link::{Link, Param},
+    search_path::OF_READS,
+};
+use std::time::Duration;
+use tokio_postgres::{Error, Row};
+
+/// The limits of a transaction that may write, or that asks the ledger.
+pub(super) const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
+                                 SET LOCAL idle_in_transaction_session_timeout = '1s'";
+
+/// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on. Compiling a statement
+/// that runs once costs more than it saves.
+pub(super) fn begin(statement: Duration) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}; \
+         SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL jit = off; {OF_READS}",
+        statement.as_millis(),
+        (statement / 2).as_millis().max(1),
+        statement.as_millis(),
+    )
+}
+
+/// Asks in a read-only snapshot of its own, with its limits.
+pub(super) async fn look_alone(
+    link: &Link,
+    statement_within: Duration,
+    statement: &str,
+    params: Vec<Param<'_>>,
+) -> Result<Vec<Row>, Error> {
+    ask_in(link, &begin(statement_within), statement, params).await
+}
+
+/// Asks in a transaction of its own, which begins so.
+pub(super) async fn ask_in(
+    link: &Link,
+    begin: &str,
+    statement: &str,
+    params: Vec<Param<'_>>,
+) -> Result<Vec<Row>, Error> {
+    let client = link.client();
+    let (begun, rows, ended) = tokio::join!(
+        biased;
+        client.batch_execute(begin),
+        link.ask(statement, params),
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    // A COMMIT of a transaction that failed is no error of its own: the statement's error tells.
+    let rows = rows?;
+    ended?;
+    Ok(rows)
+}
