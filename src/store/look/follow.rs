@@ -1,0 +1,217 @@
+//! What is asked of a growing key: known jobs and newcomers, where a tail begins or begins again, and the pages of a full look.
+
+use super::{
+    Look,
+    carried::Followed,
+    rows::{is_news, within_room},
+    tail::Tail,
+};
+use crate::{
+    domain::{self, Discovery, JobId},
+    store::{
+        Effort,
+        question::{Frame, Question, Round, Rows, Span},
+        reading::{MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
+    },
+};
+use std::time::Instant;
+
+/// Where a tail begins: the newest keys, and the newest rows.
+#[derive(Debug)]
+pub(super) struct Newest {
+    pub keys: Vec<i64>,
+    pub rows: Option<Rows>,
+}
+
+/// The pages of a full look, as far as this pass reads them.
+#[derive(Debug, Default)]
+pub(super) enum Paging {
+    #[default]
+    NotBegun,
+    /// Since when, and how many rows in unknown states there is still room for.
+    Begun(Instant, usize),
+    Over,
+}
+
+impl Look<'_> {
+    /// What the first round asks of a growing key.
+    pub(super) fn open_tail(&mut self, discovery: Discovery) -> Vec<Question> {
+        match (&self.carried.tail, discovery) {
+            _ if !self.table.grows => Vec::new(),
+            // Where the running rows are found by their state, a first pass, which someone waits for, does without the history:
+            // the next one reads it.
+            (None, _) => {
+                let has_history = discovery == Discovery::KeyTail || self.inquiry.effort == Effort::Whole;
+                vec![Question::Newest {
+                    window: has_history.then_some(self.inquiry.window),
+                }]
+            }
+            (Some(followed), Discovery::State) => vec![Question::Newcomers {
+                newest: followed.tail.newest(),
+            }],
+            (Some(followed), Discovery::KeyTail) => {
+                let (span, alone) = known_and_new(&followed.tail, &self.inquiry.known);
+                self.seen.alone_below = Some(span.from);
+                let alone = (!alone.is_empty()).then_some(Question::Known(alone));
+                // In the order of the keys, so that nothing has to be sorted; but for gaps that were filled.
+                alone.into_iter().chain([Question::Tail(span)]).collect()
+            }
+        }
+    }
+
+    /// Takes in the rows from the newest key on, and what else of the range was read.
+    pub(super) fn note_tail(&mut self, mut rows: Rows) {
+        let Some(newest) = self.carried.tail.as_ref().map(|followed| followed.tail.newest()) else {
+            return;
+        };
+        let place = rows.jobs.iter().rposition(|job| job.id.number() == Some(newest));
+        self.seen.has_newest = place.is_some();
+        if let Some(place) = place
+            && !is_news(&rows.jobs[place], self.table.mapping, &self.inquiry.known)
+        {
+            rows.jobs.remove(place);
+        }
+        let keys = rows.jobs.iter().filter_map(|job| job.id.number());
+        self.seen.newcomers = keys.filter(|key| *key > newest).collect();
+        self.add(rows);
+    }
+
+    /// Takes the tail further; where there is none, or one of another table than this is by now, it begins again with the
+    /// newest rows.
+    pub(super) fn follow(&mut self, now: Instant) -> Option<Round> {
+        if !self.table.grows || self.seen.is_followed {
+            return None;
+        }
+        let server = &self.moment().server;
+        let is_same = self.carried.tail.as_ref().filter(|followed| followed.server == *server);
+        if let Some(followed) = is_same {
+            // A table that is still empty has not fallen.
+            let is_there = self.seen.has_newest || followed.tail.newest() <= self.table.lowest;
+            match self.seen.top {
+                _ if is_there => return self.advance(now),
+                None => return Some(within(Question::Top)),
+                Some(top) if !followed.tail.fell_back(top) => return self.advance(now),
+                Some(_) => {}
+            }
+        }
+        let Some(newest) = self.seen.newest.take() else {
+            return Some(within(Question::Newest {
+                window: Some(self.inquiry.window),
+            }));
+        };
+        self.begin_tail(newest, now);
+        None
+    }
+
+    /// The tail holds: it goes on from the newcomers.
+    fn advance(&mut self, now: Instant) -> Option<Round> {
+        let followed = self.carried.tail.as_mut()?;
+        if std::mem::replace(&mut followed.lacks_history, false) {
+            return Some(within(Question::History {
+                window: self.inquiry.window,
+            }));
+        }
+        let newcomers = std::mem::take(&mut self.seen.newcomers);
+        if self.table.database.commits_late {
+            let found = self.seen.rows.iter().filter_map(|job| job.id.number());
+            followed.tail.take(newcomers, found, now);
+        } else if let Some(newest) = newcomers.into_iter().max() {
+            followed.tail.advance_to(newest);
+        }
+        self.seen.is_followed = true;
+        None
+    }
+
+    /// A tail from the newest keys on, and the newest rows.
+    fn begin_tail(&mut self, newest: Newest, now: Instant) {
+        let lacks_history = newest.rows.is_none();
+        self.add(newest.rows.unwrap_or_default());
+        let mut tail = Tail::begin(newest.keys, self.table.lowest, now);
+        tail.begin_full_look();
+        self.carried.tail = Some(Followed {
+            tail,
+            server: self.moment().server.clone(),
+            lacks_history,
+        });
+        self.seen.is_tail_new = true;
+        self.seen.is_followed = true;
+    }
+
+    /// The next page of the full look in progress, if there is one and this pass has time for it.
+    pub(super) fn page(&mut self) -> Option<Round> {
+        if !self.table.grows {
+            return None;
+        }
+        let followed = self.carried.tail.as_mut()?;
+        match self.seen.paging {
+            Paging::Over => return None,
+            Paging::Begun(..) => {}
+            Paging::NotBegun => {
+                if self.inquiry.look == domain::Look::Full {
+                    followed.tail.begin_full_look();
+                }
+                // Who waits for a first pass gets the newest rows at once.
+                if self.seen.is_tail_new && self.inquiry.effort != Effort::Whole {
+                    self.seen.paging = Paging::Over;
+                    return None;
+                }
+                let room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
+                self.seen.paging = Paging::Begun(self.sent, room);
+            }
+        }
+        let keys = followed.tail.next_page()?;
+        let from = (*keys.start()).max(self.table.lowest);
+        Some(within(Question::Page(from..=*keys.end())))
+    }
+
+    /// Takes in a page, and `below`, the greatest key below it.
+    pub(super) fn note_page(&mut self, rows: Rows, below: Option<i64>, now: Instant) {
+        let (Paging::Begun(began, room), Some(followed)) = (&mut self.seen.paging, &mut self.carried.tail) else {
+            return;
+        };
+        let (together, each) = self.table.database.pages;
+        let effort = self.inquiry.effort.at_most(together);
+        let took = now.duration_since(self.sent);
+        let jobs = within_room(rows.jobs, self.table.mapping, room);
+        let spent = now.duration_since(*began);
+        if followed.tail.page_read(below, took, effort.a_page().min(each)) {
+            self.seen.is_full = true;
+            self.seen.paging = Paging::Over;
+        } else if effort.is_spent(spent, took) {
+            self.seen.paging = Paging::Over;
+        }
+        self.add(Rows {
+            jobs,
+            keyless: rows.keyless,
+        });
+    }
+}
+
+/// The known rows and the newcomers by their keys: one range where known keys lie close, and the keys that are read one by one.
+fn known_and_new(tail: &Tail, known: &[JobId]) -> (Span, Vec<JobId>) {
+    let known: Vec<i64> = known.iter().filter_map(JobId::number).collect();
+    let from = tail.dense_from(&known);
+    let (alone, close) = known.split_at(known.partition_point(|key| *key < from));
+    let (gaps_alone, gaps): (Vec<i64>, Vec<i64>) = tail.gaps().partition(|key| *key < from);
+    let most = i64::try_from(close.len() + gaps.len())
+        .unwrap_or(i64::MAX)
+        .saturating_add(MOST_NEWCOMERS)
+        .min(MOST_RUNNING);
+    let span = Span {
+        from,
+        last_known: close.last().copied(),
+        newest: tail.newest(),
+        gaps,
+        known: close.len(),
+        most,
+    };
+    let alone = alone.iter().copied().chain(gaps_alone);
+    (span, alone.map(JobId::from_number).collect())
+}
+
+fn within(question: Question) -> Round {
+    Round {
+        frame: Frame::Within,
+        questions: vec![question],
+    }
+}
