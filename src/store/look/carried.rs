@@ -5,7 +5,7 @@ use super::tail::Tail;
 use crate::{
     domain::{Access, Discovery, Guard, ServerIdentity},
     store::{
-        Wanted,
+        DiscoverySetting,
         question::{Facts, Moment, Plan},
     },
 };
@@ -34,11 +34,11 @@ pub(super) struct Way {
 
 impl Way {
     /// By the key where that is wanted, or where a scan is dear and nothing else is; and only by a key that `grows`.
-    pub(super) fn choose(plan: Plan, wanted: Wanted, grows: bool) -> Self {
+    pub(super) fn choose(plan: Plan, wanted: DiscoverySetting, grows: bool) -> Self {
         let by_key = match wanted {
-            Wanted::State => false,
-            Wanted::KeyTail => true,
-            Wanted::Auto => plan.access == Access::Scan && plan.is_dear,
+            DiscoverySetting::State => false,
+            DiscoverySetting::KeyTail => true,
+            DiscoverySetting::Auto => plan.access == Access::Scan && plan.is_dear,
         };
         let discovery = if by_key && grows {
             Discovery::KeyTail

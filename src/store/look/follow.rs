@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{self, Discovery, JobId},
     store::{
-        Effort,
+        TimeBudget,
         question::{Frame, Question, Round, Rows, Span},
         reading::{MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
     },
@@ -41,16 +41,16 @@ impl Look<'_> {
             // Where the running rows are found by their state, a first pass, which someone waits for, does without the history:
             // the next one reads it.
             (None, _) => {
-                let has_history = discovery == Discovery::KeyTail || self.inquiry.effort == Effort::Whole;
+                let has_history = discovery == Discovery::KeyTail || self.request.budget == TimeBudget::Unlimited;
                 vec![Question::Newest {
-                    window: has_history.then_some(self.inquiry.window),
+                    window: has_history.then_some(self.request.window),
                 }]
             }
             (Some(followed), Discovery::State) => vec![Question::Newcomers {
                 newest: followed.tail.newest(),
             }],
             (Some(followed), Discovery::KeyTail) => {
-                let (span, alone) = known_and_new(&followed.tail, &self.inquiry.known);
+                let (span, alone) = known_and_new(&followed.tail, &self.request.known);
                 self.seen.alone_below = Some(span.from);
                 let alone = (!alone.is_empty()).then_some(Question::Known(alone));
                 // In the order of the keys, so that nothing has to be sorted; but for gaps that were filled.
@@ -67,7 +67,7 @@ impl Look<'_> {
         let place = rows.jobs.iter().rposition(|job| job.id.number() == Some(newest));
         self.seen.has_newest = place.is_some();
         if let Some(place) = place
-            && !is_news(&rows.jobs[place], self.table.mapping, &self.inquiry.known)
+            && !is_news(&rows.jobs[place], self.table.mapping, &self.request.known)
         {
             rows.jobs.remove(place);
         }
@@ -96,7 +96,7 @@ impl Look<'_> {
         }
         let Some(newest) = self.seen.newest.take() else {
             return Some(within(Question::Newest {
-                window: Some(self.inquiry.window),
+                window: Some(self.request.window),
             }));
         };
         self.begin_tail(newest, now);
@@ -108,7 +108,7 @@ impl Look<'_> {
         let followed = self.carried.tail.as_mut()?;
         if std::mem::replace(&mut followed.lacks_history, false) {
             return Some(within(Question::History {
-                window: self.inquiry.window,
+                window: self.request.window,
             }));
         }
         let newcomers = std::mem::take(&mut self.seen.newcomers);
@@ -147,11 +147,11 @@ impl Look<'_> {
             Paging::Over => return None,
             Paging::Begun(..) => {}
             Paging::NotBegun => {
-                if self.inquiry.look == domain::Look::Full {
+                if self.request.look == domain::Look::Full {
                     followed.tail.begin_full_look();
                 }
                 // Who waits for a first pass gets the newest rows at once.
-                if self.seen.is_tail_new && self.inquiry.effort != Effort::Whole {
+                if self.seen.is_tail_new && self.request.budget != TimeBudget::Unlimited {
                     self.seen.paging = Paging::Over;
                     return None;
                 }
@@ -170,14 +170,14 @@ impl Look<'_> {
             return;
         };
         let (together, each) = self.table.database.pages;
-        let effort = self.inquiry.effort.at_most(together);
+        let budget = self.request.budget.at_most(together);
         let took = now.duration_since(self.sent);
         let jobs = within_room(rows.jobs, self.table.mapping, room);
         let spent = now.duration_since(*began);
-        if followed.tail.page_read(below, took, effort.a_page().min(each)) {
+        if followed.tail.page_read(below, took, budget.a_page().min(each)) {
             self.seen.is_full = true;
             self.seen.paging = Paging::Over;
-        } else if effort.is_spent(spent, took) {
+        } else if budget.is_spent(spent, took) {
             self.seen.paging = Paging::Over;
         }
         self.add(Rows {

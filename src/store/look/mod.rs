@@ -13,7 +13,7 @@ mod tail;
 pub use carried::{Carried, FactsFor};
 
 use super::{
-    Inquiry, Mapping, StoreError, Wanted,
+    DiscoverySetting, Mapping, ObserveRequest, StoreError,
     question::{Answer, Facts, Frame, Moment, Question, Round, Rows},
 };
 use crate::domain::{self, Access, Action, Discovery, Job, JobId, LedgerEntry, Newcomers, Snapshot, Timing, Unknowns};
@@ -32,7 +32,7 @@ pub struct Table<'a> {
     /// How far after the start a heartbeat still counts as written together with it.
     pub seed_tolerance: Duration,
     /// How running jobs are to be found.
-    pub wanted: Wanted,
+    pub wanted: DiscoverySetting,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     /// The lowest key that it can have.
@@ -87,7 +87,7 @@ pub enum Step {
 /// One pass over the table, as far as it has been read.
 #[derive(Debug)]
 pub struct Look<'a> {
-    inquiry: &'a Inquiry,
+    request: &'a ObserveRequest,
     table: Table<'a>,
     before: &'a Carried,
     /// When the pass was asked for, before there was a connection.
@@ -132,20 +132,20 @@ struct Seen {
 impl<'a> Look<'a> {
     /// Begins a pass, with what the last one has left. `asked` is when it was asked for, before there was a connection for it.
     pub fn begin(
-        inquiry: &'a Inquiry,
+        request: &'a ObserveRequest,
         table: Table<'a>,
         before: &'a Carried,
         asked: Instant,
         now: Instant,
     ) -> (Self, Round) {
         let mut look = Self {
-            inquiry,
+            request,
             table,
             before,
             asked,
             sent: now,
             // A table grows, and gets an index.
-            wants_plan: before.way.is_none() || inquiry.look == domain::Look::Full,
+            wants_plan: before.way.is_none() || request.look == domain::Look::Full,
             begun_after: Duration::ZERO,
             carried: before.clone(),
             seen: Seen::default(),
@@ -249,7 +249,7 @@ impl<'a> Look<'a> {
     fn prepare(&mut self) -> Option<Round> {
         let question = if self.wants_plan {
             Question::Plan
-        } else if self.inquiry.look == domain::Look::Full && !self.table.grows && !self.seen.is_unknown_asked {
+        } else if self.request.look == domain::Look::Full && !self.table.grows && !self.seen.is_unknown_asked {
             self.seen.is_unknown_asked = true;
             Question::Unknown
         } else {
@@ -299,7 +299,7 @@ impl<'a> Look<'a> {
         let rows = self.settle()?;
         let alone_below = self.seen.alone_below;
         let was_asked = |id: &&JobId| id.number().zip(alone_below).is_some_and(|(key, below)| key < below);
-        let known: Vec<JobId> = missing(&self.inquiry.known, &rows)
+        let known: Vec<JobId> = missing(&self.request.known, &rows)
             .filter(|id| !was_asked(id))
             .cloned()
             .collect();
@@ -307,7 +307,7 @@ impl<'a> Look<'a> {
         let mut questions = Vec::new();
         let counts_keyless = match self.table.keyless {
             Keyless::None => false,
-            Keyless::InAnswers => self.way().discovery == Discovery::KeyTail && self.inquiry.look == domain::Look::Full,
+            Keyless::InAnswers => self.way().discovery == Discovery::KeyTail && self.request.look == domain::Look::Full,
             Keyless::Asked => true,
         };
         if counts_keyless {
