@@ -20,8 +20,8 @@ LABEL org.opencontainers.image.title="Beatwarden" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out/beatwarden /usr/local/bin/beatwarden
 COPY LICENSE /usr/share/doc/beatwarden/LICENSE
-# Inside a container loopback is nobody's address; which addresses of the host see this port is
-# decided where it is published.
+# Inside a container no client reaches loopback; which addresses of the host see this port is decided where
+# it is published.
 ENV BEATWARDEN__LISTEN=0.0.0.0:12328
 EXPOSE 12328
 # A number: where an image must not run as root, a name proves nothing and is refused.

@@ -15,7 +15,7 @@ set -euo pipefail
 PIPELINES=${WRITER_PIPELINES:-"orders-to-warehouse customers-to-warehouse events-to-lake"}
 RUN_SECONDS=${WRITER_RUN_SECONDS:-20}
 PAUSE_SECONDS=${WRITER_PAUSE_SECONDS:-10}
-# One in this many runs dies before its first beat; 0: only when told to.
+# One in this many runs dies before its first beat; 0: only when asked to.
 CRASH_ONE_IN=${WRITER_CRASH_ONE_IN:-20}
 # Where `crash` leaves its order and each turn its sign of life.
 STATE_DIR=${WRITER_STATE_DIR:-/tmp}
