@@ -196,7 +196,10 @@ const SHOWN: &[(Query, f64)] = &[
     (("Guard", 0, &[("watch", "meltano")]), 0.0),
     (("Configuration in force", 0, &[]), 1.0),
     (("Rows that can't be judged", 1, &[("watch", "meltano")]), 1.0),
-    (("First-heartbeat success and objective", 1, &[("watch", "meltano")]), 0.99),
+    (
+        ("First-heartbeat success and objective", 1, &[("watch", "meltano")]),
+        0.99,
+    ),
     (("Since the last good pass", 1, &[("watch", "meltano")]), 0.6),
     (("Interval in force", 2, &[("watch", "meltano")]), 1.0),
 ];
