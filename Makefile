@@ -29,32 +29,32 @@ observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through
 
 SEEDS ?= 100000
 sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
-	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test sim -- --nocapture
+	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test core sim:: -- --nocapture
 
 SECONDS ?= 600
 stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
-	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test stress -- --nocapture
+	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test system stress:: -- --nocapture
 
 CASES ?= 20000
 fuzz: ## the parsers that are ours, and generated configurations, against CASES=n generated inputs each
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --lib whatever
-	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --test config whatever
+	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --test core whatever
 
 ROWS ?= 100
 fuzz-rows: ## ROWS=n tables of hostile rows for each shape of a table, and payloads on both databases
-	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test hostile whatever
-	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test contract whatever
+	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test stores whatever
 
 SWITCHOVERS ?= 20
 failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times by plan and by force, and a judge of its own
 	@scripts/setup-tests.sh failover
-	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test patroni -- --ignored --nocapture
+	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni:: -- --ignored --nocapture
 
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants
 
 bench: ## what it costs, beside two exporters and the bare queries; rewrites a part of docs/benchmarks.md
 	@benches/compare/setup.sh
+	$(CARGO) test --locked --test bench_report
 	python3 -B benches/compare
 
 dist: ## all checks of the supply chain, then an archive with everything that an operator needs, and its checksum, in target/dist

@@ -23,7 +23,7 @@
 //! | [`app`] | the composition root |
 //! | [`cli`] | the commands |
 //!
-//! `docs/architecture.md` has the picture, `tests/tidy.rs` the arrows.
+//! `docs/architecture.md` has the picture, `tests/core/tidy.rs` the arrows.
 
 pub mod app;
 pub mod cli;

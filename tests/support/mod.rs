@@ -6,11 +6,14 @@
 )]
 
 pub mod beatwarden;
+pub mod certificates;
 pub mod http;
 pub mod meltano;
 pub mod pooler;
 pub mod postgres;
 pub mod prometheus;
+pub mod proxy;
+pub mod served;
 pub mod table;
 
 use std::{

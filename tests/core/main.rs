@@ -1,0 +1,7 @@
+//! The core: what is decided, configured and demanded of the sources. No server, no process, seconds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod config;
+mod domain;
+mod sim;
+mod tidy;

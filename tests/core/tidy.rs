@@ -1,0 +1,256 @@
+//! The house rules that a machine can check: which module may know which, sizes, file heads, and words.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod names;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Which modules each top-level module of `src` may use. `app` and `cli` stand at the top and may use what they name.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("files", &[]),
+    ("config", &["files"]),
+    ("tls", &[]),
+    ("text", &[]),
+    ("store", &["domain", "files", "tls"]),
+    ("pass", &["domain", "store"]),
+    ("status", &["domain", "pass"]),
+    ("journal", &["domain", "pass"]),
+    ("metrics", &["domain", "pass", "status", "store"]),
+    ("watch", &["domain", "pass", "store"]),
+    (
+        "http",
+        &["domain", "files", "pass", "status", "store", "metrics", "text", "tls"],
+    ),
+    ("demo", &[]),
+    (
+        "app",
+        &[
+            "config", "domain", "http", "journal", "metrics", "pass", "status", "store", "watch",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "app", "config", "demo", "domain", "http", "pass", "status", "store", "text", "tls",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// Crates that belong to one module alone.
+const OWNED: &[(&str, &[&str])] = &[
+    ("prometheus", &["metrics"]),
+    ("hyper", &["http"]),
+    ("tokio_postgres", &["store"]),
+    ("rusqlite", &["store", "demo"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the repository") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, ending, found);
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file with its top-level module and its text without unit tests.
+fn sources() -> Vec<(PathBuf, String, String)> {
+    let src = root().join("src");
+    let mut found = Vec::new();
+    files(&src, "rs", &mut found);
+    assert!(found.len() > 20, "the sources are where they are looked for");
+    found
+        .into_iter()
+        .map(|path| {
+            let inside = path.strip_prefix(&src).expect("below src");
+            let first = inside.components().next().expect("a file");
+            let module = Path::new(first.as_os_str())
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            let text = fs::read_to_string(&path).expect("a readable source");
+            (path, module, text)
+        })
+        .collect()
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn modules_know_only_whom_they_may() {
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let modules: Vec<&str> = ARROWS.iter().map(|(module, _)| *module).collect();
+    let mut wrong = Vec::new();
+    for (path, module, text) in sources() {
+        if module == "lib" {
+            continue;
+        }
+        let allowed = arrows
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("module `{module}` has no line in ARROWS"));
+        let text = without_tests(&text);
+        for other in &modules {
+            let uses = text.contains(&format!("crate::{other}"))
+                || uses_in_group(text, other)
+                || text.contains(&format!("beatwarden::{other}"));
+            if uses && *other != module && !allowed.contains(other) {
+                wrong.push(format!("{} uses `{other}`", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Whether `use crate::{...}` names the module.
+fn uses_in_group(text: &str, module: &str) -> bool {
+    text.split("use crate::{").skip(1).any(|rest| {
+        let group = rest.split("};").next().unwrap_or_default();
+        let mut depth = 0_i32;
+        let mut top = String::new();
+        for letter in group.chars() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ if depth == 0 => top.push(letter),
+                _ => {}
+            }
+        }
+        top.split(',')
+            .any(|part| part.trim().split("::").next() == Some(module))
+    })
+}
+
+#[test]
+fn crates_stay_where_they_belong() {
+    let mut wrong = Vec::new();
+    for (path, module, text) in sources() {
+        for (name, owners) in OWNED {
+            let text = without_tests(&text);
+            if text.contains(&format!("{name}::")) && !owners.contains(&module.as_str()) {
+                wrong.push(format!("{} uses `{name}`", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn everything_that_is_printed_goes_through_one_place() {
+    // The macros of the standard library end the process where stderr can't be written, and print names as they are.
+    let ways = ["eprint!(", "eprintln!(", "print!(", "println!(", "dbg!("];
+    for (path, _, text) in sources() {
+        let text = without_tests(&text);
+        for way in ways {
+            assert!(!text.contains(way), "{} has {way}: use cli::output", path.display());
+        }
+        let is_owner = ["src/cli/output.rs", "src/cli/logging.rs"]
+            .iter()
+            .any(|owner| path.ends_with(owner));
+        let asks = ["repair.rs", "ledger.rs", "progress.rs"]
+            .iter()
+            .any(|asker| path.ends_with(asker));
+        for way in ["io::stdout()", "io::stderr()"] {
+            assert!(
+                is_owner || asks || !text.contains(way),
+                "{} has {way}: use cli::output",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_domain_knows_neither_clock_nor_world() {
+    for (path, module, text) in sources() {
+        if module != "domain" {
+            continue;
+        }
+        for word in [
+            "Instant",
+            "SystemTime",
+            "std::fs",
+            "std::net",
+            "tracing::",
+            "async ",
+            "fastrand",
+            "println!",
+        ] {
+            assert!(!text.contains(word), "{} has `{word}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn sources_open_with_their_purpose_and_keep_to_one_subject() {
+    for (path, _, text) in sources() {
+        assert!(
+            text.starts_with("//! "),
+            "{} doesn't say what it is for",
+            path.display()
+        );
+        let lines = text.lines().count();
+        assert!(lines <= 450, "{} has {lines} lines: two subjects?", path.display());
+    }
+}
+
+#[test]
+fn both_databases_have_statements_under_the_same_names() {
+    let names = |database: &str| {
+        let mut found = Vec::new();
+        files(&root().join("src/store").join(database), "sql", &mut found);
+        let mut names: Vec<String> = found
+            .iter()
+            .map(|path| path.file_name().expect("a file").to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let (postgres, sqlite) = (names("postgres"), names("sqlite"));
+    let shared: Vec<&String> = postgres.iter().filter(|name| sqlite.contains(name)).collect();
+    for verb in [
+        "observe_running.sql",
+        "observe_known.sql",
+        "ledger_create.sql",
+        "repair_fail.sql",
+        "repair_backfill.sql",
+    ] {
+        assert!(shared.iter().any(|name| *name == verb), "{verb} is missing on one side");
+    }
+}
+
+#[test]
+fn every_statement_says_what_it_is_for() {
+    let mut found = Vec::new();
+    files(&root().join("src/store"), "sql", &mut found);
+    assert!(found.len() > 15);
+    for path in found {
+        let text = fs::read_to_string(&path).expect("a readable statement");
+        assert!(
+            text.starts_with("/* beatwarden: ") || text.starts_with("-- "),
+            "{} has no head",
+            path.display()
+        );
+        assert!(
+            text.contains("-- "),
+            "{} doesn't say what it returns and why it is safe",
+            path.display()
+        );
+    }
+}

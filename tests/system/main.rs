@@ -1,0 +1,22 @@
+//! The binary as a user runs it: its commands, its HTTP side, and what it does when something around it fails.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attack;
+mod blind;
+mod cli;
+mod failover;
+mod http;
+mod many;
+mod operator;
+mod outages;
+mod patroni;
+mod reload;
+mod secrets;
+mod service;
+mod stress;
+mod surroundings;
+mod tls;
+mod web;

@@ -1,0 +1,296 @@
+//! Faults of the database, with the real binary on a server of its own: never silently blind, never twice, and back by
+//! itself.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod files;
+mod holders;
+mod log;
+
+use crate::support::{
+    beatwarden::Beatwarden,
+    eventually, http,
+    postgres::{Cluster, TestDatabase},
+};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(20);
+
+const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
+    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
+const DEAD_JOB: &str = "INSERT INTO runs (id, job_name, state, started_at)
+    VALUES ((SELECT coalesce(max(id), 0) + 1 FROM runs), 'job', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min')";
+
+async fn watch(database: &TestDatabase) -> Beatwarden {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("beatwarden.toml");
+    let configuration = format!(
+        "[[watch]]\ndatabase = \"{}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\npoll_timeout = \"2s\"\n\
+         init_deadline = \"2s\"\nheartbeat_timeout = \"5s\"\n",
+        database.url
+    );
+    std::fs::write(&file, configuration).unwrap();
+    Beatwarden::watch(&["--config", file.to_str().unwrap()]).await
+}
+
+fn of_watch(name: &str) -> String {
+    format!("{name}{{watch=\"meltano\"}}")
+}
+
+fn failures(cause: &str) -> String {
+    format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
+}
+
+/// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. A second is
+/// demanded, for the sake of busy machines; `tests/system/blind.rs` measures.
+async fn is_told_by_http(dog: &Beatwarden) {
+    // Ready for three intervals more: so old may the last good pass be.
+    eventually("not ready", SOON, async || {
+        (http::get(dog.address, "/-/ready").status == 503).then_some(())
+    })
+    .await;
+    let last_good = || dog.metric(&of_watch("last_successful_poll_timestamp_seconds"));
+    let before = last_good();
+    for (path, status) in [
+        ("/-/healthy", 200),
+        ("/-/ready", 503),
+        ("/metrics", 200),
+        ("/", 200),
+        ("/api/v1/status", 200),
+    ] {
+        let times = (0..3).map(|_| {
+            let asked = Instant::now();
+            assert_eq!(http::get(dog.address, path).status, status, "{path}");
+            asked.elapsed()
+        });
+        let best = times.min().unwrap();
+        assert!(best < Duration::from_secs(1), "{path} took {best:?}");
+    }
+    assert_eq!(dog.metric(&of_watch("up")), Some(0.0));
+    assert_eq!(last_good(), before, "no good pass meanwhile");
+}
+
+/// Waits for failed polls of a cause, so many more than there were.
+async fn fails(dog: &Beatwarden, cause: &str, times: f64) {
+    let before = dog.metric(&failures(cause)).unwrap_or_default();
+    let until = Instant::now() + SOON;
+    while dog.metric(&failures(cause)) < Some(before + times) {
+        assert!(Instant::now() < until, "not {times} failures by {cause}: {}", dog.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+const REPAIRS: &str = "repairs_total{action=\"backfill\",reason=\"missed_first\",watch=\"meltano\"}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_noticed_within_the_deadline_and_http_goes_on() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    database.client().await.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    cluster.signal("STOP");
+    dog.metric_becomes(&of_watch("up"), 0.0, Duration::from_secs(10)).await;
+    fails(&dog, "timeout", 1.0).await;
+    is_told_by_http(&dog).await;
+    cluster.signal("CONT");
+    dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
+    assert!(dog.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_is_a_failure_with_its_cause_and_no_queue_behind_us() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let holder = database.client().await;
+    holder.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    // Also the passes that begin with a new connection, and with the question for the plan, name the cause.
+    fails(&dog, "locked", 3.0).await;
+    is_told_by_http(&dog).await;
+    assert_eq!(dog.metric(&failures("timeout")), Some(0.0), "{}", dog.log());
+    // Nobody of us stands in the queue for longer than a pass.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
+    let queue: i64 = holder.query_one(waiting, &[]).await.unwrap().get(0);
+    assert!(queue <= 1, "{queue} in the queue");
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_ledger_is_a_failure_with_its_cause_and_repairs_come_after_it() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let holder = database.client().await;
+    holder.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    holder.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE beatwarden_repairs IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    database.client().await.batch_execute(DEAD_JOB).await.unwrap();
+    fails(&dog, "locked", 2.0).await;
+    is_told_by_http(&dog).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
+    assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
+}
+
+/// The ledger is made again where somebody dropped it, however old the connection is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_ledger_is_made_anew_through_an_old_connection() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    // Longer than the deadline of anything that was asked through it.
+    let polls = dog.metric(&of_watch("polls_total")).unwrap();
+    eventually("3 seconds of polls", SOON, async || {
+        (dog.metric(&of_watch("polls_total")) >= Some(polls + 15.0)).then_some(())
+    })
+    .await;
+    client.batch_execute("DROP TABLE beatwarden_repairs").await.unwrap();
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 2.0, SOON).await;
+    assert_eq!(
+        dog.metric(&of_watch("repair_failures_total")),
+        Some(0.0),
+        "{}",
+        dog.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_are_full_when_a_repair_is_due_keep_the_passes_going() {
+    let cluster = Cluster::start_with("max_connections = 8\nsuperuser_reserved_connections = 0\n");
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    let mut held = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await {
+        held.push((client, tokio::spawn(connection)));
+        assert!(held.len() < 20);
+    }
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    eventually("a repair that finds no slot", SOON, async || {
+        (dog.metric(&of_watch("repair_failures_total")) >= Some(2.0)).then_some(())
+    })
+    .await;
+    assert!(dog.log().contains("53300"), "{}", dog.log());
+    assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
+    held.clear();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    let ours =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beatwarden' AND datname = current_database()";
+    assert!(client.query_one(ours, &[]).await.unwrap().get::<_, i64>(0) <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_table_is_named_and_found_when_it_appears() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let client = database.client().await;
+    let dog = watch(&database).await;
+    eventually("a schema failure", SOON, async || {
+        (dog.metric(&failures("schema")) >= Some(1.0)).then_some(())
+    })
+    .await;
+    assert!(dog.log().contains("table `runs` not found"), "{}", dog.log());
+    client.batch_execute(TABLE).await.unwrap();
+    dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(60)).await;
+    // A column that is dropped while we watch, and comes back.
+    client
+        .batch_execute("ALTER TABLE runs RENAME COLUMN state TO status")
+        .await
+        .unwrap();
+    dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
+    eventually("its name", SOON, async || {
+        dog.log().contains("did you mean `status`?").then_some(())
+    })
+    .await;
+    client
+        .batch_execute("ALTER TABLE runs RENAME COLUMN status TO state")
+        .await
+        .unwrap();
+    dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(60)).await;
+}
+
+/// A COMMIT that waits for a standby that is away: the server has committed and says so to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_looked_up_and_counted_once() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    // The first repair makes the ledger while commits still return.
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 1.0, SOON).await;
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    client
+        .batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        .await
+        .unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    eventually("a missing answer", SOON, async || {
+        dog.log().contains("the answer to a repair is missing").then_some(())
+    })
+    .await;
+    client
+        .batch_execute("ALTER SYSTEM RESET synchronous_standby_names")
+        .await
+        .unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
+    client.batch_execute(DEAD_JOB).await.unwrap();
+    dog.metric_becomes(REPAIRS, 3.0, SOON).await;
+    let counts = "SELECT (SELECT count(*) FROM runs WHERE last_heartbeat_at = started_at), (SELECT count(*) FROM beatwarden_repairs)";
+    let row = client.query_one(counts, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (3, 3));
+    assert_eq!(dog.metric(&of_watch("repair_failures_total")), Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminated_backends_cost_a_pass_and_no_repair() {
+    let cluster = Cluster::start_own();
+    let database = cluster.database().await;
+    let client = database.client().await;
+    client.batch_execute(TABLE).await.unwrap();
+    let dog = watch(&database).await;
+    for _ in 0..30 {
+        client.batch_execute(DEAD_JOB).await.unwrap();
+    }
+    let ours = "application_name = 'beatwarden' AND datname = current_database()";
+    let deadline = Instant::now() + Duration::from_secs(8);
+    let mut most = 0;
+    while Instant::now() < deadline {
+        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {ours}");
+        most = most.max(client.query_one(&count, &[]).await.unwrap().get::<_, i64>(0));
+        let kill =
+            format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {ours} AND random() < 0.3");
+        client.query_one(&kill, &[]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert!(most <= 2, "{most} connections at once");
+    eventually("all repaired", Duration::from_secs(60), async || {
+        let count = "SELECT count(*) FROM runs WHERE last_heartbeat_at IS NULL";
+        (client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+    let counts =
+        "SELECT (SELECT count(*) FROM beatwarden_repairs), (SELECT count(DISTINCT job_id) FROM beatwarden_repairs)";
+    let row = client.query_one(counts, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (30, 30));
+    dog.metric_becomes(REPAIRS, 30.0, SOON).await;
+}

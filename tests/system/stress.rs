@@ -1,0 +1,130 @@
+//! Several replicas of the real binary on a real PostgreSQL and on a SQLite file, with writers whose first heartbeat falls
+//! around the deadline, while backends are terminated, replicas killed and frozen, the server crashed, connections stalled
+//! and cut in the middle of a COMMIT, commits hang for a standby that is not there, BEGIN is refused, and write locks are
+//! held. The judge is an audit trigger and plain SQL; it shares no code with Beatwarden, and is shown wrong changes.
+//!
+//! `make stress SECONDS=600` for a long run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and this one tells its figures"
+)]
+
+mod file;
+mod file_judge;
+pub mod judge;
+mod server;
+pub mod verdict;
+mod writer;
+
+use crate::support::beatwarden::Beatwarden;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    time::{Duration, Instant},
+};
+use verdict::Verdict;
+
+/// So long with the other tests.
+const SECONDS: u64 = 25;
+const REPLICAS: usize = 3;
+const WRITERS: usize = 40;
+/// A job's time to its first heartbeat.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// So long after the last fault every dead job is repaired: the longest backoff, and much more where the machine is so busy that
+/// passes come too far apart to have watched anything.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long the faults go on.
+fn seconds() -> u64 {
+    std::env::var("STRESS_SECONDS").map_or(SECONDS, |text| text.parse().expect("STRESS_SECONDS"))
+}
+
+/// The configuration of every replica: the fuse is tested elsewhere, and would hold here.
+fn configuration(url: &str) -> String {
+    format!(
+        "[[watch]]\nname = \"stress\"\ndatabase = \"{url}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\n\
+         poll_timeout = \"2s\"\ninit_deadline = \"2s\"\nheartbeat_timeout = \"3s\"\n\
+         [watch.repair]\nmissed_first = \"fail\"\nfuse_min_jobs = 1000000\n"
+    )
+}
+
+async fn replica(configuration: &Path) -> Beatwarden {
+    Beatwarden::watch(&["--config", configuration.to_str().unwrap(), "--log-level", "info"]).await
+}
+
+/// The end of what each replica logs, and what withholds its repairs.
+fn what_they_say(replicas: &[Option<Beatwarden>]) -> String {
+    let tell = |replica: &Beatwarden| {
+        let metrics = crate::support::http::get(replica.address, "/metrics").text();
+        let withheld: Vec<&str> = metrics
+            .lines()
+            .filter(|line| line.starts_with("beatwarden_withheld_repairs{") && !line.ends_with(" 0"))
+            .collect();
+        let log = replica.log();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("{withheld:?}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+    };
+    replicas.iter().flatten().map(tell).collect()
+}
+
+/// The faults that are to come, each kind before any comes again, and how often each came.
+struct Faults<F: 'static> {
+    all: &'static [F],
+    deck: Vec<F>,
+    counts: BTreeMap<F, u32>,
+    until: Instant,
+}
+
+impl<F: Copy + Ord + fmt::Debug> Faults<F> {
+    fn new(all: &'static [F]) -> Self {
+        Self {
+            all,
+            deck: Vec::new(),
+            counts: BTreeMap::new(),
+            until: Instant::now() + Duration::from_secs(seconds()),
+        }
+    }
+
+    /// The next one, after a while; none when the time is over.
+    async fn next(&mut self) -> Option<F> {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..1_000))).await;
+        if Instant::now() > self.until {
+            return None;
+        }
+        if self.deck.is_empty() {
+            self.deck.extend(self.all);
+            fastrand::shuffle(&mut self.deck);
+        }
+        let fault = self.deck.pop().unwrap();
+        *self.counts.entry(fault).or_default() += 1;
+        Some(fault)
+    }
+
+    fn count(&self) -> u32 {
+        self.counts.values().sum()
+    }
+}
+
+impl Verdict {
+    fn tell(&self, place: &str, jobs: &writer::Jobs, faults: &str) {
+        println!(
+            "{place}, {} s, {REPLICAS} replicas, {WRITERS} writers: {}\n\
+             repairs: {}, found to be false by a later beat: {}\nfaults: {faults}\nviolations: {}",
+            seconds(),
+            jobs.summary(),
+            self.repairs,
+            self.false_repairs,
+            self.violations.len()
+        );
+        assert_eq!(self.violations, Vec::new(), "{place}");
+        assert!(self.repairs > 0 && !jobs.dead().is_empty(), "nothing happened");
+    }
+
+    /// What went wrong, without the rows.
+    fn kinds(&self) -> std::collections::BTreeSet<&'static str> {
+        self.violations.iter().map(|(meaning, _)| *meaning).collect()
+    }
+}

@@ -1,0 +1,286 @@
+//! The server's side: a PostgreSQL of its own behind a proxy that goes wrong, replicas on it, and their faults.
+
+use super::{
+    DEADLINE, Faults, PATIENCE, REPLICAS, WRITERS, configuration, judge, replica, what_they_say,
+    writer::{self, Jobs, Place},
+};
+use crate::support::{
+    beatwarden::{Beatwarden, run},
+    postgres::{Cluster, connect},
+    proxy::Proxy,
+};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    BackendsTerminated,
+    ReplicaKilled,
+    ReplicaFrozen,
+    ConnectionsStalled,
+    ConnectionsCut,
+    BeginsRefused,
+    StandbyAway,
+    ServerCrashed,
+}
+
+/// More often what takes little time.
+const FAULTS: &[Fault] = &[
+    Fault::BackendsTerminated,
+    Fault::BackendsTerminated,
+    Fault::ReplicaKilled,
+    Fault::ReplicaKilled,
+    Fault::ReplicaFrozen,
+    Fault::ConnectionsStalled,
+    Fault::ConnectionsCut,
+    Fault::BeginsRefused,
+    Fault::StandbyAway,
+    Fault::ServerCrashed,
+];
+
+struct Site {
+    cluster: Cluster,
+    proxy: Proxy,
+    owner: String,
+    configuration: PathBuf,
+    _folder: tempfile::TempDir,
+    replicas: Vec<Option<Beatwarden>>,
+}
+
+/// Tables, the watchdogs' role with no more rights than it needs, and the audit. Returns the owner's URL.
+async fn prepare(cluster: &Cluster) -> String {
+    let owner = cluster.database().await.url;
+    let client = connect(&owner).await;
+    client.batch_execute(judge::TABLES).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("owner.toml");
+    std::fs::write(&file, configuration(&owner)).unwrap();
+    let (status, grants, log) = run(&["grants", "--config", file.to_str().unwrap(), "--role", "dog"]);
+    assert!(status.success(), "{log}");
+    client
+        .batch_execute(&format!("CREATE ROLE dog LOGIN; {grants}"))
+        .await
+        .unwrap();
+    client.batch_execute(judge::AUDIT).await.unwrap();
+    owner
+}
+
+impl Site {
+    async fn new() -> Self {
+        let cluster = Cluster::start_own();
+        let owner = prepare(&cluster).await;
+        let proxy = Proxy::start(cluster.port()).await;
+        let name = owner.rsplit('/').next().unwrap();
+        let url = format!("postgres://dog@{}/{name}", proxy.address);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dog.toml");
+        std::fs::write(&file, configuration(&url)).unwrap();
+        let mut replicas = Vec::new();
+        for _ in 0..REPLICAS {
+            replicas.push(Some(replica(&file).await));
+        }
+        Self {
+            cluster,
+            proxy,
+            owner,
+            configuration: file,
+            _folder: folder,
+            replicas,
+        }
+    }
+
+    /// As the owner, on a connection of its own: the last one may have died with the server.
+    async fn own(&self, statement: &str) {
+        let Ok((client, connection)) = tokio_postgres::connect(&self.owner, tokio_postgres::NoTls).await else {
+            return;
+        };
+        tokio::spawn(connection);
+        // A server that is away can't be asked now; whoever needs the answer asks again.
+        let _ = client.batch_execute(statement).await;
+    }
+
+    /// One fault, from its beginning to its end.
+    async fn strike(&mut self, fault: Fault) {
+        let which = fastrand::usize(..self.replicas.len());
+        let takes = Duration::from_millis(fastrand::u64(200..5_000));
+        match fault {
+            Fault::BackendsTerminated => {
+                self.own("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dog'")
+                    .await;
+            }
+            Fault::ReplicaKilled => {
+                self.replicas[which].take().unwrap().kill();
+                self.replicas[which] = Some(replica(&self.configuration).await);
+            }
+            Fault::ReplicaFrozen => {
+                self.replicas[which].as_ref().unwrap().signal("STOP");
+                tokio::time::sleep(takes).await;
+                self.replicas[which].as_ref().unwrap().signal("CONT");
+            }
+            Fault::ConnectionsStalled => {
+                self.proxy.faults.stall(takes);
+                tokio::time::sleep(takes).await;
+            }
+            Fault::ConnectionsCut => {
+                self.proxy.faults.cut(60);
+                tokio::time::sleep(takes).await;
+                self.proxy.faults.cut(0);
+            }
+            Fault::BeginsRefused => {
+                self.proxy.faults.refuse_begin(500);
+                tokio::time::sleep(takes.max(Duration::from_secs(2))).await;
+                self.proxy.faults.refuse_begin(0);
+            }
+            Fault::StandbyAway => {
+                self.own("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+                self.own("SELECT pg_reload_conf()").await;
+                // At times past the five seconds after which a repair gives its COMMIT up.
+                tokio::time::sleep(takes + Duration::from_secs(2)).await;
+                self.own("ALTER SYSTEM RESET synchronous_standby_names").await;
+                self.own("SELECT pg_reload_conf()").await;
+            }
+            Fault::ServerCrashed => {
+                self.cluster.crash();
+                self.cluster.start();
+            }
+        }
+    }
+
+    /// How often a replica that runs now missed the answer to a repair, and how often the ledger then said no or yes.
+    fn answers_missing(&self) -> usize {
+        let replicas = self.replicas.iter().flatten();
+        replicas
+            .map(|dog| dog.log().matches("the answer to a repair is missing").count())
+            .sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_violation_under_faults_of_a_server() {
+    let mut site = Site::new().await;
+    let jobs = Arc::new(Jobs::default());
+    let place = Arc::new(Place::new(&site.owner));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| tokio::spawn(writer::work(place.clone(), jobs.clone())))
+        .collect();
+    let operator = tokio::spawn(judge::acknowledge(site.owner.clone()));
+    let mut faults = Faults::new(FAULTS);
+    while let Some(fault) = faults.next().await {
+        site.strike(fault).await;
+    }
+    place.stop();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    // Calm: every dead job is found, however long the last backoff was.
+    let dead = jobs.dead();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = judge::still_running(&site.owner, &dead).await;
+        if left.is_empty() {
+            break;
+        }
+        assert!(
+            Instant::now() < until,
+            "dead and not failed: {left:?}\n{}",
+            what_they_say(&site.replicas)
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    operator.abort();
+
+    let cut = site.proxy.faults.cut.load(Ordering::Relaxed);
+    let refused = site.proxy.faults.refused.load(Ordering::Relaxed);
+    let told = format!(
+        "{} {:?}; connections cut: {cut}; BEGINs refused: {refused}; repairs whose answer was missing, in the replicas \
+         that are left: {}",
+        faults.count(),
+        faults.counts,
+        site.answers_missing()
+    );
+    judge::judge(&site.owner).await.tell("PostgreSQL", &jobs, &told);
+    for replica in site.replicas.drain(..) {
+        assert!(replica.unwrap().stop().success());
+    }
+}
+
+/// The judge is shown a right repair, and then every kind of wrong change.
+#[tokio::test]
+async fn the_judge_of_a_server_reports_wrong_changes() {
+    let cluster = Cluster::start_own();
+    let owner = prepare(&cluster).await;
+    let writer = connect(&owner).await;
+    // More than it needs, so that it can do what it must not.
+    writer
+        .batch_execute("GRANT ALL ON runs, beatwarden_repairs TO dog")
+        .await
+        .unwrap();
+    let dog = connect(&owner.replace("postgres@", "dog@")).await;
+    let start = |id: u32| {
+        format!(
+            "INSERT INTO runs (id, job_name, state, started_at) VALUES
+             ({id}, 'job', 'RUNNING', clock_timestamp() AT TIME ZONE 'UTC' - interval '{} s')",
+            DEADLINE.as_secs() + 10
+        )
+    };
+    let fail = |id: u32| format!("UPDATE runs SET state = 'FAIL' WHERE id = {id}");
+    let enter = |id: u32| {
+        format!(
+            "INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, reason, action, instance, repaired_at,
+             before, after, version) VALUES (gen_random_uuid(), 'w', 'runs', '{id}', 'missed_first', 'fail', 'me', now(), '{{}}', '{{}}', 2)"
+        )
+    };
+    let beat = |id: u32, seconds: f64| {
+        format!("UPDATE runs SET last_heartbeat_at = started_at + interval '{seconds} s' WHERE id = {id}")
+    };
+    for id in 1..9 {
+        writer.batch_execute(&start(id)).await.unwrap();
+    }
+    let right = format!("BEGIN; {}; {}; COMMIT", fail(1), enter(1));
+    dog.batch_execute(&right).await.unwrap();
+    assert_eq!(judge::judge(&owner).await.kinds(), [].into());
+
+    // Entry and change in transactions of their own; another column; a row that beat.
+    for statement in [fail(2), enter(2)] {
+        dog.batch_execute(&statement).await.unwrap();
+    }
+    dog.batch_execute("UPDATE runs SET job_name = 'mine' WHERE id = 3")
+        .await
+        .unwrap();
+    writer.batch_execute(&beat(4, 5.0)).await.unwrap();
+    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(4), enter(4)))
+        .await
+        .unwrap();
+    // An entry that is changed, one incident twice, and a false repair that none can be.
+    dog.batch_execute("UPDATE beatwarden_repairs SET after = '{\"state\": 1}' WHERE job_id = '1'")
+        .await
+        .unwrap();
+    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5)))
+        .await
+        .unwrap();
+    writer
+        .batch_execute("UPDATE runs SET state = 'RUNNING' WHERE id = 5")
+        .await
+        .unwrap();
+    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5)))
+        .await
+        .unwrap();
+    dog.batch_execute("UPDATE beatwarden_repairs SET outcome = 'false_repair' WHERE job_id = '1'")
+        .await
+        .unwrap();
+    // A beat in time, by the server's clock, of a job that is failed all the same.
+    writer.batch_execute(&start(20)).await.unwrap();
+    writer
+        .batch_execute("UPDATE runs SET started_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = 20")
+        .await
+        .unwrap();
+    writer.batch_execute(&beat(20, 0.5)).await.unwrap();
+    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(20), enter(20)))
+        .await
+        .unwrap();
+    let meanings = judge::QUESTIONS.iter().map(|(meaning, _)| *meaning).collect();
+    assert_eq!(judge::judge(&owner).await.kinds(), meanings);
+}

@@ -1,0 +1,46 @@
+// The types of Grafana's own schema, made strict for a JSON file: a string enumeration takes its words. The compiler judges
+// the dashboard that tests/world/dashboard.rs puts below.
+import type { AnnotationQuery, Dashboard, Panel, RowPanel } from '@grafana/schema';
+import type { Options as StatOptions } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
+import type {
+  FieldConfig as TimeSeriesFields,
+  Options as TimeSeriesOptions,
+} from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
+
+type Json<T> = T extends string
+  ? `${T}`
+  : T extends number | boolean | null | undefined
+    ? T
+    : T extends (infer U)[]
+      ? Json<U>[]
+      : T extends object
+        ? { [K in keyof T]: Json<T[K]> }
+        : T;
+// What the data source of Prometheus adds to a query, and to an annotation.
+type Query = {
+  datasource: { type: 'prometheus'; uid: string };
+  expr: string;
+  refId: string;
+  editorMode?: 'code' | 'builder';
+  legendFormat?: string;
+  instant?: boolean;
+  range?: boolean;
+  interval?: string;
+  format?: 'time_series' | 'table' | 'heatmap';
+};
+type Annotation = AnnotationQuery<Query> & {
+  useValueForTime?: boolean;
+  titleFormat?: string;
+  textFormat?: string;
+  tagKeys?: string;
+};
+type Shown<Type extends string, Options, Fields> = Omit<Panel<Record<string, unknown>, Fields>, 'type' | 'options' | 'targets'> & {
+  type: Type;
+  options: Options;
+  targets: Query[];
+};
+type Known = Shown<'stat', Partial<StatOptions>, Record<string, never>> | Shown<'timeseries', TimeSeriesOptions, TimeSeriesFields>;
+type Row = Omit<RowPanel, 'panels'> & { type: 'row'; panels?: Known[] };
+type Board = Omit<Dashboard, 'panels' | 'annotations'> & { panels: (Known | Row)[]; annotations: { list: Annotation[] } };
+
+export const dashboard: Json<Board> =

@@ -1,0 +1,14 @@
+//! The programs of others around Beatwarden: Meltano, a browser, Prometheus, and what reads the files that are shipped.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod dashboard;
+mod deploy;
+mod dist;
+mod make_observe;
+mod meltano;
+mod meltano_bed;
+mod shipped;
