@@ -7,7 +7,7 @@
 
 use beatwarden::domain::{
     Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy,
-    ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing, Unknowns, plan, report,
+    ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing, Unknowns, apply_outcomes, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use std::{sync::Arc, time::Duration};
@@ -61,8 +61,9 @@ fn report_of_a_pass(bencher: Bencher<'_, '_>, jobs: usize) {
     bencher
         .counter(ItemsCount::new(jobs))
         .with_inputs(|| planned(jobs, &policy))
-        .bench_local_values(|(mut memory, plan, observation)| {
-            let report = report(&mut memory, plan, Vec::new(), Vec::new(), &observation, &policy);
+        .bench_local_values(|(mut memory, mut plan, observation)| {
+            apply_outcomes(&mut memory, &mut plan, &[]);
+            let report = report(&memory, plan, Vec::new(), Vec::new(), &observation, &policy);
             (memory, report)
         });
 }

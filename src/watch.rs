@@ -229,7 +229,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             });
         }
         let held_up = self.held_up(&attempts).await;
-        let mut report = domain::report(&mut self.memory, plan, attempts, noted, &observation, &self.policy);
+        domain::apply_outcomes(&mut self.memory, &mut plan, &attempts);
+        let mut report = domain::report(&self.memory, plan, attempts, noted, &observation, &self.policy);
         report.held_up = held_up;
         let (began, finished) = (observation.began, observation.finished);
         let wall = self.clock.wall();

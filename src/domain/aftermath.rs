@@ -4,8 +4,8 @@
 //! pass after the one that first read them, so that a row is never older than its entry.
 
 use super::{
-    Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Memory, Observation, Policy, RepairId, Repairing,
-    StateKind, TimeValue, Timestamp,
+    Heartbeat, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Observation, Policy, RepairId, Repairing, StateKind,
+    TimeValue, Timestamp,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -52,6 +52,17 @@ pub struct Finding {
     pub sign: LifeSign,
 }
 
+/// What became of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// Written to its ledger entry, by this process first.
+    First,
+    /// Another has written it, or has undone the repair since.
+    Known,
+    /// Not written now: with the reason.
+    NotWritten(String),
+}
+
 /// A repair whose job stays under watch.
 #[derive(Clone, Debug)]
 pub(super) struct UnderWatch {
@@ -77,6 +88,11 @@ impl UnderWatch {
         })
     }
 
+    /// The repaired job.
+    pub(super) fn job(&self) -> &JobId {
+        &self.job
+    }
+
     /// What the row shows of life since the repair.
     fn judge(&self, row: &Job, policy: &Policy) -> Option<(LateOutcome, LifeSign)> {
         let real = matches!(row.heartbeat(policy.seed_tolerance), Heartbeat::Real(_));
@@ -96,15 +112,19 @@ impl UnderWatch {
     }
 }
 
-/// Looks what became of the repairs that an earlier pass read in the ledger, and takes in those that this one read.
-pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Policy) -> Vec<Finding> {
+/// Finds out what became of the repairs that an earlier pass read in the ledger, and adds those that this one read.
+pub(super) fn follow(
+    under_watch: &mut HashMap<RepairId, UnderWatch>,
+    observation: &Observation,
+    policy: &Policy,
+) -> Vec<Finding> {
     let snapshot = &observation.snapshot;
     let entries = &snapshot.newest_repairs;
     let over: HashSet<RepairId> = entries
         .iter()
         .filter_map(|entry| entry.undo_of.or(entry.outcome.map(|_| entry.repair_id)))
         .collect();
-    let watched: HashSet<&JobId> = memory.under_watch.values().map(|watched| &watched.job).collect();
+    let watched: HashSet<&JobId> = under_watch.values().map(UnderWatch::job).collect();
     let rows: HashMap<&JobId, &Job> = if watched.is_empty() {
         HashMap::new()
     } else {
@@ -112,7 +132,7 @@ pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Po
         rows.map(|row| (&row.id, row)).collect()
     };
     let mut findings = Vec::new();
-    for (repair_id, watched) in &mut memory.under_watch {
+    for (repair_id, watched) in under_watch.iter_mut() {
         // Another start is another incident: it says nothing about this one.
         let row = rows.get(&watched.job);
         let Some(row) = row.filter(|row| row.started_at.at() == watched.started_at) else {
@@ -132,8 +152,8 @@ pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Po
         }
     }
     findings.sort_by_key(|finding| finding.repair_id);
-    let mut before = std::mem::take(&mut memory.under_watch);
-    memory.under_watch = entries
+    let mut before = std::mem::take(under_watch);
+    *under_watch = entries
         .iter()
         .filter(|entry| {
             !over.contains(&entry.repair_id) && entry.repaired_at.is_within(AFTERMATH, snapshot.database_now)
@@ -145,11 +165,4 @@ pub(super) fn follow(memory: &mut Memory, observation: &Observation, policy: &Po
         .take(AFTERMATH_REPAIRS)
         .collect();
     findings
-}
-
-impl Memory {
-    /// The jobs of the repairs under watch.
-    pub(super) fn repaired_jobs(&self) -> impl Iterator<Item = &JobId> {
-        self.under_watch.values().map(|watched| &watched.job)
-    }
 }

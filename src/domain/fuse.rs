@@ -3,22 +3,13 @@
 //! One dead writer host, one database restart or one wrong time zone makes many jobs look dead together; that many deaths
 //! at once are more likely our mistake than theirs.
 
-use super::{LateOutcome, LedgerAction, LedgerEntry, Phase, Plan, Policy, Timestamp};
+use super::{LedgerAction, LedgerEntry, Phase, Plan, Policy, Storm, Timestamp};
 use std::time::Duration;
 
 /// So many calm passes in a row close the fuse.
 const CALM_PASSES: u8 = 3;
 /// So long an acknowledgement in the ledger suspends the rule.
 const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(3600);
-
-/// More jobs than the rule allows would be failed at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Storm {
-    /// So many would be failed, or were within the last deadline.
-    pub failing: usize,
-    /// Of so many: those, and the living ones.
-    pub of: usize,
-}
 
 /// Whether the fuse is open, and how calm it has been since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +46,7 @@ impl Fuse {
             *self = Self { open: true, calm: 0 };
         } else if self.open {
             self.calm += 1;
-            // An acknowledgement is somebody's decision: it needs no further calm.
+            // An acknowledgement is an operator's decision: it needs no further calm.
             self.open = self.calm < CALM_PASSES && !is_acknowledged(ledger, plan.at);
         }
         storm
@@ -66,17 +57,4 @@ fn is_acknowledged(ledger: &[LedgerEntry], now: Timestamp) -> bool {
     ledger
         .iter()
         .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.is_within(ACKNOWLEDGED_FOR, now))
-}
-
-impl Plan {
-    /// The false repairs that no one has acknowledged, of the `ledger` as the pass read it, which is asked for each of them,
-    /// however old; those that this pass found included.
-    pub(super) fn false_repairs<'a>(&'a self, ledger: &'a [LedgerEntry]) -> impl Iterator<Item = &'a LedgerEntry> {
-        let just_found = |entry: &LedgerEntry| {
-            let mut findings = self.findings.iter();
-            findings.any(|found| found.repair_id == entry.repair_id && found.outcome == LateOutcome::FalseRepair)
-        };
-        let holds = move |entry: &&LedgerEntry| entry.holds_the_fuse() || just_found(entry);
-        ledger.iter().filter(holds)
-    }
 }

@@ -116,6 +116,15 @@ pub struct Job {
     pub ended_at: TimeValue,
 }
 
+/// One start of one job of a table; it can get each action once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incident {
+    /// The job.
+    pub job: JobId,
+    /// Its start, as the row had it.
+    pub started_at: Option<Timestamp>,
+}
+
 /// A job's heartbeat, judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
@@ -139,6 +148,22 @@ impl Job {
         match self.started_at.at() {
             Some(start) if beat <= start.plus(tolerance) => Heartbeat::Seeded(beat),
             _ => Heartbeat::Real(beat),
+        }
+    }
+
+    /// How long after its start the heartbeat came that it shows, where that is a real one.
+    pub fn time_to_beat(&self, tolerance: Duration) -> Option<Duration> {
+        match (self.started_at.at(), self.heartbeat(tolerance)) {
+            (Some(start), Heartbeat::Real(beat)) => Some(start.age_at(beat)),
+            _ => None,
+        }
+    }
+
+    /// The incident that its row shows.
+    pub fn incident(&self) -> Incident {
+        Incident {
+            job: self.id.clone(),
+            started_at: self.started_at.at(),
         }
     }
 

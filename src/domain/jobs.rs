@@ -32,7 +32,7 @@ impl Jobs {
     }
 
     /// Keeps the jobs that `keep` says, and adds those that a walk met for the first time, which are in order as well.
-    pub(super) fn settle(&mut self, fresh: Vec<Known>, keep: impl FnMut(&Known) -> bool) {
+    pub(super) fn merge(&mut self, fresh: Vec<Known>, keep: impl FnMut(&Known) -> bool) {
         let mut keep = keep;
         self.0.retain(|known| keep(known));
         let follows = match (self.0.last(), fresh.first()) {

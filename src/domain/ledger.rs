@@ -1,6 +1,6 @@
 //! What the ledger knows: entries, and the precedents that keep an incident from being repaired twice.
 
-use super::{Action, JobId, TimeValue, Timestamp};
+use super::{Action, Incident, JobId, TimeValue, Timestamp};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -17,15 +17,6 @@ impl fmt::Display for RepairId {
         let (first, second, third, fourth) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20]);
         write!(f, "{first}-{second}-{third}-{fourth}-{}", &hex[20..])
     }
-}
-
-/// One start of one job of a table; it can get each action once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incident {
-    /// The job.
-    pub job: JobId,
-    /// Its start, as the row had it.
-    pub started_at: Option<Timestamp>,
 }
 
 /// What a ledger entry records.

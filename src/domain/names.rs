@@ -20,9 +20,9 @@ pub(super) enum Label {
 
 /// The names that have a label.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names(BTreeMap<Arc<str>, u8>);
+pub(super) struct LabelSlots(BTreeMap<Arc<str>, u8>);
 
-impl Names {
+impl LabelSlots {
     /// The label of a name; a new name takes one while there are some left.
     pub(super) fn label(&mut self, name: Option<&Arc<str>>) -> Label {
         let Some(name) = name else { return Label::Nameless };
@@ -59,7 +59,7 @@ impl OldestByName {
     }
 
     /// By name; `None` for the names that share a label.
-    pub(super) fn into_names(self, names: &Names) -> BTreeMap<Option<Arc<str>>, Duration> {
+    pub(super) fn into_names(self, names: &LabelSlots) -> BTreeMap<Option<Arc<str>>, Duration> {
         let own = names
             .0
             .iter()

@@ -1,14 +1,8 @@
-//! The decision: what one observation means, and what will be done about it. The glue of the domain.
+//! What one pass decided, as a value: the judged jobs, the repairs to make, what happened since the last pass.
 
 use super::{
-    Action, Cause, Finding, Guard, Incident, Job, JobId, Memory, Observation, Phase, Policy, Precedents, RepairId,
-    Repairing, Restarted, StateKind, Storm, Timestamp, WindowCount,
-    aftermath::follow,
-    init::decide_ended,
-    judge::{Scene, judge, note_unlisted, remember},
-    memory::LastPass,
-    names::Label,
-    watching::{promoted_by, watching_restarts},
+    Cause, Finding, Guard, Incident, Job, JobId, LateOutcome, LedgerEntry, Phase, RepairId, Repairing, ServerIdentity,
+    Timestamp, WindowCount, names::Label,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +16,7 @@ pub struct Repair {
     /// The row's start must still lie at least this far back.
     pub init_deadline: Duration,
     /// The server as observed.
-    pub server: super::ServerIdentity,
+    pub server: ServerIdentity,
     /// Whether the row's start must lie a deadline back.
     pub start: StartCheck,
     /// The undo after which somebody insists on the same repair once more.
@@ -41,10 +35,7 @@ pub enum StartCheck {
 impl Repair {
     /// The incident that the repair belongs to.
     pub fn incident(&self) -> Incident {
-        Incident {
-            job: self.job.id.clone(),
-            started_at: self.job.started_at.at(),
-        }
+        self.job.incident()
     }
 }
 
@@ -88,6 +79,17 @@ pub enum Left {
     Gone,
 }
 
+/// Why all watching starts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restarted {
+    /// Two good passes lie too far apart: what happened between them was not seen.
+    Gap(Duration),
+    /// Another server, or the same one restarted or promoted.
+    Server,
+    /// The database's clock and ours advanced by different amounts (microseconds, database minus own).
+    Clock(i64),
+}
+
 /// A running job, judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobView {
@@ -111,6 +113,15 @@ pub struct JobView {
     pub writer_frees_at: Option<Timestamp>,
     /// What its name is shown under.
     pub(super) label: Label,
+}
+
+/// More jobs than the rule allows would be failed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storm {
+    /// So many would be failed, or were within the last deadline.
+    pub failing: usize,
+    /// Of so many: those, and the living ones.
+    pub of: usize,
 }
 
 /// What one pass decided.
@@ -144,170 +155,19 @@ pub struct Plan {
     pub newest_beat: Option<Timestamp>,
     /// New jobs whose names found all labels taken.
     pub names_dropped: u64,
+    /// Jobs that are withheld for a cause for the first time, once the outcomes of the repairs are known.
+    pub newly_withheld: Vec<(JobId, Cause)>,
 }
 
-/// Decides what one observation means. The same input gives the same plan.
-pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (Memory, Plan) {
-    let snapshot = &observation.snapshot;
-    let now = snapshot.database_now;
-    let mut plan = Plan {
-        at: now,
-        events: Vec::new(),
-        jobs: Vec::with_capacity(snapshot.rows.len()),
-        repairs: Vec::new(),
-        unresolved: memory.unresolved.clone(),
-        findings: follow(&mut memory, observation, policy),
-        // No one can say which row that is, so no one can judge it.
-        unreadable: snapshot.keyless,
-        unknown_state: 0,
-        window: WindowCount::default(),
-        obstacle: snapshot.obstacle(),
-        fuse_open: false,
-        storm: None,
-        newest_beat: None,
-        names_dropped: 0,
-    };
-    if let Some(why) = watching_restarts(&memory, observation, policy) {
-        memory.watching_since = observation.finished;
-        if why == Restarted::Server {
-            memory.restarted_at = memory.restarted_at.max(promoted_by(&memory, observation));
-        }
-        plan.events.push(Event::WatchingRestarted(why));
+impl Plan {
+    /// The false repairs that no one has acknowledged, of the `ledger` as the pass read it, which is asked for each of them,
+    /// however old; those that this pass found included.
+    pub(super) fn false_repairs<'a>(&'a self, ledger: &'a [LedgerEntry]) -> impl Iterator<Item = &'a LedgerEntry> {
+        let just_found = |entry: &LedgerEntry| {
+            let mut findings = self.findings.iter();
+            findings.any(|found| found.repair_id == entry.repair_id && found.outcome == LateOutcome::FalseRepair)
+        };
+        let holds = move |entry: &&LedgerEntry| entry.holds_the_fuse() || just_found(entry);
+        ledger.iter().filter(holds)
     }
-    if memory.first_pass.is_none() {
-        memory.first_pass = Some(now);
-        memory.watching_since = observation.finished;
-    }
-    memory.restarted_at = memory.restarted_at.max(snapshot.server_started_at);
-    if memory.keyless == 0 && snapshot.keyless > 0 {
-        plan.events.push(Event::Keyless(snapshot.keyless));
-    }
-    memory.keyless = snapshot.keyless;
-
-    let precedents = Precedents::from_entries(snapshot.precedents.iter().chain(&snapshot.newest_repairs));
-    let scene = Scene {
-        observation,
-        policy,
-        precedents: &precedents,
-    };
-    judge_rows(&mut memory, &scene, &mut plan);
-
-    let guard = snapshot.guard;
-    if let Some(before) = memory.guard.replace(guard).filter(|before| *before != guard) {
-        plan.events.push(Event::Guard(before, guard));
-    }
-    choose(&mut memory, &scene, &mut plan);
-    plan.window = memory.window.count_since(now.minus(policy.init_window));
-    memory.last_pass = Some(LastPass {
-        began: observation.began,
-        database_now: now,
-        server: snapshot.server.clone(),
-        connection: snapshot.unknowns.connection,
-    });
-    (memory, plan)
-}
-
-/// Judges every row, side by side with what is remembered of its job.
-fn judge_rows(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
-    let Scene {
-        observation, policy, ..
-    } = *scene;
-    memory.passes = memory.passes.wrapping_add(1);
-    let pass = memory.passes;
-    let mut jobs = std::mem::take(&mut memory.jobs);
-    let mut walk = jobs.walk();
-    let mut rows: Vec<&Job> = observation.snapshot.rows.iter().collect();
-    if !rows.is_sorted_by(|left, right| left.id < right.id) {
-        rows.sort_by(|left, right| left.id.cmp(&right.id));
-        rows.dedup_by(|left, right| left.id == right.id);
-    }
-    for row in rows {
-        let known = walk.find(&row.id);
-        match policy.states.kind_of(row.state.as_deref()) {
-            StateKind::Running => {
-                let known = remember(memory, &mut walk, known, row, scene, plan);
-                judge(memory, known, scene, plan);
-                known.read_in = pass;
-            }
-            StateKind::Unknown => {
-                let known = note_unlisted(memory, &mut walk, known, row, scene, plan);
-                plan.unknown_state += 1;
-                known.phase = None;
-                known.read_in = pass;
-            }
-            kind => decide_ended(memory, known, row, kind, scene, plan),
-        }
-    }
-    let fresh = walk.fresh();
-    for (id, name) in memory.settle(jobs, fresh) {
-        let row = observation.snapshot.rows.iter().find(|row| row.id == id);
-        let left = row.map_or(Left::Gone, |row| Left::Ended(row.state.clone()));
-        plan.events.push(Event::Left(id, name, left));
-    }
-}
-
-/// Chooses the repairs among the due jobs; the rest is withheld by the limit.
-fn choose(memory: &mut Memory, scene: &Scene<'_>, plan: &mut Plan) {
-    let Scene {
-        observation,
-        policy,
-        precedents,
-    } = *scene;
-    let mut due: Vec<usize> = (0..plan.jobs.len())
-        .filter(|index| plan.jobs[*index].phase == Phase::MissedFirst && plan.jobs[*index].cause.is_none())
-        .collect();
-    let place = |index: &usize| {
-        let view = &plan.jobs[*index];
-        let attempt = memory.jobs.get(&view.id).map_or(0, |known| known.attempt);
-        (attempt, view.started_at, view.id.clone())
-    };
-    due.sort_by_cached_key(place);
-    let failing = if policy.action == Action::Fail { due.len() } else { 0 };
-    let was_open = memory.fuse;
-    plan.storm = memory
-        .fuse
-        .pass(failing, plan, &observation.snapshot.newest_repairs, policy);
-    plan.fuse_open = memory.fuse.is_open();
-    if was_open.is_open() != plan.fuse_open {
-        plan.events.push(Event::Fuse(plan.fuse_open));
-    }
-    if plan.fuse_open && policy.action == Action::Fail {
-        due.retain(|index| {
-            let view = &mut plan.jobs[*index];
-            let insisted = policy.overrides_for(&view.id);
-            if !insisted {
-                view.cause = Some(Cause::Fuse);
-            }
-            insisted
-        });
-    }
-    due.retain(|index| !policy.excludes(&plan.jobs[*index].id));
-    for index in due.iter().skip(policy.max_per_pass) {
-        plan.jobs[*index].cause = Some(Cause::Limit);
-    }
-    due.truncate(policy.max_per_pass);
-    let Some(action) = policy.action.repairing() else {
-        return;
-    };
-    plan.repairs = due
-        .into_iter()
-        .filter_map(|index| {
-            let known = memory.jobs.get(&plan.jobs[index].id)?;
-            let mut repair = Repair {
-                action,
-                init_deadline: policy.init_deadline,
-                server: observation.snapshot.server.clone(),
-                start: StartCheck::Overdue,
-                after_undo: None,
-                job: known.job.clone(),
-            };
-            if policy.overrides_for(&repair.job.id) {
-                repair.after_undo = precedents.of(&repair.incident()).undone;
-                if known.start_stand_in.is_some() {
-                    repair.start = StartCheck::Waived;
-                }
-            }
-            Some(repair)
-        })
-        .collect();
 }

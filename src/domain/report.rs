@@ -1,55 +1,10 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Ages, Cause, Event, Finding, Guard, HeldUp, Incident, JobId, JobView, LedgerEntry, Memory, Observation,
-    Obstacle, Phase, Plan, Policy, Repair, RepairId, Repairing, Storm, Timestamp, WindowCount, names::OldestByName,
+    Action, Ages, Attempted, Cause, Event, Finding, Guard, HeldUp, JobId, LedgerEntry, Memory, Noted, Observation,
+    Obstacle, Outcome, Phase, Plan, Policy, Storm, Timestamp, WindowCount, names::OldestByName,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-/// What became of a planned repair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Update and ledger entry are committed.
-    Repaired(RepairId),
-    /// The ledger shows that the incident already had this action.
-    Already,
-    /// Another replica is repairing, or it could not be found out.
-    NotLeader,
-    /// The ledger can't be created, so that nothing was tried; with the reason.
-    NoLedger(String),
-    /// Another session holds the row.
-    Locked,
-    /// The row is no longer as observed.
-    LostRace,
-    /// This process is stopping: not tried.
-    Shutdown,
-    /// The repairs of this pass took so long that the rest has to wait: not tried.
-    Postponed,
-    /// The attempt ended in an error; nothing was changed. With the error's text.
-    Failed(String),
-    /// An answer is missing: whether it was committed has to be found out.
-    Unknown(String),
-}
-
-/// A planned repair and what became of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attempted {
-    /// The repair.
-    pub repair: Repair,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What became of a finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Noted {
-    /// Written to its ledger entry, by this process first.
-    First,
-    /// Somebody else has written it, or has undone the repair since.
-    Known,
-    /// Not written now: with the reason.
-    NotWritten(String),
-}
 
 /// One job as the status page and the API show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,22 +135,16 @@ const SHOWN_REPAIRS: usize = 100;
 /// So many jobs are listed one by one; the rest stands in the counts.
 const LISTED: usize = 50;
 
-/// Builds the report of a pass from its plan and the outcomes of its repairs, and remembers what the next pass needs.
+/// Builds the report of a pass from its plan, to which the outcomes of its repairs were applied.
 pub fn report(
-    memory: &mut Memory,
-    mut plan: Plan,
+    memory: &Memory,
+    plan: Plan,
     attempts: Vec<Attempted>,
     noted: Vec<Noted>,
     observation: &Observation,
     policy: &Policy,
 ) -> Report {
-    let mut gone = Vec::new();
-    for attempted in &attempts {
-        settle(memory, &mut plan, attempted, &mut gone);
-    }
-    // Only as it was when it was repaired: a job that runs again since then stays.
-    plan.jobs
-        .retain(|view| view.phase != Phase::MissedFirst || !gone.contains(&view.id));
+    let newest = &observation.snapshot.newest_repairs;
     let mut report = Report {
         at: plan.at,
         phases: Phase::ALL.into_iter().map(|phase| (phase, 0)).collect(),
@@ -205,42 +154,28 @@ pub fn report(
         ages: Ages::default(),
         ages_by_name: BTreeMap::new(),
         withheld: Cause::ALL.into_iter().map(|cause| (cause, 0)).collect(),
-        newly_withheld: Vec::new(),
         window: plan.window,
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
         repair_enabled: policy.action != Action::Observe && plan.obstacle.is_none(),
         fuse_open: plan.fuse_open,
         storm: plan.storm,
-        false_repairs: plan
-            .false_repairs(&observation.snapshot.newest_repairs)
-            .cloned()
-            .collect(),
+        false_repairs: plan.false_repairs(newest).cloned().collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
-        jobs: Vec::new(),
-        repairs: observation
-            .snapshot
-            .newest_repairs
-            .iter()
-            .take(SHOWN_REPAIRS)
-            .cloned()
-            .collect(),
-        events: Vec::new(),
+        jobs: worst(&plan, policy),
+        repairs: newest.iter().take(SHOWN_REPAIRS).cloned().collect(),
         names_dropped: plan.names_dropped,
         attempts,
         held_up: None,
-        findings: std::mem::take(&mut plan.findings).into_iter().zip(noted).collect(),
+        findings: plan.findings.into_iter().zip(noted).collect(),
+        newly_withheld: plan.newly_withheld,
+        events: plan.events,
     };
     let mut by_name = OldestByName::new();
     for view in &plan.jobs {
         *report.phases.entry(view.phase).or_default() += 1;
         if let Some(cause) = view.cause {
             *report.withheld.entry(cause).or_default() += 1;
-            if let Some(known) = memory.jobs.get_mut(&view.id)
-                && known.causes.insert(cause)
-            {
-                report.newly_withheld.push((view.id.clone(), cause));
-            }
         }
         let age = view.last_sign.age_at(plan.at);
         report.ages.add(view.phase, age);
@@ -250,73 +185,7 @@ pub fn report(
         }
     }
     report.ages_by_name = by_name.into_names(&memory.names);
-    report.jobs = worst(&plan, policy);
-    report.events = plan.events;
     report
-}
-
-/// Takes one outcome into plan and memory.
-fn settle(memory: &mut Memory, plan: &mut Plan, attempted: &Attempted, gone: &mut Vec<JobId>) {
-    let id = &attempted.repair.job.id;
-    let cause = match &attempted.outcome {
-        Outcome::Repaired(_) => {
-            memory.settle_unresolved(&attempted.repair.incident());
-            match attempted.repair.action {
-                Repairing::Fail => gone.push(id.clone()),
-                Repairing::Backfill => set_cause(plan, id, Cause::AwaitingWriter),
-            }
-            return;
-        }
-        Outcome::Already => Cause::Repaired,
-        Outcome::NotLeader => Cause::NotLeader,
-        Outcome::NoLedger(_) => Cause::NoLedger,
-        Outcome::Locked => Cause::Locked,
-        Outcome::LostRace => Cause::LostRace,
-        Outcome::Shutdown => Cause::Shutdown,
-        Outcome::Postponed => Cause::Limit,
-        // Neither is normal, so neither is a cause: both are counted as failures, and the next pass is the retry.
-        Outcome::Failed(_) => {
-            memory.settle_unresolved(&attempted.repair.incident());
-            memory.move_to_back(id);
-            return;
-        }
-        Outcome::Unknown(_) => {
-            memory.unresolved = Some(attempted.repair.clone());
-            return;
-        }
-    };
-    if matches!(cause, Cause::Locked | Cause::LostRace | Cause::Repaired) {
-        memory.settle_unresolved(&attempted.repair.incident());
-        memory.move_to_back(id);
-    }
-    set_cause(plan, id, cause);
-}
-
-/// Sets the cause of an overdue job. A job that is no longer overdue, as after an answer that came late, has none.
-fn set_cause(plan: &mut Plan, id: &JobId, cause: Cause) {
-    let overdue = |view: &&mut JobView| view.id == *id && view.phase == Phase::MissedFirst;
-    if let Some(view) = plan.jobs.iter_mut().find(overdue) {
-        view.cause = Some(cause);
-    }
-}
-
-impl Memory {
-    fn settle_unresolved(&mut self, incident: &Incident) {
-        if self
-            .unresolved
-            .as_ref()
-            .is_some_and(|repair| repair.incident() == *incident)
-        {
-            self.unresolved = None;
-        }
-    }
-
-    fn move_to_back(&mut self, id: &JobId) {
-        self.attempts += 1;
-        if let Some(known) = self.jobs.get_mut(id) {
-            known.attempt = self.attempts;
-        }
-    }
 }
 
 /// The stuck jobs first, then the oldest.

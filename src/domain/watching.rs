@@ -1,18 +1,7 @@
 //! The rule of two clocks: when all watching starts anew, and which jobs are older than a restart of their server.
 
-use super::{Action, Known, Memory, Observation, Policy, Timestamp, blind_after, memory::LastPass};
+use super::{Action, Known, Memory, Observation, Policy, Restarted, Timestamp, blind_after, memory::LastPass};
 use std::time::Duration;
-
-/// Why all watching starts anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restarted {
-    /// Two good passes lie too far apart: what happened between them was not seen.
-    Gap(Duration),
-    /// Another server, or the same one restarted or promoted.
-    Server,
-    /// The database's clock and ours advanced by different amounts (microseconds, database minus own).
-    Clock(i64),
-}
 
 /// Whether all watching starts anew: rules (a), (b) and (c) of the two clocks.
 pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, policy: &Policy) -> Option<Restarted> {

@@ -5,7 +5,7 @@ use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
     RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, States, TimeValue, Timestamp, Timing, Unknowns,
-    interval_in_force, plan, report,
+    apply_outcomes, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -148,7 +148,7 @@ impl Watchdog {
     }
 
     fn settle(&mut self, now: f64, plan: Plan, outcome: &Outcome) -> Report {
-        let attempts = plan
+        let attempts: Vec<_> = plan
             .repairs
             .iter()
             .map(|repair| Attempted {
@@ -156,9 +156,14 @@ impl Watchdog {
                 outcome: outcome.clone(),
             })
             .collect();
+        self.conclude(now, plan, attempts)
+    }
+
+    fn conclude(&mut self, now: f64, mut plan: Plan, attempts: Vec<Attempted>) -> Report {
         let noted = vec![Noted::First; plan.findings.len()];
         let observation = self.observation(now);
-        report(&mut self.memory, plan, attempts, noted, &observation, &self.policy)
+        apply_outcomes(&mut self.memory, &mut plan, &attempts);
+        report(&self.memory, plan, attempts, noted, &observation, &self.policy)
     }
 
     fn inits(&self) -> (usize, usize) {
@@ -441,6 +446,12 @@ fn a_new_start_that_is_written_in_an_unlisted_state_is_a_new_job() {
     dog.rows = vec![job(1, "RUNNING", Some(9.0), Some(22.0))];
     dog.look(25.0);
     assert_eq!(dog.inits(), (2, 0));
+    // So is one that ended and comes back by way of one.
+    for (now, state) in [(30.0, "SUCCESS"), (35.0, "PREPARING"), (40.0, "RUNNING")] {
+        dog.rows = vec![job(1, state, Some(9.0), Some(now - 1.0))];
+        dog.look(now);
+    }
+    assert_eq!(dog.inits(), (2, 0), "the same start again");
 }
 
 #[test]
@@ -802,12 +813,11 @@ fn an_unknown_outcome_is_kept_until_it_is_known() {
     dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
     let plan = dog.look(65.0);
     let repair = plan.unresolved.clone().expect("it is asked for first");
-    let observation = dog.observation(65.0);
     let known = vec![Attempted {
         repair,
         outcome: Outcome::Repaired(RepairId(7)),
     }];
-    report(&mut dog.memory, plan, known, Vec::new(), &observation, &dog.policy);
+    dog.conclude(65.0, plan, known);
     assert_eq!(dog.look(70.0).unresolved, None);
 }
 
@@ -821,12 +831,11 @@ fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
         dog.rows = vec![job(1, "RUNNING", Some(-1000.0), Some(64.0))];
         let plan = dog.look(65.0);
         let repair = plan.unresolved.clone().expect("it is asked for first");
-        let observation = dog.observation(65.0);
         let known = vec![Attempted {
             repair,
             outcome: Outcome::Repaired(RepairId(7)),
         }];
-        let report = report(&mut dog.memory, plan, known, Vec::new(), &observation, &dog.policy);
+        let report = dog.conclude(65.0, plan, known);
         assert_eq!(report.phases[&Phase::Beating], 1, "{action:?}");
         assert_eq!(report.withheld[&Cause::AwaitingWriter], 0, "{action:?}");
     }

@@ -6,7 +6,7 @@ use beatwarden::{
     domain::{
         Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
         Observation, Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue,
-        Timestamp, Timing, Unknowns, plan, report,
+        Timestamp, Timing, Unknowns, apply_outcomes, plan, report,
     },
     http::{HttpState, access::AccessControl, serve},
     metrics::Metrics,
@@ -181,13 +181,14 @@ impl Served {
             },
         };
         let memory = std::mem::take(&mut *self.memory.lock().unwrap());
-        let (mut memory, plan) = plan(memory, &observation, &self.policy);
+        let (mut memory, mut plan) = plan(memory, &observation, &self.policy);
         let committed = |repair: &Repair| Attempted {
             repair: repair.clone(),
             outcome: Outcome::Repaired(RepairId(7)),
         };
-        let attempts = plan.repairs.iter().map(committed).collect();
-        let report = report(&mut memory, plan, attempts, Vec::new(), &observation, &self.policy);
+        let attempts: Vec<_> = plan.repairs.iter().map(committed).collect();
+        apply_outcomes(&mut memory, &mut plan, &attempts);
+        let report = report(&memory, plan, attempts, Vec::new(), &observation, &self.policy);
         *self.memory.lock().unwrap() = memory;
         let pass = Arc::new(GoodPass {
             report,
