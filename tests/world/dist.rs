@@ -101,7 +101,7 @@ fn the_archive_has_everything_that_an_operator_needs() {
         "config/prometheus/beatwarden.rules.yml",
         "dashboards/overview.json",
         "deploy/systemd/beatwarden.service",
-        "deploy/kubernetes/deployment.yaml",
+        "deploy/kubernetes/overlays/one/kustomization.yaml",
         "docs/operations.md",
     ] {
         assert_eq!(read(&in_it(path)), read(&root().join(path)), "{path}");

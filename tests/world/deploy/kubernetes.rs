@@ -1,10 +1,10 @@
-//! The manifests of deploy/kubernetes: the API's schemas, the restricted level of the Pod security standards, and what they
-//! tell our own binary.
+//! The overlays of deploy/kubernetes as kustomize renders them: the API's schemas, the restricted level of the Pod security
+//! standards, and what they give our own binary.
 
-use super::{Contained, documents, judge, root, said, text};
+use super::{Contained, documents, judge, parsed, root, said, text};
 use serde_json::Value;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -12,44 +12,93 @@ const FOLDER: &str = "deploy/kubernetes";
 /// Newer than 1.29, from which on sidecars are there without asking.
 const VERSION: &str = "1.37";
 
-fn manifest(name: &str) -> PathBuf {
-    root().join(FOLDER).join(name)
+/// The resources of a folder with a kustomization, as YAML.
+fn rendered(folder: &Path) -> String {
+    let installed = crate::support::cache().join("kubectl/kubectl");
+    let program = if installed.exists() {
+        installed
+    } else {
+        "kubectl".into()
+    };
+    let output = Command::new(program).arg("kustomize").arg(folder).output();
+    let output = output.expect("kubectl is missing: run scripts/setup-tests.sh");
+    assert!(output.status.success(), "{}: {}", folder.display(), said(&output));
+    // A warning is a field that the next version no longer knows.
+    assert!(output.stderr.is_empty(), "{}: {}", folder.display(), said(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
 
-fn of_kind(name: &str, kind: &str) -> Value {
-    documents(&manifest(name))
+fn overlay(name: &str) -> String {
+    rendered(&root().join(FOLDER).join("overlays").join(name))
+}
+
+/// An overlay of one's own, of the base with these components and this configuration.
+fn composed(components: &[&str], configuration: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    // Kustomize takes resources by relative paths only.
+    let copied = Command::new("cp")
+        .arg("-R")
+        .arg(root().join(FOLDER))
+        .arg(folder.path())
+        .status();
+    assert!(copied.unwrap().success());
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("beatwarden.toml"), configuration).unwrap();
+    let components: Vec<String> = components
+        .iter()
+        .map(|name| format!("../kubernetes/components/{name}"))
+        .collect();
+    let kustomization = serde_json::json!({
+        "resources": ["../kubernetes/base"],
+        "components": components,
+        "configMapGenerator": [{"name": "beatwarden", "behavior": "merge", "files": ["beatwarden.toml"]}],
+    });
+    std::fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    rendered(&own)
+}
+
+fn kind(resources: &str, kind: &str) -> Value {
+    parsed(resources)
         .into_iter()
         .find(|document| document["kind"] == kind)
-        .unwrap_or_else(|| panic!("{name} has no {kind}"))
+        .unwrap_or_else(|| panic!("no {kind} in {resources}"))
 }
 
-/// The three ways of running it, each with the place of its container.
-fn ways() -> [(&'static str, &'static str); 3] {
+fn of_kind(name: &str, wanted: &str) -> Value {
+    kind(&overlay(name), wanted)
+}
+
+/// The ways of running it, each with the place of its container.
+fn ways() -> [(&'static str, &'static str); 4] {
     [
-        ("deployment.yaml", "/spec/template/spec/containers/0"),
-        ("sidecar.yaml", "/spec/template/spec/initContainers/0"),
-        ("replicas.yaml", "/spec/template/spec/containers/0"),
+        ("one", "/spec/template/spec/containers/0"),
+        ("sidecar", "/spec/template/spec/initContainers/0"),
+        ("replicas", "/spec/template/spec/containers/0"),
+        ("openshift", "/spec/template/spec/containers/0"),
     ]
 }
 
 #[test]
-fn the_manifests_fit_the_schemas_of_kubernetes() {
-    let check = |path: &Path| {
+fn the_overlays_fit_the_schemas_of_kubernetes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resources.yaml");
+    let check = |resources: &str| {
+        std::fs::write(&path, resources).unwrap();
         let mut command = judge("kubernetes-validate");
-        command.args(["--strict", "-k", VERSION]).arg(path);
+        command.args(["--strict", "-k", VERSION]).arg(&path);
         command.output().unwrap()
     };
-    for name in ["deployment.yaml", "sidecar.yaml", "replicas.yaml", "networkpolicy.yaml"] {
-        let output = check(&manifest(name));
+    let all = composed(&["replicas", "openshift", "roots", "reload"], "");
+    let ways = ways().map(|(name, _)| (name, overlay(name)));
+    for (name, resources) in ways.into_iter().chain([("all components", all)]) {
+        let output = check(&resources);
         assert!(output.status.success(), "{name}: {}", said(&output));
         let passed = said(&output).matches(" passed for resource ").count();
-        assert_eq!(passed, documents(&manifest(name)).len(), "{name}: {}", said(&output));
+        assert_eq!(passed, parsed(&resources).len(), "{name}: {}", said(&output));
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wrong.yaml");
-    let wrong = text("deploy/kubernetes/sidecar.yaml").replace("runAsNonRoot:", "runAsNobody:");
-    std::fs::write(&path, wrong).unwrap();
-    assert!(!check(&path).status.success(), "a misspelt key is not noticed");
+    let wrong = overlay("sidecar").replace("runAsNonRoot:", "runAsNobody:");
+    assert!(!check(&wrong).status.success(), "a misspelt key is not noticed");
 }
 
 /// Patterns and required keys by the schema of the custom resource; misspelt keys, which the API server drops in silence,
@@ -86,8 +135,8 @@ fn the_monitor_and_the_rules_fit_the_resources_of_the_prometheus_operator() {
         let fine = schema.status.success() && types.status.success();
         (!fine).then(|| format!("{}{}", said(&schema), said(&types)))
     };
-    let monitor = of_kind("podmonitor.yaml", "PodMonitor").to_string();
-    let rules = of_kind("prometheusrule.yaml", "PrometheusRule").to_string();
+    let monitor = of_kind("monitoring", "PodMonitor").to_string();
+    let rules = of_kind("monitoring", "PrometheusRule").to_string();
     assert_eq!(refused("PodMonitor", &monitor), None);
     assert_eq!(refused("PrometheusRule", &rules), None);
     for (kind, right, wrong) in [
@@ -111,11 +160,11 @@ fn the_rules_for_kubernetes_are_the_one_file_of_rules() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        text("deploy/kubernetes/prometheusrule.yaml"),
-        "scripts/kubernetes-rules >deploy/kubernetes/prometheusrule.yaml"
+        text("deploy/kubernetes/overlays/monitoring/prometheusrule.yaml"),
+        "scripts/kubernetes-rules >deploy/kubernetes/overlays/monitoring/prometheusrule.yaml"
     );
     let rules = documents(&root().join("config/prometheus/beatwarden.rules.yml")).remove(0);
-    let resource = of_kind("prometheusrule.yaml", "PrometheusRule");
+    let resource = of_kind("monitoring", "PrometheusRule");
     assert_eq!(resource["spec"]["groups"], rules["groups"]);
 }
 
@@ -131,7 +180,9 @@ fn every_pod_keeps_to_the_restricted_level_and_no_probe_follows_the_database() {
             pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
             "{name}"
         );
-        assert_ne!(pod["securityContext"]["runAsUser"], 0, "{name}");
+        // OpenShift refuses a number that is not one of its own choice.
+        let user = pod["securityContext"]["runAsUser"].as_u64();
+        assert!(user.map_or(name == "openshift", |user| user != 0), "{name}: {user:?}");
         for volume in pod["volumes"].as_array().unwrap() {
             let kinds: Vec<&String> = volume
                 .as_object()
@@ -173,7 +224,7 @@ fn every_pod_keeps_to_the_restricted_level_and_no_probe_follows_the_database() {
         assert!(ours["startupProbe"].is_null(), "{name}");
         assert!(!ours["resources"]["limits"]["memory"].is_null(), "{name}");
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
-        let monitor = of_kind("podmonitor.yaml", "PodMonitor");
+        let monitor = of_kind("monitoring", "PodMonitor");
         for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
             assert_eq!(labels[label], *value, "{name}: the PodMonitor would not find it");
         }
@@ -182,45 +233,97 @@ fn every_pod_keeps_to_the_restricted_level_and_no_probe_follows_the_database() {
             "{name}"
         );
     }
-    let sidecar = of_kind("sidecar.yaml", "Deployment");
+    let sidecar = of_kind("sidecar", "Deployment");
     let ours = &sidecar["spec"]["template"]["spec"]["initContainers"][0];
     assert_eq!(ours["restartPolicy"], "Always");
     // The writer's Pod must not leave service because of us.
     assert!(ours["readinessProbe"].is_null());
     // A policy that selects the writer's Pod would cut off the writer.
-    let policy = of_kind("networkpolicy.yaml", "NetworkPolicy");
+    let policy = of_kind("one", "NetworkPolicy");
     let selected = &policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"];
     assert_ne!(
         sidecar["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"],
         *selected
     );
     assert_eq!(
-        of_kind("deployment.yaml", "Deployment")["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"],
+        of_kind("one", "Deployment")["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"],
         *selected
     );
 }
 
-/// One replica and several are the same but for what several need.
+/// Each component changes what it is for, and nothing else.
 #[test]
-fn several_replicas_differ_from_one_in_what_several_need() {
-    let one = of_kind("deployment.yaml", "Deployment");
-    let mut several = of_kind("replicas.yaml", "Deployment");
-    assert!(several["spec"]["replicas"].as_u64().unwrap() > 1);
-    let spread = several["spec"]["template"]["spec"]
-        .as_object_mut()
-        .unwrap()
-        .remove("topologySpreadConstraints");
-    assert!(spread.is_some());
+fn the_components_go_together_and_change_nothing_else() {
+    let configuration = "# another one";
+    let one = kind(&composed(&[], configuration), "Deployment");
+    let all = composed(&["replicas", "openshift", "roots", "reload"], configuration);
+    let mut changed = kind(&all, "Deployment");
+    assert!(changed["spec"]["replicas"].as_u64().unwrap() > 1);
     for key in ["replicas", "strategy"] {
-        several["spec"][key] = one["spec"][key].clone();
+        changed["spec"][key] = one["spec"][key].clone();
     }
-    assert_eq!(several, one);
+    let deadline = changed["spec"].as_object_mut().unwrap().remove("minReadySeconds");
+    assert!(
+        deadline.unwrap().as_u64().unwrap() > 60,
+        "the next replica ends too soon"
+    );
+    let pod = changed.pointer_mut("/spec/template/spec").unwrap();
+    let wanted = &one["spec"]["template"]["spec"];
+    for added in ["topologySpreadConstraints", "shareProcessNamespace", "initContainers"] {
+        assert!(pod.as_object_mut().unwrap().remove(added).is_some(), "{added}");
+    }
+    pod["securityContext"] = wanted["securityContext"].clone();
+    for place in ["/volumes", "/containers/0/volumeMounts"] {
+        let entries = pod.pointer_mut(place).unwrap().as_array_mut().unwrap();
+        let before = entries.len();
+        entries.retain(|entry| entry["name"] != "roots");
+        assert_eq!(entries.len() + 1, before, "{place}");
+    }
+    // With `reload` a new configuration is not a new name, which would restart the Pod.
+    let volume = |pod: &Value| {
+        let volumes = pod["volumes"].as_array().unwrap();
+        volumes
+            .iter()
+            .position(|volume| volume["name"] == "configuration")
+            .unwrap()
+    };
+    let name = &wanted["volumes"][volume(wanted)]["configMap"]["name"];
+    assert!(name.as_str().unwrap().starts_with("beatwarden-"), "{name}");
+    let position = volume(pod);
+    assert_eq!(pod["volumes"][position]["configMap"]["name"], "beatwarden");
+    assert_eq!(kind(&all, "ConfigMap")["metadata"]["name"], "beatwarden");
+    assert_eq!(kind(&all, "ConfigMap")["data"]["beatwarden.toml"], configuration);
+    pod["volumes"][position] = wanted["volumes"][volume(wanted)].clone();
+    assert_eq!(changed, one);
+}
+
+/// What a sidecar and a Pod of its own must have alike.
+#[test]
+fn the_sidecar_is_the_container_of_the_deployment_beside_a_writer() {
+    let [one, sidecar] = [0, 1].map(|way| {
+        let (name, place) = ways()[way];
+        of_kind(name, "Deployment").pointer(place).unwrap().clone()
+    });
+    for key in [
+        "image",
+        "args",
+        "ports",
+        "livenessProbe",
+        "resources",
+        "securityContext",
+    ] {
+        assert_eq!(one[key], sidecar[key], "{key}");
+    }
+    let variables = sidecar["env"].as_array().unwrap();
+    for variable in one["env"].as_array().unwrap() {
+        assert!(variables.contains(variable), "{variable}");
+    }
 }
 
 /// Every argument, variable and file that a manifest gives is understood by the binary, as the manifest's user.
 #[test]
 fn the_binary_accepts_what_the_manifests_give_it() {
-    let configuration = of_kind("deployment.yaml", "ConfigMap")["data"]["beatwarden.toml"].clone();
+    let configuration = of_kind("one", "ConfigMap")["data"]["beatwarden.toml"].clone();
     for (name, place) in ways() {
         let deployment = of_kind(name, "Deployment");
         let ours = deployment.pointer(place).unwrap();
@@ -231,12 +334,14 @@ fn the_binary_accepts_what_the_manifests_give_it() {
             .unwrap()
             .replace("/run/secrets/beatwarden/database", secret.to_str().unwrap());
         let mut arguments = vec!["config".to_owned()];
-        if name != "sidecar.yaml" {
+        if name != "sidecar" {
             let path = contained.file("beatwarden.toml", &mounted);
             arguments.extend(["--config".to_owned(), path.display().to_string()]);
         }
         let user = deployment["spec"]["template"]["spec"]["securityContext"]["runAsUser"].as_u64();
-        let mut command = contained.command(u32::try_from(user.unwrap()).unwrap());
+        // One of the numbers that OpenShift chooses.
+        let user = user.unwrap_or(1_000_680_000);
+        let mut command = contained.command(u32::try_from(user).unwrap());
         for variable in ours["env"].as_array().unwrap() {
             command.env(variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
         }
