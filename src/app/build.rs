@@ -3,10 +3,10 @@
 use super::{AnyStore, AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
-    domain::{Action, Policy, States},
+    domain::Policy,
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, DiscoverySetting, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat,
+        self, ErrorText, Identifier, IdentifierError, Mapping, TableName,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -17,13 +17,13 @@ use crate::{
 pub fn policy_of(watch: &WatchConfig) -> Policy {
     Policy {
         watch: watch.name.clone(),
-        states: states_of(watch),
+        states: watch.table.states.clone(),
         init_deadline: watch.init_deadline,
         heartbeat_timeout: watch.heartbeat_timeout,
         seed_tolerance: watch.seed_tolerance,
         max_age: watch.max_age,
         init_window: watch.init_window,
-        action: action_of(watch),
+        action: watch.repair.missed_first,
         fuse_min_jobs: usize::try_from(watch.repair.fuse_min_jobs).unwrap_or(usize::MAX),
         fuse_share: watch.repair.fuse_share,
         max_per_pass: usize::try_from(watch.repair.max_per_pass).unwrap_or(usize::MAX),
@@ -59,33 +59,6 @@ pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
     }
 }
 
-fn action_of(watch: &WatchConfig) -> Action {
-    match watch.repair.missed_first {
-        config::Action::Observe => Action::Observe,
-        config::Action::Backfill => Action::Backfill,
-        config::Action::Fail => Action::Fail,
-    }
-}
-
-fn discovery_of(watch: &WatchConfig) -> DiscoverySetting {
-    match watch.discovery {
-        config::Discovery::Auto => DiscoverySetting::Auto,
-        config::Discovery::KeyTail => DiscoverySetting::KeyTail,
-        config::Discovery::State => DiscoverySetting::State,
-    }
-}
-
-fn states_of(watch: &WatchConfig) -> States {
-    let table = &watch.table;
-    States {
-        running: table.running.clone(),
-        success: table.success.clone(),
-        failure: table.failure.clone(),
-        waiting: table.waiting.clone(),
-        ignore: table.ignore.clone(),
-    }
-}
-
 /// Table and columns of a watch, their names checked.
 fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let table = &watch.table;
@@ -101,15 +74,11 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
         id: check(&table.id)?,
         job_name: optional(&table.job_name)?,
         state: check(&table.state)?,
-        states: states_of(watch),
+        states: table.states.clone(),
         started_at: check(&table.started_at)?,
         last_heartbeat_at: check(&table.last_heartbeat_at)?,
         ended_at: optional(&table.ended_at)?,
-        time_format: match table.time_format {
-            config::TimeFormat::Timestamp => TimeFormat::Timestamp,
-            config::TimeFormat::EpochS => TimeFormat::EpochSeconds,
-            config::TimeFormat::EpochMs => TimeFormat::EpochMillis,
-        },
+        time_format: table.time_format,
         time_zone: table.time_zone.clone(),
         error: table
             .error
@@ -132,6 +101,7 @@ pub fn index_for(watch: &WatchConfig) -> String {
     };
     let states: Vec<String> = watch
         .table
+        .states
         .running
         .iter()
         .map(|state| format!("'{}'", state.replace('\'', "''")))
@@ -176,7 +146,12 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
             let role = role.or(target.user()).unwrap_or("beatwarden");
             let role = Identifier::new(role).map_err(bad_name)?;
             let found = store::postgres::locate(target, &mapping, &role).await;
-            Ok(store::postgres::grants(&mapping, action_of(watch), &role, found))
+            Ok(store::postgres::grants(
+                &mapping,
+                watch.repair.missed_first,
+                &role,
+                found,
+            ))
         }
     }
 }
@@ -205,8 +180,8 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
             poll_timeout: watch.poll_timeout,
             seed_tolerance: watch.seed_tolerance,
             instance: instance(),
-            action: action_of(watch),
-            discovery: discovery_of(watch),
+            action: watch.repair.missed_first,
+            discovery: watch.discovery,
         })))),
         DatabaseUrl::Postgres(url) => {
             target_of(&url).map_err(bad)?;
@@ -216,11 +191,11 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
                     DatabaseUrl::Sqlite(_) => Err(changed_kind()),
                 }),
                 mapping,
-                action: action_of(watch),
+                action: watch.repair.missed_first,
                 poll_timeout: watch.poll_timeout,
                 seed_tolerance: watch.seed_tolerance,
                 instance: instance(),
-                discovery: discovery_of(watch),
+                discovery: watch.discovery,
             }))))
         }
     }

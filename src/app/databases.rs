@@ -1,7 +1,8 @@
 //! Which watches share their connections: those of the same database that want the same kind of server.
 
 use crate::{
-    config::{Action, DatabaseSource, WatchConfig},
+    config::{DatabaseSource, WatchConfig},
+    domain::Action,
     store::postgres::Links,
 };
 

@@ -6,9 +6,10 @@ mod polls;
 use super::{guard::in_words, runtime};
 use crate::{
     app::{self, AppError},
-    config::{self, Loaded, WatchConfig},
+    config::{Loaded, WatchConfig},
     domain::{
-        Access, Action, Discovery, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy, Snapshot, StateKind,
+        Access, Action, Discovery, DiscoverySetting, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy,
+        Snapshot, StateKind, TimeFormat,
     },
     pass::{Clock, SystemClock},
     store::{
@@ -87,8 +88,8 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     };
     // What it would cost the other way: for the advice, so a failure is no matter.
     let other = match (poll.discovery, poll.access) {
-        (Discovery::KeyTail, _) => cost_of(watch, config::Discovery::State).await?.ok(),
-        (Discovery::State, Access::Scan) => cost_of(watch, config::Discovery::KeyTail).await?.ok(),
+        (Discovery::KeyTail, _) => cost_of(watch, DiscoverySetting::State).await?.ok(),
+        (Discovery::State, Access::Scan) => cost_of(watch, DiscoverySetting::KeyTail).await?.ok(),
         (Discovery::State, Access::Index) => None,
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
@@ -178,7 +179,7 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
         })
         .take(1_000)
         .collect();
-    let known = watch.table.running.join(", ");
+    let known = watch.table.states.running.join(", ");
     if unknown.is_empty() {
         return (
             Verdict::Good,
@@ -236,10 +237,10 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
             stand.join(" and "),
             watch.table.time_format.as_str(),
             match watch.table.time_format {
-                config::TimeFormat::Timestamp =>
+                TimeFormat::Timestamp =>
                     "a time from 1970 to 9999 such as 2026-11-26 22:54:36.237, with Z, UTC or an offset where it has a zone",
-                config::TimeFormat::EpochS => "a number of seconds since 1970",
-                config::TimeFormat::EpochMs => "a number of milliseconds since 1970",
+                TimeFormat::EpochSeconds => "a number of seconds since 1970",
+                TimeFormat::EpochMillis => "a number of milliseconds since 1970",
             }
         );
         lines.push((verdict(unreadable.len()), text));

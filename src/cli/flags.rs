@@ -60,7 +60,7 @@ fn presets() -> Vec<&'static str> {
 }
 
 fn actions() -> Vec<&'static str> {
-    config::Action::SPELLINGS.to_vec()
+    crate::domain::Action::SPELLINGS.to_vec()
 }
 
 fn formats() -> Vec<&'static str> {

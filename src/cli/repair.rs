@@ -11,7 +11,8 @@ use crate::{
     app::{self, AppError},
     config::{self, Loaded},
     domain::{
-        Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Repairing, Timestamp,
+        Action, Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Repairing,
+        Timestamp,
     },
     store::rfc3339,
 };
@@ -65,17 +66,17 @@ const TRIES: u32 = 3;
 pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
     let mut watch = one_watch(loaded)?.clone();
     match args.action {
-        Some(ByAction::Backfill) => watch.repair.missed_first = config::Action::Backfill,
-        Some(ByAction::Fail) => watch.repair.missed_first = config::Action::Fail,
+        Some(ByAction::Backfill) => watch.repair.missed_first = Action::Backfill,
+        Some(ByAction::Fail) => watch.repair.missed_first = Action::Fail,
         None => {}
     }
-    if watch.repair.missed_first == config::Action::Observe {
+    if watch.repair.missed_first == Action::Observe {
         return Err(AppError::Usage(format!(
             "watch `{}` only observes (watch.repair.missed_first): say what to do with --action backfill or --action fail",
             watch.name
         )));
     }
-    if watch.repair.missed_first == config::Action::Fail && watch.table.failure.is_empty() {
+    if watch.repair.missed_first == Action::Fail && watch.table.states.failure.is_empty() {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",
             watch.name

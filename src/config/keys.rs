@@ -3,7 +3,8 @@
 //! The one table behind validation, the nearest known key, `beatwarden config` and the test of
 //! `config/beatwarden.toml`. A key is here only if a constant would not do.
 
-use super::types::{Action, Discovery, LogFormat, LogLevel, TimeFormat};
+use super::types::{LogFormat, LogLevel};
+use crate::domain::{Action, DiscoverySetting, TimeFormat};
 use std::time::Duration;
 
 /// Where a key may stand.
@@ -181,7 +182,7 @@ pub const KEYS: &[Key] = &[
         "The writer's own rule: age of a heartbeat from which it gives a job up; for explain and the page."),
     watch("writer_stale_after_without_heartbeat", PAST, Nothing(r#""24h""#),
         "The same rule for a job without a heartbeat, counted from its start."),
-    watch("discovery", Choice(Discovery::SPELLINGS), Value(r#""auto""#),
+    watch("discovery", Choice(DiscoverySetting::SPELLINGS), Value(r#""auto""#),
         "How running jobs are found: auto, key_tail (only where rows are born running) or state."),
     watch("full_look_interval", LOOK, Value(r#""10m""#),
         "Time between two looks at the whole table under key_tail, 100ms to 1d."),

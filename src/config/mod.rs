@@ -1,7 +1,7 @@
 //! Configuration: what the user wrote, in five places, made into values that need no further check.
 //!
 //! Owns precedence (defaults < preset < file < environment < flags), the table of known keys, and the words for every
-//! mistake. A leaf: it knows nothing of jobs and databases beyond their names. The process's environment is handed in, so that
+//! mistake. It knows the settings of `domain`, and nothing else of jobs and databases. The process's environment is handed in, so that
 //! every case can be tested; only what libpq would take where a database URL is silent is read here (`defaults`).
 //!
 //! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
@@ -36,10 +36,7 @@ pub use postgres_url::{PostgresUrl, SslMode, TargetSessionAttrs};
 pub use preset::preset_names;
 pub use secret::Secret;
 use std::{ffi::OsString, path::PathBuf};
-pub use types::{
-    Action, Config, DatabaseSource, Discovery, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, TimeFormat,
-    WatchConfig,
-};
+pub use types::{Config, DatabaseSource, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, WatchConfig};
 pub use url::DatabaseUrl;
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.

@@ -8,8 +8,8 @@ use super::{
     defaults::Defaults,
     libpq::{self, KEYWORDS, Parts, Said, Treatment},
     sqlalchemy,
-    types::choice,
 };
+use crate::domain::choice;
 use std::{
     fmt,
     net::IpAddr,

@@ -7,8 +7,8 @@ use super::ConfigError;
 use super::keys::Scope;
 use super::layers::Layer;
 use super::text::shown;
-use super::types::{Action, Discovery};
 use super::validate::{Reader, echo};
+use crate::domain::{Action, DiscoverySetting};
 
 /// The merged layers of one watch, under the label that stands before its keys.
 pub(super) struct Rules<'a> {
@@ -193,9 +193,9 @@ impl Rules<'_> {
             let mend = "set table.failure, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, mend));
         }
-        let discovery = self.quietly(|reader| reader.choice("discovery", Discovery::from_spelling));
+        let discovery = self.quietly(|reader| reader.choice("discovery", DiscoverySetting::from_spelling));
         let born_running = self.quietly(|reader| reader.switch("table.born_running"));
-        if discovery == Some(Discovery::KeyTail) && born_running == Some(false) {
+        if discovery == Some(DiscoverySetting::KeyTail) && born_running == Some(false) {
             let problem = "key_tail finds only rows that are inserted running".to_owned();
             let mend = "set table.born_running = true if that holds for the writer, or take auto or state";
             mistakes.push(self.conflict("discovery", problem, mend));

@@ -3,6 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, Secret};
+use crate::domain::{Action, DiscoverySetting, States, TimeFormat, choice};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -54,7 +55,7 @@ pub struct WatchConfig {
     /// The same rule for a job without a heartbeat, counted from its start.
     pub writer_stale_after_without_heartbeat: Option<Duration>,
     /// How running jobs are found.
-    pub discovery: Discovery,
+    pub discovery: DiscoverySetting,
     /// Time between two full looks where jobs are found by a growing key.
     pub full_look_interval: Duration,
     /// Whether job names become a metric label.
@@ -78,16 +79,8 @@ pub struct TableConfig {
     pub job_name: Option<String>,
     /// Column with the state.
     pub state: String,
-    /// States in which somebody works on the job; at least one.
-    pub running: Vec<String>,
-    /// States of a good end.
-    pub success: Vec<String>,
-    /// States of a bad end; `fail` writes the first.
-    pub failure: Vec<String>,
-    /// States that are neither running nor an end.
-    pub waiting: Vec<String>,
-    /// States of rows that are no jobs.
-    pub ignore: Vec<String>,
+    /// What the values of that column mean; at least one of them is running.
+    pub states: States,
     /// Column with the time of the start.
     pub started_at: String,
     /// Column with the time of the last heartbeat.
@@ -169,37 +162,6 @@ fn read_to_the_end_of_a_url(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Declares an enum whose variants have one spelling each in configuration, logs and metrics.
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl $name {
-            /// Every spelling, in the order of the variants.
-            pub const SPELLINGS: &'static [&'static str] = &[$($text),+];
-
-            /// How the value is spelled in a configuration.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-
-            /// The value of a spelling, if it is one.
-            pub fn from_spelling(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-pub(super) use choice;
-
 choice! {
     /// How log lines look.
     LogFormat {
@@ -223,41 +185,5 @@ choice! {
         Debug = "debug",
         /// Every step.
         Trace = "trace",
-    }
-}
-
-choice! {
-    /// How running jobs are found.
-    Discovery {
-        /// The cheapest correct way, by the database's own plans.
-        Auto = "auto",
-        /// By the jobs already known and the rows after the newest key seen.
-        KeyTail = "key_tail",
-        /// By the state column.
-        State = "state",
-    }
-}
-
-choice! {
-    /// What is done to a job that missed its first heartbeat.
-    Action {
-        /// Nothing.
-        Observe = "observe",
-        /// A NULL heartbeat is set to the start.
-        Backfill = "backfill",
-        /// The job is ended as the writer would end it.
-        Fail = "fail",
-    }
-}
-
-choice! {
-    /// How the time columns hold a time.
-    TimeFormat {
-        /// Timestamps of the database, or texts in SQLite.
-        Timestamp = "timestamp",
-        /// Seconds since 1970.
-        EpochS = "epoch_s",
-        /// Milliseconds since 1970.
-        EpochMs = "epoch_ms",
     }
 }

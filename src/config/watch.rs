@@ -5,12 +5,11 @@
 use super::keys::Scope;
 use super::layers::Layer;
 use super::rules::{LONGEST_NAME, Rules};
-use super::types::{
-    Action, DatabaseSource, Discovery, ErrorColumn, RepairConfig, TableConfig, TimeFormat, WatchConfig,
-};
+use super::types::{DatabaseSource, ErrorColumn, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use super::{DatabaseUrl, SslMode};
+use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
 use std::path::PathBuf;
 
 /// The validated watch, with what is allowed but unlikely to be meant.
@@ -123,11 +122,13 @@ fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
         born_running: born_running?,
         job_name,
         state: state?,
-        running: running?,
-        success: success?,
-        failure: failure?,
-        waiting: waiting?,
-        ignore: ignore?,
+        states: States {
+            running: running?,
+            success: success?,
+            failure: failure?,
+            waiting: waiting?,
+            ignore: ignore?,
+        },
         started_at: started_at?,
         last_heartbeat_at: last_heartbeat_at?,
         ended_at,
@@ -176,7 +177,7 @@ fn times_and_rest(
     let init_objective = reader.share("init_objective");
     let writer_stale_after = reader.span("writer_stale_after");
     let writer_stale_after_without_heartbeat = reader.span("writer_stale_after_without_heartbeat");
-    let discovery = reader.choice("discovery", Discovery::from_spelling);
+    let discovery = reader.choice("discovery", DiscoverySetting::from_spelling);
     let full_look_interval = reader.span("full_look_interval");
     let job_name_label = reader.switch("job_name_label");
     Some(WatchConfig {

@@ -20,6 +20,7 @@
 mod aftermath;
 mod ages;
 mod causes;
+mod choice;
 mod decide;
 mod foreign;
 mod fuse;
@@ -46,6 +47,8 @@ mod window;
 pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign, Noted};
 pub use ages::{AgeStep, Ages};
 pub use causes::Cause;
+pub(crate) use choice::choice;
+pub use choice::{Action, DiscoverySetting, TimeFormat};
 pub use decide::plan;
 pub use foreign::{LONGEST_FOREIGN, cut};
 pub use holder::{Held, HeldUp, Holder};
@@ -59,7 +62,7 @@ pub use observation::{
 pub use outcome::{Attempted, Outcome, apply_outcomes};
 pub use phase::Phase;
 pub use plan::{Event, JobView, Left, Plan, Repair, Restarted, StartCheck, Storm};
-pub use policy::{Action, ByHand, Policy, Repairing, SCANS, interval_in_force};
+pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force};
 pub use report::{JobLine, Report, report};
 pub use time::{Moment, Timestamp};
 pub use window::WindowCount;

@@ -1,29 +1,7 @@
 //! What the operator decided for one watch, as far as judgement needs it.
 
-use super::{JobId, States};
+use super::{Action, JobId, States};
 use std::time::Duration;
-
-/// What is done with a job that missed its first heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
-    /// Nothing.
-    Observe,
-    /// Where the heartbeat is NULL, set it to the start.
-    Backfill,
-    /// End the job as the writer itself would.
-    Fail,
-}
-
-impl Action {
-    /// The word of the configuration, metrics and ledger.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Observe => "observe",
-            Self::Backfill => "backfill",
-            Self::Fail => "fail",
-        }
-    }
-}
 
 /// What a repair does to a row: an action that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
-use crate::domain::States;
+use crate::domain::{States, TimeFormat};
 use jiff::tz::TimeZone;
 
 /// A name in SQL: checked once, always quoted.
@@ -121,17 +121,6 @@ impl TableName {
             None => self.name.as_str().to_owned(),
         }
     }
-}
-
-/// How the table writes times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
-    /// `timestamp`, `timestamptz`, or text in SQLite.
-    Timestamp,
-    /// Seconds since 1970.
-    EpochSeconds,
-    /// Milliseconds since 1970.
-    EpochMillis,
 }
 
 /// Where `fail` writes its error text.

@@ -19,8 +19,9 @@ pub mod survey;
 mod tail;
 mod template;
 
+pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
-pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeFormat};
+pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName};
 
 pub(crate) use derived::{derived, formerly};
 pub(crate) use nearest::nearest;
@@ -89,18 +90,6 @@ impl TimeBudget {
     pub(crate) fn is_spent(self, spent: Duration, last: Duration) -> bool {
         matches!(self, Self::About(budget) if spent + last >= budget)
     }
-}
-
-/// How running jobs are to be found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DiscoverySetting {
-    /// As the database's plan advises: by the key alone where asking by state would scan a large table.
-    #[default]
-    Auto,
-    /// By the key alone, where the key grows and rows are born running.
-    KeyTail,
-    /// By the state.
-    State,
 }
 
 /// What the ledger says of a repair whose answer was lost.

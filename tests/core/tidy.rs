@@ -13,7 +13,7 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("files", &[]),
-    ("config", &["files"]),
+    ("config", &["domain", "files"]),
     ("tls", &[]),
     ("text", &[]),
     ("store", &["domain", "files", "tls"]),

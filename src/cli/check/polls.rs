@@ -3,8 +3,8 @@
 use super::{Line, Verdict};
 use crate::{
     app::{self, AppError},
-    config::{self, WatchConfig},
-    domain::{Access, Discovery, Job, Look, SCANS, StateKind, interval_in_force},
+    config::WatchConfig,
+    domain::{Access, Discovery, DiscoverySetting, Job, Look, SCANS, StateKind, interval_in_force},
     store::{ObserveRequest, Store, StoreError},
 };
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub(super) struct Costs {
 }
 
 /// Looks twice by one way: the first look finds out what runs, the second is what an ordinary poll costs.
-pub(super) async fn cost_of(watch: &WatchConfig, by: config::Discovery) -> Result<Result<Cost, StoreError>, AppError> {
+pub(super) async fn cost_of(watch: &WatchConfig, by: DiscoverySetting) -> Result<Result<Cost, StoreError>, AppError> {
     let mut watch = watch.clone();
     watch.discovery = by;
     let policy = app::policy_of(&watch);

@@ -1,9 +1,8 @@
 //! Which source wins, what overlays reach, what a watch is called, and that no secret is shown.
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
-use beatwarden::config::{
-    Action, DatabaseSource, DatabaseUrl, Discovery, ErrorColumn, LogFormat, LogLevel, Secret, TimeFormat,
-};
+use beatwarden::config::{DatabaseSource, DatabaseUrl, ErrorColumn, LogFormat, LogLevel, Secret};
+use beatwarden::domain::{Action, DiscoverySetting, TimeFormat};
 use std::{fs, path::PathBuf, time::Duration};
 
 const DEADLINE: &str = "watch.meltano.init_deadline";
@@ -37,8 +36,8 @@ fn flags_win_over_environment_over_file_over_preset_over_defaults() {
 fn a_file_wins_over_the_preset_key_by_key() {
     let file = format!("{MELTANO}[watch.table]\nsuccess = [\"OK\"]\nerror = {{ json_key = \"fault\" }}\n");
     let watch = &Given::toml(&file).good().config.watches[0];
-    assert_eq!(watch.table.success, ["OK"]);
-    assert_eq!(watch.table.running, ["RUNNING"]);
+    assert_eq!(watch.table.states.success, ["OK"]);
+    assert_eq!(watch.table.states.running, ["RUNNING"]);
     let error = ErrorColumn {
         column: "payload".to_owned(),
         json_key: "fault".to_owned(),
@@ -72,9 +71,9 @@ fn the_preset_meltano_says_what_is_promised() {
     assert_eq!(watch.repair.missed_first, Action::Backfill);
     assert_eq!(watch.writer_stale_after, Some(Duration::from_secs(300)));
     assert_eq!(watch.table.name, "runs");
-    assert_eq!(watch.table.failure, ["FAIL", "DEAD"]);
+    assert_eq!(watch.table.states.failure, ["FAIL", "DEAD"]);
     assert_eq!(
-        (&*watch.table.waiting, &*watch.table.ignore),
+        (&*watch.table.states.waiting, &*watch.table.states.ignore),
         (&["IDLE".to_owned()][..], &["STATE_EDIT".to_owned()][..])
     );
     assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -88,9 +87,9 @@ fn a_table_without_a_preset_needs_six_keys_and_is_only_observed() {
     assert_eq!(watch.preset, None);
     assert!(!watch.job_name_label && !watch.table.born_running);
     assert_eq!(watch.repair.missed_first, Action::Observe);
-    assert_eq!(watch.discovery, Discovery::Auto);
+    assert_eq!(watch.discovery, DiscoverySetting::Auto);
     assert_eq!(watch.table.time_format, TimeFormat::Timestamp);
-    assert!(watch.table.success.is_empty() && watch.table.failure.is_empty());
+    assert!(watch.table.states.success.is_empty() && watch.table.states.failure.is_empty());
     assert_eq!(
         (&watch.table.ended_at, &watch.table.error, &watch.writer_stale_after),
         (&None, &None, &None)
@@ -116,7 +115,7 @@ fn variables_alone_configure_one_watch() {
         .good();
     let watch = &loaded.config.watches[0];
     assert_eq!(watch.repair.missed_first, Action::Fail);
-    assert_eq!(watch.table.running, ["RUNNING", "RESUMED"]);
+    assert_eq!(watch.table.states.running, ["RUNNING", "RESUMED"]);
     assert_eq!((watch.repair.fuse_share, watch.job_name_label), (0.25, false));
     assert_eq!(loaded.config.listen.port(), 9000);
     assert_eq!(loaded.config.log_format, LogFormat::Json);
@@ -128,7 +127,7 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
         .variable("BEATWARDEN__WATCH__MELTANO__TABLE__SUCCESS", "1e5,007")
         .variable("BEATWARDEN__WATCH__MELTANO__TABLE__STATE", "007")
         .good();
-    assert_eq!(watch.config.watches[0].table.success, ["1e5", "007"]);
+    assert_eq!(watch.config.watches[0].table.states.success, ["1e5", "007"]);
     assert_eq!(watch.config.watches[0].table.state, "007");
 }
 
