@@ -17,6 +17,7 @@
 //! | [`http`] | routes, page, API, and who may ask: TLS, passwords |
 //! | [`tls`] | certificates and keys as files |
 //! | [`text`] | texts of others made harmless |
+//! | [`nearest`] | the known name that was probably meant |
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`demo`] | simulated writers |
@@ -34,6 +35,7 @@ pub mod files;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod nearest;
 pub mod pass;
 pub mod status;
 pub mod store;

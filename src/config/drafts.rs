@@ -5,8 +5,9 @@
 use super::environment::{Environment, spelling_of, variable_of};
 use super::keys::Scope;
 use super::layers::{self, Layer, Table};
-use super::text::{nearest, printable, shown};
+use super::text::{printable, shown};
 use super::{ConfigError, preset};
+use crate::nearest::nearest;
 
 /// Longest name of a watch: it is a label of every metric.
 const MOST_NAME_CHARS: usize = 64;

@@ -5,7 +5,8 @@
 use super::ConfigError;
 use super::keys::{self, Key, Scope};
 use super::layers::{Layer, from_text, nearest_path};
-use super::text::{nearest, printable};
+use super::text::printable;
+use crate::nearest::nearest;
 use std::path::PathBuf;
 
 /// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like by itself for a service of that name.

@@ -6,8 +6,9 @@
 
 use super::ConfigError;
 use super::keys::{self, Key, Kind, Scope};
-use super::text::{nearest, shown_key};
+use super::text::shown_key;
 use crate::files;
+use crate::nearest::nearest;
 use ::config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::path::Path;

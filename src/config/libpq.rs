@@ -3,7 +3,7 @@
 //! Owns what each keyword may hold, which variable stands for it where it is not said, and which of them the driver does not
 //! know. Knows nothing of SQLite or of files.
 
-use super::text::nearest;
+use crate::nearest::nearest;
 use percent_encoding::percent_decode_str;
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -6,7 +6,8 @@
 use super::defaults::Defaults;
 use super::libpq;
 use super::postgres_url::{PostgresUrl, Readers};
-use super::text::{like_credentials, nearest};
+use super::text::like_credentials;
+use crate::nearest::nearest;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,6 @@ pub mod guard;
 mod image;
 pub mod look;
 mod mapping;
-mod nearest;
 pub mod postgres;
 pub mod question;
 mod reading;
@@ -24,7 +23,6 @@ pub use error::{Barrier, Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName};
 
 pub(crate) use derived::{derived, formerly};
-pub(crate) use nearest::nearest;
 pub(crate) use template::fill;
 
 use crate::domain::{

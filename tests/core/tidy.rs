@@ -13,10 +13,11 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("files", &[]),
-    ("config", &["domain", "files"]),
+    ("nearest", &[]),
+    ("config", &["domain", "files", "nearest"]),
     ("tls", &[]),
     ("text", &[]),
-    ("store", &["domain", "files", "tls"]),
+    ("store", &["domain", "files", "nearest", "tls"]),
     ("pass", &["domain", "store"]),
     ("status", &["domain", "pass"]),
     ("journal", &["domain", "pass"]),

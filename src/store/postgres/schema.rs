@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     domain::{Action, Cause, Obstacle},
-    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, nearest, reading::not_unique},
+    nearest::listed,
+    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, reading::not_unique},
 };
 use std::sync::{OnceLock, atomic::AtomicBool};
 use tokio_postgres::{Row, types::Type};
@@ -190,7 +191,7 @@ async fn missing_table(link: &Link, mapping: &Mapping) -> Result<StoreError, Sto
     let tables: Vec<String> = seen.map(|row| row.get("name")).collect();
     Ok(StoreError::Schema(format!(
         "table `{plain}` not found (watch.table.name); {}",
-        nearest(&plain, tables.iter().map(String::as_str), "this role can see")
+        listed(&plain, tables.iter().map(String::as_str), "this role can see")
     )))
 }
 
@@ -260,7 +261,7 @@ impl Columns<'_> {
             "column `{}` not found in `{}` (watch.table.{key}); {}",
             wanted.as_str(),
             self.mapping.table.plain(),
-            nearest(wanted.as_str(), names, "the table has")
+            listed(wanted.as_str(), names, "the table has")
         )))
     }
 
@@ -281,7 +282,7 @@ impl Columns<'_> {
                 "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure); {}",
                 column.sql_type,
                 column.name,
-                nearest(value, column.labels.iter().map(String::as_str), "the enum has")
+                listed(value, column.labels.iter().map(String::as_str), "the enum has")
             ))),
             None => Ok(column),
         }

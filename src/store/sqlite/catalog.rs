@@ -3,7 +3,8 @@
 use super::{SqliteSettings, failures::failed, render::Statements};
 use crate::{
     domain::{Access, Cause, Discovery, Obstacle},
-    store::{DiscoverySetting, Identifier, Mapping, StoreError, nearest, reading::not_unique},
+    nearest::listed,
+    store::{DiscoverySetting, Identifier, Mapping, StoreError, reading::not_unique},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -138,7 +139,7 @@ fn find<'a>(
             "column `{}` not found in `{}` (watch.table.{key}); {}",
             wanted.as_str(),
             mapping.table.plain(),
-            nearest(
+            listed(
                 wanted.as_str(),
                 columns.iter().map(|column| column.name.as_str()),
                 "the table has"
@@ -160,7 +161,7 @@ fn missing_table(connection: &Connection, path: &Path, mapping: &Mapping) -> Sto
         Ok(tables) => StoreError::Schema(format!(
             "table `{plain}` not found in {} (watch.table.name); {}",
             path.display(),
-            nearest(&plain, tables.iter().map(String::as_str), "the file has")
+            listed(&plain, tables.iter().map(String::as_str), "the file has")
         )),
         Err(error) => failed("reading the schema", path, error),
     }
