@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
     watch("discovery", Choice(DiscoverySetting::SPELLINGS), Value(r#""auto""#),
         "How running jobs are found: auto, key_tail (only where rows are born running) or state."),
     watch("full_look_interval", LOOK, Value(r#""10m""#),
-        "Time between two looks at the whole table under key_tail, 100ms to 1d."),
+        "Time between two reads of the whole table under key_tail, 100ms to 1d."),
     watch("job_name_label", Switch, Value("false"),
         "Make job names a metric label: the first 100 names, the rest is `__other__`."),
     watch("table.name", Text, Needed(r#""jobs""#),
