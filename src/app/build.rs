@@ -1,6 +1,6 @@
 //! From the configuration's words to those of the modules: policy, pace, mapping, store, and the SQL that is printed.
 
-use super::{AnyStore, AppError, target};
+use super::{any_store::AnyStore, error::AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::Policy,
@@ -94,31 +94,14 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     })
 }
 
-/// The index that makes the poll of a watch cheap: on the key of the running rows, so that heartbeats don't touch it.
+/// The statement that creates the index which makes finding running jobs cheap; empty where a name can't be used.
 pub fn index_for(watch: &WatchConfig) -> String {
     let Ok(mapping) = mapping_of(watch) else {
         return String::new();
     };
-    let states: Vec<String> = watch
-        .table
-        .states
-        .running
-        .iter()
-        .map(|state| format!("'{}'", state.replace('\'', "''")))
-        .collect();
-    let (table, key, state) = (mapping.table.quoted(), mapping.id.quoted(), mapping.state.quoted());
     match watch.database.resolve() {
-        Ok(DatabaseUrl::Postgres(_)) => {
-            format!(
-                "CREATE INDEX CONCURRENTLY ON {table} ({key}) WHERE {state} IN ({})",
-                states.join(", ")
-            )
-        }
-        // SQLite uses a partial index only for literals, and our states are bound; an index there needs a name.
-        _ => {
-            let name = store::sqlite::index_name(&mapping.table.name);
-            format!("CREATE INDEX {} ON {table} ({state})", name.quoted())
-        }
+        Ok(DatabaseUrl::Postgres(_)) => store::postgres::index_advice(&mapping),
+        _ => store::sqlite::index_advice(&mapping),
     }
 }
 

@@ -5,101 +5,42 @@ mod any_store;
 mod build;
 mod changes;
 mod databases;
-mod operate;
+mod error;
+mod manual;
 mod service;
+mod signals;
 mod supervisor;
 mod target;
 mod thread;
 
 pub use any_store::AnyStore;
 pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
-pub use operate::{Examination, HandsOn, examine, hands_on, newest_run};
+pub use error::AppError;
+pub use manual::{Examination, ManualWatch, examine, manual_watch, newest_run};
+pub use signals::{Signals, signals};
 pub use target::target_of;
 
 use crate::{
     config::{self, Config, WatchConfig},
     http::{
         self, HttpState,
-        access::{AccessControl, AccessRules, WebFileError},
+        access::{AccessControl, AccessRules},
     },
     metrics::Metrics,
     pass::{Clock, SystemClock},
     status::{Board, Roster},
-    store::{IdentifierError, StoreError},
     watch::{FullLooks, Pace, Watch},
 };
 use build::terms_of;
 use service::Service;
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
-use supervisor::{Supervisor, boards_of};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use supervisor::{Shared, Supervisor};
 use thread::PassThread;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 /// How long a running repair may still take when the process is told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-
-/// Why the application could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The configuration is refused.
-    #[error(transparent)]
-    Config(#[from] config::ConfigErrors),
-    /// A name in the configuration can't be used in SQL.
-    #[error("watch `{watch}`: watch.table or watch.repair.ledger has a name that can't be used")]
-    Name {
-        /// The watch.
-        watch: String,
-        /// What is wrong with it.
-        source: IdentifierError,
-    },
-    /// The database address can't be used.
-    #[error("watch `{watch}`: the database can't be used")]
-    Database {
-        /// The watch.
-        watch: String,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The database could not be asked.
-    #[error("watch `{watch}`: {}", error.chain())]
-    Store {
-        /// The watch.
-        watch: String,
-        /// What went wrong, told with all its sources.
-        error: StoreError,
-    },
-    /// Something went wrong on the way. The message says what.
-    #[error("{0}")]
-    Failed(String),
-    /// Arguments that don't fit each other or the configuration. The message says what to do.
-    #[error("{0}")]
-    Usage(String),
-    /// The web configuration file can't be used.
-    #[error(transparent)]
-    Web(#[from] WebFileError),
-    /// The port is taken, or not ours to take.
-    #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The runtime could not be made.
-    #[error("the runtime can't be started")]
-    Runtime(#[source] io::Error),
-}
-
-impl AppError {
-    /// 2 for bad arguments or configuration, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Web(_) | Self::Usage(_) => 2,
-            Self::Store { .. } | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
-        }
-    }
-}
 
 /// How a new configuration comes in while the watches run.
 pub struct Reload {
@@ -128,19 +69,19 @@ pub async fn run(
         tracing::warn!("a secret is open: {secret}");
     }
     let clock = SystemClock::start();
-    let roster = Arc::new(Roster::new(boards_of(config), clock.wall()));
+    let roster = Arc::new(Roster::new(Vec::new(), clock.wall()));
     let metrics = Arc::new(Metrics::new(version(), revision(), roster.clone(), clock));
     let service = Arc::new(Service::new(roster.clone(), clock));
     let passes = PassThread::start().map_err(AppError::Runtime)?;
-    let mut supervisor = Supervisor::start(
-        config,
-        passes.handle(),
+    let mut supervisor = Supervisor::new(Shared {
+        on: passes.handle(),
         clock,
-        roster.clone(),
-        metrics.clone(),
-        service.clone(),
-        stop.clone(),
-    )?;
+        roster: roster.clone(),
+        metrics: metrics.clone(),
+        service: service.clone(),
+        stop: stop.clone(),
+    });
+    supervisor.take_up(config)?;
     let http_stop = CancellationToken::new();
     let page = listener.local_addr().ok().map(|address| page_at(address, &access));
     let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
@@ -211,7 +152,7 @@ fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roste
         tracing::error!(%error, "the new configuration is refused: the one in force stays");
         return roster.refuse();
     }
-    match supervisor.reload(&new) {
+    match supervisor.take_up(&new) {
         Ok(changes) => {
             let (added, changed, removed) = (changes.added, changes.changed, changes.removed);
             tracing::info!(?added, ?changed, ?removed, "the configuration was read anew");
@@ -248,7 +189,7 @@ pub async fn look_once(watch: &WatchConfig, clock: SystemClock) -> Result<Arc<Bo
         full_looks: FullLooks::AtOnce,
         ..pace_of(watch)
     };
-    // A failed pass is on the board; when to try again is nobody's question here.
+    // A failed pass is on the board; no other attempt is made here.
     let _ = Watch::new(store_of(watch)?, clock, board.clone(), policy, pace, stop)
         .pass()
         .await;
@@ -266,39 +207,4 @@ pub const fn revision() -> &'static str {
         Some(revision) => revision,
         None => "unknown",
     }
-}
-
-/// What the signals of this process bring about.
-pub struct Signals {
-    /// SIGTERM and SIGINT cancel it.
-    pub stop: CancellationToken,
-    /// SIGHUP tells it.
-    pub reload: Arc<Notify>,
-}
-
-/// Listens to the signals.
-///
-/// # Errors
-/// If they can't be listened to.
-pub fn signals() -> io::Result<Signals> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // Also where nothing can be reloaded: the default would end the process.
-    let mut hangup = signal(SignalKind::hangup())?;
-    let signals = Signals {
-        stop: CancellationToken::new(),
-        reload: Arc::new(Notify::new()),
-    };
-    let (stop, reload) = (signals.stop.clone(), signals.reload.clone());
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = hangup.recv() => reload.notify_one(),
-            }
-        }
-        stop.cancel();
-    });
-    Ok(signals)
 }

@@ -1,10 +1,11 @@
-//! The watches that run, and what a reload does to them: added, removed, or going on under other rules.
+//! The watches that run, and what a configuration makes of them: begun, kept, continued under other rules, or ended.
 
 use super::{
-    AnyStore, AppError,
+    any_store::AnyStore,
     build::{pace_of, policy_of, store_of, terms_of},
     changes::changes_of,
     databases::Databases,
+    error::AppError,
     service::Service,
 };
 use crate::{
@@ -12,22 +13,22 @@ use crate::{
     journal::Journal,
     metrics::{Metrics, WatchMetrics},
     pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
-    status::{Board, Boards, Roster},
+    status::{Board, Roster},
     watch::Watch,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// Everyone who is told of the passes of one watch.
-struct Everyone {
+/// Who receives the passes of one watch.
+struct Subscribers {
     board: Arc<Board>,
     metrics: WatchMetrics,
     journal: Journal,
     service: Arc<Service>,
 }
 
-impl Audience for Everyone {
+impl Audience for Subscribers {
     fn good(&self, pass: Arc<GoodPass>) {
         // The journal and the counters first: whoever sees the new status finds the rest there too.
         self.journal.good(pass.clone());
@@ -44,7 +45,7 @@ impl Audience for Everyone {
     }
 }
 
-type RunningWatch = Watch<AnyStore, SystemClock, Everyone>;
+type RunningWatch = Watch<AnyStore, SystemClock, Subscribers>;
 
 /// One watch that runs.
 struct Running {
@@ -55,98 +56,80 @@ struct Running {
     task: JoinHandle<RunningWatch>,
 }
 
-/// All watches of this process.
-pub(super) struct Supervisor {
+/// What every watch runs on, reports to and is stopped by.
+pub(super) struct Shared {
     /// Where the watches run.
-    on: Handle,
-    clock: SystemClock,
-    roster: Arc<Roster>,
-    metrics: Arc<Metrics>,
-    service: Arc<Service>,
-    running: Vec<Running>,
-    databases: Databases,
-    stop: CancellationToken,
+    pub on: Handle,
+    pub clock: SystemClock,
+    pub roster: Arc<Roster>,
+    pub metrics: Arc<Metrics>,
+    pub service: Arc<Service>,
+    pub stop: CancellationToken,
 }
 
-/// The board of every watch of a configuration, in its order.
-pub(super) fn boards_of(config: &Config) -> Boards {
-    let board = |watch: &WatchConfig| (watch.name.clone(), Arc::new(Board::new(terms_of(watch))));
-    config.watches.iter().map(board).collect()
+/// All watches of this process.
+pub(super) struct Supervisor {
+    shared: Shared,
+    running: Vec<Running>,
+    databases: Databases,
+}
+
+/// What becomes of one watch of a configuration; the index is that of the watch that runs under its name.
+enum Step {
+    /// Nothing changed: it isn't touched.
+    Keep(usize),
+    /// The same rows under other rules: it keeps what it has seen.
+    Renew(usize, AnyStore),
+    /// A new one. Another table under the same name is another watch: what was seen of the old one is no evidence.
+    Begin(AnyStore),
 }
 
 impl Supervisor {
-    /// Starts every watch of `config` on the thread behind `on`; `roster` has their boards.
-    ///
-    /// # Errors
-    /// If one of them can't be built from the configuration; then none is started.
-    pub(super) fn start(
-        config: &Config,
-        on: Handle,
-        clock: SystemClock,
-        roster: Arc<Roster>,
-        metrics: Arc<Metrics>,
-        service: Arc<Service>,
-        stop: CancellationToken,
-    ) -> Result<Self, AppError> {
-        let mut databases = Databases::default();
-        let mut sharing =
-            |watch: &WatchConfig| Ok(store_of(watch)?.sharing(databases.links(watch), watch.poll_interval));
-        let stores = config
-            .watches
-            .iter()
-            .map(&mut sharing)
-            .collect::<Result<Vec<_>, AppError>>()?;
-        let mut this = Self {
-            on,
-            clock,
-            metrics,
-            service,
+    /// Without any watch yet.
+    pub(super) fn new(shared: Shared) -> Self {
+        Self {
+            shared,
             running: Vec::new(),
-            databases,
-            stop,
-            roster: roster.clone(),
-        };
-        for ((watch, store), (_, board)) in config.watches.iter().zip(stores).zip(roster.boards().iter()) {
-            let running = this.run(watch, store, board.clone());
-            this.running.push(running);
+            databases: Databases::default(),
         }
-        Ok(this)
     }
 
     /// Starts a watch that remembers nothing.
-    fn run(&self, config: &WatchConfig, store: AnyStore, board: Arc<Board>) -> Running {
-        let everyone = Everyone {
+    fn begin(&self, config: &WatchConfig, store: AnyStore) -> Running {
+        let shared = &self.shared;
+        let board = Arc::new(Board::since(shared.clock.moment(), terms_of(config)));
+        let subscribers = Subscribers {
             board: board.clone(),
-            metrics: self.metrics.watch(&config.name),
+            metrics: shared.metrics.watch(&config.name),
             journal: Journal::new(&config.name),
-            service: self.service.clone(),
+            service: shared.service.clone(),
         };
-        let stop = self.stop.child_token();
+        let stop = self.shared.stop.child_token();
         let (policy, pace) = (policy_of(config), pace_of(config));
-        let mut watch = Watch::new(store, self.clock, everyone, policy, pace, stop.clone());
+        let mut watch = Watch::new(store, shared.clock, subscribers, policy, pace, stop.clone());
         Running {
             config: config.clone(),
             board,
             stop,
-            task: self.on.spawn(async move {
+            task: self.shared.on.spawn(async move {
                 watch.run().await;
                 watch
             }),
         }
     }
 
-    /// Lets a watch go on under other rules, as soon as its pass in progress has ended. It forgets nothing.
-    fn go_on(&self, old: Running, config: &WatchConfig, store: AnyStore) -> Running {
+    /// Continues a watch under other rules, as soon as its pass in progress has ended. It forgets nothing.
+    fn renew(&self, old: Running, config: &WatchConfig, store: AnyStore) -> Running {
         old.stop.cancel();
         old.board.renew(terms_of(config));
-        let stop = self.stop.child_token();
+        let stop = self.shared.stop.child_token();
         let (policy, pace, until) = (policy_of(config), pace_of(config), stop.clone());
         Running {
             config: config.clone(),
             board: old.board,
             stop,
-            task: self.on.spawn(async move {
-                let before = old.task.await.expect("a watch doesn't panic, and nobody aborts it");
+            task: self.shared.on.spawn(async move {
+                let before = old.task.await.expect("a watch doesn't panic, and no one aborts it");
                 let mut watch = before.renewed(store, policy, pace, until);
                 watch.run().await;
                 watch
@@ -154,49 +137,37 @@ impl Supervisor {
         }
     }
 
-    /// Takes up another configuration: watches that didn't change aren't touched.
+    /// Takes up a configuration, the first one or another: watches that didn't change aren't touched.
     ///
     /// # Errors
     /// If a watch can't be built from it; then nothing is changed.
-    pub(super) fn reload(&mut self, config: &Config) -> Result<Changes, AppError> {
-        let databases = &mut self.databases;
-        let unchanged = |watch: &WatchConfig| self.running.iter().any(|running| running.config == *watch);
-        let stores: Vec<Option<AnyStore>> = config
+    pub(super) fn take_up(&mut self, config: &Config) -> Result<Changes, AppError> {
+        let steps = config
             .watches
             .iter()
-            .map(|watch| {
-                let new = || Ok(store_of(watch)?.sharing(databases.links(watch), watch.poll_interval));
-                (!unchanged(watch)).then(new).transpose()
-            })
-            .collect::<Result<_, AppError>>()?;
-        let mut before = std::mem::take(&mut self.running);
+            .map(|watch| self.step(watch))
+            .collect::<Result<Vec<_>, AppError>>()?;
+        let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running).into_iter().map(Some).collect();
+        let mut old = |at: usize| before[at].take().expect("each watch has a name of its own");
         let mut changes = Changes::default();
-        for (watch, store) in config.watches.iter().zip(stores) {
-            let old = before.iter().position(|running| running.config.name == watch.name);
-            let old = old.map(|place| before.remove(place));
-            let running = match (old, store) {
-                (Some(old), None) => old,
-                (Some(old), Some(store)) if watches_the_same(&old.config, watch) => {
+        for (watch, step) in config.watches.iter().zip(steps) {
+            let running = match step {
+                Step::Keep(at) => old(at),
+                Step::Renew(at, store) => {
+                    let old = old(at);
                     let what = changes_of(&old.config, watch).join(", ");
                     changes.changed.push(format!("{}: {what}", watch.name));
-                    self.go_on(old, watch, store)
+                    self.renew(old, watch, store)
                 }
-                (old, Some(store)) => {
-                    // Another table under the same name is another watch: what was seen of the old one is no evidence.
+                Step::Begin(store) => {
                     changes.added.push(watch.name.clone());
-                    let board = Arc::new(Board::since(self.clock.moment(), terms_of(watch)));
-                    let new = self.run(watch, store, board);
-                    if let Some(old) = old {
-                        changes.removed.push(watch.name.clone());
-                        self.retire(old);
-                    }
-                    new
+                    self.begin(watch, store)
                 }
-                (None, None) => unreachable!("only a running watch is unchanged"),
             };
             self.running.push(running);
         }
-        for old in before {
+        // Only now, when a new watch of the same name feeds its series already.
+        for old in before.into_iter().flatten() {
             changes.removed.push(old.config.name.clone());
             self.retire(old);
         }
@@ -204,14 +175,32 @@ impl Supervisor {
             .running
             .iter()
             .map(|running| (running.config.name.clone(), running.board.clone()));
-        self.roster.replace(boards.collect(), self.clock.wall());
+        self.shared.roster.replace(boards.collect(), self.shared.clock.wall());
         Ok(changes)
+    }
+
+    fn step(&mut self, watch: &WatchConfig) -> Result<Step, AppError> {
+        let at = self
+            .running
+            .iter()
+            .position(|running| running.config.name == watch.name);
+        let old = at.map(|at| (at, &self.running[at].config));
+        if let Some((at, old)) = old
+            && old == watch
+        {
+            return Ok(Step::Keep(at));
+        }
+        let store = store_of(watch)?.sharing(self.databases.links(watch), watch.poll_interval);
+        Ok(match old {
+            Some((at, old)) if watches_the_same(old, watch) => Step::Renew(at, store),
+            _ => Step::Begin(store),
+        })
     }
 
     /// Ends a watch. Its last pass still counts; only then are its series dropped.
     fn retire(&self, old: Running) {
         old.stop.cancel();
-        let metrics = self.metrics.clone();
+        let metrics = self.shared.metrics.clone();
         tokio::spawn(async move {
             let _ = old.task.await;
             metrics.forget(&old.config.name);

@@ -88,7 +88,7 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
         watch_for,
     };
     let interval = if args.now { TWO_LOOKS } else { watch.poll_interval };
-    let (watching, policy) = app::hands_on(&watch, by_hand, interval)?;
+    let (watching, policy) = app::manual_watch(&watch, by_hand, interval)?;
     let mut session = Session {
         watch: &watch,
         examined: None,
@@ -105,7 +105,7 @@ struct Session<'a> {
     watch: &'a config::WatchConfig,
     /// The one job that is asked for: its row, and what the ledger has of it.
     examined: Option<app::Examination>,
-    watching: app::HandsOn,
+    watching: app::ManualWatch,
     policy: Policy,
     interval: Duration,
     watch_for: Duration,

@@ -17,6 +17,7 @@ mod guard_sql;
 mod guard_state;
 mod holders;
 mod hosts;
+mod index;
 mod keys;
 mod lanes;
 mod ledger;
@@ -42,6 +43,7 @@ mod undo;
 mod view;
 
 pub use grants::{grants, locate};
+pub use index::index_advice;
 pub use link::{BadTarget, Target};
 pub use links::Links;
 pub use named::database_named_by;

@@ -28,7 +28,7 @@ use thread::Thread;
 /// Where the path of the file comes from: asked again at every connect.
 pub type PathSource = Box<dyn Fn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
-pub use render::index_name;
+pub use render::index_advice;
 
 /// What a [`SqliteStore`] needs to know.
 pub struct SqliteSettings {

@@ -29,8 +29,20 @@ impl GuardNames {
 }
 
 /// The name of the index that makes the poll of a table cheap.
-pub fn index_name(table: &Identifier) -> Identifier {
+pub(super) fn index_name(table: &Identifier) -> Identifier {
     table.after(&format!("{FORMER_INDEX}_"))
+}
+
+/// The statement that creates this index, as an administrator would write it.
+pub fn index_advice(mapping: &Mapping) -> String {
+    let names = [
+        ("index", index_name(&mapping.table.name).quoted()),
+        ("table", mapping.table.quoted()),
+        ("state", mapping.state.quoted()),
+    ];
+    let template = include_str!("sql/index_advice.sql");
+    let statement: Vec<&str> = template.lines().filter(|line| !line.starts_with("--")).collect();
+    fill(&statement.join("\n"), &names)
 }
 
 /// Bytes of a key that is read; a row with a longer one is unreadable.

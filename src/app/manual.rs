@@ -1,6 +1,10 @@
-//! What a person at a terminal needs: one job examined, and a watch that does nothing by itself.
+//! What a person at a terminal needs: one job examined, and a watch whose passes are made by hand.
 
-use super::{AnyStore, AppError, pace_of, policy_of, store_of};
+use super::{
+    any_store::AnyStore,
+    build::{pace_of, policy_of, store_of},
+    error::AppError,
+};
 use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
@@ -100,23 +104,27 @@ pub async fn newest_run(watch: &WatchConfig, name: &str) -> Result<Option<JobId>
     })
 }
 
-/// Nobody is told of the passes of a person's watch but that person.
-pub struct Nobody;
+/// The audience of a watch whose passes are shown by the one who makes them.
+pub struct NoAudience;
 
-impl Audience for Nobody {
+impl Audience for NoAudience {
     fn good(&self, _: Arc<GoodPass>) {}
 
     fn failed(&self, _: FailedPass) {}
 }
 
-/// A watch that is looked through and carried out by hand.
-pub type HandsOn = Watch<AnyStore, SystemClock, Nobody>;
+/// A watch whose passes are planned and carried out by hand.
+pub type ManualWatch = Watch<AnyStore, SystemClock, NoAudience>;
 
 /// A watch for repairing by hand, and the policy that it follows. It is looked through and carried out by the caller.
 ///
 /// # Errors
 /// If the store can't be built from the configuration.
-pub fn hands_on(watch: &WatchConfig, by_hand: ByHand, interval: Duration) -> Result<(HandsOn, Policy), AppError> {
+pub fn manual_watch(
+    watch: &WatchConfig,
+    by_hand: ByHand,
+    interval: Duration,
+) -> Result<(ManualWatch, Policy), AppError> {
     let mut policy = policy_of(watch);
     policy.by_hand = Some(by_hand);
     let pace = Pace {
@@ -125,6 +133,6 @@ pub fn hands_on(watch: &WatchConfig, by_hand: ByHand, interval: Duration) -> Res
         ..pace_of(watch)
     };
     let (clock, stop) = (SystemClock::start(), CancellationToken::new());
-    let watch = Watch::new(store_of(watch)?, clock, Nobody, policy.clone(), pace, stop);
+    let watch = Watch::new(store_of(watch)?, clock, NoAudience, policy.clone(), pace, stop);
     Ok((watch, policy))
 }

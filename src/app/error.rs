@@ -1,0 +1,70 @@
+//! Why a command could not do what it was asked for, and the exit code that says so.
+
+use crate::{
+    config,
+    http::access::WebFileError,
+    store::{IdentifierError, StoreError},
+};
+use std::{io, net::SocketAddr};
+
+/// Why the application could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] config::ConfigErrors),
+    /// A name in the configuration can't be used in SQL.
+    #[error("watch `{watch}`: watch.table or watch.repair.ledger has a name that can't be used")]
+    Name {
+        /// The watch.
+        watch: String,
+        /// What is wrong with it.
+        source: IdentifierError,
+    },
+    /// The database address can't be used.
+    #[error("watch `{watch}`: the database can't be used")]
+    Database {
+        /// The watch.
+        watch: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database could not be asked.
+    #[error("watch `{watch}`: {}", error.chain())]
+    Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong, told with all its sources.
+        error: StoreError,
+    },
+    /// Something went wrong on the way. The message says what.
+    #[error("{0}")]
+    Failed(String),
+    /// Arguments that don't fit each other or the configuration. The message says what to do.
+    #[error("{0}")]
+    Usage(String),
+    /// The web configuration file can't be used.
+    #[error(transparent)]
+    Web(#[from] WebFileError),
+    /// The port is taken, or not ours to take.
+    #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The runtime could not be made.
+    #[error("the runtime can't be started")]
+    Runtime(#[source] io::Error),
+}
+
+impl AppError {
+    /// 2 for bad arguments or configuration, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Web(_) | Self::Usage(_) => 2,
+            Self::Store { .. } | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
+        }
+    }
+}
