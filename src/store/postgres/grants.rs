@@ -1,10 +1,10 @@
-//! The least rights that a configuration needs, as SQL for a database administrator.
+//! SQL for a database administrator: the least rights that a configuration needs, and the index that it wants.
 
 use super::{
     hosts,
     link::Target,
     search_path,
-    sql::{literal, tag},
+    sql::{literal, part, tag},
 };
 use crate::{
     domain::Action,
@@ -217,4 +217,19 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     sql.push_str(&format!(
         "{indexes}\nGRANT SELECT, INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON {name} TO {quoted_role};\n"
     ));
+}
+
+/// The statement that creates the index which makes finding running jobs cheap.
+pub fn index_advice(mapping: &Mapping) -> String {
+    let running = mapping.states.running.iter();
+    let running: Vec<String> = running
+        .map(|state| format!("'{}'", state.replace('\'', "''")))
+        .collect();
+    let names = [
+        ("table", mapping.table.quoted()),
+        ("id", mapping.id.quoted()),
+        ("state", mapping.state.quoted()),
+        ("running", running.join(", ")),
+    ];
+    part(include_str!("sql/index_advice.sql"), &names)
 }

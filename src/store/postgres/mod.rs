@@ -17,7 +17,6 @@ mod guard_sql;
 mod guard_state;
 mod holders;
 mod hosts;
-mod index;
 mod keys;
 mod lanes;
 mod ledger;
@@ -42,8 +41,7 @@ mod trust;
 mod undo;
 mod view;
 
-pub use grants::{grants, locate};
-pub use index::index_advice;
+pub use grants::{grants, index_advice, locate};
 pub use link::{BadTarget, Target};
 pub use links::Links;
 pub use named::database_named_by;

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 /// Scripts that people read and run, and bodies of functions with a path of their own: only built-in types are compared in
 /// them, under a path that has built-in things alone.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "grants_ledger.sql",
     "guard_body.sql",
     "guard_body_former.sql",
@@ -15,6 +15,7 @@ const SCRIPTS: [&str; 8] = [
     "guard_owner.sql",
     "guard_retire.sql",
     "guard_trigger.sql",
+    "index_advice.sql",
 ];
 /// Sources that make parts of statements.
 const SOURCES: [&str; 3] = ["error_column.rs", "render.rs", "undo.rs"];
