@@ -13,6 +13,7 @@
 mod support;
 
 use beatwarden::{
+    connection::SslMode,
     domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartCheck, States},
     store::{
         DiscoverySetting, ErrorText, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat,
@@ -192,7 +193,7 @@ impl Server {
         }
         let url = database.url.clone();
         let store = PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, "disable", None)?)),
+            target: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
             mapping: mapping(),
             action: Action::Fail,
             poll_timeout: Duration::from_secs(10),

@@ -20,15 +20,20 @@
 //! | [`nearest`] | the known name that was probably meant |
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
 //! | [`config`] | layers, validation, presets, database addresses |
+//! | [`connection`] | protection and choice of a PostgreSQL server, in libpq's words |
 //! | [`demo`] | simulated writers |
 //! | [`app`] | the composition root |
 //! | [`cli`] | the commands |
 //!
 //! `docs/architecture.md` has the picture, `tests/core/tidy.rs` the arrows.
 
+#[macro_use]
+mod choice;
+
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod demo;
 pub mod domain;
 pub mod files;

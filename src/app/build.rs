@@ -190,16 +190,12 @@ fn changed_kind() -> Box<dyn std::error::Error + Send + Sync> {
 
 fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Error + Send + Sync>> {
     let security = Security::new(
-        url.sslmode.as_str(),
+        url.sslmode,
         url.sslrootcert.clone(),
         url.sslcert.clone(),
         url.sslkey.clone(),
     );
-    let target = Target::new(
-        url.text.expose(),
-        url.sslmode.as_str(),
-        url.target_session_attrs.map(config::TargetSessionAttrs::as_str),
-    )?;
+    let target = Target::new(url.text.expose(), url.sslmode, url.target_session_attrs)?;
     let passfile = match &url.passfile {
         Some(path) if url.completed_by.contains(&"PGPASSFILE") => PassFile::Offered(path.clone()),
         Some(path) => PassFile::Named(path.clone()),

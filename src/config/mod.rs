@@ -32,7 +32,7 @@ mod watch;
 pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
 pub use meltano::{MeltanoProject, MeltanoVersion};
-pub use postgres_url::{PostgresUrl, SslMode, TargetSessionAttrs};
+pub use postgres_url::PostgresUrl;
 pub use preset::preset_names;
 pub use secret::Secret;
 use std::{ffi::OsString, path::PathBuf};

@@ -9,42 +9,12 @@ use super::{
     libpq::{self, KEYWORDS, Parts, Said, Treatment},
     sqlalchemy,
 };
-use crate::domain::choice;
+use crate::connection::{SslMode, TargetSessionAttrs};
 use std::{
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
 };
-
-choice! {
-    /// How far the connection is protected, in libpq's words.
-    SslMode {
-        /// Never TLS.
-        Disable = "disable",
-        /// TLS only if the server insists.
-        Allow = "allow",
-        /// TLS if the server can, plain text otherwise.
-        Prefer = "prefer",
-        /// TLS, with any certificate.
-        Require = "require",
-        /// TLS, with a certificate of a known authority.
-        VerifyCa = "verify-ca",
-        /// As before, and in the name of the host.
-        VerifyFull = "verify-full",
-    }
-}
-
-choice! {
-    /// Which server of several is taken.
-    TargetSessionAttrs {
-        /// The first that answers.
-        Any = "any",
-        /// One that accepts writes (`primary` means the same here).
-        ReadWrite = "read-write",
-        /// One that refuses writes (`standby` means the same here).
-        ReadOnly = "read-only",
-    }
-}
 
 /// A PostgreSQL connection: what the driver reads by itself, and beside it what it does not know.
 #[derive(Clone, PartialEq, Eq)]

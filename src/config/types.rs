@@ -3,7 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, Secret};
-use crate::domain::{Action, DiscoverySetting, States, TimeFormat, choice};
+use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;

@@ -2,13 +2,14 @@
 //!
 //! Owns how the typed watch is put together. What must fit together in it is in `rules`, where values come from in `load`.
 
+use super::DatabaseUrl;
 use super::keys::Scope;
 use super::layers::Layer;
 use super::rules::{LONGEST_NAME, Rules};
 use super::types::{DatabaseSource, ErrorColumn, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
-use super::{DatabaseUrl, SslMode};
+use crate::connection::SslMode;
 use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
 use std::path::PathBuf;
 

@@ -11,13 +11,15 @@ use std::{
 
 /// Which modules each top-level module of `src` may use. `app` and `cli` stand at the top and may use what they name.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("choice", &[]),
+    ("connection", &[]),
     ("domain", &[]),
     ("files", &[]),
     ("nearest", &[]),
-    ("config", &["domain", "files", "nearest"]),
+    ("config", &["connection", "domain", "files", "nearest"]),
     ("tls", &[]),
     ("text", &[]),
-    ("store", &["domain", "files", "nearest", "tls"]),
+    ("store", &["connection", "domain", "files", "nearest", "tls"]),
     ("pass", &["domain", "store"]),
     ("status", &["domain", "pass"]),
     ("journal", &["domain", "pass"]),

@@ -3,6 +3,7 @@
 
 use crate::support::postgres::{self, Cluster, TestDatabase};
 use beatwarden::{
+    connection::SslMode,
     domain::{
         Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck, States,
         TimeValue,
@@ -51,7 +52,7 @@ fn mapping(table: &str) -> Mapping {
 fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore {
     let url = url.to_owned();
     PostgresStore::new(PostgresSettings {
-        target: Box::new(move || Ok(Target::new(&url, "prefer", None)?)),
+        target: Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?)),
         mapping,
         action,
         poll_timeout: Duration::from_secs(10),

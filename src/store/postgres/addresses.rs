@@ -3,11 +3,7 @@
 //! Files may lie on a volume that hangs. They are read on a thread of their own, one at a time for each watch, so that neither
 //! the other watches nor the end of the process wait for it.
 
-use super::{
-    PostgresSettings, hosts,
-    hosts::Place,
-    link::{Link, Target},
-};
+use super::{PostgresSettings, hosts, link::Link, server_addr::ServerAddr, target::Target};
 use crate::{domain::Action, store::StoreError};
 use std::{
     sync::{
@@ -48,7 +44,7 @@ impl Addresses {
     }
 
     /// Connects to a certain place, if there is one.
-    pub(super) async fn connect(&self, beside: Option<&Place>) -> Result<Link, StoreError> {
+    pub(super) async fn connect(&self, beside: Option<&ServerAddr>) -> Result<Link, StoreError> {
         let (action, deadline) = (self.settings.action, self.settings.poll_timeout);
         hosts::open(&self.target().await?, action, deadline, beside).await
     }

@@ -3,16 +3,11 @@
 use super::{
     BoxError,
     failures::{connect_error, would_talk_otherwise},
-    link::Target,
     tls::{Security, Verify},
 };
 use crate::store::StoreError;
 use rustls::pki_types::ServerName;
-use tokio_postgres::{
-    Client, Config, Connection, Error, Socket,
-    config::{Host, SslMode},
-    tls::MakeTlsConnect,
-};
+use tokio_postgres::{Client, Config, Connection, Error, Socket, config::SslMode, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -51,17 +46,10 @@ impl MakeTlsConnect<Socket> for Connector {
     }
 }
 
-/// With and without encryption, in the order in which it is to be tried at this place. A socket is never encrypted, whatever
-/// is asked: its server doesn't offer it.
-pub(super) fn ways(target: &Target, place: &Config) -> &'static [SslMode] {
-    let is_socket = place.get_hosts().iter().any(|host| matches!(host, Host::Unix(_)));
-    if is_socket { &[SslMode::Disable] } else { target.ways() }
-}
-
 /// Connects by the first way that the server takes.
 pub(super) async fn connect_by(
     ways: &[SslMode],
-    target: &Target,
+    to: &str,
     mut config: Config,
     tls: &Connector,
 ) -> Result<(Client, Connection<Socket, Rustls>), StoreError> {
@@ -75,13 +63,13 @@ pub(super) async fn connect_by(
         match failed.take() {
             // What stands in the way of encryption is what can be helped; the other way is mentioned.
             Some((_, first)) if *way == SslMode::Disable => {
-                return Err(connect_error(target.shown(), first, Some(("without TLS", error))));
+                return Err(connect_error(to.to_owned(), first, Some(("without TLS", error))));
             }
-            Some((_, first)) => return Err(connect_error(target.shown(), error, Some(("without TLS", first)))),
+            Some((_, first)) => return Err(connect_error(to.to_owned(), error, Some(("without TLS", first)))),
             None if would_talk_otherwise(&error) => failed = Some((*way, error)),
-            None => return Err(connect_error(target.shown(), error, None)),
+            None => return Err(connect_error(to.to_owned(), error, None)),
         }
     }
     let (_, error) = failed.expect("there is a way, and it failed");
-    Err(connect_error(target.shown(), error, None))
+    Err(connect_error(to.to_owned(), error, None))
 }

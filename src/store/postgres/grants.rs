@@ -1,10 +1,9 @@
 //! SQL for a database administrator: the least rights that a configuration needs, and the index that it wants.
 
 use super::{
-    hosts,
-    link::Target,
-    search_path,
+    hosts, search_path,
     sql::{literal, part, tag},
+    target::Target,
 };
 use crate::{
     domain::Action,

@@ -1,11 +1,7 @@
 //! Which of several servers to connect to: each host of the address gets its share of the time, so that one that accepts
 //! and never answers can't hide the others, and one that takes writes goes first where the action writes.
 
-use super::{
-    BoxError,
-    failures::in_full,
-    link::{Link, Target},
-};
+use super::{BoxError, failures::in_full, link::Link, server_addr::ServerAddr, target::Target};
 use crate::{
     domain::Action,
     store::{Barrier, StoreError},
@@ -21,14 +17,6 @@ use tokio_postgres::{
 /// longer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where a connection leads to: one address of one host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    host: Option<Host>,
-    address: Option<IpAddr>,
-    port: u16,
-}
-
 /// Connects, and only then returns: where the action writes to the first server that takes writes, otherwise to the first
 /// that is as the address demands. If none takes writes, any server is taken, since seeing without being able to repair is
 /// better than not seeing. With `beside`, only to that place.
@@ -36,7 +24,7 @@ pub(super) async fn open(
     target: &Target,
     action: Action,
     deadline: Duration,
-    beside: Option<&Place>,
+    beside: Option<&ServerAddr>,
 ) -> Result<Link, StoreError> {
     let until = Instant::now() + deadline.min(CONNECT_WITHIN);
     let mut places = places(target.config(), until).await?;
@@ -59,7 +47,7 @@ pub(super) async fn open(
     match read_only {
         Some((place, _)) if prefers_writable && !target.demands_session() => {
             let left = until.saturating_duration_since(Instant::now());
-            Link::connect(target, &at(target.config(), place), place, (deadline, left)).await
+            Link::connect(target, place, target.config(), (deadline, left)).await
         }
         _ => Err(told(target, failures)),
     }
@@ -77,16 +65,16 @@ pub(super) async fn open_writable(target: Target, deadline: Duration) -> Result<
 
 /// The first place that can be connected to, each with an equal share of the time that is left.
 async fn first_of<'a>(
-    places: &'a [Place],
+    places: &'a [ServerAddr],
     target: &Target,
     config: &Config,
     (deadline, until): (Duration, Instant),
-) -> Result<Link, Vec<(&'a Place, StoreError)>> {
+) -> Result<Link, Vec<(&'a ServerAddr, StoreError)>> {
     let mut failures = Vec::new();
     for (tried, place) in places.iter().enumerate() {
         let left = u32::try_from(places.len() - tried).unwrap_or(u32::MAX);
         let share = until.saturating_duration_since(Instant::now()) / left;
-        match Link::connect(target, &at(config, place), place, (deadline, share)).await {
+        match Link::connect(target, place, config, (deadline, share)).await {
             Ok(link) => return Ok(link),
             Err(error) => {
                 let is_answer = is_answer(&error);
@@ -112,7 +100,7 @@ fn is_answer(error: &StoreError) -> bool {
 
 /// Every address of every host, in the order in which they are to be tried. A name that can't be resolved stays as it is,
 /// for the driver to say so.
-async fn places(config: &Config, until: Instant) -> Result<Vec<Place>, StoreError> {
+async fn places(config: &Config, until: Instant) -> Result<Vec<ServerAddr>, StoreError> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
     let fits = |given: usize| given == 0 || given == count;
@@ -129,7 +117,7 @@ async fn places(config: &Config, until: Instant) -> Result<Vec<Place>, StoreErro
     let mut places = Vec::new();
     for index in order {
         let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        let place = |address| Place {
+        let place = |address| ServerAddr {
             host: hosts.get(index).cloned(),
             address,
             port,
@@ -155,45 +143,8 @@ async fn places(config: &Config, until: Instant) -> Result<Vec<Place>, StoreErro
     Ok(places)
 }
 
-/// The same settings for one place only.
-fn at(config: &Config, place: &Place) -> Config {
-    let mut one = Config::new();
-    one.ssl_negotiation(config.get_ssl_negotiation())
-        .keepalives(config.get_keepalives())
-        .keepalives_idle(config.get_keepalives_idle())
-        .target_session_attrs(config.get_target_session_attrs())
-        .channel_binding(config.get_channel_binding())
-        .port(place.port);
-    config.get_user().map(|user| one.user(user));
-    config.get_password().map(|password| one.password(password));
-    config.get_dbname().map(|name| one.dbname(name));
-    config.get_options().map(|options| one.options(options));
-    config.get_application_name().map(|name| one.application_name(name));
-    config.get_connect_timeout().map(|within| one.connect_timeout(*within));
-    config
-        .get_tcp_user_timeout()
-        .map(|within| one.tcp_user_timeout(*within));
-    config
-        .get_keepalives_interval()
-        .map(|every| one.keepalives_interval(every));
-    config
-        .get_keepalives_retries()
-        .map(|times| one.keepalives_retries(times));
-    match &place.host {
-        Some(Host::Tcp(name)) => one.host(name),
-        Some(Host::Unix(folder)) => one.host_path(folder),
-        None => match place.address {
-            // TLS wants a name, and the address is one.
-            Some(address) => one.host(address.to_string()),
-            None => &mut one,
-        },
-    };
-    place.address.map(|address| one.hostaddr(address));
-    one
-}
-
 /// One error for all of them. Of several hosts each is told, since the last one alone may not be the one to mend.
-fn told(target: &Target, mut failures: Vec<(&Place, StoreError)>) -> StoreError {
+fn told(target: &Target, mut failures: Vec<(&ServerAddr, StoreError)>) -> StoreError {
     let to = target.shown();
     if failures.len() == 1 {
         return failures.remove(0).1;
@@ -228,17 +179,4 @@ fn reason(error: &StoreError) -> String {
 
 fn is_read_only(error: &StoreError) -> bool {
     matches!(error, StoreError::Barred { by: Barrier::Mode, .. })
-}
-
-impl Place {
-    fn shown(&self) -> String {
-        let host = match (&self.host, self.address) {
-            (Some(Host::Tcp(name)), Some(address)) if *name != address.to_string() => format!("{name} ({address})"),
-            (Some(Host::Tcp(name)), _) => name.clone(),
-            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
-            (None, Some(address)) => address.to_string(),
-            (None, None) => "(default)".to_owned(),
-        };
-        format!("{host}:{}", self.port)
-    }
 }

@@ -1,19 +1,18 @@
-//! One connection: how it is made, its transport security, and the deadline over everything that is asked through it.
+//! One connection, and the deadline over everything that is asked through it.
 
 use super::{
-    connector::{Connector, connect_by, ways},
+    connector::{Connector, connect_by},
     failures::{is_unfinished, query_error},
-    hosts::Place,
-    passfile::{PassFile, Passwords, Whom},
-    tls::{Security, Verify},
+    server_addr::ServerAddr,
+    target::Target,
 };
-use crate::{domain::Action, store::StoreError};
+use crate::store::StoreError;
 use futures_util::TryStreamExt;
 use std::{
     future::Future,
     ops::ControlFlow,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,192 +23,8 @@ use tokio::{
 };
 use tokio_postgres::{
     CancelToken, Client, Config, Row,
-    config::{Host, SslMode, TargetSessionAttrs},
     types::{ToSql, Type},
 };
-
-/// Where to connect to.
-#[derive(Clone)]
-pub struct Target {
-    config: Config,
-    /// Whether the operator said which kind of server to take.
-    explicit_session: bool,
-    security: Security,
-    /// With and without encryption, in the order in which it is tried.
-    ways: &'static [SslMode],
-    passfile: PassFile,
-    /// What stands in the files, once they were read.
-    files: Option<Arc<Files>>,
-}
-
-/// What stands in the files that an address names.
-struct Files {
-    tls: Connector,
-    passwords: Passwords,
-}
-
-/// Why a database URL can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BadTarget {
-    /// It doesn't parse.
-    #[error("the database URL can't be read (expected postgres://user:password@host:port/database)")]
-    Parse(#[source] tokio_postgres::Error),
-    /// It is no mode that libpq knows.
-    #[error("sslmode={0} is unknown: expected disable, allow, prefer, require, verify-ca or verify-full")]
-    SslMode(String),
-}
-
-impl Target {
-    /// From a libpq URL or keyword string, and the settings that were taken out of it.
-    ///
-    /// # Errors
-    /// If it doesn't parse, or `sslmode` is one that isn't supported.
-    pub fn new(url: &str, sslmode: &str, session: Option<&str>) -> Result<Self, BadTarget> {
-        let mut config: Config = url.parse().map_err(BadTarget::Parse)?;
-        let ways: &'static [SslMode] = match sslmode {
-            "disable" => &[SslMode::Disable],
-            // As in libpq, a server that takes no connection of the one kind is asked for the other.
-            "allow" => &[SslMode::Disable, SslMode::Require],
-            "prefer" => &[SslMode::Prefer, SslMode::Disable],
-            "require" | "verify-ca" | "verify-full" => &[SslMode::Require],
-            other => return Err(BadTarget::SslMode(other.to_owned())),
-        };
-        if config.get_application_name().is_none() {
-            config.application_name("beatwarden");
-        }
-        let attrs = match session {
-            Some("read-write") => TargetSessionAttrs::ReadWrite,
-            Some("read-only") => TargetSessionAttrs::ReadOnly,
-            _ => TargetSessionAttrs::Any,
-        };
-        config.target_session_attrs(attrs);
-        Ok(Self {
-            config,
-            explicit_session: session.is_some(),
-            ways,
-            security: Security::new(sslmode, None, None, None),
-            passfile: PassFile::default(),
-            files: None,
-        })
-    }
-
-    /// The same target with the files that the address names.
-    #[must_use]
-    pub fn with_files(mut self, security: Security, passfile: PassFile) -> Self {
-        if security.verify != Verify::Nothing {
-            // Whatever the mode's name: what is to be verified is never left out.
-            self.ways = &[SslMode::Require];
-        }
-        self.security = security;
-        self.passfile = passfile;
-        self
-    }
-
-    /// Reads the files that the address names, so that connecting waits for no disk.
-    ///
-    /// # Errors
-    /// If one of them can't be used; it is named.
-    pub(super) fn read_files(mut self) -> Result<Self, StoreError> {
-        let to = self.shown();
-        let tls = Connector::new(&self.security).map_err(|source| StoreError::Connect { to: to.clone(), source })?;
-        let passwords = Passwords::read(&self.passfile).map_err(|problem| StoreError::Auth {
-            to,
-            source: problem.into(),
-        })?;
-        self.files = Some(Arc::new(Files { tls, passwords }));
-        Ok(self)
-    }
-
-    fn files(&self) -> &Files {
-        self.files
-            .as_ref()
-            .expect("the files are read before a connection is made")
-    }
-
-    /// The driver's configuration for one place, with the password from the password file where the address has none.
-    fn with_password(&self, mut config: Config) -> Config {
-        if config.get_password().is_some() {
-            return config;
-        }
-        let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
-            (Some(Host::Tcp(name)), _) => name.clone(),
-            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
-            // As in libpq, the address where there is no name.
-            (None, address) => address.map(ToString::to_string).unwrap_or_default(),
-        };
-        // A socket in its usual folder counts as localhost; which folder that is depends on how libpq was built.
-        let hosts: &[&str] = match host.as_str() {
-            usual @ ("/var/run/postgresql" | "/tmp") => &[usual, "localhost"],
-            other => &[other],
-        };
-        let whom = Whom {
-            hosts,
-            port: config.get_ports().first().copied().unwrap_or(5432),
-            database: config.get_dbname().or(config.get_user()).unwrap_or_default(),
-            user: config.get_user().unwrap_or_default(),
-        };
-        if let Some(password) = self.files().passwords.of(whom) {
-            config.password(password);
-        }
-        config
-    }
-
-    /// The driver's settings.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Whether the operator said which kind of server to take.
-    pub(super) fn demands_session(&self) -> bool {
-        self.explicit_session
-    }
-
-    /// Whether a server that takes writes is to be looked for first.
-    pub(super) fn prefers_writable(&self, action: Action) -> bool {
-        if self.explicit_session {
-            return self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
-        }
-        action != Action::Observe
-    }
-
-    /// The role that connects, where the address names one.
-    pub fn user(&self) -> Option<&str> {
-        self.config.get_user()
-    }
-
-    /// With and without encryption, in the order in which it is to be tried.
-    pub(super) fn ways(&self) -> &'static [SslMode] {
-        self.ways
-    }
-
-    /// User, hosts and database, without the password.
-    pub fn shown(&self) -> String {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
-        let ports: Vec<String> = self.config.get_ports().iter().map(u16::to_string).collect();
-        format!(
-            "PostgreSQL database {} at {}:{} as {}",
-            self.config
-                .get_dbname()
-                .or(self.config.get_user())
-                .unwrap_or("(default)"),
-            hosts.join(","),
-            if ports.is_empty() {
-                "5432".to_owned()
-            } else {
-                ports.join(",")
-            },
-            self.config.get_user().unwrap_or("(default)"),
-        )
-    }
-}
 
 /// A bound value and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -239,7 +54,7 @@ pub(super) struct Link {
     /// When the current piece of work has to be done, all its round trips together, and how long it had.
     until: Mutex<(Instant, Duration)>,
     id: LinkId,
-    place: Place,
+    place: ServerAddr,
     /// The table whose repairs are made through it, by its oid.
     serves: Option<u32>,
 }
@@ -257,20 +72,21 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Connects to one place, `within` so long, and only then returns. `deadline` is that of the work to come.
+    /// Connects to one address by the settings of `config`, `within` so long, and only then returns. `deadline` is that of the
+    /// work to come.
     pub(super) async fn connect(
         target: &Target,
+        place: &ServerAddr,
         config: &Config,
-        place: &Place,
         (deadline, within): (Duration, Duration),
     ) -> Result<Self, StoreError> {
         let tls = target.files().tls.clone();
-        let config = target.with_password(config.clone());
+        let config = target.with_password(place.alone(config));
         let has_password = config.get_password().is_some();
         // As in libpq: for each host, all of its answers together.
         let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
-        let ways = ways(target, &config);
-        let (client, connection) = match timeout(within, connect_by(ways, target, config, &tls)).await {
+        let ways = target.ways(&config);
+        let (client, connection) = match timeout(within, connect_by(ways, &target.shown(), config, &tls)).await {
             Ok(Err(StoreError::Connect { to, source })) if !has_password && is_unfinished(source.as_ref()) => {
                 let source = target.files().passwords.none_found().into();
                 return Err(StoreError::Auth { to, source });
@@ -319,7 +135,7 @@ impl Link {
     }
 
     /// Where it leads to.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &ServerAddr {
         &self.place
     }
 

@@ -3,9 +3,9 @@
 //! stand in the queue that they would be late, further ones are made, so that no watch waits for another's table.
 
 use super::{
-    hosts::Place,
     lanes::{Berth, Lanes, Slot},
     link::Link,
+    server_addr::ServerAddr,
 };
 use crate::store::StoreError;
 use std::{
@@ -42,7 +42,7 @@ impl Default for Links {
 #[derive(Debug, Default)]
 struct Failover {
     /// Where the passes look.
-    place: Option<Place>,
+    place: Option<ServerAddr>,
     /// Looks for a server that takes writes while the passes go on at one that doesn't; one search at a time.
     search: JoinSet<Result<Link, StoreError>>,
 }
@@ -58,12 +58,12 @@ impl Links {
     }
 
     /// Where the passes look, and repairs go.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<ServerAddr> {
         self.failover().place.clone()
     }
 
     /// The passes look there from now on.
-    pub(super) fn look_at(&self, place: &Place) {
+    pub(super) fn look_at(&self, place: &ServerAddr) {
         self.failover().place = Some(place.clone());
     }
 

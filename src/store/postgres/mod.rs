@@ -33,8 +33,10 @@ mod row;
 mod schema;
 mod search_path;
 mod server;
+mod server_addr;
 mod sql;
 mod survey;
+mod target;
 mod tls;
 mod transaction;
 mod trust;
@@ -42,11 +44,11 @@ mod undo;
 mod view;
 
 pub use grants::{grants, index_advice, locate};
-pub use link::{BadTarget, Target};
 pub use links::Links;
 pub use named::database_named_by;
 pub use passfile::PassFile;
-pub use tls::{Security, Verify};
+pub use target::Target;
+pub use tls::Security;
 
 use super::{
     Acknowledged, DiscoverySetting, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo, repair_id,
@@ -58,13 +60,13 @@ use addresses::Addresses;
 use catalog::Catalog;
 use discovery::Tailed;
 use facts::Dated;
-use hosts::Place;
 use lanes::Slot;
 use link::{Link, LinkId};
 use links::Berths;
 use operator::LedgerSession;
 use render::Statements;
 use server::Server;
+use server_addr::ServerAddr;
 use std::{
     sync::{
         Arc, Mutex,
@@ -258,7 +260,7 @@ impl PostgresStore {
     }
 
     /// Connects to a certain place, if there is one.
-    async fn connect_beside(&self, beside: Option<&Place>) -> Result<Link, StoreError> {
+    async fn connect_beside(&self, beside: Option<&ServerAddr>) -> Result<Link, StoreError> {
         self.addresses.connect(beside).await
     }
 

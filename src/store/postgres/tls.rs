@@ -6,7 +6,7 @@ use super::{
     BoxError,
     trust::{Name, Trusted},
 };
-use crate::{files, tls};
+use crate::{connection::SslMode, files, tls};
 use rustls::{
     ClientConfig,
     client::danger::ServerCertVerifier,
@@ -52,11 +52,11 @@ const SYSTEM_ROOTS: [&str; 4] = [
 impl Security {
     /// What libpq does for a mode: `require` with authorities to trust, named or in libpq's usual place, verifies them, as
     /// `verify-ca` does.
-    pub fn new(sslmode: &str, root: Option<PathBuf>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Self {
+    pub fn new(sslmode: SslMode, root: Option<PathBuf>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Self {
         let verify = match sslmode {
-            "verify-full" => Verify::Full,
-            "verify-ca" => Verify::Authority,
-            "require" if root.is_some() || usual_roots().is_some() => Verify::Authority,
+            SslMode::VerifyFull => Verify::Full,
+            SslMode::VerifyCa => Verify::Authority,
+            SslMode::Require if root.is_some() || usual_roots().is_some() => Verify::Authority,
             _ => Verify::Nothing,
         };
         Self {

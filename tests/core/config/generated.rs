@@ -239,8 +239,8 @@ proptest! {
     #[test]
     fn whatever_is_given_as_a_database_url_is_understood_or_refused(text in url()) {
         if let Ok(DatabaseUrl::Postgres(url)) = DatabaseUrl::parse(&text) {
-            let attrs = url.target_session_attrs.map(beatwarden::config::TargetSessionAttrs::as_str);
-            let _ = Target::new(url.text.expose(), url.sslmode.as_str(), attrs).map(|target| target.shown());
+            let target = Target::new(url.text.expose(), url.sslmode, url.target_session_attrs);
+            let _ = target.map(|target| target.shown());
         }
         let _ = DatabaseUrl::parse_secret(&text);
     }

@@ -1,6 +1,7 @@
 //! Database URLs in every form that users have at hand, and the settings that are taken out of them.
 
-use beatwarden::config::{DatabaseUrl, Defaults, PostgresUrl, SslMode, TargetSessionAttrs};
+use beatwarden::config::{DatabaseUrl, Defaults, PostgresUrl};
+use beatwarden::connection::{SslMode, TargetSessionAttrs};
 use std::path::{Path, PathBuf};
 use tokio_postgres::config::Host;
 

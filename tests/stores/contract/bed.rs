@@ -2,6 +2,7 @@
 
 use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
+    connection::SslMode,
     domain::{Action, States},
     store::{
         DiscoverySetting, ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
@@ -219,7 +220,7 @@ impl PostgresBed {
     }
 
     fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
-        let source: TargetSource = Box::new(move || Ok(Target::new(&url, "prefer", None)?));
+        let source: TargetSource = Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?));
         Self::store_from(source, POLL_TIMEOUT, (mapping, action, discovery))
     }
 
@@ -228,7 +229,7 @@ impl PostgresBed {
         let url = self.database.url.clone();
         let source: TargetSource = Box::new(move || {
             asked();
-            Ok(Target::new(&url, "prefer", None)?)
+            Ok(Target::new(&url, SslMode::Prefer, None)?)
         });
         Self::store_from(
             source,

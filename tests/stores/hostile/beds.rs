@@ -8,6 +8,7 @@ use crate::{
     support::postgres::{self, TestDatabase},
 };
 use beatwarden::{
+    connection::SslMode,
     domain::Action,
     store::{
         DiscoverySetting, ErrorText, Identifier, Mapping, Store, TableName, TimeFormat,
@@ -141,7 +142,7 @@ impl Bed for PostgresBed {
     fn store(&self, action: Action) -> impl Store {
         let url = self.database.url.clone();
         PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, "disable", None)?)),
+            target: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
             mapping: mapping(self.shape),
             action,
             poll_timeout: Duration::from_secs(10),

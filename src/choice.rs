@@ -1,4 +1,4 @@
-//! Values of one word each: settings that the configuration spells, and that decisions and statements depend on.
+//! How a setting of a few words is declared, so that its spellings stand in one place. A macro only; every module may use it.
 
 /// Declares an enum whose variants have one spelling each in configuration, logs and metrics.
 macro_rules! choice {
@@ -28,41 +28,4 @@ macro_rules! choice {
             }
         }
     };
-}
-pub(crate) use choice;
-
-choice! {
-    /// What is done to a job that missed its first heartbeat.
-    Action {
-        /// Nothing.
-        Observe = "observe",
-        /// A NULL heartbeat is set to the start.
-        Backfill = "backfill",
-        /// The job is ended as the writer would end it.
-        Fail = "fail",
-    }
-}
-
-choice! {
-    /// How running jobs are to be found.
-    DiscoverySetting {
-        /// As the database's plan advises: by the key alone where asking by state would scan a large table.
-        Auto = "auto",
-        /// By the jobs already known and the rows after the newest key seen.
-        KeyTail = "key_tail",
-        /// By the state column.
-        State = "state",
-    }
-}
-
-choice! {
-    /// How the time columns hold a time.
-    TimeFormat {
-        /// `timestamp`, `timestamptz`, or text in SQLite.
-        Timestamp = "timestamp",
-        /// Seconds since 1970.
-        EpochSeconds = "epoch_s",
-        /// Milliseconds since 1970.
-        EpochMillis = "epoch_ms",
-    }
 }

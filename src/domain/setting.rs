@@ -1,0 +1,37 @@
+//! Settings of one word each that decisions and statements depend on.
+
+choice! {
+    /// What is done to a job that missed its first heartbeat.
+    Action {
+        /// Nothing.
+        Observe = "observe",
+        /// A NULL heartbeat is set to the start.
+        Backfill = "backfill",
+        /// The job is ended as the writer would end it.
+        Fail = "fail",
+    }
+}
+
+choice! {
+    /// How running jobs are to be found.
+    DiscoverySetting {
+        /// As the database's plan advises: by the key alone where asking by state would scan a large table.
+        Auto = "auto",
+        /// By the jobs already known and the rows after the newest key seen.
+        KeyTail = "key_tail",
+        /// By the state column.
+        State = "state",
+    }
+}
+
+choice! {
+    /// How the time columns hold a time.
+    TimeFormat {
+        /// `timestamp`, `timestamptz`, or text in SQLite.
+        Timestamp = "timestamp",
+        /// Seconds since 1970.
+        EpochSeconds = "epoch_s",
+        /// Milliseconds since 1970.
+        EpochMillis = "epoch_ms",
+    }
+}
