@@ -3,7 +3,7 @@
 //! Files may lie on a volume that hangs. They are read on a thread of their own, one at a time for each watch, so that neither
 //! the other watches nor the end of the process wait for it.
 
-use super::{PostgresSettings, hosts, link::Link, server_addr::ServerAddr, target::Target};
+use super::{hosts, link::Link, server_addr::ServerAddr, settings::PostgresSettings, target::Target};
 use crate::{domain::Action, store::StoreError};
 use std::{
     sync::{

@@ -34,6 +34,7 @@ mod schema;
 mod search_path;
 mod server;
 mod server_addr;
+mod settings;
 mod sql;
 mod survey;
 mod target;
@@ -47,14 +48,13 @@ pub use grants::{grants, index_advice, locate};
 pub use links::Links;
 pub use named::database_named_by;
 pub use passfile::PassFile;
+pub use settings::{PostgresSettings, TargetSource};
 pub use target::Target;
 pub use tls::Security;
 
-use super::{
-    Acknowledged, DiscoverySetting, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo, repair_id,
-};
+use super::{Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, repair_id};
 use crate::domain::{
-    Access, Action, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
+    Access, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
 use addresses::Addresses;
 use catalog::Catalog;
@@ -77,27 +77,6 @@ use std::{
 use survey::Announced;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where the address of the database comes from: asked again at every connect, so that a rotated secret is taken up.
-pub type TargetSource = Box<dyn Fn() -> Result<Target, BoxError> + Send + Sync>;
-
-/// What a [`PostgresStore`] needs to know.
-pub struct PostgresSettings {
-    /// Where to connect to.
-    pub target: TargetSource,
-    /// Table, columns and ledger.
-    pub mapping: Mapping,
-    /// What will be done with jobs that missed their first heartbeat: decides which rights are needed.
-    pub action: Action,
-    /// The deadline of one look at the table.
-    pub poll_timeout: Duration,
-    /// How far after the start a heartbeat still counts as written together with it.
-    pub seed_tolerance: Duration,
-    /// The name of this process in the ledger.
-    pub instance: String,
-    /// How running jobs are to be found.
-    pub discovery: DiscoverySetting,
-}
 
 /// What a connection is good for, once the catalog was read through it.
 #[derive(Debug)]
