@@ -199,7 +199,7 @@ pub const KEYS: &[Key] = &[
     watch("table.state", Text, Needed(r#""state""#),
         "Column with the job's state."),
     watch("table.running", Texts, Needed(r#"["RUNNING"]"#),
-        "States in which somebody works on the job."),
+        "States in which the job is being worked on."),
     watch("table.success", Texts, Value("[]"),
         "States of a good end."),
     watch("table.failure", Texts, Value("[]"),
