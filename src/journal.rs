@@ -11,6 +11,7 @@ use crate::{
         RepairId, Restarted,
     },
     pass::{Audience, FailedPass, GoodPass},
+    present::{safe, time::rounded, words},
 };
 use facts::{Facts, code_of, subject_of};
 use std::{
@@ -83,7 +84,7 @@ impl Journal {
             watch = self.watch,
             job = shown(&job.text()),
             name = name.as_deref().map(shown),
-            phase = said(phase),
+            phase = words::stuck(phase),
             age = age.map(rounded),
             "job is stuck"
         );
@@ -218,7 +219,7 @@ impl Journal {
             self.memory().unwritten.clear();
         }
         for (finding, noted) in &pass.report.findings {
-            let (job, repair) = (shown(&finding.job.text()), uuid::Uuid::from_u128(finding.repair_id.0));
+            let (job, repair) = (shown(&finding.job.text()), finding.repair_id);
             let because = finding.sign.as_str();
             match (noted, finding.outcome) {
                 (Noted::First, LateOutcome::FalseRepair) => tracing::warn!(
@@ -254,34 +255,14 @@ impl Journal {
     }
 }
 
-/// A key or state, cut and with control characters escaped.
+/// A key or state, cut and harmless.
 fn shown(text: &str) -> String {
-    text.chars().take(KEY).flat_map(char::escape_debug).collect()
+    safe::cut(text, KEY)
 }
 
 /// What a database says, cut short.
 fn cut(text: &str) -> String {
     domain::cut(text, LONGEST_FOREIGN)
-}
-
-/// A stuck phase in the words that people read.
-const fn said(phase: Phase) -> &'static str {
-    match phase {
-        Phase::MissedFirst => "no first heartbeat",
-        Phase::Lost => "lost heartbeat",
-        other => other.as_str(),
-    }
-}
-
-/// A time in whole milliseconds, or seconds where it is long.
-fn rounded(time: Duration) -> String {
-    let (seconds, millis) = (time.as_secs(), u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let rounded = if seconds < 10 {
-        Duration::from_millis(millis)
-    } else {
-        Duration::from_secs(seconds)
-    };
-    humantime::format_duration(rounded).to_string()
 }
 
 impl Audience for Journal {

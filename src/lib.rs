@@ -16,8 +16,8 @@
 //! | [`metrics`] | every metric, once |
 //! | [`http`] | routes, page, API, and who may ask: TLS, passwords |
 //! | [`tls`] | certificates and keys as files |
-//! | [`text`] | texts of others made harmless |
 //! | [`nearest`] | the known name that was probably meant |
+//! | [`present`] | what people and programs read: words, times, JSON shapes, safe texts |
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`connection`] | protection and choice of a PostgreSQL server, in libpq's words |
@@ -42,8 +42,8 @@ pub mod journal;
 pub mod metrics;
 pub mod nearest;
 pub mod pass;
+pub mod present;
 pub mod status;
 pub mod store;
-pub mod text;
 pub mod tls;
 pub mod watch;

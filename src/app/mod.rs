@@ -33,7 +33,12 @@ use crate::{
 };
 use build::terms_of;
 use service::Service;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use supervisor::{Shared, Supervisor};
 use thread::PassThread;
 use tokio::{net::TcpListener, sync::Notify};
@@ -126,13 +131,23 @@ pub fn access_rules(path: &Path) -> Result<Arc<AccessRules>, AppError> {
     Ok(AccessControl::new(Some(path))?.rules())
 }
 
+/// The address under which an instance that listens on `listen` is reached from here.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
 /// The URL of the page for someone at this machine.
 fn page_at(listen: SocketAddr, access: &AccessControl) -> String {
     let scheme = match access.rules().encryption() {
         Some(_) => "https",
         None => "http",
     };
-    format!("{scheme}://{}/", http::reachable(listen))
+    format!("{scheme}://{}/", reachable(listen))
 }
 
 /// Reads the configuration anew and takes it up, if it is good.

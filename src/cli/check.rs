@@ -150,7 +150,7 @@ fn found(
             Verdict::Note,
             "action: of a view stuck jobs are reported, never repaired".to_owned(),
         ),
-        false => (Verdict::Note, super::words::kinds(policy.action).to_owned()),
+        false => (Verdict::Note, crate::present::words::kinds(policy.action).to_owned()),
     });
     lines
 }

@@ -3,15 +3,12 @@
 use super::{
     instance::{Instance, time_in},
     output, runtime,
-    sentences::{Facts, Judged, sentences},
-    words::cell,
 };
 use crate::{
     app::{self, AppError, Examination},
     config::{Loaded, WatchConfig},
     domain::{Cause, Holder, JobId, Phase, Timestamp},
-    http::repairs_of,
-    store::rfc3339,
+    present::{Facts, Judged, json as shapes, safe, sentences},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -58,7 +55,7 @@ pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
                     "`{}` has no row with {} = {} and no job of that name",
                     watch.table.name,
                     watch.table.id,
-                    cell(&args.job, 100)
+                    safe::cut(&args.job, 100)
                 )
             })
             .collect();
@@ -84,7 +81,7 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     let Some(row) = &examination.row else {
         let gone = "The row is gone from the table; the ledger still knows it.".to_owned();
         let json = json!({ "watch": watch.name, "job": null, "sentences": [gone],
-            "repairs": repairs_of(&examination.entries)["repairs"] });
+            "repairs": shapes::repairs(&examination.entries)["repairs"] });
         return Explanation {
             lines: vec![gone],
             json,
@@ -132,30 +129,18 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     );
     let title = format!(
         "job {} of watch {}{}",
-        cell(&row.id.text(), 100),
-        cell(&watch.name, 100),
+        safe::cut(&row.id.text(), 100),
+        safe::cut(&watch.name, 100),
         row.name
             .as_deref()
-            .map(|name| format!(": {}", cell(name, 100)))
+            .map(|name| format!(": {}", safe::cut(name, 100)))
             .unwrap_or_default()
     );
-    let time = |at: Option<Timestamp>| at.map(rfc3339);
     let json = json!({
         "watch": watch.name,
-        "job": {
-            "id": row.id.text(),
-            "name": row.name.as_deref(),
-            "state": row.state.as_deref(),
-            "phase": judged.map(|judged| judged.phase.as_str()),
-            "started_at": time(row.started_at.at()),
-            "last_heartbeat_at": time(row.heartbeat_at.at()),
-            "ended_at": time(row.ended_at.at()),
-            "withheld_cause": judged.and_then(|judged| judged.cause).map(|cause| cause.as_str()),
-            "due_at": time(judged.and_then(|judged| judged.due_at)),
-            "writer_frees_at": time(judged.and_then(|judged| judged.writer_frees_at)),
-        },
+        "job": shapes::examined_job(row, judged),
         "sentences": said,
-        "repairs": repairs_of(&examination.entries)["repairs"],
+        "repairs": shapes::repairs(&examination.entries)["repairs"],
     });
     Explanation {
         lines: std::iter::once(title)

@@ -1,10 +1,11 @@
 //! `beatwarden guard`: installs, removes and inspects the trigger that makes the writer's init atomic.
 
-use super::{output, runtime, words::span};
+use super::{output, runtime};
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::Guard,
+    present::time::span_short as span,
     store::{
         StoreError,
         guard::{GuardState, Guarded, Waiting},

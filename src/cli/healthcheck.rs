@@ -1,7 +1,7 @@
 //! `beatwarden healthcheck`: asks the local instance whether its loop turns. Needs no shell and no curl in an image.
 
 use super::{local_http, output};
-use crate::http::reachable;
+use crate::app::reachable;
 use std::{net::SocketAddr, process::ExitCode};
 
 /// The first word of a healthy instance; another program on the port would hardly say it.

@@ -5,7 +5,6 @@ use crate::{
     app,
     config::{Config, WatchConfig},
     domain::Timestamp,
-    http::reachable,
 };
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -21,7 +20,7 @@ pub struct Instance {
 impl Instance {
     /// Asks it for its status. Blocks, for a few seconds at most.
     pub fn ask(config: &Config) -> Self {
-        let listen = reachable(config.listen);
+        let listen = app::reachable(config.listen);
         let no_status = || format!("What answers on {listen} gives no status of Beatwarden");
         let status = match local_http::get(listen, "/api/v1/status", local_http::STATUS) {
             Ok(answer) if answer.status == 401 || answer.status == 403 => Err(format!(

@@ -3,13 +3,12 @@
 use super::{
     output, runtime,
     table::{self, names, whole},
-    words::{cell, date, uuid},
 };
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{Action, LedgerAction, LedgerEntry, RepairId},
-    http::repairs_of,
+    present::{json as shapes, safe, time::date},
     store::{Acknowledged, ErrorTextRemoval, Ledger, StoreError, Undo},
 };
 use clap::Args;
@@ -84,7 +83,7 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
     let mut place = 0..;
     entries.retain(|entry| place.next().is_some_and(|place| place < limit) || entry.holds_the_fuse());
     if args.json {
-        output::json(&repairs_of(&entries));
+        output::json(&shapes::repairs(&entries));
         return Ok(ExitCode::SUCCESS);
     }
     if entries.is_empty() {
@@ -119,7 +118,7 @@ fn shown(entries: &[&LedgerEntry], undone: &HashSet<RepairId>) {
             entry.action.as_str().to_owned(),
             entry.job_id.text().into_owned(),
             entry.job_name.as_deref().unwrap_or("-").to_owned(),
-            uuid(entry.repair_id),
+            entry.repair_id.to_string(),
             turned_out(entry, undone),
         ]
     };
@@ -137,10 +136,10 @@ fn turned_out(entry: &LedgerEntry, undone: &HashSet<RepairId>) -> String {
         parts.push("undone".to_owned());
     }
     match (entry.undo_of, entry.action) {
-        (Some(of), _) => parts.push(format!("of {}, by {}", uuid(of), cell(&entry.instance, 80))),
+        (Some(of), _) => parts.push(format!("of {}, by {}", of, safe::cut(&entry.instance, 80))),
         (None, LedgerAction::AckFuse) => parts.push(format!(
             "the fuse's rule is suspended for one hour, by {}",
-            cell(&entry.instance, 80)
+            safe::cut(&entry.instance, 80)
         )),
         _ => {}
     }
@@ -162,7 +161,7 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
     let key = if what.is_empty() {
         args.repair.typed.clone()
     } else {
-        uuid(id)
+        id.to_string()
     };
     let asks = !args.yes && !what.is_empty() && std::io::stdin().is_terminal();
     if asks && confirmed(&format!("Take repair {key}{what} back? [y/N] ")) != Some(true) {
@@ -207,7 +206,7 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
     };
     if args.json {
         let entry = match undo {
-            Undo::Done { entry, .. } => Some(uuid(entry)),
+            Undo::Done { entry, .. } => Some(entry.to_string()),
             _ => None,
         };
         let watch = (!matches!(undo, Undo::NotFound)).then_some(watch);
@@ -269,7 +268,7 @@ pub fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
 }
 
 fn ack_repair(loaded: &Loaded, repair: RepairId) -> Result<(bool, String), AppError> {
-    let id = uuid(repair);
+    let id = repair;
     let mut found = Acknowledged::NotFound;
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
@@ -293,7 +292,7 @@ fn ack_repair(loaded: &Loaded, repair: RepairId) -> Result<(bool, String), AppEr
             false,
             format!("repair {id} has not turned out to be false: there is nothing to acknowledge"),
         ),
-        Acknowledged::NotFound => (false, not_found(&id)),
+        Acknowledged::NotFound => (false, not_found(&id.to_string())),
     })
 }
 
@@ -373,7 +372,7 @@ fn told_of(entry: &LedgerEntry) -> String {
     format!(
         "{} of job {}, {}",
         entry.action.as_str(),
-        cell(&entry.job_id.text(), 36),
+        safe::cut(&entry.job_id.text(), 36),
         date(entry.repaired_at)
     )
 }
@@ -381,7 +380,7 @@ fn told_of(entry: &LedgerEntry) -> String {
 fn ambiguous(sought: &Sought, entries: &[LedgerEntry], as_json: bool) -> ExitCode {
     let listed: Vec<String> = entries
         .iter()
-        .map(|entry| format!("{} ({})", uuid(entry.repair_id), told_of(entry)))
+        .map(|entry| format!("{} ({})", entry.repair_id, told_of(entry)))
         .collect();
     let text = format!("several repairs begin with {}: {}", sought.typed, listed.join("; "));
     if as_json {

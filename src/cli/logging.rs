@@ -6,7 +6,7 @@
 use super::output;
 use crate::{
     config::{Config, LogFormat},
-    text,
+    present::safe,
 };
 use std::{
     fmt,
@@ -204,7 +204,7 @@ impl Write for One<'_> {
         let written = line.len();
         let line = match (self.0.format, std::str::from_utf8(line)) {
             // The encoder leaves C1 and marks of direction as they are.
-            (LogFormat::Json, Ok(document)) => text::json(document).into_owned().into_bytes(),
+            (LogFormat::Json, Ok(document)) => safe::json(document).into_owned().into_bytes(),
             _ => line.to_vec(),
         };
         match &self.0.handed_over {
@@ -249,7 +249,7 @@ impl Visit for Fields<'_> {
         }
         let space = if std::mem::take(&mut self.is_first) { "" } else { " " };
         let value = format!("{value:?}");
-        let value = text::line(&value);
+        let value = safe::line(&value);
         let writer = &mut self.writer;
         self.result = match (name, writer.has_ansi_escapes()) {
             ("message", _) => write!(writer, "{space}{value}"),

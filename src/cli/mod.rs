@@ -20,16 +20,14 @@ mod one_job;
 mod output;
 mod progress;
 mod repair;
-mod sentences;
 mod status;
 mod table;
 mod watch;
-mod words;
 
 use crate::{
     app::{self, AppError},
     config::{Config, Loaded, LogFormat, Sources},
-    text::is_unsafe,
+    present::safe::is_unsafe,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use flags::CommonFlags;

@@ -1,14 +1,17 @@
 //! Of one job that a person wants repaired: why it can't be, and what was done to it before.
 
-use super::words::{cell, date, span};
 use crate::{
     app::Examination,
     domain::{Cause, Heartbeat, Job, JobId, JobView, LedgerAction, LedgerEntry, Phase, StateKind, Timestamp},
+    present::{
+        safe,
+        time::{date, span_short as span},
+    },
 };
 
 /// Why the job is not due, after it was watched for as long as was asked; `view` is its judgement, if it runs.
 pub fn why_not(id: &JobId, examination: &Examination, view: Option<&JobView>) -> String {
-    let key = cell(&id.text(), 100);
+    let key = safe::cut(&id.text(), 100);
     let why = match (&examination.row, view) {
         (None, None) => format!("there is no job {key}: no row of the table has that key"),
         (_, Some(view)) => of_running(&key, view, examination),
@@ -52,7 +55,7 @@ fn not_running(key: &str, row: &Job, examination: &Examination) -> String {
     let state = row
         .state
         .as_deref()
-        .map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", cell(state, 100)));
+        .map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", safe::cut(state, 100)));
     match examination.policy.states.kind_of(row.state.as_deref()) {
         StateKind::Running if row.is_unreadable() => {
             format!("job {key} has times that can't be read, so it is never repaired")
@@ -88,7 +91,7 @@ pub fn undone(examination: &Examination, start: Option<Timestamp>) -> Option<Str
     Some(format!(
         "its repair was undone at {} by {}",
         date(undo.repaired_at),
-        cell(&undo.instance, 100)
+        safe::cut(&undo.instance, 100)
     ))
 }
 

@@ -3,7 +3,7 @@
 //! A stdout that can't be written makes the exit code 1: a cut `grants > file` is no success. A reader that has gone away,
 //! as `head` does, is no failure.
 
-use crate::text;
+use crate::present::safe;
 use std::{
     fmt::Display,
     io::{self, ErrorKind, IsTerminal, Write},
@@ -23,7 +23,7 @@ static AS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// One line. On a terminal it is wrapped between words, the rest of it indented.
 pub fn line(line: &str) {
-    let line = text::line(line);
+    let line = safe::line(line);
     match width() {
         Some(width) => wrapped(&line, width)
             .iter()
@@ -34,13 +34,13 @@ pub fn line(line: &str) {
 
 /// A document of JSON.
 pub fn json(document: &impl Display) {
-    write(&format!("{}\n", text::json(&document.to_string())));
+    write(&format!("{}\n", safe::json(&document.to_string())));
 }
 
 /// Lines for other programs, SQL or a script, byte for byte; harmless where they go to a terminal.
 pub fn data(lines: &str) {
     if io::stdout().is_terminal() {
-        lines.lines().for_each(|line| write(&format!("{}\n", text::line(line))));
+        lines.lines().for_each(|line| write(&format!("{}\n", safe::line(line))));
     } else {
         write(&format!("{}\n", lines.strip_suffix('\n').unwrap_or(lines)));
     }
@@ -115,7 +115,7 @@ pub fn complain(complaint: &str) {
 
 /// A line on stderr. Where stderr can't be written there is nowhere to say so, and no reason to end.
 pub fn stderr(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", text::line(line));
+    let _ = writeln!(io::stderr(), "{}", safe::line(line));
 }
 
 /// How many columns the terminal behind stdout has; `None` if it is none.

@@ -1,6 +1,6 @@
 //! How long `repair` has watched, while it watches.
 
-use super::words::span;
+use crate::present::time::span_short as span;
 use std::{
     io::{IsTerminal, Write},
     time::{Duration, Instant},

@@ -5,16 +5,14 @@ use super::{
     one_job, output,
     progress::Progress,
     runtime,
-    words::{cell, span, uuid},
 };
 use crate::{
     app::{self, AppError},
     config::{self, Loaded},
     domain::{
         Action, Attempted, ByHand, Cause, Incident, Job, JobId, JobView, Outcome, Phase, Plan, Policy, Repairing,
-        Timestamp,
     },
-    store::rfc3339,
+    present::{json as shapes, safe, time::span_short as span},
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -309,8 +307,8 @@ impl Session<'_> {
                 .map(|at| format!("started {} ago", span(at.age_at(plan.at))));
             outln!(
                 "  {}  {}  {}, {}{}",
-                cell(&repair.job.id.text(), 36),
-                cell(repair.job.name.as_deref().unwrap_or("-"), 40),
+                safe::cut(&repair.job.id.text(), 36),
+                safe::cut(repair.job.name.as_deref().unwrap_or("-"), 40),
                 start.as_deref().unwrap_or("without a start"),
                 one_job::heartbeat(&repair.job, &self.policy),
                 self.undone_before()
@@ -321,22 +319,21 @@ impl Session<'_> {
         for view in withheld {
             outln!(
                 "  {}  {}  withheld: {} (`beatwarden explain {}` says why)",
-                cell(&view.id.text(), 36),
-                cell(view.name.as_deref().unwrap_or("-"), 40),
+                safe::cut(&view.id.text(), 36),
+                safe::cut(view.name.as_deref().unwrap_or("-"), 40),
                 view.cause.map_or("", Cause::as_str),
-                cell(&view.id.text(), 36)
+                safe::cut(&view.id.text(), 36)
             );
         }
     }
 
     fn json(&self, plan: &Plan, withheld: &[JobView], outcomes: &BTreeMap<Incident, Attempted>) -> Value {
-        let named = |id: &JobId, name: Option<&str>, started_at: Option<Timestamp>| json!({ "id": id.text(), "name": name, "started_at": started_at.map(rfc3339) });
-        let job = |job: &Job| named(&job.id, job.name.as_deref(), job.started_at.at());
+        let job = |job: &Job| shapes::named_job(&job.id, job.name.as_deref(), job.started_at.at());
         let due: Vec<Value> = plan.repairs.iter().map(|repair| job(&repair.job)).collect();
         let withheld: Vec<Value> = withheld
             .iter()
             .map(|view| {
-                let job = named(&view.id, view.name.as_deref(), view.started_at);
+                let job = shapes::named_job(&view.id, view.name.as_deref(), view.started_at);
                 json!({ "job": job, "cause": view.cause.map(Cause::as_str) })
             })
             .collect();
@@ -345,7 +342,7 @@ impl Session<'_> {
             .map(|attempted| {
                 let (outcome, detail) = words(&attempted.outcome);
                 let id = match attempted.outcome {
-                    Outcome::Repaired(id) => Some(uuid(id)),
+                    Outcome::Repaired(id) => Some(id.to_string()),
                     _ => None,
                 };
                 json!({ "job": job(&attempted.repair.job), "outcome": outcome, "repair_id": id, "message": detail })
@@ -387,9 +384,9 @@ fn tell(attempted: &Attempted) {
         Repairing::Fail => "failed",
         Repairing::Backfill => "backfilled",
     };
-    let job = cell(&attempted.repair.job.id.text(), 36);
+    let job = safe::cut(&attempted.repair.job.id.text(), 36);
     match attempted.outcome {
-        Outcome::Repaired(id) => outln!("job {job}: {action}, ledger entry {}", uuid(id)),
+        Outcome::Repaired(id) => outln!("job {job}: {action}, ledger entry {}", id),
         _ => outln!("job {job}: {outcome}: {detail}"),
     }
 }

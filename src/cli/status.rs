@@ -4,14 +4,16 @@ use super::{
     instance::{Instance, time_in},
     output, runtime,
     table::{self, names, whole},
-    words::{cell, date, span},
 };
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{Phase, Timestamp},
-    http::status_of,
-    pass::SystemClock,
+    pass::{Clock, SystemClock},
+    present::{
+        View, json as shapes, safe,
+        time::{date, span_short as span},
+    },
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -39,7 +41,7 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     }
     let all_read = watches.iter().all(|watch| watch["up"] == true);
     if args.json {
-        let mut status = status_of(&[], &clock, app::version());
+        let mut status = shapes::status(&[], clock.wall(), app::version());
         status["watches"] = watches.into();
         output::json(&status);
     } else {
@@ -63,7 +65,8 @@ fn by_instance(mut watch: Value, instance: &Instance) -> Value {
 /// What a pass of our own says, since the instance does not, for this reason.
 fn by_own_pass(watch: &WatchConfig, clock: SystemClock, why: &str) -> Result<Value, AppError> {
     let board = runtime()?.block_on(app::look_once(watch, clock))?;
-    let mut status = status_of(&[(watch.name.clone(), board)], &clock, app::version());
+    let view = View::of(&watch.name, &board, clock.moment());
+    let mut status = shapes::status(&[view], clock.wall(), app::version());
     let now = status["now"].take();
     let mut watch = status["watches"][0].take();
     say_source(
@@ -221,7 +224,7 @@ fn repairs(watch: &Value) {
             "    {}  {} {}{}",
             time_in(&entry["repaired_at"]).map_or_else(|| "-".to_owned(), date),
             words(&entry["action"]),
-            cell(words(&entry["job_id"]), ID),
+            safe::cut(words(&entry["job_id"]), ID),
             entry["outcome"]
                 .as_str()
                 .map_or_else(String::new, |outcome| format!("  {outcome}")),

@@ -1,6 +1,7 @@
 //! Columns of text: as wide as what stands in them, and no wider than the terminal.
 
-use super::{output, words::cell};
+use super::output;
+use crate::present::safe;
 
 /// Longest cell where there is room for it: a name of someone else's has no bound.
 const LONGEST: usize = 200;
@@ -41,7 +42,7 @@ fn lines(indent: usize, columns: &[Column], rows: &[Vec<String>], room: Option<u
     let rows: Vec<Vec<String>> = std::iter::once(heads)
         .chain(
             rows.iter()
-                .map(|row| row.iter().map(|text| cell(text, LONGEST)).collect()),
+                .map(|row| row.iter().map(|text| safe::cut(text, LONGEST)).collect()),
         )
         .collect();
     let widest = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
@@ -53,7 +54,7 @@ fn lines(indent: usize, columns: &[Column], rows: &[Vec<String>], room: Option<u
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
-            .map(|(text, width)| format!("{:<width$}", cell(text, *width)))
+            .map(|(text, width)| format!("{:<width$}", safe::cut(text, *width)))
             .collect();
         format!("{}{}", " ".repeat(indent), cells.join("  ").trim_end())
     };

@@ -1,34 +1,19 @@
 //! The HTTP server: bounded, read-only, and never waiting for a database.
 
 pub mod access;
-mod api;
-mod facts;
 mod gate;
 mod page;
 mod places;
 mod routes;
 mod text;
-mod verdict;
 
-pub use api::{repairs_of, status_of};
-pub use verdict::{Tone, Verdict, verdict_of};
-
-use crate::{
-    metrics::Metrics,
-    pass::Clock,
-    status::{Boards, Roster},
-};
+use crate::{metrics::Metrics, pass::Clock, present::View, status::Roster};
 use access::{AccessControl, Presented};
 use gate::Caller;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use places::{Place, Places};
-use std::{
-    convert::Infallible,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -50,16 +35,6 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Largest head of a request, in bytes.
 const HEAD: usize = 16 * 1024;
 
-/// The address under which an instance that listens on `listen` is reached from here.
-pub fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 /// What the routes read.
 pub struct HttpState {
     roster: Arc<Roster>,
@@ -79,9 +54,9 @@ impl HttpState {
         }
     }
 
-    /// The boards of all watches, as they are now.
-    fn boards(&self) -> Arc<Boards> {
-        self.roster.boards()
+    /// All watches, as they are now.
+    fn views(&self) -> Vec<View> {
+        View::all(&self.roster.boards(), self.clock.moment())
     }
 }
 

@@ -3,11 +3,13 @@
 use super::{
     HttpState,
     access::AccessRules,
-    api,
     gate::{self, Caller, Refusal},
     page::{self, REFRESH_SECONDS, Refreshing},
 };
-use crate::metrics::{self, Scrape};
+use crate::{
+    metrics::{self, Scrape},
+    present::{json, safe},
+};
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
@@ -15,6 +17,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
+use serde_json::Value;
 use std::{io::Write, sync::Arc};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -133,8 +136,12 @@ fn route(path: &str, query: Option<&str>, state: &HttpState) -> Answer {
         "/" => status_page(query, state),
         "/style.css" => Answer::new(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),
         "/icon.svg" | "/favicon.ico" => Answer::new(StatusCode::OK, SVG, page::icon(query)),
-        "/api/v1/status" => Answer::new(StatusCode::OK, JSON, api::status(state)),
-        "/api/v1/repairs" => Answer::new(StatusCode::OK, JSON, api::repairs(state)),
+        "/api/v1/status" => Answer::new(
+            StatusCode::OK,
+            JSON,
+            document(&json::status(&state.views(), state.clock.wall(), state.version)),
+        ),
+        "/api/v1/repairs" => Answer::new(StatusCode::OK, JSON, document(&json::newest_repairs(&state.views()))),
         "/-/healthy" | "/healthz" => healthy(state),
         "/-/ready" | "/readyz" => ready(state),
         _ => Answer::new(
@@ -143,6 +150,11 @@ fn route(path: &str, query: Option<&str>, state: &HttpState) -> Answer {
             "not here; see /, /metrics, /api/v1/status, /api/v1/repairs, /-/healthy, /-/ready\n",
         ),
     }
+}
+
+/// A document as it is sent: a reader with a terminal sees names, not what they would do to it.
+fn document(value: &Value) -> String {
+    safe::json(&value.to_string()).into_owned()
 }
 
 /// The page; `/?paused` is the one that stands still.
@@ -161,12 +173,11 @@ fn status_page(query: Option<&str>, state: &HttpState) -> Answer {
 
 /// Whether the loop of every watch turns, whatever the database does.
 fn healthy(state: &HttpState) -> Answer {
-    let now = state.clock.moment();
-    let boards = state.boards();
-    let stuck: Vec<&str> = boards
+    let views = state.views();
+    let stuck: Vec<&str> = views
         .iter()
-        .filter(|(_, board)| !board.read().turns(now))
-        .map(|(name, _)| name.as_str())
+        .filter(|view| !view.status.turns(view.now))
+        .map(|view| view.name.as_str())
         .collect();
     if stuck.is_empty() {
         Answer::new(StatusCode::OK, TEXT, "healthy\n")
@@ -178,18 +189,12 @@ fn healthy(state: &HttpState) -> Answer {
 
 /// Whether every watch had a good pass lately.
 fn ready(state: &HttpState) -> Answer {
-    let now = state.clock.moment();
     let mut waiting = String::new();
-    for (name, board) in state.boards().iter() {
-        let status = board.read();
-        if status.current(now).is_none() {
-            // The kind only: probes need no password, and the words name hosts and users.
-            let why = status
-                .failure
-                .as_ref()
-                .map_or("no good pass yet", |failure| failure.failure.as_str());
-            waiting.push_str(&format!("{name}: {why}\n"));
-        }
+    for view in state.views().iter().filter(|view| view.current.is_none()) {
+        // The kind only: probes need no password, and the words name hosts and users.
+        let failure = view.status.failure.as_ref();
+        let why = failure.map_or("no good pass yet", |failure| failure.failure.as_str());
+        waiting.push_str(&format!("{}: {why}\n", view.name));
     }
     if waiting.is_empty() {
         Answer::new(StatusCode::OK, TEXT, "ready\n")

@@ -1,9 +1,10 @@
 //! What the log has of repairs: those that were made, that failed, that are withheld, and that somebody keeps waiting.
 
-use super::{ENDED, Journal, cut, facts::code_of, rounded, shown};
+use super::{ENDED, Journal, cut, facts::code_of, shown};
 use crate::{
     domain::{Cause, HeldUp, JobId, Outcome, Repairing},
     pass::GoodPass,
+    present::time::rounded,
 };
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ impl Journal {
             match &attempted.outcome {
                 Outcome::Repaired(repair) => {
                     is_any_done = true;
-                    let (name, repair) = (job.name.as_deref().map(shown), uuid::Uuid::from_u128(repair.0));
+                    let name = job.name.as_deref().map(shown);
                     tracing::warn!(watch, job = id, name, action, repair = %repair, "repaired");
                 }
                 Outcome::Failed(error) => {

@@ -3,10 +3,11 @@
 use crate::{
     domain::{Action, Cause, Moment, Newcomers},
     pass::GoodPass,
+    present::View,
     status::{JobNameLabels, ReloadStatus, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// A label is cut here; Prometheus takes longer ones, people don't.
 const NAME: usize = 128;
@@ -31,30 +32,9 @@ impl Scrape<'_> {
     }
 }
 
-/// What one watch has to show.
-struct Shown {
-    watch: String,
-    status: Arc<WatchStatus>,
-    /// The last good pass, unless it is too old to be the truth.
-    current: Option<Arc<GoodPass>>,
-    up: bool,
-}
-
 /// Fills `registry` with the gauges of all watches, as of `now`.
 pub(super) fn fill(registry: &Registry, roster: &Roster, now: Moment, build: &(String, String)) {
-    let boards = roster.boards();
-    let shown: Vec<Shown> = boards
-        .iter()
-        .map(|(watch, board)| {
-            let status = board.read();
-            Shown {
-                watch: watch.clone(),
-                current: status.current(now).cloned(),
-                up: status.is_up(now),
-                status,
-            }
-        })
-        .collect();
+    let shown = View::all(&roster.boards(), now);
     let scrape = Scrape { registry };
     process(&scrape, roster.reload_status(), build);
     terms(&scrape, &shown);
@@ -86,19 +66,19 @@ fn process(scrape: &Scrape<'_>, reload: ReloadStatus, build: &(String, String)) 
 }
 
 /// A gauge of each watch by a function of what it shows.
-fn each(shown: &[Shown], value: impl Fn(&Shown) -> Option<f64>) -> Vec<(Vec<String>, f64)> {
+fn each(shown: &[View], value: impl Fn(&View) -> Option<f64>) -> Vec<(Vec<String>, f64)> {
     shown
         .iter()
-        .filter_map(|one| Some((vec![one.watch.clone()], value(one)?)))
+        .filter_map(|one| Some((vec![one.name.clone()], value(one)?)))
         .collect()
 }
 
 /// A gauge of each watch with a current report.
-fn of_current(shown: &[Shown], value: impl Fn(&GoodPass) -> Option<f64>) -> Vec<(Vec<String>, f64)> {
+fn of_current(shown: &[View], value: impl Fn(&GoodPass) -> Option<f64>) -> Vec<(Vec<String>, f64)> {
     each(shown, |one| one.current.as_deref().and_then(&value))
 }
 
-fn terms(scrape: &Scrape<'_>, shown: &[Shown]) {
+fn terms(scrape: &Scrape<'_>, shown: &[View]) {
     let watch = &["watch"];
     let of_terms = |value: fn(&WatchStatus) -> f64| each(shown, |one| Some(value(&one.status)));
     scrape.gauge(
@@ -133,27 +113,27 @@ fn terms(scrape: &Scrape<'_>, shown: &[Shown]) {
     );
 }
 
-fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
+fn health(scrape: &Scrape<'_>, shown: &[View]) {
     let watch = &["watch"];
     let number = |yes: bool| if yes { 1.0 } else { 0.0 };
     scrape.gauge(
         "up",
         "1 if the last pass read the table.",
         watch,
-        each(shown, |one| Some(number(one.up))),
+        each(shown, |one| Some(number(one.is_up()))),
     );
     scrape.gauge(
         "fuse_open",
         "1 while the fuse keeps jobs from being failed.",
         watch,
         // Ours and no fact of the table, so it is not unknown while the database is away.
-        each(shown, |one| Some(number(one.status.fuse_open().unwrap_or(false)))),
+        each(shown, |one| Some(number(one.fuse_open().unwrap_or(false)))),
     );
     scrape.gauge(
         "guard_installed",
         "1 if the guard trigger is installed and sound.",
         watch,
-        of_current(shown, |pass| Some(number(pass.report.guard.works()))),
+        each(shown, |one| one.guard_installed().map(number)),
     );
     scrape.gauge(
         "last_successful_poll_timestamp_seconds",
@@ -173,7 +153,7 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
         "repair_enabled",
         "1 if the action is not observe and nothing hinders the whole watch.",
         watch,
-        of_current(shown, |pass| Some(number(pass.report.repair_enabled))),
+        each(shown, |one| one.repair_enabled().map(number)),
     );
     scrape.gauge(
         "repair_obstacles",
@@ -203,34 +183,34 @@ fn health(scrape: &Scrape<'_>, shown: &[Shown]) {
 
 /// The causes that can hinder a whole watch, and whether each of them does. Where nothing is to be repaired, nothing
 /// hinders it.
-fn obstacles(one: &Shown) -> Vec<(Vec<String>, f64)> {
+fn obstacles(one: &View) -> Vec<(Vec<String>, f64)> {
     let Some(pass) = &one.current else { return Vec::new() };
     let wanted = one.status.terms.policy.action != Action::Observe;
     let stands = |cause| wanted && pass.report.obstacles.iter().any(|found| found.cause == cause);
     [Cause::Rights, Cause::ReadOnly, Cause::NetworkFs, Cause::NoLedger]
         .into_iter()
         .map(|cause| {
-            let labels = vec![one.watch.clone(), cause.as_str().to_owned()];
+            let labels = vec![one.name.clone(), cause.as_str().to_owned()];
             (labels, f64::from(u8::from(stands(cause))))
         })
         .collect()
 }
 
-fn table(scrape: &Scrape<'_>, shown: &[Shown]) {
+fn table(scrape: &Scrape<'_>, shown: &[View]) {
     let mut running = Vec::new();
     let mut stuck = Vec::new();
     let mut withheld = Vec::new();
     for one in shown {
         let Some(pass) = &one.current else { continue };
         for (phase, count) in &pass.report.phases {
-            let labels = vec![one.watch.clone(), phase.as_str().to_owned()];
+            let labels = vec![one.name.clone(), phase.as_str().to_owned()];
             if phase.is_stuck() {
                 stuck.push((labels.clone(), *count as f64));
             }
             running.push((labels, *count as f64));
         }
         for (cause, count) in &pass.report.withheld {
-            withheld.push((vec![one.watch.clone(), cause.as_str().to_owned()], *count as f64));
+            withheld.push((vec![one.name.clone(), cause.as_str().to_owned()], *count as f64));
         }
     }
     scrape.gauge("running_jobs", "Running jobs by phase.", &["watch", "phase"], running);
@@ -269,14 +249,11 @@ fn table(scrape: &Scrape<'_>, shown: &[Shown]) {
         "last_repair_timestamp_seconds",
         "When the newest backfill or fail was committed, by the database's clock, as the ledger has it.",
         watch,
-        of_current(shown, |pass| {
-            let mut repairs = pass.report.repairs.iter().filter(|entry| entry.action.is_repair());
-            Some(repairs.next()?.repaired_at.as_seconds())
-        }),
+        each(shown, |one| Some(one.last_repair()?.repaired_at.as_seconds())),
     );
 }
 
-fn ages(scrape: &Scrape<'_>, shown: &[Shown]) {
+fn ages(scrape: &Scrape<'_>, shown: &[View]) {
     let watch = &["watch"];
     scrape.gauge(
         "heartbeat_age_max_seconds",
@@ -301,7 +278,7 @@ fn ages(scrape: &Scrape<'_>, shown: &[Shown]) {
             let label = name
                 .as_ref()
                 .map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect());
-            let oldest = by_name.entry((one.watch.clone(), label)).or_default();
+            let oldest = by_name.entry((one.name.clone(), label)).or_default();
             *oldest = oldest.max(age.as_secs_f64());
         }
     }

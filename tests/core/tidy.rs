@@ -18,16 +18,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nearest", &[]),
     ("config", &["connection", "domain", "files", "nearest"]),
     ("tls", &[]),
-    ("text", &[]),
     ("store", &["connection", "domain", "files", "nearest", "tls"]),
     ("pass", &["domain", "store"]),
     ("status", &["domain", "pass"]),
-    ("journal", &["domain", "pass"]),
-    ("metrics", &["domain", "pass", "status", "store"]),
+    ("present", &["domain", "pass", "status", "store"]),
+    ("journal", &["domain", "pass", "present"]),
+    ("metrics", &["domain", "pass", "present", "status", "store"]),
     ("watch", &["domain", "pass", "store"]),
     (
         "http",
-        &["domain", "files", "pass", "status", "store", "metrics", "text", "tls"],
+        &["domain", "files", "metrics", "pass", "present", "status", "tls"],
     ),
     ("demo", &[]),
     (
@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "http", "pass", "status", "store", "text", "tls",
+            "app", "config", "demo", "domain", "pass", "present", "status", "store", "tls",
         ],
     ),
     ("main", &["cli"]),

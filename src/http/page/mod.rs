@@ -8,13 +8,17 @@ mod tables;
 
 use super::{
     HttpState,
-    text::{clock, error_text, escape, number, percent, span, text},
-    verdict::{Tone, verdict_of},
+    text::{error_text, escape, text},
 };
 use crate::{
-    domain::{Action, Guard, Moment, Phase},
+    domain::{Guard, Phase},
     pass::GoodPass,
-    status::WatchStatus,
+    present::{
+        Tone, View,
+        time::{clock, span},
+        verdict_of,
+        words::{self, number, percent, sentence},
+    },
 };
 use std::fmt::Write;
 
@@ -35,15 +39,13 @@ pub(super) enum Refreshing {
 
 /// The page of all watches.
 pub(super) fn render(state: &HttpState, refreshing: Refreshing) -> String {
-    let now = state.clock.moment();
-    let boards = state.boards();
+    let views = state.views();
     let mut sections = String::new();
     let mut overview = String::new();
     let mut worst = Tone::Good;
     let mut title = String::new();
-    for (index, (name, board)) in boards.iter().enumerate() {
-        let status = board.read();
-        let verdict = verdict_of(&status, now);
+    for (index, view) in views.iter().enumerate() {
+        let verdict = verdict_of(view);
         if index == 0 || verdict.tone > worst {
             worst = worst.max(verdict.tone);
             title = verdict.words.trim_end_matches('.').to_owned();
@@ -52,12 +54,12 @@ pub(super) fn render(state: &HttpState, refreshing: Refreshing) -> String {
             overview,
             "<li class=\"{}\"><a href=\"#watch-{index}\"><bdi>{}</bdi></a> {}</li>",
             verdict.tone.as_str(),
-            text(name),
+            text(&view.name),
             escape(&verdict.words)
         );
-        watch(&mut sections, index, name, &status, now);
+        watch(&mut sections, index, view);
     }
-    let overview = match boards.len() {
+    let overview = match views.len() {
         0 | 1 => String::new(),
         _ => format!("<nav class=\"overview\" aria-label=\"All watches\"><ul>{overview}</ul></nav>"),
     };
@@ -97,20 +99,20 @@ pub(super) fn icon(query: Option<&str>) -> String {
     )
 }
 
-fn watch(out: &mut String, index: usize, name: &str, status: &WatchStatus, now: Moment) {
-    let verdict = verdict_of(status, now);
+fn watch(out: &mut String, index: usize, view: &View) {
+    let (status, verdict) = (&view.status, verdict_of(view));
     let tone = verdict.tone.as_str();
     let _ = write!(
         out,
         "<section class=\"watch {tone}\" aria-labelledby=\"watch-{index}\"><h2 id=\"watch-{index}\"><bdi>{}</bdi></h2>\
          <p class=\"verdict\">{}</p>",
-        text(name),
+        text(&view.name),
         escape(&verdict.words)
     );
-    notices(out, status, now);
+    notices(out, view);
     // What was seen last is shown greyed, never as the present.
     if let Some(pass) = &status.last_good {
-        tiles(out, status, pass, now);
+        tiles(out, view, pass);
         ruler::draw(out, &pass.report, &status.terms.policy);
     }
     if status.strip.marks().len() > 0 {
@@ -123,17 +125,18 @@ fn watch(out: &mut String, index: usize, name: &str, status: &WatchStatus, now: 
         tables::jobs(out, &pass.report);
         tables::repairs(out, &pass.report);
     }
-    terms(out, status);
+    terms(out, view);
     out.push_str("</section>");
 }
 
 /// What needs a sentence of its own: failures, obstacles, an open fuse.
-fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
+fn notices(out: &mut String, view: &View) {
+    let status = &view.status;
     let mut notice = |class: &str, words: String| {
         let _ = write!(out, "<p class=\"notice {class}\">{words}</p>");
     };
     if let Some(failure) = &status.failure {
-        let waited = now.since(failure.at);
+        let waited = view.now.since(failure.at);
         notice(
             "bad",
             format!(
@@ -147,7 +150,7 @@ fn notices(out: &mut String, status: &WatchStatus, now: Moment) {
             ),
         );
     }
-    let Some(pass) = status.current(now) else { return };
+    let Some(pass) = &view.current else { return };
     for obstacle in &pass.report.obstacles {
         notice(
             "bad",
@@ -201,16 +204,8 @@ fn with_commands(words: &str) -> String {
     shown
 }
 
-fn sentence(words: &str) -> String {
-    if words.ends_with(['.', '!', '?']) {
-        words.to_owned()
-    } else {
-        format!("{words}.")
-    }
-}
-
-fn tiles(out: &mut String, status: &WatchStatus, pass: &GoodPass, now: Moment) {
-    let report = &pass.report;
+fn tiles(out: &mut String, view: &View, pass: &GoodPass) {
+    let (status, report) = (&view.status, &pass.report);
     out.push_str("<dl class=\"tiles\">");
     let mut tile = |class: &str, label: &str, value: String, note: String| {
         let _ = write!(
@@ -229,7 +224,7 @@ fn tiles(out: &mut String, status: &WatchStatus, pass: &GoodPass, now: Moment) {
     tile("", "starting", count(Phase::Starting), String::new());
     tile(
         alarming(Phase::MissedFirst),
-        "never started",
+        words::phase(Phase::MissedFirst),
         count(Phase::MissedFirst),
         String::new(),
     );
@@ -248,7 +243,7 @@ fn tiles(out: &mut String, status: &WatchStatus, pass: &GoodPass, now: Moment) {
             inits => format!("of {} in {}", number(inits), span(status.terms.policy.init_window)),
         },
     );
-    let age = now.since(pass.at);
+    let age = view.now.since(pass.at);
     tile(
         "",
         "last pass",
@@ -266,15 +261,10 @@ fn tiles(out: &mut String, status: &WatchStatus, pass: &GoodPass, now: Moment) {
 }
 
 /// Mode and thresholds.
-fn terms(out: &mut String, status: &WatchStatus) {
+fn terms(out: &mut String, view: &View) {
+    let status = &view.status;
     let policy = &status.terms.policy;
-    let mode = match policy.action {
-        Action::Observe => "observe: nothing is changed",
-        Action::Backfill => {
-            "backfill: a missing first heartbeat is set to the start, and the writer's own rule does the rest"
-        }
-        Action::Fail => "fail: a job without a first heartbeat is ended as failed",
-    };
+    let mode = words::mode(policy.action);
     let interval = match (status.interval(), status.terms.poll_interval) {
         (in_force, configured) if in_force == configured => format!("every {}", span(configured)),
         (in_force, configured) => format!("every {} (configured: {})", span(in_force), span(configured)),

@@ -1,7 +1,10 @@
 //! The small pictures: the inits of the last day, and the last passes.
 
 use crate::{
-    http::text::{clock, number, percent, span},
+    present::{
+        time::{clock, span},
+        words::{number, percent},
+    },
     status::{InitDay, PassMark, Passed, Strip, WatchStatus},
 };
 use std::{fmt::Write, time::Duration};

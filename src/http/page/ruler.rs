@@ -6,7 +6,10 @@
 
 use crate::{
     domain::{AgeStep, Phase, Policy, Report},
-    http::text::{number, span},
+    present::{
+        time::span,
+        words::{self, number},
+    },
 };
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -74,16 +77,12 @@ pub(super) fn draw(out: &mut String, report: &Report, policy: &Policy) {
         lane.draw(out, &axis, report, top, &mut notes);
     }
     out.push_str("</svg><p class=\"legend\">");
-    for (phase, label) in [
-        (Phase::Starting, "starting"),
-        (Phase::MissedFirst, "never started"),
-        (Phase::Beating, "beating"),
-        (Phase::Lost, "lost"),
-    ] {
+    for phase in [Phase::Starting, Phase::MissedFirst, Phase::Beating, Phase::Lost] {
         let _ = write!(
             out,
-            "<span><svg width=\"14\" height=\"14\" aria-hidden=\"true\"><use href=\"#{0}\" x=\"7\" y=\"7\" class=\"{0}\"/></svg>{label}</span>",
-            phase.as_str()
+            "<span><svg width=\"14\" height=\"14\" aria-hidden=\"true\"><use href=\"#{0}\" x=\"7\" y=\"7\" class=\"{0}\"/></svg>{1}</span>",
+            phase.as_str(),
+            words::phase(phase)
         );
     }
     let _ = write!(out, "{notes}</p></figure>");
@@ -160,7 +159,7 @@ fn dots(out: &mut String, axis: &Axis, step: AgeStep, column: &[(Phase, u64)], b
                 out,
                 "<use href=\"#{0}\" class=\"{0}\" x=\"{at:.2}%\" y=\"{y}\"><title>{1}, silent for {2}</title></use>",
                 phase.as_str(),
-                named(*phase),
+                words::phase(*phase),
                 span(step.begins())
             );
             y -= STACKED;
@@ -183,17 +182,10 @@ fn bar(out: &mut String, axis: &Axis, step: AgeStep, column: &[(Phase, u64)], ba
              {}</title></rect>",
             phase.as_str(),
             number(*count),
-            named(*phase),
+            words::phase(*phase),
             span(step.begins()),
             span(step.ends()),
         );
-    }
-}
-
-fn named(phase: Phase) -> &'static str {
-    match phase {
-        Phase::MissedFirst => "never started",
-        other => other.as_str(),
     }
 }
 
@@ -206,7 +198,7 @@ fn described(report: &Report, policy: &Policy) -> String {
             parts.push(format!(
                 "{} {}, silent for {} at most",
                 number(report.count(phase)),
-                named(phase),
+                words::phase(phase),
                 span(oldest.ends())
             ));
         }

@@ -1,8 +1,13 @@
 //! The tables: jobs with what happens to them next, and the last repairs with before and after.
 
 use crate::{
-    domain::{Action, Cause, JobLine, LateOutcome, LedgerAction, LedgerEntry, Phase, Report, Timestamp},
-    http::text::{clock, escape, number, relative, span, text},
+    domain::{Cause, JobLine, LateOutcome, LedgerAction, LedgerEntry, Phase, Report, Timestamp},
+    http::text::{escape, text},
+    present::{
+        CauseWords,
+        time::{clock, span, to_come},
+        words::{self, number},
+    },
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -101,14 +106,11 @@ fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
         let frees = match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
             None => "–".to_owned(),
             Some(when) if when <= at => "at its next start".to_owned(),
-            Some(when) => moment(when, at),
+            Some(when) => to_come(when, at),
         };
         let cells = [
             name_and_id(job.name.as_deref(), &job.id.text()),
-            match job.phase {
-                Phase::MissedFirst => whole("never started"),
-                other => whole(other.as_str()),
-            },
+            whole(words::phase(job.phase)),
             whole(&span(job.age)),
             escape(&next(job, at)),
             frees,
@@ -118,17 +120,6 @@ fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
     end(out);
 }
 
-/// A time to come: how far it is, and what a clock will show then; with the date where it is another day.
-fn moment(when: Timestamp, now: Timestamp) -> String {
-    let (then, today) = (clock(when), clock(now));
-    let shown = if then[..10] == today[..10] {
-        &then[11..]
-    } else {
-        &then[..16]
-    };
-    format!("{}, at {shown} UTC", relative(when, now))
-}
-
 /// What will be done with the job, and when, in words.
 fn next(job: &JobLine, at: Timestamp) -> String {
     match job.phase {
@@ -136,44 +127,16 @@ fn next(job: &JobLine, at: Timestamp) -> String {
         Phase::Beating => return "nothing: it is alive".to_owned(),
         _ => {}
     }
-    let what = match job.next_action {
-        Some(Action::Backfill) => "its heartbeat is set to its start",
-        Some(Action::Fail) => "it is ended as failed",
-        Some(Action::Observe) | None => "",
-    };
+    let what = words::done_by(job.next_action);
     let when = |due: Timestamp| match due > at {
-        true => moment(due, at),
+        true => to_come(due, at),
         false => "with the next pass".to_owned(),
     };
     match (job.withheld_cause, job.due_at) {
         (Some(Cause::Watching), Some(due)) => format!("{what} {}, if it stays silent", when(due)),
-        (Some(cause), _) => words(cause).to_owned(),
+        (Some(cause), _) => CauseWords::of(cause).short.to_owned(),
         (None, Some(due)) if !what.is_empty() => format!("{what} {}, if it stays silent", when(due)),
         _ => "nothing".to_owned(),
-    }
-}
-
-/// A cause in words that need no glossary.
-fn words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Observe => "nothing: the mode is observe",
-        Cause::Rights => "nothing: the rights on the table don't allow it (see beatwarden check)",
-        Cause::ReadOnly => "nothing: the database is read-only",
-        Cause::NetworkFs => "nothing: the file lies on a network file system",
-        Cause::NoLedger => "nothing: the ledger can't be written",
-        Cause::NoStart => "nothing: the row has no start",
-        Cause::Clock => "nothing: its start lay in the future",
-        Cause::AwaitingWriter => "nothing to repair: the writer has to end it",
-        Cause::Undone => "nothing: its repair was undone",
-        Cause::Repaired => "nothing: it was repaired before",
-        Cause::DbRestart => "waiting: the database was restarted while it ran",
-        Cause::Watching => "waiting: not yet watched for a whole deadline",
-        Cause::Fuse => "nothing: the fuse is open",
-        Cause::Limit => "waiting: other jobs are repaired first",
-        Cause::Shutdown => "nothing: this process is stopping",
-        Cause::NotLeader => "waiting: another replica repairs",
-        Cause::Locked => "waiting: another session holds the row",
-        Cause::LostRace => "waiting: it changed a moment ago",
     }
 }
 

@@ -1,10 +1,11 @@
 //! The state of a watch in one sentence, and its tone: what page, API and command line say first.
 
-use super::text::{number, rough, span};
-use crate::{
-    domain::{Moment, Phase, Report},
-    status::WatchStatus,
+use super::{
+    View,
+    time::{rough, span},
+    words::{self, number},
 };
+use crate::domain::{Phase, Report};
 
 /// How good or bad it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,14 +41,14 @@ pub struct Verdict {
     pub words: String,
 }
 
-/// The verdict on a watch at `now`.
-pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
-    let Some(pass) = status.current(now) else {
-        let words = match &status.last_good {
+/// The verdict on a watch.
+pub fn verdict_of(view: &View) -> Verdict {
+    let Some(pass) = &view.current else {
+        let words = match &view.status.last_good {
             None => "Nothing is known yet: the table has not been read.".to_owned(),
             Some(last) => format!(
                 "Nothing is known now: the table was last read {} ago. What follows is old.",
-                span(now.since(last.at))
+                span(view.now.since(last.at))
             ),
         };
         return Verdict { tone: Tone::Old, words };
@@ -55,7 +56,7 @@ pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
     let stuck = pass.report.count(Phase::MissedFirst) + pass.report.count(Phase::Lost);
     let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
     let unjudged = of_unjudged(&pass.report);
-    let tone = match (status.is_up(now), stuck > 0 || hindered || unjudged.is_some()) {
+    let tone = match (view.is_up(), stuck > 0 || hindered || unjudged.is_some()) {
         (false, _) => Tone::Failing,
         (true, true) => Tone::Warning,
         (true, false) => Tone::Good,
@@ -71,7 +72,7 @@ pub fn verdict_of(status: &WatchStatus, now: Moment) -> Verdict {
     };
     let sentences: Vec<String> = judged.into_iter().chain(unjudged).collect();
     let mut words = sentences.join(" ");
-    if !status.is_complete() {
+    if !view.status.is_complete() {
         words.push_str(" So far: the first look at the whole table is still going on.");
     }
     Verdict { tone, words }
@@ -81,7 +82,7 @@ fn of_stuck(report: &Report) -> String {
     let (never, silent) = (report.count(Phase::MissedFirst), report.count(Phase::Lost));
     let mut parts = Vec::new();
     if never > 0 {
-        parts.push(format!("{} never started", number(never)));
+        parts.push(format!("{} {}", number(never), words::phase(Phase::MissedFirst)));
     }
     if silent > 0 {
         let listed = report.jobs.iter().filter(|job| job.phase == Phase::Lost);

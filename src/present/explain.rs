@@ -1,7 +1,11 @@
 //! Why a job has its phase and what happens next, in sentences for a person who has read nothing yet. Pure: everything
 //! comes in as [`Facts`].
 
-use super::words::{span, uuid, when};
+use super::{
+    causes::CauseWords,
+    time::{span_short as span, when},
+    words,
+};
 use crate::domain::{
     Action, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, StateKind, TimeValue,
     Timestamp,
@@ -109,7 +113,7 @@ fn phase(facts: &Facts<'_>, judged: Judged) -> String {
 /// What happens next, and when.
 fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
     let policy = facts.policy;
-    let action = what(policy.action);
+    let action = words::action(policy.action);
     Some(match judged.phase {
         Phase::Beating => "Nothing will be done to it.".to_owned(),
         Phase::Lost => {
@@ -133,87 +137,13 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
         }
         Phase::MissedFirst => match judged.cause {
             None => format!("It is due: the next pass will {action}."),
-            Some(cause) => withheld(facts, judged, cause),
+            Some(cause) => format!(
+                "It is overdue, and not repaired (cause {}): {}.",
+                cause.as_str(),
+                CauseWords::of(cause).long(&facts.row.id, policy, action, judged.due_at, facts.now)
+            ),
         },
     })
-}
-
-fn what(action: Action) -> &'static str {
-    match action {
-        Action::Observe => "do nothing",
-        Action::Backfill => "set its heartbeat to its start, so that the writer's own rule can free it",
-        Action::Fail => "end it with a failure, as the writer itself would",
-    }
-}
-
-/// Why an overdue job is not repaired, and what would change that.
-fn withheld(facts: &Facts<'_>, judged: Judged, cause: Cause) -> String {
-    let key = facts.row.id.text();
-    let job = key.escape_debug();
-    let action = what(facts.policy.action);
-    let insist = format!("`beatwarden repair --job {job}` does it all the same, if you are sure that it is dead");
-    let why = match cause {
-        Cause::Observe => "the configured action is observe, which never changes anything; choose backfill or fail in \
-                           watch.repair.missed_first to have such jobs repaired"
-            .to_owned(),
-        Cause::Rights => "this role lacks a right, or the table can't be repaired; `beatwarden check` says what is missing and \
-                          how to mend it"
-            .to_owned(),
-        Cause::ReadOnly => "the database takes no writes: it is a standby, or its file can't be written; repairs go on by \
-                            themselves when it does"
-            .to_owned(),
-        Cause::NetworkFs => "the database file lies on a network file system, whose locks can't be trusted; run Beatwarden \
-                             beside the file"
-            .to_owned(),
-        Cause::NoLedger => "the ledger can't be written, and nothing is repaired that isn't recorded; `beatwarden check` prints \
-                            the SQL that mends it"
-            .to_owned(),
-        Cause::NoStart => format!("the row has no start, so nobody can say that its deadline has passed; {insist} (action fail)"),
-        Cause::Clock => format!(
-            "its start lay in the future when it was first seen: the writer's clock or time zone differs from the database's \
-             (watch.table.time_zone); {insist}"
-        ),
-        Cause::AwaitingWriter => "there is nothing that action backfill would change, since the heartbeat is set already; the writer's own rule \
-                                  has to end it, or choose action fail"
-            .to_owned(),
-        Cause::Undone => format!("a repair of this start was taken back, so it is not repaired again by itself; {insist}"),
-        Cause::Repaired => "this start was already repaired that way once, and each start gets each action once only; look at \
-                            the ledger below for what came of it"
-            .to_owned(),
-        Cause::DbRestart => format!(
-            "it is older than the latest restart or promotion of its database, and some writers stop beating for good after \
-             one database error and work on; it has to be watched for {} (heartbeat_timeout) since then; {insist}",
-            span(facts.policy.heartbeat_timeout)
-        ),
-        Cause::Watching => {
-            let due = judged.due_at.map(|at| format!(", which is at {}", when(at, facts.now)));
-            format!(
-                "the process has not yet watched the row, unchanged, for {} (init_deadline) by its own clock{}; then it will \
-                 {action}",
-                span(facts.policy.init_deadline),
-                due.unwrap_or_default()
-            )
-        }
-        Cause::Fuse => format!(
-            "the fuse is open: so many jobs looked dead at once that this is more likely a fault of the host, the database or a \
-             clock, or a failed job turned out to be alive; it closes when that is gone for three passes. If they are dead, \
-             `beatwarden ack --fuse`; if a false repair holds it (`beatwarden history`), `beatwarden ack REPAIR_ID`; {insist}"
-        ),
-        Cause::Limit => format!(
-            "one pass repairs {} jobs at most (watch.repair.max_per_pass), and others were first; it follows in one of the next \
-             passes",
-            facts.policy.max_per_pass
-        ),
-        Cause::Shutdown => "the process was told to stop, and begins no new repair; the next one takes it up after a deadline of \
-                            watching"
-            .to_owned(),
-        Cause::NotLeader => "another session holds the gate of the repairs, which another Beatwarden at work may well be; the next pass tries again"
-            .to_owned(),
-        Cause::Locked => "another session holds the row, which a living writer may well be; the next pass tries again".to_owned(),
-        Cause::LostRace => "the row changed between the look and the repair, so it was left alone; the next pass judges it anew"
-            .to_owned(),
-    };
-    format!("It is overdue, and not repaired (cause {}): {why}.", cause.as_str())
 }
 
 /// What the configured action can't do, said before it is done.
@@ -279,7 +209,7 @@ fn not_judged(facts: &Facts<'_>) -> String {
 /// One ledger entry of the job.
 fn ledger(facts: &Facts<'_>, entry: &LedgerEntry) -> String {
     let at = when(entry.repaired_at, facts.now);
-    let id = uuid(entry.repair_id);
+    let id = entry.repair_id;
     let other_start = if entry.started_at == facts.row.started_at.at() {
         ""
     } else {

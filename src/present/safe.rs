@@ -1,4 +1,5 @@
-//! Texts of others made harmless for a terminal, a log and a page. Owns which characters are not shown as they are.
+//! Texts of others made harmless for a terminal, a log and a page. Owns which characters are not shown as they are, and
+//! where a text is cut.
 
 use std::borrow::Cow;
 
@@ -15,6 +16,17 @@ pub fn is_unsafe(letter: char) -> bool {
 /// A text as one line: every unsafe character as `\u{...}`, line breaks included.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe, |letter, to| to.extend(letter.escape_unicode()))
+}
+
+/// A text as one line of at most `longest` characters; where it was longer it ends with an ellipsis.
+pub fn cut(text: &str, longest: usize) -> String {
+    // More of it can't be shown: an unsafe character only takes more room.
+    let end = text.char_indices().nth(longest + 1).map_or(text.len(), |(end, _)| end);
+    let shown = line(&text[..end]);
+    match shown.char_indices().nth(longest) {
+        None => shown.into_owned(),
+        Some(_) => shown.chars().take(longest - 1).chain(['…']).collect(),
+    }
 }
 
 /// A document of JSON as it is, but with unsafe characters as `\uXXXX`. They stand within its strings only, where that
@@ -80,6 +92,17 @@ mod tests {
         }
         let harmless = "Grüße, мир, 世界, می\u{200c}خواهم, 👩\u{200d}🚒 \\u{1b} \"'";
         assert!(matches!(line(harmless), Cow::Borrowed(text) if text == harmless));
+    }
+
+    #[test]
+    fn a_text_that_is_cut_keeps_its_room() {
+        assert_eq!(
+            (cut("short", 5), cut("longer", 5)),
+            ("short".to_owned(), "long…".to_owned())
+        );
+        assert_eq!(cut("a\nb\u{202e}c", 100), "a\\u{a}b\\u{202e}c");
+        assert_eq!(cut("\u{202e}", 5), "\\u{2…");
+        assert_eq!(cut(&"é".repeat(10_000), 120).chars().count(), 120);
     }
 
     #[test]

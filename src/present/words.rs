@@ -1,0 +1,111 @@
+//! Phases, actions and counts as people read them.
+
+use crate::domain::{Action, Phase};
+
+/// A phase in the page's tables and in counts.
+pub const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::MissedFirst => "never started",
+        other => other.as_str(),
+    }
+}
+
+/// What is wrong with a stuck job.
+pub const fn stuck(phase: Phase) -> &'static str {
+    match phase {
+        Phase::MissedFirst => "no first heartbeat",
+        Phase::Lost => "lost heartbeat",
+        other => other.as_str(),
+    }
+}
+
+/// What Beatwarden will do to an overdue job, behind "will".
+pub const fn action(action: Action) -> &'static str {
+    match action {
+        Action::Observe => "do nothing",
+        Action::Backfill => "set its heartbeat to its start, so that the writer's own rule can free it",
+        Action::Fail => "end it with a failure, as the writer itself would",
+    }
+}
+
+/// What is done to an overdue job, in the page's tables.
+pub const fn done_by(action: Option<Action>) -> &'static str {
+    match action {
+        Some(Action::Backfill) => "its heartbeat is set to its start",
+        Some(Action::Fail) => "it is ended as failed",
+        Some(Action::Observe) | None => "",
+    }
+}
+
+/// A watch's mode, on the page.
+pub const fn mode(action: Action) -> &'static str {
+    match action {
+        Action::Observe => "observe: nothing is changed",
+        Action::Backfill => {
+            "backfill: a missing first heartbeat is set to the start, and the writer's own rule does the rest"
+        }
+        Action::Fail => "fail: a job without a first heartbeat is ended as failed",
+    }
+}
+
+/// What the action can and can't do for which kind of writer.
+pub const fn kinds(action: Action) -> &'static str {
+    match action {
+        Action::Observe => "action observe: stuck jobs are reported, never repaired",
+        Action::Backfill => {
+            "action backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
+             writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living job that \
+             blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
+        }
+        Action::Fail => {
+            "action fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed \
+             wrongly breaks, so init_deadline must be longer than any job's way to its first heartbeat"
+        }
+    }
+}
+
+/// A count with its thousands apart.
+pub fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A ratio in percent; one that is not whole never reads as 100 %.
+pub fn percent(ratio: f64) -> String {
+    let percent = (ratio * 1000.0).floor() / 10.0;
+    if percent.fract() == 0.0 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+
+/// A text that ends as a sentence does.
+pub fn sentence(words: &str) -> String {
+    let end = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{words}{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_failure_among_many_is_not_rounded_away() {
+        assert_eq!(
+            [percent(1.0), percent(0.99999), percent(0.5), percent(0.0)],
+            ["100 %", "99.9 %", "50 %", "0 %"]
+        );
+        assert_eq!(
+            [number(0), number(999), number(100_000), number(1_234_567)],
+            ["0", "999", "100,000", "1,234,567"]
+        );
+    }
+}
