@@ -86,16 +86,18 @@ impl PostgresUrl {
         let mut said = Said::default();
         let (mut pairs, mut has_password) = (Vec::new(), false);
         for (name, value) in libpq::split_keywords(text)? {
+            // Of a keyword that is there twice the last value holds; only that one is checked, and shown.
+            pairs.retain(|(earlier, _)| *earlier != name);
             if is_shown(&name) {
                 let value = if is_hidden(&name) { "***" } else { value.as_str() };
-                pairs.push(pair(&name, value));
+                pairs.push((name.clone(), pair(&name, value)));
             }
             has_password |= name == "password";
             said.set(&name, value)?;
         }
         let url = Self::complete(said, defaults)?;
         Ok(Self {
-            shown: pairs.join(" "),
+            shown: pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join(" "),
             has_password,
             ..url
         })

@@ -196,6 +196,7 @@ fn logs_show_everything_but_the_password() {
             "host=db password='hunter2 x' user=me",
             "host='db' password='***' user='me'",
         ),
+        ("host=postgres://u:hunter2@h host=db", "host='db'"),
         ("sqlite:////var/m.db?key=hunter2", "sqlite:////var/m.db"),
     ] {
         let url = parse(text).unwrap();
