@@ -150,13 +150,13 @@ async fn whose_code_runs_around_a_table_is_named() {
     let (code, said) = scene.beatwarden("bw_{n}", &["check"]);
     assert_eq!(code, 0, "{said}");
     for word in [
-        "the trigger `noise` calls noisy()",
+        "the trigger `noise` calls public.noisy()",
         "the rule `echo`",
         "the policy `mine`",
         "the column `twice` is generated",
-        "column `w` is a domain that calls fine(text)",
-        "calls fine(text)",
-        "the index by_fine calls",
+        "column `w` is a domain that calls public.fine(text)",
+        "calls public.fine(text)",
+        "the index public.by_fine calls",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
