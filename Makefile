@@ -1,8 +1,10 @@
 # Everything that CI runs, by name. `make test` is the one that must pass.
 
 CARGO ?= cargo
+# Tests with servers mostly wait: more of them run at once than there are processors.
+AT_ONCE ?= 4
 
-.PHONY: test setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress failover bench clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress failover bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -19,7 +21,13 @@ supply-chain: ## licences, sources and unwanted crates; vulnerabilities where th
 	@scripts/check-supply-chain
 
 unit: ## all tests of the package, against real servers
-	$(CARGO) test --locked
+	$(CARGO) test --locked --lib --bins --test core
+	$(CARGO) test --locked --test stores -- --test-threads $(AT_ONCE)
+	$(CARGO) test --locked --test system -- --test-threads $(AT_ONCE)
+	$(CARGO) test --locked --test world -- --test-threads $(AT_ONCE)
+
+quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
+	$(CARGO) test --locked --lib --test core
 
 demo: ## the main job on an embedded database
 	$(CARGO) run --release --locked -- demo

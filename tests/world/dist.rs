@@ -31,7 +31,8 @@ fn read(path: &Path) -> String {
 fn outside(mut command: Command) -> Command {
     let ours = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
-        name == "CARGO_HOME" || name == "CARGO_TARGET_DIR" || !name.starts_with("CARGO")
+        let is_of_the_user = ["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*name) || name.starts_with("CARGO_PROFILE_");
+        is_of_the_user || !name.starts_with("CARGO")
     });
     let ours: Vec<_> = ours.collect();
     command.env_clear().envs(ours);
