@@ -9,7 +9,7 @@ use super::keys::{self, Key, Kind, Scope};
 use super::text::shown_key;
 use crate::files;
 use crate::nearest::nearest;
-use ::config::{File, FileFormat, Source, Value, ValueKind};
+use ::config::{FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -100,47 +100,16 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Table, ConfigError> {
     } else {
         (FileFormat::Toml, "TOML")
     };
-    if is_yaml {
-        files::refuse_bombs(&text).map_err(|reason| ConfigError::Unparsable {
-            path: path.to_owned(),
-            format: name,
-            reason,
-        })?;
-    }
-    parse(&text, format).map_err(|error| ConfigError::Unparsable {
+    parse(&text, format).map_err(|reason| ConfigError::Unparsable {
         path: path.to_owned(),
         format: name,
-        reason: reason_without_text(&error.to_string()),
+        reason,
     })
 }
 
-fn parse(text: &str, format: FileFormat) -> Result<Table, ::config::ConfigError> {
-    ::config::Config::builder()
-        .add_source(File::from_str(text, format))
-        .build()?
-        .collect()
-}
-
-/// The parser's words without the line that it quotes: a password may stand in it.
-fn reason_without_text(message: &str) -> String {
-    let mut lines = message.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default();
-    let Some(at) = first.find("line ") else {
-        return "expected one document of keys and values".to_owned();
-    };
-    if let Some(place) = first.strip_prefix("TOML parse error at ") {
-        let is_quote = |line: &&str| line.is_empty() || line.split_whitespace().any(|word| word == "|");
-        let reason: Vec<_> = lines.filter(|line| !is_quote(line)).collect();
-        return format!("{place}: {}", reason.join(", "));
-    }
-    // YAML: "reason at byte 12 line 3 column 4".
-    let reason = first[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c.is_whitespace());
-    let reason = reason
-        .trim_end_matches("byte")
-        .trim_end()
-        .trim_end_matches("at")
-        .trim_end();
-    format!("{}: {reason}", first[at..].replace(" column", ", column").trim())
+fn parse(text: &str, format: FileFormat) -> Result<Table, String> {
+    let document = files::parse(text, format)?;
+    document.collect().map_err(|error| files::problem_of(&error))
 }
 
 /// Sorts a table's keys into a layer. `label` stands before each key in the mistakes.

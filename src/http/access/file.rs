@@ -186,22 +186,9 @@ fn parse(text: &str) -> Result<Written, String> {
     {
         return Ok(Written::default());
     }
-    files::refuse_bombs(text)?;
-    let source = config::File::from_str(text, config::FileFormat::Yaml);
-    let read = config::Config::builder().add_source(source).build();
-    let read = read.map_err(|error| format!("it is not valid YAML: {}", first_line(&error)))?;
-    read.try_deserialize().map_err(|error| first_line(&error))
-}
-
-/// An error without the text around it and without the value in question: either may be a hash.
-fn first_line(error: &config::ConfigError) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let value = line.split_once("string \"").zip(line.rsplit_once("\", expected"));
-    match value {
-        Some(((before, _), (_, after))) => format!("{before}a text, expected{after}"),
-        None => line.to_owned(),
-    }
+    let read =
+        files::parse(text, config::FileFormat::Yaml).map_err(|problem| format!("it is not valid YAML: {problem}"))?;
+    read.try_deserialize().map_err(|error| files::problem_of(&error))
 }
 
 fn checked_users(users: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
