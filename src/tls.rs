@@ -4,15 +4,31 @@
 //! whoever asks us.
 
 use rustls::{
-    DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
+    client::{
+        WantsClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
+use std::sync::Arc;
+
+/// What a port that speaks HTTPS answers a client of plain HTTP.
+pub const SPEAKS_HTTPS: &str = "this port speaks HTTPS, not HTTP.\n";
 
 /// The algorithms of every connection.
 pub fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
+}
+
+/// The client's side of connections whose servers `verifier` judges.
+pub fn client(verifier: Arc<dyn ServerCertVerifier>) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
 }
 
 /// All certificates of a PEM text.

@@ -1,7 +1,7 @@
 //! One question to the instance on this machine, over HTTP, or HTTPS where it says that it speaks that.
 
 use crate::tls;
-use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -30,16 +30,11 @@ pub struct Answer {
 pub fn get(address: SocketAddr, path: &str, longest: usize) -> io::Result<Answer> {
     let until = Instant::now() + WITHIN;
     let answer = ask(Timed::connect(address, until)?, path, longest)?;
-    if answer.status != 400 || !answer.body.starts_with("this port speaks HTTPS") {
+    if answer.status != 400 || answer.body != tls::SPEAKS_HTTPS {
         return Ok(answer);
     }
     // Its certificate is for other names than that of this machine, and nothing secret is sent to it.
-    let config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(tls::Unverified))
-        .with_no_client_auth();
+    let config = tls::client(Arc::new(tls::Unverified)).with_no_client_auth();
     let name = ServerName::IpAddress(address.ip().into());
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let stream = Timed::connect(address, until)?;

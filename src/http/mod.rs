@@ -7,7 +7,7 @@ mod places;
 mod routes;
 mod text;
 
-use crate::{metrics::Metrics, pass::Clock, present::View, status::Roster};
+use crate::{metrics::Metrics, pass::Clock, present::View, status::Roster, tls::SPEAKS_HTTPS};
 use access::{AccessControl, Presented};
 use gate::Caller;
 use hyper::{server::conn::http1, service::service_fn};
@@ -62,9 +62,6 @@ impl HttpState {
 
 /// The first byte of every TLS connection: a record of the handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// What a client gets that speaks plain HTTP where TLS is expected.
-const WRONG_SCHEME: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                            Content-Length: 34\r\nConnection: close\r\n\r\nthis port speaks HTTPS, not HTTP.\n";
 
 /// Serves until `stop`, then lets the requests in flight be answered.
 pub async fn serve(listener: TcpListener, state: Arc<HttpState>, access: Arc<AccessControl>, stop: CancellationToken) {
@@ -178,6 +175,11 @@ async fn tell_scheme(stream: &mut TcpStream) -> std::io::Result<()> {
             break;
         }
     }
-    stream.write_all(WRONG_SCHEME.as_bytes()).await?;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{SPEAKS_HTTPS}",
+        SPEAKS_HTTPS.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }

@@ -78,14 +78,10 @@ impl Security {
             Verify::Authority => Arc::new(Trusted::new(self.authorities()?, Name::Any, &provider)),
             Verify::Full => Arc::new(Trusted::new(self.authorities()?, Name::OfHost, &provider)),
         };
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the default protocol versions")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
+        let client = tls::client(verifier);
         match self.own()? {
-            Some((chain, key)) => Ok(builder.with_client_auth_cert(chain, key)?),
-            None => Ok(builder.with_no_client_auth()),
+            Some((chain, key)) => Ok(client.with_client_auth_cert(chain, key)?),
+            None => Ok(client.with_no_client_auth()),
         }
     }
 
