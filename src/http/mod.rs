@@ -5,7 +5,6 @@ mod gate;
 mod page;
 mod places;
 mod routes;
-mod text;
 
 use crate::{metrics::Metrics, pass::Clock, present::View, status::Roster, tls::SPEAKS_HTTPS};
 use access::{AccessControl, Presented};

@@ -1,4 +1,4 @@
-//! The status page: one screen, made on the server, without a script. Everything in it is escaped.
+//! The status page: one screen, made on the server, without a script. The template escapes whatever is put into it.
 //!
 //! This file has the frame and the section of a watch; the pictures, and the tables of jobs and repairs, have their own.
 
@@ -6,21 +6,19 @@ mod pictures;
 mod ruler;
 mod tables;
 
-use super::{
-    HttpState,
-    text::{error_text, escape, text},
-};
+use super::HttpState;
 use crate::{
     domain::{Guard, Phase},
     pass::GoodPass,
     present::{
-        Tone, View,
+        Tone, Verdict, View, safe,
         time::{clock, span},
         verdict_of,
         words::{self, number, percent, sentence},
     },
 };
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, html};
+use std::time::Duration;
 
 /// The style of the page.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -37,51 +35,73 @@ pub(super) enum Refreshing {
     Paused,
 }
 
+/// A foreign name, key or value, harmless and short enough for a cell.
+fn text(foreign: &str) -> String {
+    const LONGEST: usize = 120;
+    safe::cut(foreign, LONGEST)
+}
+
 /// The page of all watches.
 pub(super) fn render(state: &HttpState, refreshing: Refreshing) -> String {
     let views = state.views();
-    let mut sections = String::new();
-    let mut overview = String::new();
-    let mut worst = Tone::Good;
-    let mut title = String::new();
-    for (index, view) in views.iter().enumerate() {
-        let verdict = verdict_of(view);
-        if index == 0 || verdict.tone > worst {
-            worst = worst.max(verdict.tone);
-            title = verdict.words.trim_end_matches('.').to_owned();
-        }
-        let _ = write!(
-            overview,
-            "<li class=\"{}\"><a href=\"#watch-{index}\"><bdi>{}</bdi></a> {}</li>",
-            verdict.tone.as_str(),
-            text(&view.name),
-            escape(&verdict.words)
-        );
-        watch(&mut sections, index, view);
-    }
-    let overview = match views.len() {
-        0 | 1 => String::new(),
-        _ => format!("<nav class=\"overview\" aria-label=\"All watches\"><ul>{overview}</ul></nav>"),
-    };
+    let verdicts: Vec<Verdict> = views.iter().map(verdict_of).collect();
+    let watches = || views.iter().zip(&verdicts).enumerate();
+    // Of several that look equally bad the first.
+    let worst = verdicts.iter().rev().max_by_key(|verdict| verdict.tone);
+    let title = worst.map_or("", |worst| worst.words.trim_end_matches('.'));
+    let tone = worst.map_or(Tone::Good, |worst| worst.tone);
     let time = clock(state.clock.wall());
-    let pause = match refreshing {
-        Refreshing::On => {
-            format!("<span>{time} UTC, new every {REFRESH_SECONDS} s</span> <a href=\"/?paused\">Pause</a>")
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (title) " – Beatwarden" }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                link rel="icon" type="image/svg+xml" href={ "/icon.svg?" (tone.as_str()) };
+                link rel="stylesheet" href="/style.css";
+            }
+            body {
+                header {
+                    h1 { "Beatwarden" }
+                    p.pause {
+                        @match refreshing {
+                            Refreshing::On => {
+                                span { (time) " UTC, new every " (REFRESH_SECONDS) " s" } " " a href="/?paused" { "Pause" }
+                            }
+                            Refreshing::Paused => {
+                                span { "Paused at " (time) " UTC" } " " a href="/" { "Go on" }
+                            }
+                        }
+                    }
+                }
+                main {
+                    @if views.len() > 1 {
+                        nav.overview aria-label="All watches" {
+                            ul {
+                                @for (index, (view, verdict)) in watches() {
+                                    li class=(verdict.tone.as_str()) {
+                                        a href={ "#watch-" (index) } { bdi { (text(&view.name)) } } " " (verdict.words)
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    (ruler::marks())
+                    @for (index, (view, verdict)) in watches() { (watch(index, view, verdict)) }
+                }
+                footer {
+                    p { "Beatwarden " (state.version) }
+                    nav aria-label="The same as data" {
+                        a href="/metrics" { "metrics" } " "
+                        a href="/api/v1/status" { "status as JSON" } " "
+                        a href="/api/v1/repairs" { "repairs as JSON" }
+                    }
+                }
+            }
         }
-        Refreshing::Paused => format!("<span>Paused at {time} UTC</span> <a href=\"/\">Go on</a>"),
     };
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} – Beatwarden</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <link rel=\"icon\" type=\"image/svg+xml\" href=\"/icon.svg?{tone}\"><link rel=\"stylesheet\" href=\"/style.css\"></head>\n\
-         <body><header><h1>Beatwarden</h1><p class=\"pause\">{pause}</p></header>\n<main>{overview}{marks}{sections}</main>\n\
-         <footer><p>Beatwarden {version}</p><nav aria-label=\"The same as data\"><a href=\"/metrics\">metrics</a> \
-         <a href=\"/api/v1/status\">status as JSON</a> <a href=\"/api/v1/repairs\">repairs as JSON</a></nav></footer></body></html>\n",
-        title = escape(&title),
-        tone = worst.as_str(),
-        marks = ruler::MARKS,
-        version = escape(state.version),
-    )
+    page.into_string()
 }
 
 /// The icon of the browser's tab, in the colour of the worst watch.
@@ -99,199 +119,162 @@ pub(super) fn icon(query: Option<&str>) -> String {
     )
 }
 
-fn watch(out: &mut String, index: usize, view: &View) {
-    let (status, verdict) = (&view.status, verdict_of(view));
-    let tone = verdict.tone.as_str();
-    let _ = write!(
-        out,
-        "<section class=\"watch {tone}\" aria-labelledby=\"watch-{index}\"><h2 id=\"watch-{index}\"><bdi>{}</bdi></h2>\
-         <p class=\"verdict\">{}</p>",
-        text(&view.name),
-        escape(&verdict.words)
-    );
-    notices(out, view);
+fn watch(index: usize, view: &View, verdict: &Verdict) -> Markup {
+    let status = &view.status;
     // What was seen last is shown greyed, never as the present.
-    if let Some(pass) = &status.last_good {
-        tiles(out, view, pass);
-        ruler::draw(out, &pass.report, &status.terms.policy);
+    let last = status.last_good.as_deref();
+    html! {
+        section class={ "watch " (verdict.tone.as_str()) } aria-labelledby={ "watch-" (index) } {
+            h2 id={ "watch-" (index) } { bdi { (text(&view.name)) } }
+            p.verdict { (verdict.words) }
+            (notices(view))
+            @if let Some(pass) = last {
+                (tiles(view, pass))
+                (ruler::draw(&pass.report, &status.terms.policy))
+            }
+            @if status.strip.marks().len() > 0 {
+                div.pair { (pictures::day(status)) (pictures::strip(status)) }
+            }
+            @if let Some(pass) = last {
+                (tables::jobs(&pass.report))
+                (tables::repairs(&pass.report))
+            }
+            (terms(view))
+        }
     }
-    if status.strip.marks().len() > 0 {
-        out.push_str("<div class=\"pair\">");
-        pictures::day(out, status);
-        pictures::strip(out, status);
-        out.push_str("</div>");
-    }
-    if let Some(pass) = &status.last_good {
-        tables::jobs(out, &pass.report);
-        tables::repairs(out, &pass.report);
-    }
-    terms(out, view);
-    out.push_str("</section>");
 }
 
 /// What needs a sentence of its own: failures, obstacles, an open fuse.
-fn notices(out: &mut String, view: &View) {
-    let status = &view.status;
-    let mut notice = |class: &str, words: String| {
-        let _ = write!(out, "<p class=\"notice {class}\">{words}</p>");
-    };
-    if let Some(failure) = &status.failure {
-        let waited = view.now.since(failure.at);
-        notice(
-            "bad",
-            format!(
-                "The last pass could not read the table ({}): {} The next attempt {}.",
-                failure.failure.as_str(),
-                sentence(&error_text(&failure.error)),
-                match failure.retry_in.saturating_sub(waited) {
-                    left if left.is_zero() => "is being made".to_owned(),
-                    left => format!("is made in {}", span(left)),
+fn notices(view: &View) -> Markup {
+    let (status, interval) = (&view.status, view.status.interval());
+    html! {
+        @if let Some(failure) = &status.failure {
+            p.notice.bad {
+                "The last pass could not read the table (" (failure.failure.as_str()) "): "
+                (sentence(&safe::cut(&failure.error, 1_000))) " The next attempt "
+                @match failure.retry_in.saturating_sub(view.now.since(failure.at)) {
+                    Duration::ZERO => { "is being made." }
+                    left => { "is made in " (span(left)) "." }
                 }
-            ),
-        );
-    }
-    let Some(pass) = &view.current else { return };
-    for obstacle in &pass.report.obstacles {
-        notice(
-            "bad",
-            format!(
-                "No repairs ({}): {}",
-                obstacle.cause.as_str(),
-                sentence(&escape(&obstacle.reason))
-            ),
-        );
-    }
-    if let Some(why) = pass.report.why_fuse_is_open() {
-        notice("bad", with_commands(&why));
-    }
-    if !status.is_complete() {
-        notice(
-            "warn",
-            "The first look at the whole table is still going on, a page in each pass: jobs older than the newest rows may be \
-             missing here."
-                .to_owned(),
-        );
-    }
-    let odd = [
-        (pass.report.unreadable, "running rows have times that can't be read"),
-        (pass.report.unknown_state, "rows have a state that is in no list"),
-    ];
-    for (count, what) in odd.into_iter().filter(|(count, _)| *count > 0) {
-        notice("warn", format!("{} {what}; they are never repaired.", number(count)));
-    }
-    if status.interval() > status.terms.policy.init_deadline / 2 {
-        notice(
-            "warn",
-            format!(
-                "Looking is so slow here that it is done every {} only: <code>beatwarden check</code> names the index to create.",
-                span(status.interval())
-            ),
-        );
-    }
-}
-
-/// A sentence whose commands stand in backquotes, made safe for the page.
-fn with_commands(words: &str) -> String {
-    let mut shown = String::new();
-    for (index, part) in words.split('`').enumerate() {
-        let part = escape(part);
-        shown.push_str(&if index % 2 == 1 {
-            format!("<code>{part}</code>")
-        } else {
-            part
-        });
-    }
-    shown
-}
-
-fn tiles(out: &mut String, view: &View, pass: &GoodPass) {
-    let (status, report) = (&view.status, &pass.report);
-    out.push_str("<dl class=\"tiles\">");
-    let mut tile = |class: &str, label: &str, value: String, note: String| {
-        let _ = write!(
-            out,
-            "<div class=\"{class}\"><dt>{label}</dt><dd>{}<small>{}</small></dd></div>",
-            escape(&value),
-            escape(&note)
-        );
-    };
-    let alarming = |phase: Phase| match report.count(phase) {
-        0 => "",
-        _ => "alarming",
-    };
-    let count = |phase: Phase| number(report.count(phase));
-    tile("", "beating", count(Phase::Beating), String::new());
-    tile("", "starting", count(Phase::Starting), String::new());
-    tile(
-        alarming(Phase::MissedFirst),
-        words::phase(Phase::MissedFirst),
-        count(Phase::MissedFirst),
-        String::new(),
-    );
-    tile(alarming(Phase::Lost), "lost", count(Phase::Lost), String::new());
-    if report.count(Phase::Abandoned) > 0 {
-        tile("", "abandoned", count(Phase::Abandoned), String::new());
-    }
-    let ratio = report.window.ratio();
-    let misses = ratio.is_some_and(|ratio| ratio < status.terms.init_objective);
-    tile(
-        if misses { "alarming" } else { "" },
-        "init success",
-        ratio.map_or_else(|| "–".to_owned(), percent),
-        match report.window.inits {
-            0 => format!("no job began in {}", span(status.terms.policy.init_window)),
-            inits => format!("of {} in {}", number(inits), span(status.terms.policy.init_window)),
-        },
-    );
-    let age = view.now.since(pass.at);
-    tile(
-        "",
-        "last pass",
-        format!(
-            "{} ago",
-            if age.as_secs() == 0 {
-                "0 s".to_owned()
-            } else {
-                span(age)
             }
-        ),
-        format!("took {}", span(pass.took)),
-    );
-    out.push_str("</dl>");
+        }
+        @if let Some(report) = view.current.as_ref().map(|pass| &pass.report) {
+            @for obstacle in &report.obstacles {
+                p.notice.bad { "No repairs (" (obstacle.cause.as_str()) "): " (sentence(&obstacle.reason)) }
+            }
+            @if let Some(why) = report.why_fuse_is_open() {
+                p.notice.bad { (with_commands(&why)) }
+            }
+            @if !status.is_complete() {
+                p.notice.warn {
+                    "The first look at the whole table is still going on, a page in each pass: jobs older than the newest rows "
+                    "may be missing here."
+                }
+            }
+            @if report.unreadable > 0 {
+                p.notice.warn {
+                    (number(report.unreadable)) " running rows have times that can't be read; they are never repaired."
+                }
+            }
+            @if report.unknown_state > 0 {
+                p.notice.warn {
+                    (number(report.unknown_state)) " rows have a state that is in no list; they are never repaired."
+                }
+            }
+            @if interval > status.terms.policy.init_deadline / 2 {
+                p.notice.warn {
+                    "Looking is so slow here that it is done every " (span(interval)) " only: " code { "beatwarden check" }
+                    " names the index to create."
+                }
+            }
+        }
+    }
+}
+
+/// A sentence whose commands stand in backquotes.
+fn with_commands(words: &str) -> Markup {
+    html! {
+        @for (index, part) in words.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+fn tiles(view: &View, pass: &GoodPass) -> Markup {
+    let (terms, report) = (&view.status.terms, &pass.report);
+    let tile = |is_alarming: bool, label: &str, value: String, note: String| {
+        html! {
+            div class=[is_alarming.then_some("alarming")] { dt { (label) } dd { (value) small { (note) } } }
+        }
+    };
+    let phase = |phase: Phase| {
+        let count = report.count(phase);
+        tile(
+            phase.is_stuck() && count > 0,
+            words::phase(phase),
+            number(count),
+            String::new(),
+        )
+    };
+    let (ratio, window) = (report.window.ratio(), span(terms.policy.init_window));
+    // A clock that shows milliseconds would look broken.
+    let age = Duration::from_secs(view.now.since(pass.at).as_secs());
+    html! {
+        dl.tiles {
+            (phase(Phase::Beating))
+            (phase(Phase::Starting))
+            (phase(Phase::MissedFirst))
+            (phase(Phase::Lost))
+            @if report.count(Phase::Abandoned) > 0 { (phase(Phase::Abandoned)) }
+            (tile(
+                ratio.is_some_and(|ratio| ratio < terms.init_objective),
+                "init success",
+                ratio.map_or_else(|| "–".to_owned(), percent),
+                match report.window.inits {
+                    0 => format!("no job began in {window}"),
+                    inits => format!("of {} in {window}", number(inits)),
+                },
+            ))
+            (tile(false, "last pass", format!("{} ago", span(age)), format!("took {}", span(pass.took))))
+        }
+    }
 }
 
 /// Mode and thresholds.
-fn terms(out: &mut String, view: &View) {
-    let status = &view.status;
-    let policy = &status.terms.policy;
-    let mode = words::mode(policy.action);
-    let interval = match (status.interval(), status.terms.poll_interval) {
+fn terms(view: &View) -> Markup {
+    let (status, terms, policy) = (&view.status, &view.status.terms, &view.status.terms.policy);
+    let interval = match (status.interval(), terms.poll_interval) {
         (in_force, configured) if in_force == configured => format!("every {}", span(configured)),
         (in_force, configured) => format!("every {} (configured: {})", span(in_force), span(configured)),
     };
-    let stale = |limit: Option<std::time::Duration>| limit.map_or_else(|| "unknown".to_owned(), span);
-    out.push_str("<h3>Mode and thresholds</h3><dl class=\"terms\">");
-    let _ = write!(out, "<div class=\"wide\"><dt>mode</dt><dd>{mode}</dd></div>");
-    let mut term = |label: &str, value: String| {
-        let _ = write!(out, "<div><dt>{label}</dt><dd>{}</dd></div>", escape(&value));
-    };
-    term("first heartbeat due after", span(policy.init_deadline));
-    term("lost after a silence of", span(policy.heartbeat_timeout));
-    term("looks", interval);
-    term("the writer frees after", stale(policy.writer_stale_after));
-    term(
-        "and without a heartbeat after",
-        stale(policy.writer_stale_after_without_heartbeat),
-    );
-    term("init objective", percent(status.terms.init_objective));
+    let stale = |limit: Option<Duration>| limit.map_or_else(|| "unknown".to_owned(), span);
+    let mut rows = vec![
+        ("first heartbeat due after", span(policy.init_deadline)),
+        ("lost after a silence of", span(policy.heartbeat_timeout)),
+        ("looks", interval),
+        ("the writer frees after", stale(policy.writer_stale_after)),
+        (
+            "and without a heartbeat after",
+            stale(policy.writer_stale_after_without_heartbeat),
+        ),
+        ("init objective", percent(terms.init_objective)),
+    ];
     if let Some(pass) = &status.last_good {
         let guard = match pass.report.guard {
             Guard::Sound | Guard::Outdated => "installed",
             Guard::Absent => "not installed",
-            _ => "installed, but not sound: see beatwarden guard status",
+            Guard::Disabled | Guard::Altered => "installed, but not sound: see beatwarden guard status",
         };
-        term("guard", guard.to_owned());
-        term("finds jobs by", pass.discovery.as_str().replace('_', " "));
+        rows.push(("guard", guard.to_owned()));
+        rows.push(("finds jobs by", pass.discovery.as_str().replace('_', " ")));
     }
-    out.push_str("</dl>");
+    html! {
+        h3 { "Mode and thresholds" }
+        dl.terms {
+            div.wide { dt { "mode" } dd { (words::mode(policy.action)) } }
+            @for (label, value) in &rows {
+                div { dt { (label) } dd { (value) } }
+            }
+        }
+    }
 }

@@ -11,12 +11,22 @@ use crate::{
         words::{self, number},
     },
 };
+use maud::{Markup, Render, html};
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 /// The marks of the phases, drawn once for all rulers. Shape tells the phase as well as colour does.
-pub(super) const MARKS: &str = "<svg class=\"marks\" aria-hidden=\"true\"><defs>\
-     <circle id=\"beating\" r=\"3.8\"/><circle id=\"starting\" r=\"3.2\"/>\
-     <path id=\"missed_first\" d=\"M0-5 5 0 0 5-5 0z\"/><path id=\"lost\" d=\"M0-5 5 4h-10z\"/></defs></svg>";
+pub(super) fn marks() -> Markup {
+    html! {
+        svg.marks aria-hidden="true" {
+            defs {
+                circle #beating r="3.8" {}
+                circle #starting r="3.2" {}
+                path #missed_first d="M0-5 5 0 0 5-5 0z" {}
+                path #lost d="M0-5 5 4h-10z" {}
+            }
+        }
+    }
+}
 
 /// One lane: who is in it, and what they must not exceed.
 struct Lane {
@@ -38,7 +48,7 @@ const STACKED: u32 = 9;
 const AXIS: u32 = 24;
 
 /// Draws the ruler of one watch.
-pub(super) fn draw(out: &mut String, report: &Report, policy: &Policy) {
+pub(super) fn draw(report: &Report, policy: &Policy) -> Markup {
     let lanes = [
         Lane {
             label: "waiting for the first heartbeat",
@@ -54,138 +64,123 @@ pub(super) fn draw(out: &mut String, report: &Report, policy: &Policy) {
         },
     ];
     let axis = Axis::over(report, policy);
-    let _ = write!(
-        out,
-        "<figure class=\"ruler\"><figcaption>Silence of every running job, on a logarithmic axis</figcaption>\
-         <svg role=\"img\" width=\"100%\" height=\"{}\" aria-label=\"{}\">",
-        2 * LANE + AXIS,
-        described(report, policy)
-    );
-    for (tick, label) in axis.ticks() {
-        let at = axis.place(*tick);
-        let _ = write!(
-            out,
-            "<line class=\"tick\" x1=\"{at:.2}%\" x2=\"{at:.2}%\" y1=\"0\" y2=\"{0}\"/><text class=\"tick\" x=\"{at:.2}%\" y=\"{1}\" \
-             text-anchor=\"middle\">{label}</text>",
-            2 * LANE,
-            2 * LANE + 17
-        );
+    html! {
+        figure.ruler {
+            figcaption { "Silence of every running job, on a logarithmic axis" }
+            svg role="img" width="100%" height=(2 * LANE + AXIS) aria-label=(described(report, policy)) {
+                @for (tick, label) in axis.ticks() {
+                    @let x = axis.place(*tick);
+                    line.tick x1=(x) x2=(x) y1="0" y2=(2 * LANE) {}
+                    text.tick x=(x) y=(2 * LANE + 17) text-anchor="middle" { (label) }
+                }
+                (lanes[0].draw(&axis, report, 0))
+                (lanes[1].draw(&axis, report, LANE))
+            }
+            p.legend {
+                @for phase in [Phase::Starting, Phase::MissedFirst, Phase::Beating, Phase::Lost] {
+                    span {
+                        svg width="14" height="14" aria-hidden="true" {
+                            use href={ "#" (phase.as_str()) } x="7" y="7" class=(phase.as_str()) {}
+                        }
+                        (words::phase(phase))
+                    }
+                }
+                @for lane in &lanes {
+                    @let highest = lane.highest(report);
+                    @if !as_dots(highest) {
+                        span { (lane.label) ": the highest column stands for " (number(highest)) " jobs" }
+                    }
+                }
+            }
+        }
     }
-    let mut notes = String::new();
-    for (index, lane) in lanes.iter().enumerate() {
-        let top = LANE * u32::try_from(index).expect("two lanes");
-        lane.draw(out, &axis, report, top, &mut notes);
-    }
-    out.push_str("</svg><p class=\"legend\">");
-    for phase in [Phase::Starting, Phase::MissedFirst, Phase::Beating, Phase::Lost] {
-        let _ = write!(
-            out,
-            "<span><svg width=\"14\" height=\"14\" aria-hidden=\"true\"><use href=\"#{0}\" x=\"7\" y=\"7\" class=\"{0}\"/></svg>{1}</span>",
-            phase.as_str(),
-            words::phase(phase)
-        );
-    }
-    let _ = write!(out, "{notes}</p></figure>");
 }
 
+/// Whether columns up to this height are drawn as a mark for each job.
+const fn as_dots(highest: u64) -> bool {
+    highest <= (ROOM / STACKED) as u64
+}
+
+/// How many jobs of which phase have been silent for the same time.
+type Column = Vec<(Phase, u64)>;
+
 impl Lane {
-    fn draw(&self, out: &mut String, axis: &Axis, report: &Report, top: u32, notes: &mut String) {
+    fn columns(&self, report: &Report) -> BTreeMap<AgeStep, Column> {
+        let mut columns: BTreeMap<AgeStep, Column> = BTreeMap::new();
+        for (phase, step, count) in report.ages.steps().filter(|(phase, ..)| self.phases.contains(phase)) {
+            columns.entry(step).or_default().push((phase, count));
+        }
+        columns
+    }
+
+    /// The jobs of its highest column.
+    fn highest(&self, report: &Report) -> u64 {
+        let height_of = |column: &Column| column.iter().map(|(_, count)| count).sum();
+        self.columns(report).values().map(height_of).max().unwrap_or_default()
+    }
+
+    /// The lane, from `top` on: its jobs are a mark each where they are few, else columns.
+    fn draw(&self, axis: &Axis, report: &Report, top: u32) -> Markup {
         let late = axis.place(self.deadline);
-        let _ = write!(
-            out,
-            "<rect class=\"late\" x=\"{late:.2}%\" y=\"{top}\" width=\"{:.2}%\" height=\"{LANE}\"/>\
-             <line class=\"base\" x1=\"0\" x2=\"100%\" y1=\"{1}\" y2=\"{1}\"/>\
-             <line class=\"deadline\" x1=\"{late:.2}%\" x2=\"{late:.2}%\" y1=\"{top}\" y2=\"{1}\"/>",
-            100.0 - late,
-            top + LANE,
-        );
-        self.jobs(out, axis, report, top + BASE, notes);
-        // Last, so that a high column doesn't hide it; on the side where there is more room.
-        let (side, away, anchor) = if late > 60.0 {
+        let highest = self.highest(report);
+        // On the side where there is more room.
+        let (side, away, anchor) = if late.0 > 60.0 {
             ("early", "-5", "end")
         } else {
             ("late", "5", "start")
         };
-        let _ = write!(
-            out,
-            "<text class=\"lane\" x=\"0\" y=\"{}\">{}</text>\
-             <text class=\"deadline {side}\" x=\"{late:.2}%\" dx=\"{away}\" y=\"{}\" text-anchor=\"{anchor}\">{} {}</text>",
-            top + 15,
-            self.label,
-            top + 31,
-            self.deadline_label,
-            span(self.deadline),
-        );
-    }
-
-    /// The jobs of the lane: a mark each where they are few, else columns.
-    fn jobs(&self, out: &mut String, axis: &Axis, report: &Report, base: u32, notes: &mut String) {
-        let mut columns: BTreeMap<AgeStep, Vec<(Phase, u64)>> = BTreeMap::new();
-        for (phase, step, count) in report.ages.steps().filter(|(phase, ..)| self.phases.contains(phase)) {
-            columns.entry(step).or_default().push((phase, count));
-        }
-        let height_of = |column: &[(Phase, u64)]| column.iter().map(|(_, count)| count).sum::<u64>();
-        let highest = columns
-            .values()
-            .map(|column| height_of(column))
-            .max()
-            .unwrap_or_default();
-        let as_dots = highest <= u64::from(ROOM / STACKED);
-        for (step, column) in &columns {
-            if as_dots {
-                dots(out, axis, *step, column, base);
-            } else {
-                bar(out, axis, *step, column, base, highest);
+        html! {
+            rect.late x=(late) y=(top) width=(Percent(100.0 - late.0)) height=(LANE) {}
+            line.base x1="0" x2="100%" y1=(top + LANE) y2=(top + LANE) {}
+            line.deadline x1=(late) x2=(late) y1=(top) y2=(top + LANE) {}
+            @for (step, column) in self.columns(report) {
+                @if as_dots(highest) {
+                    (dots(axis, step, &column, top + BASE))
+                } @else {
+                    (bar(axis, step, &column, top + BASE, highest))
+                }
             }
-        }
-        if !as_dots {
-            let _ = write!(
-                notes,
-                "<span>{}: the highest column stands for {} jobs</span>",
-                self.label,
-                number(highest)
-            );
+            // Last, so that a high column doesn't hide them.
+            text.lane x="0" y=(top + 15) { (self.label) }
+            text class={ "deadline " (side) } x=(late) dx=(away) y=(top + 31) text-anchor=(anchor) {
+                (self.deadline_label) " " (span(self.deadline))
+            }
         }
     }
 }
 
 /// A column of few jobs: a mark for each.
-fn dots(out: &mut String, axis: &Axis, step: AgeStep, column: &[(Phase, u64)], base: u32) {
-    let at = axis.place(step.begins().max(axis.youngest));
-    let mut y = base;
-    for (phase, count) in column {
-        for _ in 0..*count {
-            let _ = write!(
-                out,
-                "<use href=\"#{0}\" class=\"{0}\" x=\"{at:.2}%\" y=\"{y}\"><title>{1}, silent for {2}</title></use>",
-                phase.as_str(),
-                words::phase(*phase),
-                span(step.begins())
-            );
-            y -= STACKED;
+fn dots(axis: &Axis, step: AgeStep, column: &Column, base: u32) -> Markup {
+    let x = axis.place(step.begins().max(axis.youngest));
+    let each = column.iter().flat_map(|(phase, count)| (0..*count).map(|_| *phase));
+    html! {
+        @for (phase, height) in each.zip((0..).step_by(STACKED as usize)) {
+            use href={ "#" (phase.as_str()) } class=(phase.as_str()) x=(x) y=(base - height) {
+                title { (words::phase(phase)) ", silent for " (span(step.begins())) }
+            }
         }
     }
 }
 
 /// A column of many: its height follows the logarithm of their number, so that a single job still shows.
-fn bar(out: &mut String, axis: &Axis, step: AgeStep, column: &[(Phase, u64)], base: u32, highest: u64) {
-    let at = axis.place(step.begins().max(axis.youngest));
-    let width = (axis.place(step.ends()) - at).max(0.3) * 0.8;
+fn bar(axis: &Axis, step: AgeStep, column: &Column, base: u32, highest: u64) -> Markup {
+    let x = axis.place(step.begins().max(axis.youngest));
+    let width = Percent((axis.place(step.ends()).0 - x.0).max(0.3) * 0.8);
     let mut y = f64::from(base) + 6.0;
-    for (phase, count) in column {
+    let parts = column.iter().map(|(phase, count)| {
         let share = ((*count + 1) as f64).ln() / ((highest + 1) as f64).ln();
         let height = 4.0 + share * f64::from(ROOM - 8) / column.len() as f64;
         y -= height;
-        let _ = write!(
-            out,
-            "<rect class=\"{}\" x=\"{at:.2}%\" y=\"{y:.1}\" width=\"{width:.2}%\" height=\"{height:.1}\"><title>{} {}, silent for {} to \
-             {}</title></rect>",
-            phase.as_str(),
-            number(*count),
-            words::phase(*phase),
-            span(step.begins()),
-            span(step.ends()),
-        );
+        (phase, count, y, height)
+    });
+    html! {
+        @for (phase, count, y, height) in parts {
+            rect class=(phase.as_str()) x=(x) y=(format_args!("{y:.1}")) width=(width) height=(format_args!("{height:.1}")) {
+                title {
+                    (number(*count)) " " (words::phase(*phase)) ", silent for " (span(step.begins())) " to " (span(step.ends()))
+                }
+            }
+        }
     }
 }
 
@@ -213,6 +208,16 @@ fn described(report: &Report, policy: &Policy) -> String {
         span(policy.init_deadline),
         span(policy.heartbeat_timeout)
     )
+}
+
+/// A place from the left, or a width, in percent of the picture.
+#[derive(Clone, Copy)]
+struct Percent(f64);
+
+impl Render for Percent {
+    fn render_to(&self, out: &mut String) {
+        write!(out, "{:.2}%", self.0).expect("a string takes everything");
+    }
 }
 
 /// The logarithmic axis of ages.
@@ -267,12 +272,12 @@ impl Axis {
         TICKS.iter().filter(move |(tick, _)| (youngest..=oldest).contains(tick))
     }
 
-    /// Percent from the left; a margin at both ends keeps marks and labels whole.
-    fn place(&self, age: Duration) -> f64 {
+    /// A margin at both ends keeps marks and labels whole.
+    fn place(&self, age: Duration) -> Percent {
         const MARGIN: f64 = 2.5;
         let from = self.youngest.as_secs_f64().ln();
         let to = self.oldest.as_secs_f64().ln();
         let at = age.clamp(self.youngest, self.oldest).as_secs_f64().ln();
-        MARGIN + (at - from) / (to - from) * (100.0 - 2.0 * MARGIN)
+        Percent(MARGIN + (at - from) / (to - from) * (100.0 - 2.0 * MARGIN))
     }
 }

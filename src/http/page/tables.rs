@@ -1,49 +1,47 @@
 //! The tables: jobs with what happens to them next, and the last repairs with before and after.
 
+use super::text;
 use crate::{
     domain::{Cause, JobLine, LateOutcome, LedgerAction, LedgerEntry, Phase, Report, Timestamp},
-    http::text::{escape, text},
     present::{
         CauseWords,
         time::{clock, span, to_come},
         words::{self, number},
     },
 };
+use maud::{Markup, html};
 use serde_json::Value;
-use std::fmt::Write;
 
 /// So many of the last repairs are shown.
 const REPAIRS: usize = 10;
 
 /// The stuck and late jobs; the others are folded away.
-pub(super) fn jobs(out: &mut String, report: &Report) {
+pub(super) fn jobs(report: &Report) -> Markup {
     let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
     let stuck = report.count(Phase::MissedFirst) + report.count(Phase::Lost);
-    out.push_str("<h3>Stuck and late jobs</h3>");
-    if pressing.is_empty() {
-        out.push_str("<p class=\"none\">None.</p>");
-    } else {
-        let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
-        if stuck > listed {
-            let _ = write!(
-                out,
-                "<p class=\"none\">The worst {} of {} stuck jobs; <code>/api/v1/status</code> and the metrics count them all.</p>",
-                number(listed),
-                number(stuck)
-            );
+    let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
+    html! {
+        h3 { "Stuck and late jobs" }
+        @if pressing.is_empty() {
+            p.none { "None." }
+        } @else {
+            @if stuck > listed {
+                p.none {
+                    "The worst " (number(listed)) " of " (number(stuck)) " stuck jobs; " code { "/api/v1/status" }
+                    " and the metrics count them all."
+                }
+            }
+            (table_of_jobs("Stuck and late jobs, worst first", &pressing, report.at))
         }
-        table(out, "Stuck and late jobs, worst first", &pressing, report.at);
-    }
-    if !calm.is_empty() {
-        let _ = write!(
-            out,
-            "<details><summary>{}{} running job{}, the longest silence first</summary>",
-            number(calm.len() as u64),
-            if pressing.is_empty() { "" } else { " other" },
-            if calm.len() == 1 { "" } else { "s" },
-        );
-        table(out, "Other running jobs", &calm, report.at);
-        out.push_str("</details>");
+        @if !calm.is_empty() {
+            details {
+                summary {
+                    (number(calm.len() as u64)) @if !pressing.is_empty() { " other" } " running job" @if calm.len() != 1 { "s" }
+                    ", the longest silence first"
+                }
+                (table_of_jobs("Other running jobs", &calm, report.at))
+            }
+        }
     }
 }
 
@@ -60,64 +58,61 @@ fn is_pressing(job: &JobLine) -> bool {
     }
 }
 
-/// A table whose rows become cards on a narrow screen: each cell knows its heading, and the roles outlive `display: block`.
-fn begin(out: &mut String, caption: &str, headings: &[&str]) {
-    let _ = write!(
-        out,
-        "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\"><table role=\"table\">\
-         <caption class=\"unseen\">{caption}</caption><thead role=\"rowgroup\"><tr role=\"row\">"
-    );
-    for heading in headings {
-        let _ = write!(out, "<th role=\"columnheader\" scope=\"col\">{heading}</th>");
+/// A table whose rows, each of a class, become cards on a narrow screen: each cell knows its heading, and the roles outlive
+/// `display: block`.
+fn table<const N: usize>(caption: &str, headings: [&str; N], rows: &[(&str, [Markup; N])]) -> Markup {
+    html! {
+        div.scroll role="region" aria-label=(caption) tabindex="0" {
+            table role="table" {
+                caption.unseen { (caption) }
+                thead role="rowgroup" {
+                    tr role="row" {
+                        @for heading in headings { th role="columnheader" scope="col" { (heading) } }
+                    }
+                }
+                tbody role="rowgroup" {
+                    @for (class, cells) in rows {
+                        tr role="row" class=(class) {
+                            @for (heading, cell) in headings.iter().zip(cells) {
+                                td role="cell" data-label=(heading) { div { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
-    out.push_str("</tr></thead><tbody role=\"rowgroup\">");
 }
 
-/// One row: class, and cells that are already safe.
-fn row(out: &mut String, class: &str, headings: &[&str], cells: &[String]) {
-    let _ = write!(out, "<tr role=\"row\" class=\"{class}\">");
-    for (heading, cell) in headings.iter().zip(cells) {
-        let _ = write!(out, "<td role=\"cell\" data-label=\"{heading}\"><div>{cell}</div></td>");
-    }
-    out.push_str("</tr>");
-}
-
-fn end(out: &mut String) {
-    out.push_str("</tbody></table></div>");
-}
-
-fn name_and_id(name: Option<&str>, id: &str) -> String {
-    let id = text(id);
-    match name {
-        Some(name) => format!("<bdi class=\"name\">{}</bdi> <bdi class=\"id\">{id}</bdi>", text(name)),
-        None => format!("<bdi class=\"name\">{id}</bdi>"),
+fn name_and_id(name: Option<&str>, id: &str) -> Markup {
+    html! {
+        @if let Some(name) = name { bdi.name { (text(name)) } " " bdi.id { (text(id)) } } @else { bdi.name { (text(id)) } }
     }
 }
 
 /// Words of our own that look broken when they are.
-fn whole(words: &str) -> String {
-    format!("<span class=\"whole\">{words}</span>")
+fn whole(words: &str) -> Markup {
+    html! { span.whole { (words) } }
 }
 
-fn table(out: &mut String, caption: &str, jobs: &[&JobLine], at: Timestamp) {
+fn table_of_jobs(caption: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
     let headings = ["job", "phase", "silent for", "what happens next", "the writer frees it"];
-    begin(out, caption, &headings);
-    for job in jobs {
-        let frees = match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
-            None => "–".to_owned(),
-            Some(when) if when <= at => "at its next start".to_owned(),
-            Some(when) => to_come(when, at),
-        };
+    let frees = |job: &JobLine| match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
+        None => "–".to_owned(),
+        Some(when) if when <= at => "at its next start".to_owned(),
+        Some(when) => to_come(when, at),
+    };
+    let row = |job: &&JobLine| {
         let cells = [
             name_and_id(job.name.as_deref(), &job.id.text()),
             whole(words::phase(job.phase)),
             whole(&span(job.age)),
-            escape(&next(job, at)),
-            frees,
+            html! { (next(job, at)) },
+            html! { (frees(job)) },
         ];
-        row(out, job.phase.as_str(), &headings, &cells);
-    }
-    end(out);
+        (job.phase.as_str(), cells)
+    };
+    table(caption, headings, &jobs.iter().map(row).collect::<Vec<_>>())
 }
 
 /// What will be done with the job, and when, in words.
@@ -125,7 +120,7 @@ fn next(job: &JobLine, at: Timestamp) -> String {
     match job.phase {
         Phase::Lost => return "reported only: lost heartbeats are not repaired".to_owned(),
         Phase::Beating => return "nothing: it is alive".to_owned(),
-        _ => {}
+        Phase::Starting | Phase::MissedFirst | Phase::Abandoned => {}
     }
     let what = words::done_by(job.next_action);
     let when = |due: Timestamp| match due > at {
@@ -141,28 +136,14 @@ fn next(job: &JobLine, at: Timestamp) -> String {
 }
 
 /// The last repairs.
-pub(super) fn repairs(out: &mut String, report: &Report) {
-    out.push_str("<h3>Last repairs</h3>");
+pub(super) fn repairs(report: &Report) -> Markup {
     let newest = report.repairs.iter().take(REPAIRS);
     // What did harm stands here until it is acknowledged, however many repairs came since.
     let is_older = |entry: &&LedgerEntry| newest.clone().all(|shown| shown.repair_id != entry.repair_id);
-    let shown: Vec<&LedgerEntry> = report
-        .false_repairs
-        .iter()
-        .filter(is_older)
-        .chain(newest.clone())
-        .collect();
-    if shown.is_empty() {
-        out.push_str("<p class=\"none\">None.</p>");
-        return;
-    }
-    let headings = ["when (UTC)", "job", "repair", "before and after", "since then"];
-    begin(out, "Last repairs, newest first", &headings);
-    for entry in shown {
-        let undone = report
-            .repairs
-            .iter()
-            .any(|other| other.undo_of == Some(entry.repair_id));
+    let shown = report.false_repairs.iter().filter(is_older).chain(newest.clone());
+    let row = |entry: &LedgerEntry| {
+        let mut others = report.repairs.iter();
+        let undone = others.any(|other| other.undo_of == Some(entry.repair_id));
         let class = match entry.outcome {
             Some(LateOutcome::FalseRepair) => "false_repair",
             _ => "repaired",
@@ -170,70 +151,77 @@ pub(super) fn repairs(out: &mut String, report: &Report) {
         let cells = [
             whole(&clock(entry.repaired_at)),
             name_and_id(entry.job_name.as_deref(), &entry.job_id.text()),
-            entry.action.as_str().replace('_', " "),
+            html! { (entry.action.as_str().replace('_', " ")) },
             changes(&entry.before, &entry.after),
             since(entry, undone),
         ];
-        row(out, class, &headings, &cells);
+        (class, cells)
+    };
+    let rows: Vec<_> = shown.map(row).collect();
+    let headings = ["when (UTC)", "job", "repair", "before and after", "since then"];
+    html! {
+        h3 { "Last repairs" }
+        @if rows.is_empty() { p.none { "None." } } @else { (table("Last repairs, newest first", headings, &rows)) }
     }
-    end(out);
 }
 
-fn since(entry: &LedgerEntry, undone: bool) -> String {
+fn since(entry: &LedgerEntry, undone: bool) -> Markup {
     let id = entry.repair_id;
     let words = match (entry.outcome, entry.action) {
         (Some(LateOutcome::FalseRepair), _) if !entry.holds_the_fuse() && undone => {
             "false repair, undone, acknowledged"
         }
         (Some(LateOutcome::FalseRepair), _) if !entry.holds_the_fuse() => "false repair, acknowledged",
-        (Some(LateOutcome::FalseRepair), _) if undone => {
-            return format!("false repair, undone; <code>beatwarden ack {id}</code> lets the fuse close");
-        }
         (Some(LateOutcome::FalseRepair), _) => {
-            return format!(
-                "false repair: it is alive. <code>beatwarden undo {id}</code> gives it back, <code>beatwarden ack {id}</code> \
-                 lets the fuse close"
-            );
+            return html! {
+                @if undone { "false repair, undone; " } @else {
+                    "false repair: it is alive. " code { "beatwarden undo " (id) } " gives it back, "
+                }
+                code { "beatwarden ack " (id) } " lets the fuse close"
+            };
         }
         _ if undone => "undone",
         (Some(LateOutcome::LateHeartbeat), _) => "it beat after all",
         (None, LedgerAction::Backfill | LedgerAction::Fail) => "no sign of life",
         (None, LedgerAction::Undo | LedgerAction::AckFuse) => "–",
     };
-    words.to_owned()
+    html! { (words) }
 }
 
 /// Each changed column with its value before and after. A column that only one image has was not changed: `after` keeps the
 /// heartbeat to recognise a sign of life by. Only of the error column neither image has the value, since it may hold
 /// secrets. Someone may have written to the ledger by hand: what is no object is shown as it is.
-fn changes(before: &str, after: &str) -> String {
+fn changes(before: &str, after: &str) -> Markup {
     let object = |text: &str| match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,
     };
     let (Some(old), Some(new)) = (object(before), object(after)) else {
-        return format!("<code>{}</code> → <code>{}</code>", text(before), text(after));
+        return html! { code { (text(before)) } " → " code { (text(after)) } };
     };
-    let changed = old
+    let both = old
         .iter()
         .filter_map(|(column, old)| Some((column, old, new.get(column)?)));
-    let mut lines: Vec<String> = changed
-        .filter(|(_, old, new)| old != new)
-        .map(|(column, old, new)| format!("<li><code>{}</code> {} → {}</li>", text(column), value(old), value(new)))
-        .collect();
     // Where the column held something else than an object, nothing was added to it.
     let was = old.get("error_was").and_then(Value::as_str);
-    if new.contains_key("error_text") && was.is_some_and(|was| was != "other") {
-        lines.push("<li>an error text was added</li>".to_owned());
+    let is_error_added = new.contains_key("error_text") && was.is_some_and(|was| was != "other");
+    html! {
+        ul.changes {
+            @for (column, old, new) in both.filter(|(_, old, new)| old != new) {
+                li { code { (text(column)) } " " (value(old)) " → " (value(new)) }
+            }
+            @if is_error_added { li { "an error text was added" } }
+        }
     }
-    format!("<ul class=\"changes\">{}</ul>", lines.concat())
 }
 
-fn value(value: &Value) -> String {
-    match value {
-        Value::Null => "<i>NULL</i>".to_owned(),
-        Value::String(value) => format!("<bdi>{}</bdi>", text(value)),
-        other => text(&other.to_string()),
+fn value(value: &Value) -> Markup {
+    html! {
+        @match value {
+            Value::Null => { i { "NULL" } }
+            Value::String(value) => { bdi { (text(value)) } }
+            other => { (text(&other.to_string())) }
+        }
     }
 }
 
@@ -243,6 +231,7 @@ mod tests {
 
     #[test]
     fn only_what_was_changed_is_shown_as_changed() {
+        let changes = |before: &str, after: &str| changes(before, after).into_string();
         let fail = changes(
             r#"{"state": "RUNNING", "ended_at": null, "error_was": "null"}"#,
             r#"{"state": "FAIL", "ended_at": "2026-11-27 01:00:00", "last_heartbeat_at": null, "error_text": "Beatwarden: ..."}"#,
@@ -268,5 +257,15 @@ mod tests {
             "<ul class=\"changes\"><li><code>state</code> <bdi>FAIL</bdi> → <bdi>RUNNING</bdi></li></ul>"
         );
         assert!(changes("[]", "<b>").contains("<code>&lt;b&gt;</code>"));
+    }
+
+    #[test]
+    fn hostile_texts_are_shown_as_text() {
+        let shown = name_and_id(Some("<script>alert('x')</script>\"&"), "a\nb\u{202e}c").into_string();
+        assert!(
+            shown.contains("&lt;script&gt;alert('x')&lt;/script&gt;&quot;&amp;"),
+            "{shown}"
+        );
+        assert!(shown.contains("a\\u{a}b\\u{202e}c"), "{shown}");
     }
 }
