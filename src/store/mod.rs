@@ -15,7 +15,6 @@ mod reading;
 mod refusal;
 pub mod sqlite;
 pub mod survey;
-mod tail;
 mod template;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};

@@ -204,4 +204,6 @@ pub struct Facts {
     pub guard: GuardState,
     /// Whether the ledger is there and may be read.
     pub ledger_readable: bool,
+    /// Whether something of its name is there.
+    pub ledger_exists: bool,
 }

@@ -1,17 +1,15 @@
 //! What reading a table has in common on every database: how much of it is read at most, and how answers become one.
 
 use super::{Mapping, StoreError};
-use crate::domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind};
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use crate::domain::{Job, LedgerEntry};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
 pub(crate) const MOST_RUNNING: i64 = 500_000;
 /// Rows in unknown states that are looked at.
 pub(crate) const MOST_UNKNOWN: i64 = 1_000;
+/// So far below the newest key of a first pass a transaction may still be open.
+pub(crate) const FIRST_OVERLAP: i64 = 1_000;
 /// Newcomers read by one pass; what is left comes with the next.
 pub(crate) const MOST_NEWCOMERS: i64 = 10_000;
 /// Rows read after a start for the success ratio.
@@ -96,46 +94,6 @@ pub(crate) fn weight_of_entry(entry: &LedgerEntry) -> usize {
     size_of::<LedgerEntry>() + name + texts.into_iter().map(|text| text.len()).sum::<usize>()
 }
 
-/// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.
-pub(crate) fn newer_layout(entries: &[LedgerEntry], action: Action) -> Option<Obstacle> {
-    let newest = entries.iter().map(|entry| entry.version).max()?;
-    (newest > LEDGER_LAYOUT && action != Action::Observe).then(|| Obstacle {
-        cause: Cause::NoLedger,
-        reason: format!(
-            "the ledger has entries of layout {newest}, and this version knows {LEDGER_LAYOUT}: a newer Beatwarden writes it, \
-             so run that version here, too"
-        ),
-    })
-}
-
-/// Whether the judgement of a row may need the ledger: a running job with a real heartbeat never does.
-pub(crate) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Duration) -> bool {
-    let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    !(running && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
-}
-
-/// Of the rows of a page those in a running state, and as many others as there is `room` for: unknown states serve a count,
-/// and a table full of them must not fill the memory.
-pub(crate) fn within_room(page: Vec<Job>, mapping: &Mapping, room: &mut usize) -> Vec<Job> {
-    let mut kept = Vec::with_capacity(page.len());
-    for job in page {
-        let is_running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-        if !is_running {
-            if *room == 0 {
-                continue;
-            }
-            *room -= 1;
-        }
-        kept.push(job);
-    }
-    kept
-}
-
-/// Whether the newest row, which is asked for to see that it is still there, is news: it runs, or is known.
-pub(crate) fn is_news(newest: &Job, mapping: &Mapping, known: &[JobId]) -> bool {
-    mapping.states.kind_of(newest.state.as_deref()) == StateKind::Running || known.binary_search(&newest.id).is_ok()
-}
-
 /// Names and states that many rows share, each kept once.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
@@ -175,76 +133,6 @@ impl Strings {
     }
 }
 
-/// The known jobs that are not among `rows`; both are in the order of their keys.
-pub(crate) fn missing<'a>(known: &'a [JobId], rows: &'a [Job]) -> impl Iterator<Item = &'a JobId> {
-    let mut rows = rows.iter().peekable();
-    known.iter().filter(move |id| {
-        while rows.next_if(|row| row.id < **id).is_some() {}
-        rows.peek().is_none_or(|row| row.id != **id)
-    })
-}
-
-/// The rows of several answers, each once, in the order of their keys. Of two with one key the earlier one stays.
-pub(crate) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
-    if !rows.is_sorted_by(|left, right| left.id < right.id) {
-        rows.sort_by(|left, right| left.id.cmp(&right.id));
-        rows.dedup_by(|left, right| left.id == right.id);
-    }
-    rows
-}
-
-/// Keys that several rows of one answer share, and how many rows have one of them.
-#[derive(Debug, Default)]
-pub(crate) struct SharedKeys(BTreeMap<JobId, usize>);
-
-impl SharedKeys {
-    /// Takes note of the keys that several rows of one answer have.
-    pub(crate) fn note(&mut self, answer: &[Job]) {
-        self.compare(answer, |_, _| true);
-    }
-
-    /// The same for several answers of one snapshot: a row that is in two of them is the same in both.
-    pub(crate) fn note_across(&mut self, answers: &[Job]) {
-        self.compare(answers, |one, other| one != other);
-    }
-
-    fn compare(&mut self, rows: &[Job], differ: impl Fn(&Job, &Job) -> bool) {
-        let mut rows: Vec<&Job> = rows.iter().collect();
-        rows.sort_by(|left, right| left.id.cmp(&right.id));
-        for same in rows.chunk_by(|left, right| left.id == right.id) {
-            if same[1..].iter().any(|other| differ(same[0], other)) {
-                self.add(&same[0].id, same.len());
-            }
-        }
-    }
-
-    /// At least so many rows have this key.
-    fn add(&mut self, id: &JobId, rows: usize) {
-        let found = self.0.entry(id.clone()).or_default();
-        *found = rows.max(*found);
-    }
-
-    /// The error of a pass that met some: a row would hide the others of its key.
-    pub(crate) fn refuse(&self, mapping: &Mapping) -> Result<(), StoreError> {
-        let Some(first) = self.0.keys().next() else {
-            return Ok(());
-        };
-        let shown: String = first.text().chars().take(100).collect();
-        let more = match self.0.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} other keys"),
-        };
-        Err(StoreError::Schema(format!(
-            "{} rows of `{}` share the key {} = `{}`{more} (watch.table.id): rows that share a key can't be told apart, so \
-             running jobs would be left out; name a column that is unique, or make it so in the view",
-            self.0.values().sum::<usize>(),
-            mapping.table.plain(),
-            mapping.id.as_str(),
-            shown.escape_debug()
-        )))
-    }
-}
-
 /// Why a table is not watched whose key is not unique.
 pub(crate) fn not_unique(mapping: &Mapping, key: &str, more: &str) -> StoreError {
     StoreError::Schema(format!(
@@ -254,49 +142,4 @@ pub(crate) fn not_unique(mapping: &Mapping, key: &str, more: &str) -> StoreError
          ..., which can be observed and not repaired{more}",
         mapping.table.plain()
     ))
-}
-
-/// Rows of several answers, one for each key: the later answer is the truth.
-#[derive(Default)]
-pub(crate) struct Merged {
-    places: HashMap<JobId, usize>,
-    rows: Vec<Job>,
-    /// Keys that one answer had more than once.
-    pub(crate) shared: SharedKeys,
-}
-
-impl Merged {
-    /// Whether there is a row of this key.
-    pub(crate) fn has(&self, id: &JobId) -> bool {
-        self.places.contains_key(id)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Takes in one answer.
-    pub(crate) fn take(&mut self, jobs: impl IntoIterator<Item = Job>) {
-        let mut taken = HashSet::new();
-        let before = self.rows.len();
-        for job in jobs {
-            match self.places.get(&job.id) {
-                Some(place) => {
-                    // A row of an earlier answer is replaced once; one of this answer is another row.
-                    if *place >= before || !taken.insert(*place) {
-                        self.shared.add(&job.id, 2);
-                    }
-                    self.rows[*place] = job;
-                }
-                None => {
-                    self.places.insert(job.id.clone(), self.rows.len());
-                    self.rows.push(job);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn into_rows(self) -> Vec<Job> {
-        self.rows
-    }
 }

@@ -105,6 +105,11 @@ impl Carried {
         self.facts = None;
     }
 
+    /// Whether the ledger was there when the facts were read last.
+    pub fn has_ledger(&self) -> bool {
+        self.facts.as_ref().is_some_and(|dated| dated.facts.ledger_exists)
+    }
+
     /// The facts, unless they are too old.
     fn young_facts(&self, kept: FactsFor, now: Instant) -> Option<&Dated> {
         self.facts.as_ref().filter(|dated| {

@@ -4,6 +4,7 @@
 //! A key is taken from its sequence before its transaction commits, so a lower key can appear after a higher one. Every
 //! key that is missing below the newest is asked for by itself for a while: an overlap that costs only the gaps.
 
+use crate::store::reading::FIRST_OVERLAP;
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
@@ -14,8 +15,6 @@ use std::{
 const GAP_FOR: Duration = Duration::from_secs(600);
 /// So many missing keys are asked for; a sequence that skips more leaves the rest to the next full look.
 const GAPS: usize = 5_000;
-/// So far below the newest key of a first look a transaction may still be open.
-pub(crate) const FIRST_OVERLAP: i64 = 1_000;
 /// A range of keys is read as one if at least every so manyth of them is a known job: a row that is passed over in a range
 /// was measured to cost about an eighth of one that is looked up by its key.
 const SPARSE: i64 = 8;
@@ -26,7 +25,7 @@ const PAGE: (i64, i64, i64) = (20_000, 1_000, 200_000);
 
 /// What is known of the tail.
 #[derive(Clone, Debug)]
-pub(crate) struct Tail {
+pub(super) struct Tail {
     newest: i64,
     /// Missing keys, and since when.
     gaps: BTreeMap<i64, Instant>,
@@ -38,7 +37,7 @@ pub(crate) struct Tail {
 
 impl Tail {
     /// From the newest keys of all, in any order; an empty table counts from below every key that it can have.
-    pub(crate) fn begin(mut keys: Vec<i64>, lowest: i64, now: Instant) -> Self {
+    pub(super) fn begin(mut keys: Vec<i64>, lowest: i64, now: Instant) -> Self {
         keys.sort_unstable();
         let newest = keys.last().copied().unwrap_or(lowest);
         let oldest_read = keys.first().copied().unwrap_or(newest);
@@ -55,17 +54,17 @@ impl Tail {
     }
 
     /// The newest key seen.
-    pub(crate) fn newest(&self) -> i64 {
+    pub(super) fn newest(&self) -> i64 {
         self.newest
     }
 
     /// The keys below the newest that were missing and may still come.
-    pub(crate) fn gaps(&self) -> impl Iterator<Item = i64> {
+    pub(super) fn gaps(&self) -> impl Iterator<Item = i64> {
         self.gaps.keys().copied()
     }
 
     /// Takes in the keys that came after the newest, and what else was found, gaps maybe among it.
-    pub(crate) fn take(&mut self, mut newcomers: Vec<i64>, found: impl IntoIterator<Item = i64>, now: Instant) {
+    pub(super) fn take(&mut self, mut newcomers: Vec<i64>, found: impl IntoIterator<Item = i64>, now: Instant) {
         if !self.gaps.is_empty() {
             for key in found {
                 self.gaps.remove(&key);
@@ -87,19 +86,19 @@ impl Tail {
     }
 
     /// Takes in the newest key where none below it can still come.
-    pub(crate) fn advance_to(&mut self, newest: i64) {
+    pub(super) fn advance_to(&mut self, newest: i64) {
         self.newest = self.newest.max(newest);
     }
 
     /// Whether the greatest key of the table lies below one that was seen: it was emptied, restored, or its newest rows
     /// were deleted; a sequence that begins again would stay unseen.
-    pub(crate) fn fell_back(&self, greatest: Option<i64>) -> bool {
+    pub(super) fn fell_back(&self, greatest: Option<i64>) -> bool {
         greatest.is_none_or(|greatest| greatest < self.newest)
     }
 
     /// The lowest key from which on reading the whole range up to the newest key is cheaper than reading the known keys in
     /// it one by one. `known` is in ascending order.
-    pub(crate) fn dense_from(&self, known: &[i64]) -> i64 {
+    pub(super) fn dense_from(&self, known: &[i64]) -> i64 {
         let mut from = self.newest;
         for (count, key) in (1..).zip(known.iter().rev()) {
             let keys = self.newest.saturating_sub(*key);
@@ -111,20 +110,20 @@ impl Tail {
     }
 
     /// Begins a full look, unless one is in progress.
-    pub(crate) fn begin_full_look(&mut self) {
+    pub(super) fn begin_full_look(&mut self) {
         self.full_look = self.full_look.or(Some(self.newest));
     }
 
     /// The keys of the next page of the full look, while there is one in progress. From the newest to the oldest: what
     /// still runs is most likely young.
-    pub(crate) fn next_page(&self) -> Option<RangeInclusive<i64>> {
+    pub(super) fn next_page(&self) -> Option<RangeInclusive<i64>> {
         let last = self.full_look?;
         Some(last.saturating_sub(self.page - 1)..=last)
     }
 
     /// A page was read, in some time; `next` is the greatest key below it, if there is one. The next page is larger or
     /// smaller, so that it takes about `budget`. True if the full look is complete.
-    pub(crate) fn page_read(&mut self, next: Option<i64>, took: Duration, budget: Duration) -> bool {
+    pub(super) fn page_read(&mut self, next: Option<i64>, took: Duration, budget: Duration) -> bool {
         if took > budget {
             self.page = (self.page / 2).max(PAGE.1);
         } else if took < budget / 4 {

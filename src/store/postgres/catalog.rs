@@ -2,7 +2,7 @@
 
 use super::sql::quoted;
 use crate::{domain::Obstacle, store::TableName};
-use std::sync::{OnceLock, atomic::AtomicBool};
+use std::sync::OnceLock;
 
 /// How a time column holds its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,6 @@ pub(super) struct Catalog {
     pub grows: bool,
     /// The columns as the first pass found them; another shape means that the statements no longer fit.
     pub shape: OnceLock<Option<String>>,
-    /// Whether the ledger was there in the last pass.
-    pub ledger_exists: AtomicBool,
 }
 
 /// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".

@@ -4,10 +4,11 @@
 //! what lets a pooler in transaction mode stand in between.
 
 mod addresses;
+mod ask;
 mod catalog;
 mod certificate;
 mod connector;
-mod discovery;
+mod driver;
 mod error_column;
 mod facts;
 mod failures;
@@ -17,7 +18,6 @@ mod guard_sql;
 mod guard_state;
 mod holders;
 mod hosts;
-mod keys;
 mod lanes;
 mod ledger;
 mod link;
@@ -42,7 +42,6 @@ mod tls;
 mod transaction;
 mod trust;
 mod undo;
-mod view;
 
 pub use grants::{grants, index_advice, locate};
 pub use links::Links;
@@ -52,14 +51,10 @@ pub use settings::{PostgresSettings, TargetSource};
 pub use target::Target;
 pub use tls::Security;
 
-use super::{Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, repair_id};
-use crate::domain::{
-    Access, Cause, Discovery, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
-};
+use super::{Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, look::Carried, repair_id};
+use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use addresses::Addresses;
 use catalog::Catalog;
-use discovery::Tailed;
-use facts::Dated;
 use lanes::Slot;
 use link::{Link, LinkId};
 use links::Berths;
@@ -69,8 +64,8 @@ use server::Server;
 use server_addr::ServerAddr;
 use std::{
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -83,29 +78,16 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 struct Ready {
     /// What the server tells of itself.
     server: Server,
-    /// When it was asked for it.
-    probed: Mutex<Instant>,
     catalog: Catalog,
     statements: Statements,
-    /// How running jobs are found, asked anew at each full look: a table grows.
-    way: Mutex<Way>,
-    /// Whether no look was made with it yet.
-    is_fresh: AtomicBool,
-    /// What the catalog said last.
-    facts: Mutex<Option<Dated>>,
-    /// Running rows without a key at the last full look, where running rows are found by their keys.
-    keyless: AtomicU64,
-    /// Whether the ledger had no entry of this watch in the last look.
-    ledger_was_empty: AtomicBool,
 }
 
-/// How running jobs are found, and how the database would have to look for them by state.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    discovery: Discovery,
-    access: Access,
-    /// Whether the planner takes the scan for one that costs something.
-    is_dear: bool,
+/// What was found out through a connection; repairs rest on it.
+struct Known {
+    by: LinkId,
+    ready: Arc<Ready>,
+    /// When the server was asked what it tells of itself.
+    probed: Instant,
 }
 
 /// The watched database on a PostgreSQL server.
@@ -115,10 +97,9 @@ pub struct PostgresStore {
     links: Links,
     /// Where it finds its connections among them.
     berths: Berths,
-    /// What was found out through a connection, and through which; repairs rest on it.
-    ready: Option<(LinkId, Arc<Ready>)>,
-    /// The tail of the key.
-    tail: Option<Tailed>,
+    known: Option<Known>,
+    /// What the last pass left to the next.
+    carried: Carried,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
     /// Whether a connection for repairs was used since the last look.
@@ -137,8 +118,8 @@ impl PostgresStore {
             berths: Berths::new(&links, settings.poll_timeout, settings.poll_timeout),
             settings,
             links,
-            ready: None,
-            tail: None,
+            known: None,
+            carried: Carried::default(),
             migrated: false,
             has_written: AtomicBool::new(false),
             announced: None,
@@ -176,9 +157,9 @@ impl PostgresStore {
         }
         let link = slot.as_ref().expect("just connected");
         self.links.look_at(link.place());
-        if let Some((known_by, ready)) = &self.ready
-            && *known_by == link.id()
-            && facts::is_still_so(link, ready, &self.settings).await
+        if let Some(Known { by, ready, probed }) = &mut self.known
+            && *by == link.id()
+            && facts::is_still_so(link, ready, &self.settings, probed).await
         {
             let ready = ready.clone();
             slot.works();
@@ -189,7 +170,12 @@ impl PostgresStore {
         match self.learn(link).await {
             Ok(ready) => {
                 let ready = Arc::new(ready);
-                self.ready = Some((link.id(), ready.clone()));
+                self.known = Some(Known {
+                    by: link.id(),
+                    ready: ready.clone(),
+                    probed: Instant::now(),
+                });
+                self.carried.begin_again();
                 slot.works();
                 Ok((slot, ready))
             }
@@ -206,17 +192,10 @@ impl PostgresStore {
         let server = server::probe(link).await?;
         let catalog = schema::read(link, &self.settings).await?;
         let statements = Statements::render(&self.settings.mapping, &catalog, &server);
-        let way = discovery::way(link, &catalog, &statements, &self.settings).await?;
         let mut ready = Ready {
             server,
-            probed: Mutex::new(Instant::now()),
             catalog,
             statements,
-            way: Mutex::new(way),
-            is_fresh: AtomicBool::new(true),
-            facts: Mutex::default(),
-            keyless: AtomicU64::new(0),
-            ledger_was_empty: AtomicBool::new(false),
         };
         ready.server.no_facts = facts::refused(link, &ready, &self.settings).await?;
         if let Some(announced) = &self.announced {
@@ -249,7 +228,7 @@ impl PostgresStore {
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
         // And what triggers of one table left in a session (settings, locks, temporary tables) must not reach another's.
-        let table = self.ready.as_ref().map(|(_, ready)| ready.catalog.oid);
+        let table = self.known.as_ref().map(|known| known.ready.catalog.oid);
         let leads_there =
             |link: &Link| place.as_ref().is_none_or(|place| link.place() == place) && link.served() == table;
         if slot.as_ref().is_some_and(|link| link.is_usable() && leads_there(link)) {
@@ -283,7 +262,7 @@ impl PostgresStore {
     }
 
     fn ready(&self) -> Result<Arc<Ready>, StoreError> {
-        let ready = self.ready.as_ref().map(|(_, ready)| ready.clone());
+        let ready = self.known.as_ref().map(|known| known.ready.clone());
         ready.ok_or_else(|| StoreError::Schema("the table has not been read yet".to_owned()))
     }
 }
@@ -305,7 +284,7 @@ impl Store for PostgresStore {
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        let snapshot = observe::observe(&link, &ready, &self.settings, (request, asked), &mut self.tail).await?;
+        let snapshot = observe::observe(&link, &ready, &self.settings, (request, asked), &mut self.carried).await?;
         let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
         self.look_for_better(read_only);
         *slot = Some(link);
@@ -319,7 +298,7 @@ impl Store for PostgresStore {
         let link = slot.take().expect("just connected");
         // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
         // looked yet.
-        let exists = ready.catalog.ledger_exists.load(Ordering::Relaxed) || ledger::is_sound(&link, &ready).await?;
+        let exists = self.carried.has_ledger() || ledger::is_sound(&link, &ready).await?;
         if !exists {
             ledger::create(&link, &ready).await?;
         } else if !self.migrated {
@@ -351,7 +330,7 @@ impl Store for PostgresStore {
         let (outcome, elsewhere) = repair::repair(&link, &ready, &self.settings, repair, id).await;
         if matches!(outcome, Outcome::Failed(_)) {
             // Maybe for want of a right that was there: the next pass says which.
-            ready.forget_facts();
+            self.carried.forget_facts();
         }
         // A connection whose last answer is missing is never used again, nor one that leads to another server than the one
         // that was observed: behind one address there may be several.

@@ -14,7 +14,7 @@ use crate::{
     nearest::listed,
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, reading::not_unique},
 };
-use std::sync::{OnceLock, atomic::AtomicBool};
+use std::sync::OnceLock;
 use tokio_postgres::{Row, types::Type};
 
 /// The question for the columns, with the expression that tells which of them may be read.
@@ -131,7 +131,6 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         error,
         error_column,
         shape: OnceLock::new(),
-        ledger_exists: AtomicBool::new(false),
     })
 }
 

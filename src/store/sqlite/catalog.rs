@@ -2,9 +2,9 @@
 
 use super::{SqliteSettings, failures::failed, render::Statements};
 use crate::{
-    domain::{Access, Cause, Discovery, Obstacle},
+    domain::{Cause, Obstacle},
     nearest::listed,
-    store::{DiscoverySetting, Identifier, Mapping, StoreError, reading::not_unique},
+    store::{Identifier, Mapping, StoreError, reading::not_unique},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -20,8 +20,6 @@ pub(super) struct Catalog {
     pub nullable_key: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
-    pub discovery: Discovery,
-    pub access: Access,
     pub statements: Statements,
 }
 
@@ -54,26 +52,16 @@ impl Catalog {
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
         let statements = Statements::render(mapping);
-        let access = access(connection, &statements, mapping).map_err(told)?;
         if kind == "table" && !unique {
             return Err(not_unique(mapping, &id.name, ""));
         }
         // In a view a row that ended could hide a running one of its key from the tail.
         let grows = mapping.born_running && is_integer && unique;
-        let by_key = match settings.discovery {
-            DiscoverySetting::State => false,
-            DiscoverySetting::KeyTail => grows,
-            DiscoverySetting::Auto => {
-                grows && access == Access::Scan && is_large(connection, &statements).map_err(told)?
-            }
-        };
         Ok(Self {
             obstacle: obstacle(mapping, &kind),
             nullable_key: !(id.not_null || is_integer && id.key == 1),
             integer_key: is_integer || id.declared.is_empty(),
             grows,
-            discovery: if by_key { Discovery::KeyTail } else { Discovery::State },
-            access,
             statements,
         })
     }
@@ -177,27 +165,4 @@ fn is_unique(connection: &Connection, mapping: &Mapping, columns: &[Column], id:
                       AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
     let count: i64 = connection.query_row(indexes, (mapping.table.name.as_str(), &id.name), |row| row.get(0))?;
     Ok(count > 0)
-}
-
-/// A scan over fewer keys costs nothing, and sees rows that return to a running state at once.
-const LARGE: i64 = 50_000;
-
-/// Whether scanning the table is dear, as far as its keys tell: SQLite keeps no count.
-fn is_large(connection: &Connection, statements: &Statements) -> rusqlite::Result<bool> {
-    let greatest: Option<i64> = connection.query_row(&statements.top, [], |row| row.get(0))?;
-    let first: Option<i64> = connection.query_row(&statements.bottom, [], |row| row.get(0))?;
-    Ok(greatest.unwrap_or_default().saturating_sub(first.unwrap_or_default()) > LARGE)
-}
-
-/// How the running rows will be found, as SQLite plans it.
-fn access(connection: &Connection, statements: &Statements, mapping: &Mapping) -> rusqlite::Result<Access> {
-    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statements.running))?;
-    let states = serde_json::json!(mapping.states.running).to_string();
-    let lines: Vec<String> = explain
-        .query_map((states, 1), |row| row.get("detail"))?
-        .collect::<rusqlite::Result<_>>()?;
-    let scans = lines
-        .iter()
-        .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
-    Ok(if scans { Access::Scan } else { Access::Index })
 }

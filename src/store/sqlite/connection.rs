@@ -9,7 +9,7 @@ use super::{
     place::FileIdentity,
     times::Times,
 };
-use crate::store::{StoreError, tail::Tail};
+use crate::store::{StoreError, look::Carried};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig, limits::Limit};
 use std::{
     fs,
@@ -30,10 +30,8 @@ pub(super) struct Open {
     pub path: PathBuf,
     pub catalog: Catalog,
     pub times: Times,
-    /// The tail of the key, as seen in this file.
-    pub tail: Option<Tail>,
-    /// Whether it was begun by the present pass.
-    pub tail_is_new: bool,
+    /// What the last pass over this file left to the next.
+    pub carried: Carried,
     /// Where reading blocks the writer's commit.
     pub reading_blocks: bool,
     /// Why this file is only read, where it is.
@@ -49,8 +47,7 @@ pub(super) struct Kept {
     identity: FileIdentity,
     path: PathBuf,
     catalog: Catalog,
-    tail: Option<Tail>,
-    tail_is_new: bool,
+    carried: Carried,
     schema: i64,
 }
 
@@ -107,10 +104,13 @@ impl Open {
             .zone()
             .map_err(|error| StoreError::Schema(format!("watch.table.time_zone: {error}")))?;
         let kept = kept.filter(|kept| kept.identity == identity && kept.path == path);
-        let (catalog, tail, tail_is_new) = match kept {
-            Some(kept) if kept.schema == schema => (kept.catalog, kept.tail, kept.tail_is_new),
-            Some(kept) => (Catalog::read(&connection, path, settings)?, kept.tail, kept.tail_is_new),
-            None => (Catalog::read(&connection, path, settings)?, None, false),
+        let (catalog, carried) = match kept {
+            Some(kept) if kept.schema == schema => (kept.catalog, kept.carried),
+            other => {
+                let mut carried = other.map(|kept| kept.carried).unwrap_or_default();
+                carried.begin_again();
+                (Catalog::read(&connection, path, settings)?, carried)
+            }
         };
         Ok(Self {
             identity,
@@ -120,8 +120,7 @@ impl Open {
                 format: settings.mapping.time_format,
                 zone,
             },
-            tail,
-            tail_is_new,
+            carried,
             reading_blocks: still.is_none() && !journal.eq_ignore_ascii_case("wal"),
             only_read,
             schema,
@@ -140,8 +139,7 @@ impl Open {
             identity,
             path,
             catalog,
-            tail,
-            tail_is_new,
+            carried,
             schema,
             only_read,
             still,
@@ -157,8 +155,7 @@ impl Open {
             identity,
             path,
             catalog,
-            tail,
-            tail_is_new,
+            carried,
             schema,
         })
     }

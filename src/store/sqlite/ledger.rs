@@ -101,32 +101,34 @@ pub(super) fn identity(settings: &SqliteSettings, repair: &Repair) -> RepairId {
     repair_id(&settings.mapping.table.name.as_str().to_ascii_lowercase(), repair)
 }
 
-/// The entries of the given jobs, and the newest of all.
-pub(super) fn read(
+/// The entries of the given jobs.
+pub(super) fn of_jobs(open: &Open, settings: &SqliteSettings, jobs: &[JobId]) -> Result<Vec<LedgerEntry>, StoreError> {
+    let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+    let ids = serde_json::json!(ids).to_string();
+    entries(
+        open,
+        settings,
+        &open.catalog.statements.ledger_of_jobs,
+        &[&spellings(settings), &ids],
+    )
+}
+
+/// The newest entries, and those that hold something up.
+pub(super) fn newest(open: &Open, settings: &SqliteSettings) -> Result<Vec<LedgerEntry>, StoreError> {
+    let limits: [&dyn ToSql; 4] = [&spellings(settings), &SHOWN_REPAIRS, &WATCHED_REPAIRS, &UNACKNOWLEDGED];
+    entries(open, settings, &open.catalog.statements.ledger_newest, &limits)
+}
+
+fn entries(
     open: &Open,
     settings: &SqliteSettings,
-    asked: &[String],
-) -> Result<(Vec<LedgerEntry>, Vec<LedgerEntry>), StoreError> {
-    if !is_ours(&columns(open, settings)?) {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let statements = &open.catalog.statements;
-    let tables = &spellings(settings);
-    let entry = |row: &Row<'_>| entry(row, settings);
-    let read = || -> rusqlite::Result<(Vec<LedgerEntry>, Vec<LedgerEntry>)> {
-        let ids = serde_json::json!(asked).to_string();
-        let mut of_jobs = open.connection.prepare_cached(&statements.ledger_of_jobs)?;
-        let of_jobs: Vec<Option<LedgerEntry>> = of_jobs
-            .query_map((tables, ids), entry)?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut newest = open.connection.prepare_cached(&statements.ledger_newest)?;
-        let newest: Vec<Option<LedgerEntry>> = newest
-            .query_map((tables, SHOWN_REPAIRS, WATCHED_REPAIRS, UNACKNOWLEDGED), entry)?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok((
-            of_jobs.into_iter().flatten().collect(),
-            newest.into_iter().flatten().collect(),
-        ))
+    sql: &str,
+    params: &[&dyn ToSql],
+) -> Result<Vec<LedgerEntry>, StoreError> {
+    let read = || -> rusqlite::Result<Vec<LedgerEntry>> {
+        let mut statement = open.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, |row| entry(row, settings))?;
+        rows.filter_map(Result::transpose).collect()
     };
     read().map_err(|error| failed("reading the ledger", &open.path, error))
 }

@@ -3,10 +3,12 @@
 //! held as briefly as can be, and no file is left beside it that the writer can't write.
 
 mod access;
+mod ask;
 mod catalog;
 mod connection;
 mod failures;
 mod guard;
+mod key;
 mod ledger;
 mod observe;
 mod operator;
@@ -15,7 +17,6 @@ mod render;
 mod repair;
 mod row;
 mod survey;
-mod tail;
 mod thread;
 mod times;
 

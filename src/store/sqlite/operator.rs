@@ -4,8 +4,8 @@ use super::{
     SqliteSettings,
     connection::Open,
     failures::failed,
+    key::key,
     ledger::{self, NewEntry, spellings, text_of, under_write_lock},
-    observe::key,
     repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
     row::job,
 };

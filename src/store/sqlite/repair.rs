@@ -4,8 +4,8 @@
 use super::{
     SqliteSettings,
     connection::Open,
+    key::key,
     ledger::{self, NewEntry, WRITE_BUSY},
-    observe::key,
     render::Statements,
     row::{job, text},
     times::Times,

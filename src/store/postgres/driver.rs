@@ -1,4 +1,4 @@
-//! An open read-only snapshot: what is asked in it, under its deadline and within its share of the memory.
+//! What stands behind the answers to one pass: its connection, its deadline, and its share of the memory.
 
 use super::{
     PostgresSettings, Ready,
@@ -6,84 +6,55 @@ use super::{
     row,
 };
 use crate::{
-    domain::{Job, LedgerEntry, Timestamp},
+    domain::LedgerEntry,
     store::{
         StoreError,
-        reading::{HEAVIEST, SharedKeys, Strings, too_heavy, weight, weight_of_entry},
+        question::Rows,
+        reading::{HEAVIEST, Strings, too_heavy, weight, weight_of_entry},
     },
 };
 use std::{
     ops::ControlFlow,
     pin::pin,
     sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
-/// An open read-only snapshot.
-pub(super) struct View<'a> {
+/// Answers the questions of one pass.
+pub(super) struct Driver<'a> {
     pub(super) link: &'a Link,
     pub(super) ready: &'a Ready,
     pub(super) settings: &'a PostgresSettings,
+    /// So many running rows are expected.
+    pub(super) expected: usize,
     strings: Mutex<Strings>,
     /// What the rows take of the memory so far.
     weight: AtomicUsize,
     /// Cancelled when that is too much.
     too_heavy: CancellationToken,
-    /// Rows without a key that can be used.
-    keyless: AtomicU64,
-    /// Keys that several rows share, where the catalog doesn't rule that out.
-    pub(super) shared: Mutex<SharedKeys>,
-    /// Whether the running rows are found by a scan that costs something.
-    is_scan_timed: bool,
-    /// What it cost the server.
-    scan: OnceLock<Duration>,
 }
 
-impl<'a> View<'a> {
-    /// Through this connection. `is_scan_timed` where the running rows are found by a scan that costs something.
-    pub(super) fn new(link: &'a Link, ready: &'a Ready, settings: &'a PostgresSettings, is_scan_timed: bool) -> Self {
+impl<'a> Driver<'a> {
+    /// Through this connection. About so many running rows are `expected`.
+    pub(super) fn new(link: &'a Link, ready: &'a Ready, settings: &'a PostgresSettings, expected: usize) -> Self {
         Self {
             link,
             ready,
             settings,
+            expected,
             strings: Mutex::default(),
             weight: AtomicUsize::default(),
             too_heavy: CancellationToken::new(),
-            keyless: AtomicU64::default(),
-            shared: Mutex::default(),
-            is_scan_timed,
-            scan: OnceLock::new(),
         }
     }
 
-    /// Rows without a key that can be used.
-    pub(super) fn keyless(&self) -> u64 {
-        self.keyless.load(Ordering::Relaxed)
-    }
-
-    /// What the scan cost the server, where it was timed.
-    pub(super) fn scan(&self) -> Option<Duration> {
-        self.scan.get().copied()
-    }
-
-    /// The scan took so long.
-    pub(super) fn note_scan(&self, took: Duration) {
-        // Set once: a view looks once.
-        let _ = self.scan.set(took);
-    }
-
-    /// The server's clock, where what comes next or came before is a scan whose cost matters.
-    pub(super) async fn scan_mark(&self) -> Result<Option<Timestamp>, tokio_postgres::Error> {
-        if !self.is_scan_timed {
-            return Ok(None);
-        }
-        let rows = self.link.ask(&self.ready.statements.scan_mark, vec![]).await?;
-        Ok(rows.first().and_then(|row| row::timestamp(row, "at")))
+    /// A snapshot begins: what was read in another one is no longer kept.
+    pub(super) fn begin(&self) {
+        self.weight.store(0, Ordering::Relaxed);
     }
 
     /// Awaits answers under the deadline, and only as long as their rows don't take too much memory.
@@ -116,15 +87,16 @@ impl<'a> View<'a> {
         statement: &str,
         params: Vec<Param<'_>>,
         expected: usize,
-    ) -> Result<Vec<Job>, tokio_postgres::Error> {
+    ) -> Result<Rows, tokio_postgres::Error> {
         // A vector that doubles would be twice as large as what is in it.
         let mut jobs = Vec::with_capacity(expected);
+        let mut keyless = 0;
         let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut strings = std::mem::take(&mut *lent());
         let keeps_utc = self.settings.mapping.keeps_utc();
         let take = |row: &Row| {
             let Some(job) = row::job(row, keeps_utc, &mut strings) else {
-                self.keyless.fetch_add(1, Ordering::Relaxed);
+                keyless += 1;
                 return ControlFlow::Continue(());
             };
             let weight = weight(&job);
@@ -133,10 +105,7 @@ impl<'a> View<'a> {
         };
         self.link.ask_each(statement, params, take).await?;
         *lent() = strings;
-        if !self.ready.catalog.is_unique {
-            self.shared.lock().unwrap_or_else(PoisonError::into_inner).note(&jobs);
-        }
-        Ok(jobs)
+        Ok(Rows { jobs, keyless })
     }
 
     /// Asks for entries of the ledger, and how many rows there were: an action that this version doesn't know is no entry.

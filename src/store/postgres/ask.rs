@@ -1,0 +1,307 @@
+//! Answers rounds of questions: each one round trip, all rounds of a pass in one read-only snapshot.
+
+use super::{
+    driver::Driver,
+    facts::{Asked, facts_of},
+    failures::refusal,
+    link::Param,
+    row,
+    transaction::{begin, look_alone},
+};
+use crate::{
+    domain::{Access, Job, JobId, ServerIdentity, Timestamp},
+    store::{
+        StoreError,
+        question::{Answer, Frame, Moment, Plan, Question, Round, Rows, Span},
+        reading::{
+            FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
+            UNKNOWN_WITHIN, WATCHED_REPAIRS,
+        },
+    },
+};
+use futures_util::future::join_all;
+use std::{ops::RangeInclusive, time::Duration};
+use tokio_postgres::{Error, Row, types::Type};
+
+/// A scan that the planner takes for dearer than this is left for the key tail: some ten thousand rows. Below it a scan
+/// costs nothing, and sees rows that return to a running state at once.
+const DEAR: f64 = 1_000.0;
+/// Room for jobs that were not known before, beside those that were.
+const ROOM: usize = 64;
+
+/// An answer, unless the database gave none, or one that says that the table can't be watched as it is.
+type Answered = Result<Result<Answer, StoreError>, Error>;
+
+impl Driver<'_> {
+    /// Answers a round.
+    pub(super) async fn ask(&self, round: &Round) -> Result<Vec<Answer>, StoreError> {
+        if round.frame == Frame::Apart {
+            let mut answers = Vec::with_capacity(round.questions.len());
+            for question in &round.questions {
+                answers.push(self.answer_apart(question).await?);
+            }
+            return Ok(answers);
+        }
+        let client = self.link.client();
+        let begun = async {
+            if round.frame == Frame::First {
+                self.begin();
+                client.batch_execute(&begin(self.settings.poll_timeout)).await?;
+            }
+            Ok(())
+        };
+        let ended = async {
+            if round.frame == Frame::Last {
+                client.batch_execute("COMMIT").await?;
+            }
+            Ok(())
+        };
+        // Each is sent when it is polled first, so all of them travel together, in this order.
+        let answers = async {
+            let answers = join_all(round.questions.iter().map(|question| self.answer(question)));
+            let (begun, answers, ended): (Result<(), Error>, Vec<Answered>, Result<(), Error>) =
+                tokio::join!(biased; begun, answers, ended);
+            begun?;
+            // A COMMIT of a transaction that failed is no error of its own.
+            let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+            ended?;
+            Ok(answers)
+        };
+        self.within(round.what(), answers).await?.into_iter().collect()
+    }
+
+    /// Answers a question outside of the snapshot of the pass.
+    async fn answer_apart(&self, question: &Question) -> Result<Answer, StoreError> {
+        match question {
+            Question::Plan => Ok(Answer::Plan(self.plan().await?)),
+            Question::Unknown => Ok(Answer::Unknown(self.unknown().await?)),
+            other => self.within(other.what(), self.answer(other)).await?,
+        }
+    }
+
+    /// Answers a question; sends its statements when it is polled first.
+    async fn answer(&self, question: &Question) -> Answered {
+        let (link, statements) = (self.link, &self.ready.statements);
+        let (mapping, tables) = (&self.settings.mapping, &self.ready.catalog.spellings);
+        let (zone, running) = (&mapping.time_zone, &mapping.states.running);
+        Ok(Ok(match question {
+            Question::Plan | Question::Unknown => unreachable!("asked outside of the snapshot"),
+            Question::Moment => {
+                let asked = Asked::of(self.ready, self.settings);
+                let rows = link.ask(&statements.moment, asked.names()).await?;
+                return Ok(moment(&rows).map(Answer::Moment));
+            }
+            Question::Running { timed } => {
+                let (rows, took) = self.running(*timed).await?;
+                Answer::Running(rows, took)
+            }
+            Question::Tail(span) => Answer::Tail(self.tail(span).await?),
+            Question::Newcomers { newest } => {
+                let newest = newest.to_string();
+                let params: Vec<Param<'_>> =
+                    vec![(zone, Type::TEXT), (&newest, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
+                Answer::Tail(self.jobs(&statements.newcomers, params, 1).await?)
+            }
+            Question::Newest { window } => {
+                let history = async {
+                    match window {
+                        Some(window) => self.history(*window).await.map(Some),
+                        None => Ok(None),
+                    }
+                };
+                let keys = link.ask(&statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]);
+                let (keys, rows) = tokio::join!(biased; keys, history);
+                let keys = keys?;
+                let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
+                Answer::Newest(keys.collect(), rows?)
+            }
+            Question::History { window } => Answer::Rows(self.history(*window).await?),
+            Question::Top => Answer::Top(key(&link.ask(&statements.top, vec![]).await?, "top")),
+            Question::Page(keys) => {
+                let (rows, below) = self.page(keys).await?;
+                Answer::Page(rows, below)
+            }
+            Question::Keyless => {
+                let rows = link.ask(&statements.keyless, vec![(running, Type::TEXT_ARRAY)]).await?;
+                let count = rows.first().map_or(0, |row| row.get::<_, i64>("keyless"));
+                Answer::Keyless(u64::try_from(count).unwrap_or_default())
+            }
+            Question::Known(jobs) => {
+                let keys = texts(jobs);
+                let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
+                Answer::Rows(self.jobs(&statements.known, params, keys.len()).await?)
+            }
+            Question::Facts => {
+                let asked = Asked::of(self.ready, self.settings);
+                let rows = link.ask(&statements.facts, asked.params()).await?;
+                return Ok(facts_of(&rows, self.ready, self.settings).map(Answer::Facts));
+            }
+            Question::LedgerProbe => {
+                let rows = link
+                    .ask(&statements.ledger_probe, vec![(tables, Type::TEXT_ARRAY)])
+                    .await?;
+                Answer::LedgerProbe(rows.first().is_none_or(|row| row.get("found")))
+            }
+            Question::LedgerOfJobs(jobs) => {
+                let keys = texts(jobs);
+                let params: Vec<Param<'_>> = vec![(tables, Type::TEXT_ARRAY), (&keys, Type::TEXT_ARRAY)];
+                Answer::LedgerOfJobs(self.entries(&statements.ledger_of_jobs, params).await?.0)
+            }
+            Question::LedgerNewest => {
+                let params: Vec<Param<'_>> = vec![
+                    (tables, Type::TEXT_ARRAY),
+                    (&SHOWN_REPAIRS, Type::INT8),
+                    (&WATCHED_REPAIRS, Type::INT8),
+                    (&UNACKNOWLEDGED, Type::INT8),
+                ];
+                let (entries, rows) = self.entries(&statements.ledger_newest, params).await?;
+                Answer::LedgerNewest(entries, rows)
+            }
+        }))
+    }
+
+    /// How the running rows would be found by their state: asked of the planner.
+    async fn plan(&self) -> Result<Plan, StoreError> {
+        let what = Question::Plan.what();
+        let explain = format!("EXPLAIN (FORMAT JSON) {}", self.ready.statements.running);
+        // Planning locks the table, so it waits for whoever holds it; a server that knows how long, says why it gave up.
+        let answer = look_alone(self.link, self.settings.poll_timeout, &explain, self.of_running());
+        let answer = async { Ok(answer.await) };
+        // An engine that explains in another way, or not at all: the plan is an advice, and the rows are what counts.
+        let rows = match self.link.within(what, answer).await? {
+            Ok(rows) => rows,
+            Err(error) => refusal(what, error).map(|_| Vec::new())?,
+        };
+        let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
+        let plan = plan.unwrap_or_default();
+        Ok(Plan {
+            access: if plan.to_string().contains("Seq Scan") {
+                Access::Scan
+            } else {
+                Access::Index
+            },
+            is_dear: plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or_default() > DEAR,
+        })
+    }
+
+    /// Rows in states that no list names; nothing where that took too long: it serves a count, and may not cost a pass.
+    async fn unknown(&self) -> Result<Option<Vec<Job>>, StoreError> {
+        let mapping = &self.settings.mapping;
+        let states: Vec<&str> = mapping.states.all();
+        let within = UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2);
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&states, Type::TEXT_ARRAY),
+            (&MOST_UNKNOWN, Type::INT8),
+        ];
+        let answer = look_alone(self.link, within, &self.ready.statements.unknown, params);
+        match self.link.within_for(within * 2, Question::Unknown.what(), answer).await {
+            Ok(rows) => {
+                let (mut strings, keeps_utc) = (Strings::default(), mapping.keeps_utc());
+                let jobs = rows.iter().filter_map(|row| row::job(row, keeps_utc, &mut strings));
+                Ok(Some(jobs.collect()))
+            }
+            // The server gave up, and said so: the connection is as good as before.
+            Err(StoreError::Query { .. } | StoreError::Locked { .. }) => {
+                tracing::debug!(watch = mapping.watch, "no full look this time: it took too long");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of_running(&self) -> Vec<Param<'_>> {
+        let mapping = &self.settings.mapping;
+        vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&MOST_RUNNING, Type::INT8),
+        ]
+    }
+
+    /// The running rows by their state, and what the scan for them cost the server.
+    async fn running(&self, is_timed: bool) -> Result<(Rows, Option<Duration>), Error> {
+        let running = self.jobs(&self.ready.statements.running, self.of_running(), self.expected + ROOM);
+        let (before, rows, after) = tokio::join!(biased; self.scan_mark(is_timed), running, self.scan_mark(is_timed));
+        let took = before?.zip(after?).map(|(before, after)| before.age_at(after));
+        Ok((rows?, took))
+    }
+
+    /// The server's clock, where what comes next or came before is a scan whose cost matters.
+    async fn scan_mark(&self, is_timed: bool) -> Result<Option<Timestamp>, Error> {
+        if !is_timed {
+            return Ok(None);
+        }
+        let rows = self.link.ask(&self.ready.statements.scan_mark, vec![]).await?;
+        Ok(rows.first().and_then(|row| row::timestamp(row, "at")))
+    }
+
+    async fn tail(&self, span: &Span) -> Result<Rows, Error> {
+        let mapping = &self.settings.mapping;
+        let (from, newest) = (span.from.to_string(), span.newest.to_string());
+        let gaps: Vec<String> = span.gaps.iter().map(i64::to_string).collect();
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&from, Type::TEXT),
+            (&newest, Type::TEXT),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&gaps, Type::TEXT_ARRAY),
+            (&span.most, Type::INT8),
+        ];
+        self.jobs(&self.ready.statements.tail, params, span.known + ROOM).await
+    }
+
+    async fn history(&self, window: Duration) -> Result<Rows, Error> {
+        let mapping = &self.settings.mapping;
+        let window = window.as_secs_f64();
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&HISTORY, Type::INT8),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&window, Type::FLOAT8),
+        ];
+        self.jobs(&self.ready.statements.history, params, 0).await
+    }
+
+    async fn page(&self, keys: &RangeInclusive<i64>) -> Result<(Rows, Option<i64>), Error> {
+        let mapping = &self.settings.mapping;
+        let (from, to) = (keys.start().to_string(), keys.end().to_string());
+        let all = mapping.states.all();
+        let params: Vec<Param<'_>> = vec![
+            (&mapping.time_zone, Type::TEXT),
+            (&from, Type::TEXT),
+            (&to, Type::TEXT),
+            (&mapping.states.running, Type::TEXT_ARRAY),
+            (&all, Type::TEXT_ARRAY),
+        ];
+        let statements = &self.ready.statements;
+        let (rows, below) = tokio::join!(
+            biased;
+            self.jobs(&statements.page, params, 0),
+            self.link.ask(&statements.below, vec![(&from, Type::TEXT)]),
+        );
+        Ok((rows?, key(&below?, "below")))
+    }
+}
+
+/// Keys as texts: the type that every key can be bound as.
+fn texts(jobs: &[JobId]) -> Vec<String> {
+    jobs.iter().map(JobId::to_string).collect()
+}
+
+/// The key in an answer of one row, where there is one.
+fn key(rows: &[Row], column: &str) -> Option<i64> {
+    let key: Option<&str> = rows.first().and_then(|row| row.get(column));
+    key.and_then(|key| key.parse().ok())
+}
+
+fn moment(rows: &[Row]) -> Result<Moment, StoreError> {
+    let no_time = || StoreError::Schema("the server has no time".to_owned());
+    let row = rows.first().ok_or_else(no_time)?;
+    Ok(Moment {
+        now: row::timestamp(row, "now").ok_or_else(no_time)?,
+        server: ServerIdentity(row.get("server")),
+        server_started_at: row::timestamp(row, "server_started_at"),
+        version: row.get("version"),
+    })
+}

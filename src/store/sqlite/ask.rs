@@ -1,0 +1,303 @@
+//! Answers questions of a pass, one statement after the other, each in autocommit and over a bounded range: an open read
+//! transaction would block the writer's commit in rollback-journal mode, and no snapshot is held for long.
+
+use super::{
+    SqliteSettings, access::Reason, connection::Open, failures::failed, guard, key::keys, ledger, place, row::job,
+};
+use crate::{
+    domain::{Access, Action, Cause, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
+    store::{
+        DiscoverySetting, StoreError,
+        question::{Answer, Facts, Moment, Plan, Question, Span},
+        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many},
+    },
+};
+use rusqlite::{ToSql, types::ValueRef};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
+
+/// So many keys are looked up by one statement, whose snapshot the writer may have to wait for.
+const KEYS_AT_ONCE: usize = 5_000;
+/// Keys of one piece of a range: some milliseconds.
+const PIECE: i64 = 20_000;
+/// A scan over fewer keys costs nothing, and sees rows that return to a running state at once.
+const LARGE: i64 = 50_000;
+/// The scan for unknown states gives up sooner where reading keeps the writer from committing.
+const UNKNOWN_WITHIN_BLOCKING: Duration = Duration::from_millis(50);
+
+/// The open file of one pass.
+pub(super) struct Driver<'a> {
+    pub open: &'a mut Open,
+    pub settings: &'a SqliteSettings,
+}
+
+impl Driver<'_> {
+    /// Answers a round. The time comes with the running rows where they are asked: a statement has one time.
+    pub(super) fn ask(&mut self, questions: &[Question]) -> Result<Vec<Answer>, StoreError> {
+        let reads_time = |question: &Question| matches!(question, Question::Running { .. });
+        let with_rows = questions.iter().any(reads_time);
+        let mut answers = Vec::with_capacity(questions.len());
+        for question in questions {
+            match question {
+                Question::Moment if with_rows => {}
+                Question::Running { .. } => {
+                    let began = Instant::now();
+                    let (now, rows) = self.running()?;
+                    answers.push(Answer::Moment(self.moment(now)));
+                    answers.push(Answer::Running(rows.into(), Some(began.elapsed())));
+                }
+                other => answers.push(self.answer(other)?),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn answer(&mut self, question: &Question) -> Result<Answer, StoreError> {
+        let statements = &self.open.catalog.statements;
+        let what = question.what();
+        Ok(match question {
+            Question::Plan => Answer::Plan(self.plan().map_err(|error| self.failed(what, error))?),
+            Question::Unknown => Answer::Unknown(self.unknown()?),
+            Question::Moment | Question::Running { .. } => {
+                let now = ledger::now(&self.open.connection).map_err(|error| self.failed(what, error))?;
+                Answer::Moment(self.moment(now))
+            }
+            Question::Tail(span) => Answer::Tail(self.tail(span)?.into()),
+            Question::Newcomers { newest } => Answer::Tail(self.newcomers(*newest)?.into()),
+            // The keys are those of the rows.
+            Question::Newest { window } => {
+                let (newest, rows) = self.history(window.unwrap_or_default())?;
+                Answer::Newest(newest.into_iter().collect(), Some(rows.into()))
+            }
+            Question::History { window } => Answer::Rows(self.history(*window)?.1.into()),
+            Question::Top => Answer::Top(self.one(what, &statements.top, &[])?),
+            Question::Page(keys) => self.page(keys)?,
+            Question::Keyless => {
+                let states = json(&self.settings.mapping.states.running);
+                let count: i64 = self.one(what, &statements.keyless, &[&states])?;
+                Answer::Keyless(u64::try_from(count).unwrap_or_default())
+            }
+            Question::Known(ids) => {
+                let mut jobs = Vec::with_capacity(ids.len());
+                for some in ids.chunks(KEYS_AT_ONCE) {
+                    jobs.append(&mut self.read(what, &statements.known, &[&keys(self.open, some)])?.1);
+                }
+                Answer::Rows(jobs.into())
+            }
+            Question::Facts => Answer::Facts(self.facts()?),
+            Question::LedgerProbe => Answer::LedgerProbe(true),
+            Question::LedgerOfJobs(jobs) => Answer::LedgerOfJobs(ledger::of_jobs(self.open, self.settings, jobs)?),
+            Question::LedgerNewest => {
+                let entries = ledger::newest(self.open, self.settings)?;
+                let rows = entries.len();
+                Answer::LedgerNewest(entries, rows)
+            }
+        })
+    }
+
+    fn failed(&self, what: &'static str, error: rusqlite::Error) -> StoreError {
+        failed(what, &self.open.path, error)
+    }
+
+    fn moment(&self, now: Timestamp) -> Moment {
+        Moment {
+            now,
+            server: ServerIdentity(self.open.identity.shown()),
+            server_started_at: None,
+            version: None,
+        }
+    }
+
+    /// How the running rows would be found, as SQLite plans it. SQLite keeps no count of rows: whether a scan is dear is what
+    /// the keys tell, and is asked only where something hangs on it.
+    fn plan(&self) -> rusqlite::Result<Plan> {
+        let (connection, catalog) = (&self.open.connection, &self.open.catalog);
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", catalog.statements.running))?;
+        let states = json(&self.settings.mapping.states.running);
+        let lines: Vec<String> = explain
+            .query_map((states, 1), |row| row.get("detail"))?
+            .collect::<rusqlite::Result<_>>()?;
+        let scans = lines
+            .iter()
+            .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
+        let matters = scans && catalog.grows && self.settings.discovery == DiscoverySetting::Auto;
+        let key = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        let is_dear = matters && {
+            let (top, bottom) = (key(&catalog.statements.top)?, key(&catalog.statements.bottom)?);
+            top.unwrap_or_default().saturating_sub(bottom.unwrap_or_default()) > LARGE
+        };
+        Ok(Plan {
+            access: if scans { Access::Scan } else { Access::Index },
+            is_dear,
+        })
+    }
+
+    /// Rows in states that no list names; nothing where that took too long: it serves a count, and may not cost a pass.
+    fn unknown(&mut self) -> Result<Option<Vec<Job>>, StoreError> {
+        let what = Question::Unknown.what();
+        let states = json(&self.settings.mapping.states.all());
+        let within = if self.open.reading_blocks {
+            UNKNOWN_WITHIN_BLOCKING
+        } else {
+            UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2)
+        };
+        let until = Instant::now() + within;
+        // Asked every thousand steps of SQLite's machine: well under a millisecond apart.
+        self.open
+            .connection
+            .progress_handler(1_000, Some(move || Instant::now() > until))
+            .map_err(|error| self.failed(what, error))?;
+        let statement = &self.open.catalog.statements.unknown;
+        let rows = self.read(what, statement, &[&states, &MOST_UNKNOWN]);
+        self.open
+            .connection
+            .progress_handler(0, None::<fn() -> bool>)
+            .map_err(|error| self.failed(what, error))?;
+        match rows {
+            Ok((_, rows)) => Ok(Some(rows)),
+            Err(StoreError::Timeout { .. } | StoreError::Locked { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The time, and with it the rows in a running state, by their state.
+    fn running(&self) -> Result<(Timestamp, Vec<Job>), StoreError> {
+        let states = json(&self.settings.mapping.states.running);
+        let statement = &self.open.catalog.statements.running;
+        let (now, running) = self.read("reading the running jobs", statement, &[&states, &MOST_RUNNING])?;
+        let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
+        Ok((now, running))
+    }
+
+    /// The running rows of the range in pieces, and the newcomers, which are read first.
+    fn tail(&self, span: &Span) -> Result<Vec<Job>, StoreError> {
+        let newcomers = self.newcomers(span.newest)?;
+        let running = json(&self.settings.mapping.states.running);
+        let (mut jobs, mut from) = (Vec::with_capacity(span.known), span.from);
+        while from < span.newest && span.last_known.is_some_and(|last| last >= from) {
+            let to = from.saturating_add(PIECE - 1).min(span.newest - 1);
+            let statement = &self.open.catalog.statements.span;
+            jobs.append(
+                &mut self
+                    .read("reading the running jobs", statement, &[&from, &to, &running])?
+                    .1,
+            );
+            if i64::try_from(jobs.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
+                return Err(too_many(&self.settings.mapping));
+            }
+            from = to + 1;
+        }
+        jobs.extend(newcomers);
+        Ok(jobs)
+    }
+
+    fn newcomers(&self, newest: i64) -> Result<Vec<Job>, StoreError> {
+        let statement = &self.open.catalog.statements.newcomers;
+        Ok(self
+            .read("reading newcomers", statement, &[&newest, &MOST_NEWCOMERS])?
+            .1)
+    }
+
+    /// The newest key, and of the newest rows those that run, and those that started within the window before the youngest.
+    fn history(&self, window: Duration) -> Result<(Option<i64>, Vec<Job>), StoreError> {
+        let statement = &self.open.catalog.statements.history;
+        let (_, mut rows) = self.read("reading the newest rows", statement, &[&HISTORY])?;
+        let newest = rows.iter().filter_map(|job| job.id.number()).max();
+        let youngest = rows.iter().filter_map(|job| job.started_at.at()).max();
+        let oldest = youngest.map(|at| at.minus(window));
+        let states = &self.settings.mapping.states;
+        rows.retain(|job| {
+            states.kind_of(job.state.as_deref()) == StateKind::Running
+                || job.started_at.at().is_some_and(|at| Some(at) >= oldest)
+        });
+        Ok((newest, rows))
+    }
+
+    fn page(&self, keys: &RangeInclusive<i64>) -> Result<Answer, StoreError> {
+        let what = "reading a page of a full look";
+        let (statements, states) = (&self.open.catalog.statements, &self.settings.mapping.states);
+        let below = self.one(what, &statements.below, &[keys.start()])?;
+        let (running, all) = (json(&states.running), json(&states.all()));
+        let (_, rows) = self.read(what, &statements.page, &[keys.start(), keys.end(), &running, &all])?;
+        Ok(Answer::Page(rows.into(), below))
+    }
+
+    fn facts(&self) -> Result<Facts, StoreError> {
+        let is_there = ledger::is_there(self.open, self.settings)?;
+        Ok(Facts {
+            obstacles: obstacles(self.open, self.settings)?,
+            guard: guard::guard(self.open, self.settings)?,
+            ledger_readable: is_there,
+            ledger_exists: is_there,
+        })
+    }
+
+    /// One value.
+    fn one<T: rusqlite::types::FromSql>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: &[&dyn ToSql],
+    ) -> Result<T, StoreError> {
+        let value = || {
+            self.open
+                .connection
+                .prepare_cached(sql)?
+                .query_row(params, |row| row.get(0))
+        };
+        value().map_err(|error| self.failed(what, error))
+    }
+
+    /// Runs a statement that returns the canonical columns after the time.
+    fn read(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: &[&dyn ToSql],
+    ) -> Result<(Option<Timestamp>, Vec<Job>), StoreError> {
+        let run = || -> rusqlite::Result<(Option<Timestamp>, Vec<Job>)> {
+            let mut statement = self.open.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let (mut now, mut jobs) = (None, Vec::new());
+            let mut strings = Strings::default();
+            while let Some(row) = rows.next()? {
+                if let ValueRef::Integer(millis) = row.get_ref(0)? {
+                    now = Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
+                }
+                jobs.extend(job(row, &self.open.times, &mut strings)?);
+            }
+            Ok((now, jobs))
+        };
+        run().map_err(|error| self.failed(what, error))
+    }
+}
+
+/// Texts as a JSON array.
+fn json<T: AsRef<str>>(texts: &[T]) -> String {
+    let texts = texts.iter().map(|text| text.as_ref());
+    serde_json::Value::from_iter(texts).to_string()
+}
+
+/// What keeps this watch from repairing at all, in order of precedence.
+fn obstacles(open: &Open, settings: &SqliteSettings) -> Result<Vec<Obstacle>, StoreError> {
+    let path = open.path.display();
+    let mut obstacles: Vec<Obstacle> = open.catalog.obstacle.iter().cloned().collect();
+    let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
+    match &open.only_read {
+        Some(Reason::NotOwner(reason)) => add(Cause::Rights, reason.clone()),
+        Some(Reason::ReadOnly(reason)) => add(Cause::ReadOnly, reason.clone()),
+        None => {}
+    }
+    if place::is_on_network(&open.path) {
+        let reason = format!("{path} lies on a network file system, whose locks can't be trusted: run beside the file");
+        add(Cause::NetworkFs, reason);
+    }
+    if settings.action != Action::Observe
+        && let Some(reason) = ledger::unfit(open, settings)?
+    {
+        add(Cause::NoLedger, reason);
+    }
+    Ok(obstacles)
+}
