@@ -78,9 +78,11 @@ impl Tail {
     fn advance(&mut self, keys: impl Iterator<Item = i64>, now: Instant) {
         for key in keys {
             let missing = (self.newest.saturating_add(1))..key;
-            let room = GAPS.saturating_sub(self.gaps.len());
-            // The nearest to the new key are the youngest.
-            self.gaps.extend(missing.rev().take(room).map(|key| (key, now)));
+            // The nearest to the new key are the youngest, and displace those that were missing before.
+            self.gaps.extend(missing.rev().take(GAPS).map(|key| (key, now)));
+            while self.gaps.len() > GAPS {
+                self.gaps.pop_first();
+            }
             self.newest = self.newest.max(key);
         }
     }
@@ -163,6 +165,15 @@ mod tests {
         assert_eq!((tail.newest(), gaps(&tail).len()), (i64::MAX - 1, GAPS));
         let first = Tail::begin(vec![-5, 1_000_000], 0, now);
         assert!(gaps(&first).len() <= usize::try_from(FIRST_OVERLAP).unwrap());
+    }
+
+    #[test]
+    fn a_table_that_was_empty_leaves_room_for_the_keys_that_are_missing_later() {
+        let now = Instant::now();
+        let mut tail = Tail::begin(vec![], i64::MIN, now);
+        tail.take(vec![20_000], [], now);
+        tail.take(vec![20_002], [], now);
+        assert!(tail.gaps().any(|key| key == 20_001) && gaps(&tail).len() == GAPS);
     }
 
     #[test]
