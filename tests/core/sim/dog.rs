@@ -1,21 +1,16 @@
 //! A watchdog process in the simulation: the production watch over a store, a clock and an audience of the simulated world.
 
 use super::{
-    judge::Reading,
-    server::{Micros, SECOND, micros},
+    server::{Micros, RUNNING, micros},
+    store::{POLL_TIMEOUT, SimStore},
     world::{Shared, lock},
 };
 use beatwarden::{
-    domain::{
-        Access, Discovery, Event as Happened, Finding, Guard, LateOutcome, Look, Moment, Newcomers, Noted, Outcome,
-        Policy, Repair, Snapshot, States, Timestamp, Timing, Unknowns,
-    },
+    domain::{Event as Happened, LateOutcome, Moment, Noted, Outcome, Policy, States, Timestamp},
     pass::{Audience, Clock, FailedPass, GoodPass},
-    store::{ObserveRequest, Resolution, Store, StoreError, repair_id},
     watch::{FullLooks, Pace, Watch},
 };
 use std::{
-    collections::BTreeSet,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -23,16 +18,23 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-const POLL_TIMEOUT: Duration = Duration::from_secs(2);
-/// So long a watchdog waits for the answer to a repair.
-const REPAIR_WITHIN: Micros = 5 * SECOND;
-
 /// A wait of one process by virtual time.
-struct Nap {
+pub struct Nap {
     world: Shared,
     dog: usize,
     takes: Micros,
     until: Option<Micros>,
+}
+
+impl Nap {
+    pub fn new(world: &Shared, dog: usize, takes: Micros) -> Self {
+        Self {
+            world: world.clone(),
+            dog,
+            takes,
+            until: None,
+        }
+    }
 }
 
 impl Future for Nap {
@@ -98,7 +100,7 @@ impl Audience for SimAudience {
         for event in &report.events {
             match event {
                 Happened::InitSucceeded(id, _) | Happened::InitFailed(id) => {
-                    world.judge_init(self.dog, id.number().unwrap().cast_unsigned());
+                    world.judge_init(self.dog, id.number().unwrap());
                 }
                 Happened::Fuse(true) => world.totals.count("open fuses"),
                 Happened::Recovered(_) => world.totals.count("lost jobs that beat again"),
@@ -129,185 +131,6 @@ impl Audience for SimAudience {
     }
 }
 
-struct SimStore {
-    world: Shared,
-    dog: usize,
-    /// Rows that were read before, so that new ones are known as such.
-    read: BTreeSet<u64>,
-}
-
-impl SimStore {
-    fn nap(&self, takes: Micros) -> Nap {
-        Nap {
-            world: self.world.clone(),
-            dog: self.dog,
-            takes,
-            until: None,
-        }
-    }
-
-    /// One way to the server or back.
-    fn travel(&self) -> Nap {
-        let mut world = lock(&self.world);
-        let takes = match world.rng.u32(..50) {
-            0 if world.faulty() => world.rng.i64(200_000..1_500_000),
-            _ => world.rng.i64(100..20_000),
-        };
-        drop(world);
-        self.nap(takes)
-    }
-
-    async fn reach(&self) -> Result<(), StoreError> {
-        self.travel().await;
-        if lock(&self.world).reaches_server(self.dog) {
-            return Ok(());
-        }
-        // Refused at once, or into the void until the deadline.
-        let refused = lock(&self.world).rng.bool();
-        if refused {
-            return Err(StoreError::Connect {
-                to: "sim".to_owned(),
-                source: "refused".into(),
-            });
-        }
-        self.nap(micros(POLL_TIMEOUT)).await;
-        Err(StoreError::Timeout {
-            what: "asking",
-            after: POLL_TIMEOUT,
-        })
-    }
-}
-
-impl Store for SimStore {
-    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
-        let began = lock(&self.world).now;
-        self.reach().await?;
-        let (snapshot, reading) = {
-            let world = lock(&self.world);
-            let server = &world.server;
-            let key_tail = world.scenario.key_tail;
-            let by_state = !key_tail || request.look == Look::Full;
-            let known: BTreeSet<u64> = request
-                .known
-                .iter()
-                .map(|id| id.number().unwrap().cast_unsigned())
-                .collect();
-            let (mut wanted, mut missed) = (Vec::new(), Vec::new());
-            for (id, row) in server.rows() {
-                let runs = row.state == "RUNNING";
-                // By the key: what is known, what is new, and what came late below the newest.
-                if by_state && runs || known.contains(id) || !self.read.contains(id) {
-                    wanted.push((*id, row.job(*id)));
-                } else if runs {
-                    missed.push(*id);
-                }
-            }
-            self.read.extend(wanted.iter().map(|(id, _)| *id));
-            let jobs: BTreeSet<_> = wanted.iter().map(|(_, job)| job.id.clone()).collect();
-            let db = server.clock(world.now);
-            let reading = Reading {
-                rows: wanted.iter().cloned().collect(),
-                server: server.identity().0,
-                began,
-                at: world.now,
-                db,
-                ledger: server.ledger().to_vec(),
-                missed,
-            };
-            let newest = server.ledger().iter().rev().take(100);
-            let snapshot = Snapshot {
-                database_now: Timestamp::from_micros(db),
-                server: server.identity(),
-                server_started_at: Some(server.started_at()),
-                unknowns: Unknowns::default(),
-                rows: wanted.into_iter().map(|(_, job)| job).collect(),
-                keyless: 0,
-                look: request.look,
-                discovery: if key_tail { Discovery::KeyTail } else { Discovery::State },
-                access: Access::Index,
-                newcomers: Newcomers::Followed,
-                obstacles: Vec::new(),
-                guard: Guard::Absent,
-                precedents: server
-                    .ledger()
-                    .iter()
-                    .filter(|entry| jobs.contains(&entry.job_id))
-                    .map(|entry| (**entry).clone())
-                    .collect(),
-                newest_repairs: newest.map(|entry| (**entry).clone()).collect(),
-                timing: Timing::default(),
-            };
-            (snapshot, reading)
-        };
-        self.travel().await;
-        let mut world = lock(&self.world);
-        if !world.reaches_server(self.dog) || world.faulty() && world.rng.u32(..200) == 0 {
-            return Err(StoreError::Connect {
-                to: "sim".to_owned(),
-                source: "the connection broke".into(),
-            });
-        }
-        world.record(self.dog, &reading);
-        Ok(snapshot)
-    }
-
-    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn repair(&mut self, repair: &Repair) -> Outcome {
-        let id = repair_id("runs", repair);
-        let (number, breaks) = {
-            let mut world = lock(&self.world);
-            if !world.reaches_server(self.dog) {
-                return Outcome::Failed("no connection".to_owned());
-            }
-            let travel = world.rng.i64(100..20_000);
-            let breaks = (world.faulty() && world.rng.u32(..6) == 0).then(|| world.now + world.rng.i64(0..40_000));
-            if breaks.is_some() {
-                world.totals.count("connections that break under a repair");
-            }
-            (world.send(self.dog, repair.clone(), id, travel), breaks)
-        };
-        let sent_at = lock(&self.world).now;
-        loop {
-            self.nap(5_000).await;
-            let world = lock(&self.world);
-            if !world.reaches_server(self.dog) || breaks.is_some_and(|at| world.now >= at) {
-                return Outcome::Unknown("the connection broke".to_owned());
-            }
-            let answer = world.dogs[self.dog]
-                .sent
-                .get(&number)
-                .and_then(|sent| sent.answer.clone());
-            if let Some(outcome) = answer {
-                return outcome;
-            }
-            if world.now - sent_at > REPAIR_WITHIN {
-                return Outcome::Unknown("no answer".to_owned());
-            }
-        }
-    }
-
-    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
-        let id = repair_id("runs", repair);
-        self.reach().await?;
-        let resolution = {
-            let world = lock(&self.world);
-            world.server.resolve(id, &world.dogs[self.dog].instance(self.dog))
-        };
-        self.travel().await;
-        Ok(resolution)
-    }
-
-    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
-        self.reach().await?;
-        let mut world = lock(&self.world);
-        let now = world.now;
-        Ok(world.server.note(finding, now))
-    }
-}
-
 /// The life of one process: as `Watch::run`, by virtual time.
 pub async fn live(world: Shared, dog: usize) {
     let scenario = lock(&world).scenario.clone();
@@ -315,7 +138,7 @@ pub async fn live(world: Shared, dog: usize) {
     let policy = Policy {
         watch: "sim".to_owned(),
         states: States {
-            running: list(&["RUNNING"]),
+            running: list(&[RUNNING]),
             success: list(&["SUCCESS"]),
             failure: list(&["FAIL"]),
             waiting: Vec::new(),
@@ -340,17 +163,7 @@ pub async fn live(world: Shared, dog: usize) {
         full_look_interval: scenario.full_look_interval,
         full_looks: FullLooks::Gradual,
     };
-    let store = SimStore {
-        world: world.clone(),
-        dog,
-        read: BTreeSet::new(),
-    };
-    let nap = |takes: Duration| Nap {
-        world: world.clone(),
-        dog,
-        takes: micros(takes),
-        until: None,
-    };
+    let store = SimStore::new(&world, dog, &policy);
     let clock = SimClock {
         world: world.clone(),
         dog,
@@ -370,6 +183,6 @@ pub async fn live(world: Shared, dog: usize) {
             Ok(()) => scenario.interval.saturating_sub(clock.moment().since(began)),
             Err(retry_in) => retry_in,
         };
-        nap(wait).await;
+        Nap::new(&world, dog, micros(wait)).await;
     }
 }

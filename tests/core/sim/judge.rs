@@ -3,11 +3,11 @@
 //!
 //! I1 nothing is repaired that beat, or was not watched for a whole deadline. I2 a repair is reported exactly if it was
 //! committed. I3 no incident is repaired twice. I4 every dead job is found and repaired in time. I5 every init is counted
-//! once. I6 the fuse holds.
+//! once. I6 the fuse holds. I7 a snapshot that claims to be whole misses no running row, and none misses a new one.
 
 use super::{
     scenario::Scenario,
-    server::{Micros, SECOND, micros},
+    server::{Micros, RUNNING, Row, SECOND, UNLISTED, micros},
     world::{Sent, World},
 };
 use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing};
@@ -24,8 +24,11 @@ const SLOW: Micros = 100_000;
 const PASS: Micros = 200_000;
 const REPAIR: Micros = 50_000;
 
+/// Keys of the smallest page of a full look.
+const SMALLEST_PAGE: i64 = 1_000;
+
 /// A job and one of its starts.
-pub type Incident = (u64, Micros);
+pub type Incident = (i64, Micros);
 
 /// What one process has read of the table without a gap, by true time. Written and judged here alone.
 #[derive(Debug, Default)]
@@ -33,7 +36,7 @@ pub struct Seen {
     /// Starts that lay ahead of the database's clock when they were first read.
     ahead: BTreeSet<Incident>,
     /// The row as it was read, and since when it was the same in every reading.
-    rows: HashMap<u64, (Job, Micros)>,
+    rows: HashMap<i64, (Job, Micros)>,
     /// When the last look was begun, and when its rows were read at the server.
     last: Option<(Micros, Micros)>,
     /// The database's clock at the last reading, and at the first that was good for a pass.
@@ -55,20 +58,36 @@ pub struct Seen {
     pub tampered: bool,
     /// How often the init of each incident was counted.
     inits: HashMap<Incident, usize>,
+    /// When the tail of the key that is followed began, the least key from which on it knows what is missing, and the newest.
+    tail: Option<(Micros, i64)>,
+    newest: Option<i64>,
 }
 
-/// What one look at the table has brought.
+/// What one pass over the table has brought.
 pub struct Reading {
-    pub rows: BTreeMap<u64, Job>,
+    /// The rows, and when each was read by true time.
+    pub rows: BTreeMap<i64, (Job, Micros)>,
     pub server: String,
-    /// When the look was begun and when the rows were read, by true time.
+    /// By true time: when it was asked for, when its first statement was sent, and when that was answered.
+    pub asked: Micros,
     pub began: Micros,
     pub at: Micros,
     /// The database's clock.
     pub db: Micros,
     pub ledger: Vec<Arc<LedgerEntry>>,
     /// Rows that run, and were not read.
-    pub missed: Vec<u64>,
+    pub missed: Vec<(i64, Row)>,
+    /// Whether a full look was completed that began with an earlier pass.
+    pub is_full: bool,
+    /// Whether running rows are found by their keys, and whether that is another way than before.
+    pub by_key: bool,
+    pub has_other_way: bool,
+    /// Every row that has run since before this is among the rows: what the snapshot claims.
+    pub whole_before: Option<Micros>,
+    /// The greatest key that was seen.
+    pub greatest: Option<i64>,
+    /// The least key from which on the tail knows what is missing, where it begins with this pass.
+    pub tail_from: Option<i64>,
 }
 
 /// Two readings this far apart say nothing about what was between them.
@@ -107,11 +126,11 @@ impl World {
     /// I1: whether the row that is about to be changed may be, by what the judge has seen itself.
     pub fn judge_change(&mut self, dog: usize, sent: &Sent) {
         let deadline = micros(self.scenario.deadline);
-        let job: u64 = sent.repair.job.id.number().unwrap().cast_unsigned();
+        let job = sent.repair.job.id.number().unwrap();
         let row = self.server.rows()[&job].clone();
         let db = self.server.clock(self.now);
         let real = row.heartbeat_at.is_some_and(|beat| beat > row.started_at + 5_000);
-        if real || row.state != "RUNNING" {
+        if real || !row.runs() {
             self.wrong(format!("I1: job {job} has a heartbeat, or does not run: {row:?}"));
         }
         if row.started_at > db - deadline {
@@ -131,7 +150,7 @@ impl World {
     }
 
     /// A repair was committed: I3 and I6.
-    pub fn judge_commit(&mut self, job: u64, repair: &Repair) {
+    pub fn judge_commit(&mut self, job: i64, repair: &Repair) {
         let wanted = incident_of(repair);
         let same = |entry: &&Arc<LedgerEntry>| {
             let start = entry.started_at.map(beatwarden::domain::Timestamp::as_micros);
@@ -141,7 +160,7 @@ impl World {
         if times != 1 {
             self.wrong(format!("I3: job {job} has {times} entries for one incident"));
         }
-        if self.mass.contains(&job) && !self.acknowledged {
+        if self.mass.contains(&(job, start_of(&repair.job))) && !self.acknowledged {
             self.wrong(format!("I6: job {job} was failed although all fell silent at once"));
         }
     }
@@ -160,7 +179,7 @@ impl World {
     }
 
     /// A process counts an init: I5.
-    pub fn judge_init(&mut self, dog: usize, job: u64) {
+    pub fn judge_init(&mut self, dog: usize, job: i64) {
         let seen = &mut self.dogs[dog].seen;
         let Some((row, _)) = seen.rows.get(&job) else {
             self.wrong(format!("I5: an init of job {job}, which was not read"));
@@ -188,20 +207,20 @@ impl World {
         let broken = other || distance.is_some_and(|distance| distance > gap + slack);
         // What may be noticed already is no fault of the process either.
         let maybe_broken = broken || distance.is_some_and(|distance| distance > gap - SLOW - UNNOTICED);
-        if maybe_broken || std::mem::take(&mut seen.clock_jumped) || now - read.began > SLOW {
+        if maybe_broken || std::mem::take(&mut seen.clock_jumped) || now - read.asked > SLOW {
             seen.disturbed = seen.disturbed.max(now);
         }
         let before = std::mem::take(&mut seen.rows);
-        for (id, job) in &read.rows {
+        for (id, (job, read_at)) in &read.rows {
             let since = before
                 .get(id)
                 .filter(|(as_read, _)| !broken && as_read == job)
-                .map_or(read.at, |(_, since)| *since);
+                .map_or(*read_at, |(_, since)| *since);
             seen.rows.insert(*id, (job.clone(), since));
             let start = start_of(job);
             // Not of a process that has read it all the time, but of one that meets it anew.
             let met = before.get(id).is_none_or(|(as_read, _)| {
-                as_read.started_at != job.started_at || as_read.state.as_deref() != Some("RUNNING")
+                as_read.started_at != job.started_at || as_read.state.as_deref() != Some(RUNNING)
             });
             if met && start > read.db + 2 * SECOND {
                 seen.ahead.insert((*id, start));
@@ -222,24 +241,81 @@ impl World {
             .ledger
             .iter()
             .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none());
-        self.judge_finding(dog, &read.missed);
+        if let Some(from) = read.tail_from {
+            (seen.tail, seen.newest) = (Some((read.at, from)), None);
+        }
+        let newest = seen.newest;
+        seen.newest = newest.max(read.greatest);
+        let happened = [
+            (read.by_key, "passes by the key"),
+            (!read.by_key, "passes by the state"),
+            (read.is_full, "full looks of several passes"),
+            (read.has_other_way, "ways that change"),
+            (read.tail_from.is_some(), "tails that begin"),
+            (!read.missed.is_empty(), "passes without a row that runs"),
+        ];
+        for (_, what) in happened.iter().filter(|(happened, _)| *happened) {
+            self.totals.count(what);
+        }
+        for (key, row) in &read.missed {
+            self.judge_claim(read, *key, row);
+            self.judge_newcomer(dog, read, newest, *key, row);
+            self.judge_finding(dog, *key, row);
+        }
     }
 
-    /// I4: a running row stays unread for as long as it takes to the next full look, at most.
-    fn judge_finding(&mut self, dog: usize, missed: &[u64]) {
-        let within = micros(self.scenario.full_look_interval) + 2 * micros(self.scenario.interval) + PASS;
-        for id in missed {
-            let Some(row) = self.server.rows().get(id) else {
-                continue;
-            };
-            let since = row.changed_at.max(self.dogs[dog].seen.disturbed);
-            if self.now - since > within {
-                self.wrong(format!(
-                    "I4: job {id} runs since {} us and was not found",
-                    self.now - since
-                ));
+    /// I7: whether a running row that was not read is one of those that the snapshot claims to have.
+    fn judge_claim(&mut self, read: &Reading, key: i64, row: &Row) {
+        let is_claimed = read.whole_before.is_some_and(|before| row.in_state_since < before);
+        if is_claimed && !self.may_be_cut(read, key) {
+            self.wrong(format!(
+                "I7: job {key} runs and is missing from a snapshot that is whole: {row:?}"
+            ));
+        }
+    }
+
+    /// I7: a row that was inserted running since the tail began is in every snapshot, however late its key was committed.
+    fn judge_newcomer(&mut self, dog: usize, read: &Reading, newest: Option<i64>, key: i64, row: &Row) {
+        let seen = &self.dogs[dog].seen;
+        let Some((began, from)) = seen.tail else { return };
+        let is_new = row.born_at == row.in_state_since && row.born_at > began && row.born_at < read.at && key > from;
+        // A key that was given out again looks like one that was seen; and a clock that jumped ends the wait for a late one.
+        let is_reused = (self.scenario.is_file || self.emptied >= began) && newest.is_none_or(|newest| key <= newest);
+        if is_new && !is_reused && !seen.tampered && !self.may_be_cut(read, key) {
+            self.wrong(format!("I7: job {key} is new, and missing from a snapshot: {row:?}"));
+        }
+    }
+
+    /// Whether the limit of an answer may have cut it: it comes with the next pass.
+    fn may_be_cut(&self, read: &Reading, key: i64) -> bool {
+        read.by_key
+            && self.scenario.newcomers < self.server.rows().len()
+            && read.greatest.is_none_or(|greatest| key > greatest)
+    }
+
+    /// I4: a running row stays unread for as long as it takes to the next full look and through its pages, at most.
+    fn judge_finding(&mut self, dog: usize, key: i64, row: &Row) {
+        let scenario = &self.scenario;
+        let pass = micros(scenario.interval) + PASS;
+        let cut = self.server.rows().len() / scenario.newcomers;
+        let passes = 2 * self.pages() + 1 + i64::try_from(cut).unwrap();
+        let within = micros(scenario.full_look_interval) + passes * pass;
+        let unread = self.now - row.in_state_since.max(self.dogs[dog].seen.disturbed);
+        if unread > within {
+            self.wrong(format!("I4: job {key} runs since {unread} us and was not found"));
+        }
+    }
+
+    /// So many of the smallest pages cover the table.
+    fn pages(&self) -> i64 {
+        let (mut pages, mut covered) = (0, None);
+        for key in self.server.rows().keys().rev() {
+            if covered.is_none_or(|covered| *key < covered) {
+                pages += 1;
+                covered = Some(key - (SMALLEST_PAGE - 1));
             }
         }
+        pages
     }
 
     /// A good pass of a process is over, its repairs included: I4 and I5.
@@ -260,7 +336,8 @@ impl World {
                 .heartbeat_at
                 .at()
                 .is_some_and(|beat| beat.as_micros() > start + 5_000);
-            let decided = beat || row.state.as_deref() != Some("RUNNING");
+            let decided = beat && row.state.as_deref() == Some(RUNNING)
+                || ![Some(RUNNING), Some(UNLISTED)].contains(&row.state.as_deref());
             if decided && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
                 uncounted.push(*id);
             }
@@ -285,7 +362,7 @@ impl World {
         let (deadline, interval) = (micros(self.scenario.deadline), micros(self.scenario.interval));
         // A job that is older than the server's last restart is watched for as long as a living one may be silent.
         let changed = seen.server_changed.max(self.server_changed);
-        let old = self.clocks_off || changed.is_some_and(|at| self.dead[&job].0 < at + UNNOTICED + SECOND);
+        let old = self.clocks_off || changed.is_some_and(|at| start < at + UNNOTICED + SECOND);
         let watch_for = match old && self.scenario.action == Action::Fail {
             true => deadline.max(micros(self.scenario.heartbeat_timeout)),
             false => deadline,
@@ -304,7 +381,7 @@ impl World {
     fn wants_repair(&self, (job, start): Incident) -> bool {
         let fail = self.scenario.action == Action::Fail;
         let row = self.server.rows().get(&job).filter(|row| row.started_at == start);
-        row.is_some_and(|row| row.state == "RUNNING" && (fail || row.heartbeat_at.is_none()))
+        row.is_some_and(|row| row.runs() && (fail || row.heartbeat_at.is_none()))
     }
 
     /// What must be true when all has been calm for long: I2 and I4.

@@ -2,11 +2,11 @@
 //! world.
 
 use super::{
-    server::{Micros, SECOND, micros},
+    server::{Micros, Row, SECOND, micros},
     world::{BEGINNING, Event, World},
-    writers::Step,
+    writers::{Restart, Step, Ticket},
 };
-use beatwarden::domain::Action;
+use beatwarden::{domain::Action, store::DiscoverySetting};
 use std::time::Duration;
 
 /// The rules and the size of one history.
@@ -18,9 +18,24 @@ pub struct Scenario {
     pub heartbeat_timeout: Duration,
     pub action: Action,
     pub fuse_min_jobs: usize,
-    /// Whether running jobs are found by their keys, and by full looks as often as this.
-    pub key_tail: bool,
     pub full_look_interval: Duration,
+    /// Whether it is a file: one writer at a time, and no snapshot of several statements.
+    pub is_file: bool,
+    /// Whether keys grow, and by how much.
+    pub grows: bool,
+    pub key_step: i64,
+    /// The lowest key that there can be: what a table without rows counts from.
+    pub lowest_key: i64,
+    /// Rows that were there before, so many keys apart.
+    pub old_rows: i64,
+    pub old_step: i64,
+    /// How running jobs are to be found, and since when a scan for them is dear.
+    pub wanted: DiscoverySetting,
+    pub dear_from: Micros,
+    /// The most newcomers and rows of the history that one answer has, and the newest keys.
+    pub newcomers: usize,
+    pub history: usize,
+    pub newest: usize,
     /// How far the writers' zone is from UTC, which they are taken to write.
     pub zone: Micros,
     /// Whether anything but the writers goes wrong.
@@ -40,11 +55,32 @@ impl Scenario {
         let heartbeat_timeout = deadline * rng.u32(1..4);
         let mass_silence = rng.u32(..8) == 0;
         let faulty = rng.u32(..8) != 0;
-        let key_tail = rng.u32(..3) == 0;
+        let is_file = rng.u32(..4) == 0;
+        let grows = rng.u32(..6) != 0;
+        let (wanted, dear_from) = match rng.u32(..6) {
+            0 | 1 if grows => (DiscoverySetting::KeyTail, 0),
+            2 if grows => (DiscoverySetting::Auto, 0),
+            3 if grows => (DiscoverySetting::Auto, BEGINNING + rng.i64(0..60 * SECOND)),
+            _ => (DiscoverySetting::State, if rng.bool() { 0 } else { Micros::MAX }),
+        };
+        let by_key = wanted != DiscoverySetting::State;
+        let old_rows = if rng.bool() { rng.i64(1..9) } else { 0 };
+        let full_look_interval = Duration::from_secs(if by_key || rng.bool() { 10 } else { 600 });
         const HOUR: Micros = 3600 * SECOND;
         Self {
-            key_tail,
-            full_look_interval: Duration::from_secs(if key_tail { 10 } else { 600 }),
+            full_look_interval,
+            is_file,
+            grows,
+            key_step: *rng.choice(&[1, 1, 2, 10]).unwrap(),
+            lowest_key: if rng.u32(..4) == 0 { i64::MIN } else { 0 },
+            old_rows,
+            old_step: *rng.choice(&[1, 700, 5_000, 30_000]).unwrap(),
+            wanted,
+            dear_from,
+            // A fuse can't know of jobs that were not read.
+            newcomers: if mass_silence || rng.bool() { 1_000 } else { 10 },
+            history: if mass_silence || rng.bool() { 1_000 } else { 3 },
+            newest: *rng.choice(&[20, 1_000]).unwrap(),
             zone: match rng.u32(..16) {
                 0 => HOUR,
                 1 => 11 * HOUR / 2,
@@ -70,7 +106,13 @@ impl Scenario {
             faulty,
             mass_silence,
             busy: 60 * SECOND,
-            calm: micros(deadline * 2 + heartbeat_timeout + interval * 10) + 20 * SECOND,
+            calm: micros(deadline * 2 + heartbeat_timeout + interval * 10)
+                + 20 * SECOND
+                + if by_key {
+                    10 * SECOND + 2 * (old_rows + 2) * micros(interval)
+                } else {
+                    0
+                },
             jobs: rng.u64(4..16),
         }
     }
@@ -101,6 +143,10 @@ pub enum Fault {
     Begin(usize),
     /// Most jobs are started at one moment and never beat.
     MassSilence(u64),
+    /// The table is emptied; its sequence may begin again.
+    Truncate {
+        restart: bool,
+    },
 }
 
 impl World {
@@ -110,10 +156,11 @@ impl World {
             let at = BEGINNING + self.rng.i64(0..3 * SECOND);
             self.at(at, Event::Fault(Fault::Begin(dog)));
         }
-        for id in 1..=self.scenario.jobs {
+        self.fill();
+        for _ in 0..self.scenario.jobs {
             let at = BEGINNING + self.rng.i64(0..self.scenario.busy - 5 * SECOND);
             let habit = self.habit();
-            self.at(at, Event::Writer(id, Step::Start(habit)));
+            self.at(at, Event::Begin(habit));
         }
         if self.scenario.mass_silence {
             let at = BEGINNING + self.rng.i64(10 * SECOND..self.scenario.busy - 5 * SECOND);
@@ -131,6 +178,38 @@ impl World {
         }
     }
 
+    /// The rows that were there before: ended long ago, some of which will run again, or dead.
+    fn fill(&mut self) {
+        for _ in 0..self.scenario.old_rows {
+            let key = self.server.next_key(self.scenario.old_step);
+            let age = self.rng.i64(60 * SECOND..3600 * SECOND);
+            let start = self.writer_now() - age;
+            let row = self.started(false, start);
+            let ticket = Ticket { key, birth: row.birth };
+            if self.rng.u32(..4) == 0 {
+                self.server.write(key, row);
+                self.dies(key, start);
+                continue;
+            }
+            let ended = Row {
+                state: "SUCCESS",
+                ended_at: Some(start + SECOND),
+                ..row
+            };
+            self.server.write(key, ended);
+            if self.rng.u32(..3) == 0 {
+                let at = BEGINNING + self.rng.i64(5 * SECOND..self.scenario.busy - 5 * SECOND);
+                let habit = self.habit();
+                let restart = *self
+                    .rng
+                    .choice(&[Restart::NewStartDies, Restart::NewStartBeats])
+                    .unwrap();
+                self.at(at, Event::Writer(ticket, Step::Again(habit, restart)));
+                self.totals.count("old rows that run again");
+            }
+        }
+    }
+
     fn draw_fault(&mut self) {
         let busy = self.scenario.busy;
         let at = BEGINNING + self.rng.i64(2 * SECOND..busy - 2 * SECOND);
@@ -140,7 +219,7 @@ impl World {
         // Of clocks that jump together by the same amount nobody could tell; each history has but one sort.
         let jump = self.rng.i64(3 * SECOND..86_400 * SECOND);
         let back = self.rng.bool();
-        let fault = match self.rng.u32(..10) {
+        let fault = match self.rng.u32(..11) {
             0 => Fault::Crash,
             1 => Fault::FailOver {
                 lost: self.rng.usize(..10),
@@ -155,6 +234,7 @@ impl World {
                 clock_too: back,
             },
             8 => Fault::WallClock(dog, if back { -jump } else { jump }),
+            9 => Fault::Truncate { restart: back },
             _ => Fault::Kill(dog),
         };
         match fault {
@@ -176,12 +256,14 @@ impl World {
                 self.server.crash();
             }
             Fault::Start => {
-                self.server.start(now);
+                let skipped = self.rng.i64(0..33);
+                self.server.start(now, skipped);
                 self.server_changed = Some(now);
             }
             Fault::FailOver { lost } => {
                 self.totals.count("failovers");
-                if self.server.fail_over(*lost) {
+                let skipped = self.rng.i64(0..33);
+                if self.server.fail_over(*lost, skipped) {
                     self.totals.count("failovers that lose commits");
                 }
                 self.failovers += 1;
@@ -227,6 +309,17 @@ impl World {
                 self.dogs[*dog].cut_until = now + takes;
             }
             Fault::Freeze { dog, takes, clock_too } => self.freeze(*dog, *takes, *clock_too),
+            Fault::Truncate { restart } => {
+                if !self.server.up || !self.server.truncate(*restart) {
+                    self.after(SECOND, Event::Fault(fault.clone()));
+                    return;
+                }
+                self.emptied = now;
+                self.totals.count(match restart {
+                    true => "tables emptied, keys begin again",
+                    false => "tables emptied",
+                });
+            }
             Fault::Kill(_) | Fault::Begin(_) => {}
             Fault::MassSilence(many) => self.silence(*many),
         }
@@ -253,13 +346,16 @@ impl World {
 
     fn silence(&mut self, many: u64) {
         self.totals.count("mass silences");
-        for number in 0..many {
-            let id = 1_000 + number;
-            let row = self.started(false);
-            let start = row.started_at;
-            if self.server.up && self.server.write(id, row) {
-                self.dies(id, start);
-                self.mass.insert(id);
+        for _ in 0..many {
+            let key = match self.scenario.is_file {
+                true => self.server.key_after_the_greatest(),
+                false => self.server.next_key(self.scenario.key_step),
+            };
+            let start = self.writer_now();
+            let row = self.started(false, start);
+            if self.server.up && self.server.write(key, row) {
+                self.dies(key, start);
+                self.mass.insert((key, start));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The simulated database server: one job table with its ledger, transactions that take time, and a past that a failover can
-//! fall back to. Owns what is committed; knows nothing of watchdogs and writers.
+//! The simulated database server: one job table with its ledger and the sequence of its keys, transactions that take time,
+//! and a past that a failover can fall back to. Owns what is committed; knows nothing of watchdogs and writers.
 
 use beatwarden::{
     domain::{
@@ -10,7 +10,7 @@ use beatwarden::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -24,23 +24,45 @@ pub fn micros(duration: Duration) -> Micros {
     i64::try_from(duration.as_micros()).unwrap()
 }
 
-/// A row, and when by true time anything in it changed last.
+pub const RUNNING: &str = "RUNNING";
+/// A state that no list names.
+pub const UNLISTED: &str = "PREPARING";
+/// Every state of a row.
+pub const STATES: [&str; 4] = [RUNNING, UNLISTED, "SUCCESS", "FAIL"];
+
+/// Names and states that rows share.
+static NAMES: LazyLock<[Arc<str>; 7]> = LazyLock::new(|| std::array::from_fn(|number| format!("job {number}").into()));
+static STATE_TEXTS: LazyLock<[Arc<str>; 4]> = LazyLock::new(|| STATES.map(Into::into));
+
+/// A row, and what is known of it by true time.
 #[derive(Clone, Debug)]
 pub struct Row {
+    /// Which row this is: a key may be given out again.
+    pub birth: u64,
     pub state: &'static str,
     pub started_at: Micros,
     pub heartbeat_at: Option<Micros>,
     pub ended_at: Option<Micros>,
+    /// When anything in it changed last.
     pub changed_at: Micros,
+    /// Since when it is in its state.
+    pub in_state_since: Micros,
+    /// When it was committed.
+    pub born_at: Micros,
 }
 
 impl Row {
-    pub fn job(&self, id: u64) -> Job {
+    pub fn runs(&self) -> bool {
+        self.state == RUNNING
+    }
+
+    pub fn job(&self, id: i64) -> Job {
         let reading = |at: Option<Micros>| at.map_or(TimeValue::Absent, TimeValue::from_micros);
+        let state = STATES.iter().position(|state| *state == self.state).unwrap();
         Job {
-            id: JobId::new(id.to_string()),
-            name: Some(format!("job {}", id % 7).into()),
-            state: Some(self.state.into()),
+            id: JobId::from_number(id),
+            name: Some(NAMES[usize::try_from(id % 7).unwrap()].clone()),
+            state: Some(STATE_TEXTS[state].clone()),
             started_at: TimeValue::from_micros(self.started_at),
             heartbeat_at: reading(self.heartbeat_at),
             ended_at: reading(self.ended_at),
@@ -48,18 +70,27 @@ impl Row {
     }
 }
 
-/// What survives a crash, and what a standby has.
+/// What survives a crash, and what a standby has: what one snapshot sees.
 #[derive(Clone, Debug, Default)]
-struct Committed {
-    rows: BTreeMap<u64, Row>,
-    ledger: Vec<Arc<LedgerEntry>>,
+pub struct Committed {
+    pub rows: BTreeMap<i64, Row>,
+    /// Nothing before the ledger is created.
+    pub ledger: Option<Vec<Arc<LedgerEntry>>>,
+    /// The last key that the sequence gave out.
+    sequence: i64,
+}
+
+impl Committed {
+    pub fn entries(&self) -> &[Arc<LedgerEntry>] {
+        self.ledger.as_deref().unwrap_or_default()
+    }
 }
 
 /// A repair's transaction between its statement and its COMMIT.
 #[derive(Debug)]
 struct Open {
     id: RepairId,
-    job: u64,
+    job: i64,
     repair: Repair,
     instance: String,
     began_db: Micros,
@@ -72,8 +103,11 @@ pub struct Server {
     started_at: Micros,
     clock_offset: Micros,
     pub up: bool,
-    now: Committed,
-    past: VecDeque<Committed>,
+    now: Arc<Committed>,
+    past: VecDeque<Arc<Committed>>,
+    /// The last key that was given out, whether or not its row was committed.
+    sequence: i64,
+    births: u64,
     open: BTreeMap<u64, Open>,
     next_transaction: u64,
 }
@@ -94,8 +128,10 @@ impl Server {
             started_at: now - 3600 * SECOND,
             clock_offset: 0,
             up: true,
-            now: Committed::default(),
+            now: Arc::default(),
             past: VecDeque::new(),
+            sequence: 0,
+            births: 0,
             open: BTreeMap::new(),
             next_transaction: 0,
         }
@@ -113,12 +149,52 @@ impl Server {
         Timestamp::from_micros(self.started_at)
     }
 
-    pub fn rows(&self) -> &BTreeMap<u64, Row> {
+    pub fn rows(&self) -> &BTreeMap<i64, Row> {
         &self.now.rows
     }
 
     pub fn ledger(&self) -> &[Arc<LedgerEntry>] {
-        &self.now.ledger
+        self.now.entries()
+    }
+
+    /// All that is committed now.
+    pub fn snapshot(&self) -> Arc<Committed> {
+        self.now.clone()
+    }
+
+    /// The next key of the sequence, which no rollback returns.
+    pub fn next_key(&mut self, step: i64) -> i64 {
+        self.sequence += step;
+        self.sequence
+    }
+
+    /// The key after the greatest that is there: as a file without AUTOINCREMENT gives them out.
+    pub fn key_after_the_greatest(&self) -> i64 {
+        self.now.rows.last_key_value().map_or(1, |(key, _)| key + 1)
+    }
+
+    pub fn next_birth(&mut self) -> u64 {
+        self.births += 1;
+        self.births
+    }
+
+    /// The table is emptied, and the sequence begins again where that is wanted; not while a repair holds a lock.
+    pub fn truncate(&mut self, restart: bool) -> bool {
+        if !self.open.is_empty() {
+            return false;
+        }
+        if restart {
+            self.sequence = 0;
+        }
+        self.change().rows.clear();
+        true
+    }
+
+    /// Creates the ledger, where there is none.
+    pub fn create_ledger(&mut self) {
+        if self.now.ledger.is_none() {
+            self.change().ledger = Some(Vec::new());
+        }
     }
 
     /// The clock of the host jumps.
@@ -132,14 +208,16 @@ impl Server {
         self.open.clear();
     }
 
-    pub fn start(&mut self, now: Micros) {
+    pub fn start(&mut self, now: Micros, skipped: i64) {
         self.up = true;
+        self.sequence += skipped;
         self.open.clear();
         self.started_at = self.clock(now);
     }
 
-    /// A standby takes over, which has not got the last `lost` commits; true if there were any.
-    pub fn fail_over(&mut self, lost: usize) -> bool {
+    /// A standby takes over, which has not got the last `lost` commits; true if there were any. Its sequence is `skipped` keys
+    /// ahead of what it has.
+    pub fn fail_over(&mut self, lost: usize, skipped: i64) -> bool {
         self.open.clear();
         let mut any = false;
         for _ in 0..lost {
@@ -148,6 +226,10 @@ impl Server {
                 any = true;
             }
         }
+        if any {
+            self.sequence = self.now.sequence;
+        }
+        self.sequence += skipped;
         // It has run for long: its start doesn't tell of the promotion.
         self.timeline += 1;
         self.up = true;
@@ -155,34 +237,36 @@ impl Server {
     }
 
     /// The writer inserts or changes a row, unless a repair holds it: then the writer waits.
-    pub fn write(&mut self, id: u64, row: Row) -> bool {
+    pub fn write(&mut self, id: i64, row: Row) -> bool {
         if self.holds(id) {
             return false;
         }
-        self.remember();
-        self.now.rows.insert(id, row);
+        self.change().rows.insert(id, row);
         true
     }
 
-    pub fn delete(&mut self, id: u64) -> bool {
+    pub fn delete(&mut self, id: i64) -> bool {
         if self.holds(id) {
             return false;
         }
-        self.remember();
-        self.now.rows.remove(&id);
+        self.change().rows.remove(&id);
         true
     }
 
     /// Whether a repair's transaction holds the row.
-    pub fn holds(&self, id: u64) -> bool {
+    pub fn holds(&self, id: i64) -> bool {
         self.open.values().any(|open| open.job == id)
     }
 
-    fn remember(&mut self) {
+    /// A commit: what was before belongs to the past.
+    fn change(&mut self) -> &mut Committed {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
         self.past.push_back(self.now.clone());
+        let now = Arc::make_mut(&mut self.now);
+        now.sequence = self.sequence;
+        now
     }
 
     /// The statement of a repair: gate, lock and guards, as `repair_fail.sql` has them.
@@ -191,10 +275,14 @@ impl Server {
         if !self.open.is_empty() || repair.server != self.identity() {
             return Begun::Over(Outcome::NotLeader);
         }
-        if self.now.ledger.iter().any(|entry| entry.repair_id == id) {
+        // A failover may have lost the ledger itself.
+        if self.now.ledger.is_none() {
+            return Begun::Over(Outcome::Failed("there is no ledger".to_owned()));
+        }
+        if self.ledger().iter().any(|entry| entry.repair_id == id) {
             return Begun::Over(Outcome::Already);
         }
-        let job: u64 = repair.job.id.number().unwrap().cast_unsigned();
+        let job = repair.job.id.number().unwrap();
         let Some(row) = self.now.rows.get(&job) else {
             return Begun::Over(Outcome::LostRace);
         };
@@ -215,14 +303,15 @@ impl Server {
     }
 
     /// COMMIT: row and entry together. `None` if the transaction is gone, with the server or by a failover.
-    pub fn commit(&mut self, transaction: u64, now: Micros) -> Option<(RepairId, u64, Repair)> {
+    pub fn commit(&mut self, transaction: u64, now: Micros) -> Option<(RepairId, i64, Repair)> {
         let open = self.open.remove(&transaction)?;
-        self.remember();
         let at = Timestamp::from_micros(open.began_db);
-        let row = self.now.rows.get_mut(&open.job).unwrap();
+        let committed = self.change();
+        let row = committed.rows.get_mut(&open.job).unwrap();
         let action = match open.repair.action {
             Repairing::Fail => {
                 row.state = "FAIL";
+                row.in_state_since = now;
                 row.ended_at = Some(open.began_db);
                 LedgerAction::Fail
             }
@@ -233,7 +322,7 @@ impl Server {
         };
         row.changed_at = now;
         let heartbeat_after = row.job(open.job).heartbeat_at;
-        self.now.ledger.push(Arc::new(LedgerEntry {
+        committed.ledger.get_or_insert_default().push(Arc::new(LedgerEntry {
             repair_id: open.id,
             watch: "sim".to_owned(),
             table_name: "runs".to_owned(),
@@ -261,7 +350,7 @@ impl Server {
         if !self.open.is_empty() {
             return Resolution::NotLeader;
         }
-        match self.now.ledger.iter().find(|entry| entry.repair_id == id) {
+        match self.ledger().iter().find(|entry| entry.repair_id == id) {
             Some(entry) if entry.instance == instance => Resolution::Committed(id),
             Some(_) => Resolution::ByAnother,
             None => Resolution::NotCommitted,
@@ -270,7 +359,7 @@ impl Server {
 
     pub fn note(&mut self, finding: &Finding, now: Micros) -> Noted {
         let at = Timestamp::from_micros(self.clock(now));
-        let entries = &mut self.now.ledger;
+        let entries = Arc::make_mut(&mut self.now).ledger.get_or_insert_default();
         let entry = entries.iter_mut().find(|entry| entry.repair_id == finding.repair_id);
         match entry.map(Arc::make_mut) {
             Some(entry) if entry.outcome.is_none() => {
@@ -285,14 +374,15 @@ impl Server {
     /// An operator acknowledges every false repair, and the fuse's rule if that is wanted.
     pub fn acknowledge(&mut self, fuse: bool, now: Micros) {
         let at = Timestamp::from_micros(self.clock(now));
-        for entry in &mut self.now.ledger {
+        let ledger = Arc::make_mut(&mut self.now).ledger.get_or_insert_default();
+        for entry in ledger.iter_mut() {
             if entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none() {
                 Arc::make_mut(entry).acknowledged_at = Some(at);
             }
         }
         if fuse {
             let mut entry = LedgerEntry {
-                repair_id: RepairId(u128::from(self.now.ledger.len() as u64) + 1),
+                repair_id: RepairId(u128::from(ledger.len() as u64) + 1),
                 action: LedgerAction::AckFuse,
                 watch: "sim".to_owned(),
                 table_name: "runs".to_owned(),
@@ -312,7 +402,7 @@ impl Server {
                 version: LEDGER_LAYOUT,
             };
             entry.repair_id.0 |= 1 << 127;
-            self.now.ledger.push(Arc::new(entry));
+            ledger.push(Arc::new(entry));
         }
     }
 }

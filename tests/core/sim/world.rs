@@ -2,10 +2,10 @@
 //! to come, and what was found to be wrong. Deterministic: the same seed gives the same history.
 
 use super::{
-    judge::Seen,
+    judge::{Incident, Seen},
     scenario::{Fault, Scenario},
     server::{Begun, Micros, SECOND, Server},
-    writers::Step,
+    writers::{Habit, Step, Ticket},
 };
 use beatwarden::domain::{Outcome, Repair, RepairId};
 use std::{
@@ -19,8 +19,10 @@ pub const BEGINNING: Micros = 1_700_000_000 * SECOND;
 /// Something that is still to come.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A writer begins a job.
+    Begin(Habit),
     /// A writer takes its next step.
-    Writer(u64, Step),
+    Writer(Ticket, Step),
     /// The statement of a repair reaches the server.
     Arrive(usize, u64),
     /// A repair's COMMIT takes effect, unless its transaction is gone by then.
@@ -101,10 +103,12 @@ pub struct World {
     next_event: u64,
     next_sent: u64,
     /// Jobs that are dead since then, by true time, with their start.
-    pub dead: BTreeMap<u64, (Micros, Micros)>,
+    pub dead: BTreeMap<i64, (Micros, Micros)>,
     /// Jobs that fell silent together, for the fuse.
-    pub mass: BTreeSet<u64>,
+    pub mass: BTreeSet<Incident>,
     pub acknowledged: bool,
+    /// When the table was last emptied.
+    pub emptied: Micros,
     /// Commits of each repair.
     pub commits: HashMap<RepairId, u64>,
     /// How often each repair was reported as done, over all processes.
@@ -144,6 +148,7 @@ impl World {
             dead: BTreeMap::new(),
             mass: BTreeSet::new(),
             acknowledged: false,
+            emptied: 0,
             commits: HashMap::new(),
             reported: HashMap::new(),
             disturbed: BEGINNING,
@@ -159,8 +164,11 @@ impl World {
         if world.scenario.zone != 0 {
             world.totals.count("wrong time zones");
         }
-        if world.scenario.key_tail {
-            world.totals.count("histories by the key");
+        if world.scenario.is_file {
+            world.totals.count("histories of a file");
+        }
+        if world.scenario.old_rows * world.scenario.old_step > 60_000 {
+            world.totals.count("histories of a table of several pages");
         }
         world.script();
         world

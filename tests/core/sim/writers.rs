@@ -1,15 +1,24 @@
 //! The writers: how each behaves, drawn from the seed, and what each of its steps does to the world.
 
 use super::{
-    server::{Micros, Row, SECOND, micros},
+    server::{Micros, RUNNING, Row, SECOND, UNLISTED, micros},
     world::{Event, World},
 };
+
+/// What a writer knows its row by: the key may be another's by now.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    pub key: i64,
+    pub birth: u64,
+}
 
 /// What a writer does next.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Marks the job running.
-    Start(Habit),
+    /// Inserts the job, with the start that it had when its transaction began, and when that was by true time.
+    Insert(Habit, Micros, Micros),
+    /// Marks the job running that it inserted in a state of no list.
+    Run(Habit),
     /// Beats, and goes on as it is used to.
     Beat(Habit, u32),
     /// Ends it.
@@ -36,6 +45,8 @@ pub struct Habit {
     whole_row: bool,
     /// Whether it gives up beating at the first error, and works on.
     fragile: bool,
+    /// Whether it inserts the job in a state of no list, and marks it running later.
+    prepares: bool,
     end: End,
 }
 
@@ -90,6 +101,7 @@ impl World {
             seeds: rng.u32(..6) == 0,
             whole_row: rng.u32(..4) == 0,
             fragile: rng.u32(..3) == 0,
+            prepares: rng.u32(..10) == 0,
             end: match rng.u32(..9) {
                 0 => End::Failure,
                 1 => End::Silence,
@@ -108,78 +120,156 @@ impl World {
     }
 
     /// A row whose process has written nothing but its start.
-    pub fn started(&self, seeds: bool) -> Row {
-        let start = self.writer_now();
+    pub fn started(&mut self, seeds: bool, start: Micros) -> Row {
         Row {
-            state: "RUNNING",
+            birth: self.server.next_birth(),
+            state: RUNNING,
             started_at: start,
             heartbeat_at: seeds.then_some(start),
             ended_at: None,
             changed_at: self.now,
+            in_state_since: self.now,
+            born_at: self.now,
         }
     }
 
+    /// The row of a writer, where it is still its own.
+    fn row_of(&self, ticket: Ticket) -> Option<Row> {
+        let row = self.server.rows().get(&ticket.key);
+        row.filter(|row| row.birth == ticket.birth).cloned()
+    }
+
     /// Writes a row, or comes back when a repair's transaction lets go of it; `false` if it did not.
-    fn write(&mut self, id: u64, row: Row, again: Event) -> bool {
+    fn write(&mut self, ticket: Ticket, mut row: Row, again: Step) -> bool {
         if !self.server.up {
-            self.after(SECOND, again);
+            self.after(SECOND, Event::Writer(ticket, again));
             return false;
         }
-        if !self.server.write(id, row) {
+        if self.row_of(ticket).is_none_or(|before| before.state != row.state) {
+            row.in_state_since = self.now;
+        }
+        if !self.server.write(ticket.key, row) {
             self.totals.count("writers that wait for a repair");
-            self.after(SECOND / 10, again);
+            self.after(SECOND / 10, Event::Writer(ticket, again));
             return false;
         }
         true
     }
 
-    pub fn writer_step(&mut self, id: u64, step: Step) {
-        self.say(|| format!("writer {id}: {step:?}"));
+    /// A writer's transaction begins: it gets a key, and the row is committed at once, late, or never.
+    pub fn begin_job(&mut self, habit: Habit) {
+        if !self.server.up {
+            self.after(SECOND, Event::Begin(habit));
+            return;
+        }
+        let is_file = self.scenario.is_file;
+        let key = match is_file {
+            true => self.server.key_after_the_greatest(),
+            false => self.server.next_key(self.scenario.key_step),
+        };
+        let birth = self.server.next_birth();
+        let ticket = Ticket { key, birth };
+        let start = self.writer_now();
+        let takes = match self.rng.u32(..12) {
+            // A file has one writer at a time.
+            _ if is_file => 0,
+            0 => {
+                self.totals.count("rollbacks");
+                return;
+            }
+            1..4 => self.rng.i64(SECOND / 10..15 * SECOND),
+            _ => 0,
+        };
+        self.after(takes, Event::Writer(ticket, Step::Insert(habit, start, self.now)));
+    }
+
+    pub fn writer_step(&mut self, ticket: Ticket, step: Step) {
+        self.say(|| format!("writer {ticket:?}: {step:?}"));
         match step.clone() {
-            Step::Start(habit) => self.start_job(id, habit, step),
-            Step::Beat(habit, left) => self.beat(id, habit, left, step),
-            Step::End(state) => self.end_job(id, state, step),
-            Step::Again(habit, restart) => self.again(id, habit, restart, step),
+            Step::Insert(habit, start, begun) => self.insert_job(ticket, habit, start, begun),
+            Step::Run(habit) => self.run_job(ticket, habit, step),
+            Step::Beat(habit, left) => self.beat(ticket, habit, left, step),
+            Step::End(state) => self.end_job(ticket, state, step),
+            Step::Again(habit, restart) => self.again(ticket, habit, restart, step),
             Step::WriteBack(row) => {
-                let Some(now) = self.server.rows().get(&id) else { return };
+                let Some(now) = self.row_of(ticket) else { return };
                 // What is there already is no sign of life to anybody.
-                let is_as_written = now.job(id) == row.job(id);
+                let is_as_written = now.job(ticket.key) == row.job(ticket.key);
                 let changed_at = if is_as_written { now.changed_at } else { self.now };
-                if self.write(id, Row { changed_at, ..row }, Event::Writer(id, step)) && !is_as_written {
+                let row = Row {
+                    changed_at,
+                    in_state_since: now.in_state_since,
+                    ..row
+                };
+                if self.write(ticket, row, step) && !is_as_written {
                     self.totals.count("blocked jobs that write every column back");
                 }
             }
             Step::Delete => {
-                if self.server.up && !self.server.delete(id) {
-                    self.after(SECOND / 10, Event::Writer(id, step));
+                if self.row_of(ticket).is_none() {
+                    return;
+                }
+                if self.server.up && !self.server.delete(ticket.key) {
+                    self.after(SECOND / 10, Event::Writer(ticket, step));
                 }
                 self.totals.count("deletions");
-                self.dead.remove(&id);
+                self.dead.remove(&ticket.key);
             }
         }
     }
 
-    fn start_job(&mut self, id: u64, habit: Habit, step: Step) {
-        let row = self.started(habit.seeds);
-        let start = row.started_at;
-        if self.write(id, row, Event::Writer(id, step)) {
+    fn insert_job(&mut self, ticket: Ticket, habit: Habit, start: Micros, begun: Micros) {
+        let is_lost = !self.server.up || self.server_changed.max(Some(self.emptied)) >= Some(begun);
+        if is_lost || self.server.rows().contains_key(&ticket.key) {
+            // Its transaction ended with the server or before the table was emptied, or its key is taken.
+            self.totals.count("inserts that fail");
+            return;
+        }
+        let row = Row {
+            birth: ticket.birth,
+            state: if habit.prepares { UNLISTED } else { RUNNING },
+            ..self.started(habit.seeds, start)
+        };
+        let is_late = self.server.rows().keys().any(|key| *key > ticket.key);
+        if self.write(ticket, row, Step::Insert(habit, start, begun)) {
             self.totals.count("starts");
-            self.goes_on(id, start, habit);
+            if is_late {
+                self.totals.count("keys that are committed after greater ones");
+            }
+            if habit.prepares {
+                self.totals.count("jobs that begin in a state of no list");
+                self.after(habit.period, Event::Writer(ticket, Step::Run(habit)));
+            } else {
+                self.goes_on(ticket, start, habit);
+            }
+        }
+    }
+
+    fn run_job(&mut self, ticket: Ticket, habit: Habit, step: Step) {
+        let Some(row) = self.row_of(ticket) else { return };
+        let start = row.started_at;
+        let running = Row {
+            state: RUNNING,
+            changed_at: self.now,
+            ..row
+        };
+        if self.write(ticket, running, step) {
+            self.goes_on(ticket, start, habit);
         }
     }
 
     /// What comes after a start.
-    fn goes_on(&mut self, id: u64, start: Micros, habit: Habit) {
+    fn goes_on(&mut self, ticket: Ticket, start: Micros, habit: Habit) {
         if habit.seeds {
             self.totals.count("seeded heartbeats");
         }
         match habit.first {
-            First::Dies => self.dies(id, start),
+            First::Dies => self.dies(ticket.key, start),
             First::Beats(after) => {
                 if after >= micros(self.scenario.deadline) {
                     self.totals.count("jobs that come back after their deadline");
                 }
-                self.after(after, Event::Writer(id, Step::Beat(habit, habit.beats)));
+                self.after(after, Event::Writer(ticket, Step::Beat(habit, habit.beats)));
             }
             First::Finishes(after) => {
                 self.totals.count("jobs blocked until their end");
@@ -187,32 +277,32 @@ impl World {
                     self.totals.count("jobs that finish late");
                 }
                 if habit.whole_row {
-                    let row = self.server.rows()[&id].clone();
-                    self.after(after * 2 / 3, Event::Writer(id, Step::WriteBack(row)));
+                    let row = self.server.rows()[&ticket.key].clone();
+                    self.after(after * 2 / 3, Event::Writer(ticket, Step::WriteBack(row)));
                 }
                 let state = if matches!(habit.end, End::Failure) {
                     "FAIL"
                 } else {
                     "SUCCESS"
                 };
-                self.after(after, Event::Writer(id, Step::End(state)));
+                self.after(after, Event::Writer(ticket, Step::End(state)));
             }
         }
     }
 
-    pub fn dies(&mut self, id: u64, start: Micros) {
+    pub fn dies(&mut self, key: i64, start: Micros) {
         self.totals.count("deaths before the first beat");
-        self.dead.insert(id, (self.now, start));
+        self.dead.insert(key, (self.now, start));
     }
 
-    fn beat(&mut self, id: u64, habit: Habit, left: u32, step: Step) {
-        let Some(row) = self.server.rows().get(&id).cloned().filter(|_| self.server.up) else {
+    fn beat(&mut self, ticket: Ticket, habit: Habit, left: u32, step: Step) {
+        let Some(row) = self.row_of(ticket).filter(|_| self.server.up) else {
             // No server, or a row that a failover has lost. Meltano stops beating for good at the first error.
             if !habit.fragile && left > 0 {
-                self.after(SECOND, Event::Writer(id, Step::Beat(habit, left - 1)));
+                self.after(SECOND, Event::Writer(ticket, Step::Beat(habit, left - 1)));
             } else {
                 self.totals.count("writers that never beat again after an error");
-                self.after(5 * SECOND, Event::Writer(id, Step::End("SUCCESS")));
+                self.after(5 * SECOND, Event::Writer(ticket, Step::End("SUCCESS")));
             }
             return;
         };
@@ -223,13 +313,13 @@ impl World {
         };
         let written = match habit.whole_row {
             true => Row {
-                state: "RUNNING",
+                state: RUNNING,
                 ended_at: None,
                 ..beat
             },
             false => beat,
         };
-        if !self.write(id, written, Event::Writer(id, step)) {
+        if !self.write(ticket, written, step) {
             return;
         }
         self.totals.count("beats");
@@ -242,7 +332,7 @@ impl World {
             if pauses && habit.pause.is_some() {
                 self.totals.count("pauses between two beats");
             }
-            self.after(rest, Event::Writer(id, Step::Beat(habit, left - 1)));
+            self.after(rest, Event::Writer(ticket, Step::Beat(habit, left - 1)));
             return;
         }
         let next = match habit.end {
@@ -254,15 +344,15 @@ impl World {
                 return;
             }
             End::RunsAgain(restart) => {
-                self.after(habit.period * 2, Event::Writer(id, Step::Again(habit, restart)));
+                self.after(habit.period * 2, Event::Writer(ticket, Step::Again(habit, restart)));
                 Step::End("SUCCESS")
             }
         };
-        self.after(habit.period, Event::Writer(id, next));
+        self.after(habit.period, Event::Writer(ticket, next));
     }
 
-    fn end_job(&mut self, id: u64, state: &'static str, step: Step) {
-        let Some(row) = self.server.rows().get(&id).cloned() else {
+    fn end_job(&mut self, ticket: Ticket, state: &'static str, step: Step) {
+        let Some(row) = self.row_of(ticket) else {
             return;
         };
         let ended = Row {
@@ -271,37 +361,44 @@ impl World {
             changed_at: self.now,
             ..row
         };
-        if self.write(id, ended, Event::Writer(id, step)) {
+        if self.write(ticket, ended, step) {
             self.totals.count("ends");
         }
     }
 
     /// The same row runs once more.
-    fn again(&mut self, id: u64, habit: Habit, restart: Restart, step: Step) {
-        let Some(row) = self.server.rows().get(&id).cloned().filter(|_| self.server.up) else {
+    fn again(&mut self, ticket: Ticket, habit: Habit, restart: Restart, step: Step) {
+        let Some(row) = self.row_of(ticket).filter(|_| self.server.up) else {
             return;
         };
         let running = match restart {
             Restart::SameStart => Row {
-                state: "RUNNING",
+                state: RUNNING,
                 ended_at: None,
                 changed_at: self.now,
                 ..row
             },
-            Restart::NewStartDies | Restart::NewStartBeats => self.started(false),
+            Restart::NewStartDies | Restart::NewStartBeats => {
+                let start = self.writer_now();
+                Row {
+                    birth: row.birth,
+                    born_at: row.born_at,
+                    ..self.started(false, start)
+                }
+            }
         };
         let start = running.started_at;
-        if !self.write(id, running, Event::Writer(id, step)) {
+        if !self.write(ticket, running, step) {
             return;
         }
         match restart {
             Restart::SameStart => {
                 self.totals.count("rows that run again with the same start");
-                self.after(2 * SECOND, Event::Writer(id, Step::End("SUCCESS")));
+                self.after(2 * SECOND, Event::Writer(ticket, Step::End("SUCCESS")));
             }
             Restart::NewStartDies => {
                 self.totals.count("rows that run again with a new start");
-                self.dies(id, start);
+                self.dies(ticket.key, start);
             }
             Restart::NewStartBeats => {
                 self.totals.count("rows that run again with a new start");
@@ -311,7 +408,7 @@ impl World {
                     seeds: false,
                     ..habit
                 };
-                self.goes_on(id, start, beats);
+                self.goes_on(ticket, start, beats);
             }
         }
     }

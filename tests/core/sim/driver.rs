@@ -1,0 +1,131 @@
+//! The simulated database as its driver sees it: answers the questions of the production look from what is committed, as the
+//! SQL does, and decides nothing.
+
+use super::{
+    scenario::Scenario,
+    server::{Committed, Micros, Row, Server, UNLISTED},
+};
+use beatwarden::{
+    domain::{Access, Timestamp},
+    store::question::{Answer, Facts, Moment, Plan, Question, Rows, Span},
+};
+use std::time::Duration;
+
+/// What a statement sees.
+pub struct View<'a> {
+    pub committed: &'a Committed,
+    pub server: &'a Server,
+    pub scenario: &'a Scenario,
+    /// True time, and the database's own.
+    pub now: Micros,
+    pub db: Micros,
+    /// Whether a statement that may give up does.
+    pub gives_up: bool,
+}
+
+impl View<'_> {
+    pub fn answer(&self, question: &Question) -> Answer {
+        let (committed, scenario) = (self.committed, self.scenario);
+        match question {
+            Question::Plan => Answer::Plan(self.plan()),
+            Question::Unknown => {
+                Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| row.state == UNLISTED).jobs))
+            }
+            Question::Moment => Answer::Moment(Moment {
+                now: Timestamp::from_micros(self.db),
+                server: self.server.identity(),
+                server_started_at: Some(self.server.started_at()),
+                version: (!scenario.is_file).then(|| committed.ledger.is_some().to_string()),
+            }),
+            Question::Running { .. } => {
+                let scans = self.plan().access == Access::Scan;
+                Answer::Running(
+                    self.some(|_, row| row.runs()),
+                    scans.then_some(Duration::from_millis(1)),
+                )
+            }
+            Question::Tail(span) => Answer::Tail(self.tail(span)),
+            Question::Newcomers { newest } => {
+                let mut rows = self.some(|key, _| key >= *newest);
+                rows.jobs.truncate(scenario.newcomers + 1);
+                Answer::Tail(rows)
+            }
+            Question::Newest { window } => {
+                let keys = committed.rows.keys().rev().take(scenario.newest);
+                Answer::Newest(keys.copied().collect(), window.map(|window| self.history(window)))
+            }
+            Question::History { window } => Answer::Rows(self.history(*window)),
+            Question::Top => Answer::Top(committed.rows.keys().next_back().copied()),
+            Question::Page(keys) => {
+                let in_page = |key, row: &Row| keys.contains(&key) && (row.runs() || row.state == UNLISTED);
+                let below = committed.rows.range(..keys.start()).next_back();
+                Answer::Page(self.some(in_page), below.map(|(key, _)| *key))
+            }
+            Question::Keyless => Answer::Keyless(0),
+            Question::Known(ids) => {
+                let found = ids.iter().filter_map(|id| {
+                    let key = id.number()?;
+                    Some(committed.rows.get(&key)?.job(key))
+                });
+                Answer::Rows(found.collect::<Vec<_>>().into())
+            }
+            Question::Facts => Answer::Facts(Facts {
+                ledger_readable: committed.ledger.is_some(),
+                ..Facts::default()
+            }),
+            Question::LedgerProbe => Answer::LedgerProbe(!committed.entries().is_empty()),
+            Question::LedgerOfJobs(jobs) => {
+                let entries = committed.entries().iter();
+                let of_jobs = entries.filter(|entry| jobs.contains(&entry.job_id));
+                Answer::LedgerOfJobs(of_jobs.map(|entry| (**entry).clone()).collect())
+            }
+            Question::LedgerNewest => {
+                let newest = committed.entries().iter().rev().take(100);
+                let newest: Vec<_> = newest.map(|entry| (**entry).clone()).collect();
+                let rows = newest.len();
+                Answer::LedgerNewest(newest, rows)
+            }
+        }
+    }
+
+    /// The planner's answer: from some time on the table is so large that a scan for the running rows is dear.
+    fn plan(&self) -> Plan {
+        let is_dear = self.now >= self.scenario.dear_from;
+        let access = if is_dear { Access::Scan } else { Access::Index };
+        Plan { access, is_dear }
+    }
+
+    /// Rows in the order of their keys.
+    fn some(&self, wanted: impl Fn(i64, &Row) -> bool) -> Rows {
+        let rows = self.committed.rows.iter().filter(|(key, row)| wanted(**key, row));
+        rows.map(|(key, row)| row.job(*key)).collect::<Vec<_>>().into()
+    }
+
+    fn tail(&self, span: &Span) -> Rows {
+        let most = usize::try_from(span.most).unwrap();
+        let mut rows = self.some(|key, row| {
+            key >= span.from && (key >= span.newest || row.runs() || span.gaps.binary_search(&key).is_ok())
+        });
+        rows.jobs
+            .truncate(most.min(span.known + span.gaps.len() + self.scenario.newcomers));
+        rows
+    }
+
+    fn history(&self, window: Duration) -> Rows {
+        let from = Timestamp::from_micros(self.db).minus(window).as_micros();
+        let newest = self.committed.rows.iter().rev().take(self.scenario.history);
+        let counts = newest.filter(|(_, row)| row.runs() || row.started_at >= from);
+        counts.map(|(key, row)| row.job(*key)).collect::<Vec<_>>().into()
+    }
+}
+
+/// The keys of the rows in an answer, the newest keys of a table included.
+pub fn keys_in(answer: &Answer) -> Vec<i64> {
+    let numbers = |rows: &Rows| rows.jobs.iter().filter_map(|job| job.id.number()).collect();
+    match answer {
+        Answer::Running(rows, _) | Answer::Tail(rows) | Answer::Rows(rows) | Answer::Page(rows, _) => numbers(rows),
+        Answer::Newest(_, Some(rows)) => numbers(rows),
+        Answer::Unknown(Some(jobs)) => jobs.iter().filter_map(|job| job.id.number()).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,384 @@
+//! The store of a simulated watchdog: the production look over the simulated driver, round trip by round trip, any of which can
+//! take long or be the last of its connection; and the transactions of repairs.
+
+use super::{
+    dog::Nap,
+    driver::{View, keys_in},
+    judge::Reading,
+    server::{Committed, Micros, SECOND, micros},
+    world::{Shared, World, lock},
+};
+use beatwarden::{
+    domain::{Action, Discovery, Finding, Job, Look as Coverage, Noted, Outcome, Policy, Repair, Snapshot},
+    store::{
+        Identifier, Mapping, ObserveRequest, Resolution, Store, StoreError, TableName, TimeFormat,
+        look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
+        question::{Answer, Frame, Question, Round},
+        repair_id,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+pub const POLL_TIMEOUT: Duration = Duration::from_secs(2);
+/// So long a watchdog waits for the answer to a repair.
+const REPAIR_WITHIN: Micros = 5 * SECOND;
+/// What the look's instants count from.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+pub struct SimStore {
+    world: Shared,
+    dog: usize,
+    mapping: Mapping,
+    action: Action,
+    seed_tolerance: Duration,
+    carried: Carried,
+    is_connected: bool,
+    discovery: Option<Discovery>,
+    /// Since when, by the judge's own record, a full look is in progress.
+    full_since: Option<Micros>,
+}
+
+/// What one pass was answered, as the judge has it.
+#[derive(Default)]
+struct Sight {
+    /// What its snapshot sees; of a file, what its last statement saw.
+    committed: Arc<Committed>,
+    server: String,
+    began: Micros,
+    at: Micros,
+    db: Micros,
+    /// When each row was read, by true time.
+    read: BTreeMap<i64, Micros>,
+    /// The greatest key that was seen, and the least from which on a tail that begins with this pass knows what is missing.
+    greatest: Option<i64>,
+    tail_from: Option<i64>,
+    has_ledger: bool,
+}
+
+impl SimStore {
+    pub fn new(world: &Shared, dog: usize, policy: &Policy) -> Self {
+        let name = |text| Identifier::new(text).unwrap();
+        Self {
+            world: world.clone(),
+            dog,
+            mapping: Mapping {
+                watch: policy.watch.clone(),
+                table: TableName::parse("runs").unwrap(),
+                ledger: TableName::parse("beatwarden_repairs").unwrap(),
+                id: name("id"),
+                job_name: Some(name("job_name")),
+                state: name("state"),
+                states: policy.states.clone(),
+                started_at: name("started_at"),
+                last_heartbeat_at: name("last_heartbeat_at"),
+                ended_at: Some(name("ended_at")),
+                time_format: TimeFormat::Timestamp,
+                time_zone: "UTC".to_owned(),
+                error: None,
+                born_running: true,
+            },
+            action: policy.action,
+            seed_tolerance: policy.seed_tolerance,
+            carried: Carried::default(),
+            is_connected: false,
+            discovery: None,
+            full_since: None,
+        }
+    }
+
+    fn table(&self) -> Table<'_> {
+        let world = lock(&self.world);
+        let scenario = &world.scenario;
+        let is_file = scenario.is_file;
+        let (plain, short, each) = match is_file {
+            true => (Duration::ZERO, Duration::ZERO, Duration::from_millis(10)),
+            false => (Duration::from_secs(30), Duration::from_secs(5), Duration::MAX),
+        };
+        Table {
+            mapping: &self.mapping,
+            action: self.action,
+            seed_tolerance: self.seed_tolerance,
+            wanted: scenario.wanted,
+            grows: scenario.grows,
+            lowest: scenario.lowest_key,
+            is_unique: true,
+            keyless: if is_file { Keyless::Asked } else { Keyless::InAnswers },
+            facts: None,
+            database: Database {
+                one_snapshot: !is_file,
+                commits_late: !is_file,
+                probes_ledger: !is_file,
+                facts_for: FactsFor { plain, short },
+                pages: (
+                    if is_file {
+                        Duration::from_millis(30)
+                    } else {
+                        Duration::MAX
+                    },
+                    each,
+                ),
+            },
+        }
+    }
+
+    /// The process's own clock, as the look has it.
+    fn instant(&self) -> Instant {
+        let moment = lock(&self.world).moment(self.dog);
+        *EPOCH + Duration::from_micros(u64::try_from(moment).unwrap_or(0))
+    }
+
+    fn nap(&self, takes: Micros) -> Nap {
+        Nap::new(&self.world, self.dog, takes)
+    }
+
+    /// One way to the server or back.
+    fn travel(&self) -> Nap {
+        let mut world = lock(&self.world);
+        let takes = match world.rng.u32(..200) {
+            0 if world.faulty() => world.rng.i64(200_000..1_500_000),
+            _ => world.rng.i64(100..8_000),
+        };
+        drop(world);
+        self.nap(takes)
+    }
+
+    async fn reach(&self) -> Result<(), StoreError> {
+        self.travel().await;
+        if lock(&self.world).reaches_server(self.dog) {
+            return Ok(());
+        }
+        // Refused at once, or into the void until the deadline.
+        let refused = lock(&self.world).rng.bool();
+        if refused {
+            return Err(broken());
+        }
+        self.nap(micros(POLL_TIMEOUT)).await;
+        Err(StoreError::Timeout {
+            what: "asking",
+            after: POLL_TIMEOUT,
+        })
+    }
+
+    /// One round trip: all of it is answered by the server that answered before, or none.
+    async fn ask(&self, round: &Round, sight: &mut Sight) -> Result<Vec<Answer>, StoreError> {
+        if round.frame == Frame::First {
+            *sight = Sight {
+                began: lock(&self.world).now,
+                // Rows in unknown states were read before.
+                read: std::mem::take(&mut sight.read),
+                ..Sight::default()
+            };
+        }
+        self.reach().await?;
+        let mut answers = Vec::with_capacity(round.questions.len());
+        let is_file = lock(&self.world).scenario.is_file;
+        for question in &round.questions {
+            if is_file && !answers.is_empty() {
+                let takes = lock(&self.world).rng.i64(0..300);
+                self.nap(takes).await;
+            }
+            answers.push(sight.answer(&mut lock(&self.world), round.frame, question));
+        }
+        self.travel().await;
+        let mut world = lock(&self.world);
+        let is_other = !sight.server.is_empty() && sight.server != world.server.identity().0;
+        if is_other || !world.reaches_server(self.dog) || world.faulty() && world.rng.u32(..800) == 0 {
+            return Err(broken());
+        }
+        Ok(answers)
+    }
+
+    /// One pass over the table by the production look.
+    async fn look(&self, request: &ObserveRequest) -> Result<(Snapshot, Carried, Sight), StoreError> {
+        let asked = self.instant();
+        if !self.is_connected {
+            self.reach().await?;
+            self.travel().await;
+        }
+        let mut sight = Sight::default();
+        let (mut look, mut round) = Look::begin(request, self.table(), &self.carried, asked, self.instant());
+        loop {
+            let answers = self.ask(&round, &mut sight).await?;
+            match look.take(answers, self.instant())? {
+                Step::Ask(next) => round = next,
+                Step::Done(snapshot, carried) => return Ok((snapshot, carried, sight)),
+            }
+        }
+    }
+
+    /// The judge's record of a snapshot, and of what it claims.
+    fn reading(&mut self, asked: Micros, request: &ObserveRequest, snapshot: &Snapshot, sight: Sight) -> Reading {
+        let is_full = snapshot.look == Coverage::Full;
+        if sight.tail_from.is_some() {
+            self.full_since = Some(sight.at);
+        } else if request.look == Coverage::Full {
+            self.full_since.get_or_insert(sight.at);
+        }
+        let is_file = lock(&self.world).scenario.is_file;
+        let whole_before = match snapshot.discovery {
+            Discovery::State => Some(sight.at + Micros::from(!is_file)),
+            Discovery::KeyTail => self.full_since.filter(|_| is_full),
+        };
+        let since = if is_full { self.full_since.take() } else { None };
+        let rows: BTreeMap<i64, (Job, Micros)> = snapshot
+            .rows
+            .iter()
+            .map(|job| {
+                let key = job.id.number().unwrap();
+                (key, (job.clone(), sight.read[&key]))
+            })
+            .collect();
+        let running = sight.committed.rows.iter().filter(|(_, row)| row.runs());
+        let missed = running.filter(|(key, _)| !rows.contains_key(key));
+        Reading {
+            missed: missed.map(|(key, row)| (*key, row.clone())).collect(),
+            rows,
+            server: sight.server,
+            asked,
+            began: sight.began,
+            at: sight.at,
+            db: sight.db,
+            ledger: if sight.has_ledger {
+                sight.committed.entries().to_vec()
+            } else {
+                Vec::new()
+            },
+            is_full: since.is_some_and(|since| since < sight.at),
+            whole_before,
+            by_key: snapshot.discovery == Discovery::KeyTail,
+            has_other_way: self
+                .discovery
+                .replace(snapshot.discovery)
+                .is_some_and(|way| way != snapshot.discovery),
+            greatest: sight.greatest,
+            tail_from: sight.tail_from,
+        }
+    }
+}
+
+impl Sight {
+    /// The answer of a database with snapshots from that of the pass, and of a file from what is there at this moment.
+    fn answer(&mut self, world: &mut World, frame: Frame, question: &Question) -> Answer {
+        let (now, db) = (world.now, world.server.clock(world.now));
+        let gives_up = world.rng.u32(..10) == 0;
+        if matches!(question, Question::Moment) {
+            (self.at, self.db) = (now, db);
+            self.server = world.server.identity().0;
+        }
+        if world.scenario.is_file || frame == Frame::Apart || matches!(question, Question::Moment) {
+            self.committed = world.server.snapshot();
+        }
+        let view = View {
+            committed: &self.committed,
+            server: &world.server,
+            scenario: &world.scenario,
+            now,
+            db: self.db,
+            gives_up,
+        };
+        let answer = view.answer(question);
+        let read_at = if world.scenario.is_file { now } else { self.at };
+        for key in keys_in(&answer) {
+            self.read.insert(key, read_at);
+            self.greatest = self.greatest.max(Some(key));
+        }
+        match &answer {
+            Answer::Newest(keys, _) => {
+                self.greatest = self.greatest.max(keys.iter().max().copied());
+                self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
+            }
+            Answer::LedgerNewest(..) => self.has_ledger = true,
+            _ => {}
+        }
+        answer
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::Connect {
+        to: "sim".to_owned(),
+        source: "the connection broke".into(),
+    }
+}
+
+impl Store for SimStore {
+    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
+        let asked = lock(&self.world).now;
+        match self.look(request).await {
+            Ok((snapshot, carried, sight)) => {
+                self.carried = carried;
+                self.is_connected = true;
+                let reading = self.reading(asked, request, &snapshot, sight);
+                lock(&self.world).record(self.dog, &reading);
+                Ok(snapshot)
+            }
+            Err(error) => {
+                self.carried.begin_again();
+                self.is_connected = false;
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
+        self.reach().await?;
+        lock(&self.world).server.create_ledger();
+        Ok(())
+    }
+
+    async fn repair(&mut self, repair: &Repair) -> Outcome {
+        let id = repair_id("runs", repair);
+        let (number, breaks) = {
+            let mut world = lock(&self.world);
+            if !world.reaches_server(self.dog) {
+                return Outcome::Failed("no connection".to_owned());
+            }
+            let travel = world.rng.i64(100..20_000);
+            let breaks = (world.faulty() && world.rng.u32(..6) == 0).then(|| world.now + world.rng.i64(0..40_000));
+            if breaks.is_some() {
+                world.totals.count("connections that break under a repair");
+            }
+            (world.send(self.dog, repair.clone(), id, travel), breaks)
+        };
+        let sent_at = lock(&self.world).now;
+        loop {
+            self.nap(5_000).await;
+            let world = lock(&self.world);
+            if !world.reaches_server(self.dog) || breaks.is_some_and(|at| world.now >= at) {
+                return Outcome::Unknown("the connection broke".to_owned());
+            }
+            let answer = world.dogs[self.dog]
+                .sent
+                .get(&number)
+                .and_then(|sent| sent.answer.clone());
+            if let Some(outcome) = answer {
+                return outcome;
+            }
+            if world.now - sent_at > REPAIR_WITHIN {
+                return Outcome::Unknown("no answer".to_owned());
+            }
+        }
+    }
+
+    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
+        let id = repair_id("runs", repair);
+        self.reach().await?;
+        let resolution = {
+            let world = lock(&self.world);
+            world.server.resolve(id, &world.dogs[self.dog].instance(self.dog))
+        };
+        self.travel().await;
+        Ok(resolution)
+    }
+
+    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
+        self.reach().await?;
+        let mut world = lock(&self.world);
+        let now = world.now;
+        Ok(world.server.note(finding, now))
+    }
+}
