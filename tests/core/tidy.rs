@@ -215,6 +215,18 @@ fn sources_open_with_their_purpose_and_keep_to_one_subject() {
 
 #[test]
 fn both_databases_have_statements_under_the_same_names() {
+    // What only a file needs: its writes are statements of their own, and its keys are met from below.
+    const OF_A_FILE: [&str; 9] = [
+        "guard_on_insert.sql",
+        "guard_on_update.sql",
+        "ledger_insert.sql",
+        "ledger_kept.sql",
+        "ledger_undone.sql",
+        "observe_bottom.sql",
+        "observe_span.sql",
+        "repair_row.sql",
+        "undo_newer.sql",
+    ];
     let names = |database: &str| {
         let mut found = Vec::new();
         files(&root().join("src/store").join(database), "sql", &mut found);
@@ -226,16 +238,12 @@ fn both_databases_have_statements_under_the_same_names() {
         names
     };
     let (postgres, sqlite) = (names("postgres"), names("sqlite"));
-    let shared: Vec<&String> = postgres.iter().filter(|name| sqlite.contains(name)).collect();
-    for verb in [
-        "observe_running.sql",
-        "observe_known.sql",
-        "ledger_create.sql",
-        "repair_fail.sql",
-        "repair_backfill.sql",
-    ] {
-        assert!(shared.iter().any(|name| *name == verb), "{verb} is missing on one side");
-    }
+    let alone: Vec<&String> = sqlite.iter().filter(|name| !postgres.contains(name)).collect();
+    assert_eq!(
+        alone, OF_A_FILE,
+        "a statement of SQLite has the name that it has for PostgreSQL"
+    );
+    assert!(sqlite.len() > 30);
 }
 
 #[test]

@@ -16,21 +16,7 @@ use std::{fs, process::Stdio, time::Duration};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A test on both databases.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(Table::file()).await; })+
-        }
-        mod postgres_server {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(Table::server().await).await; })+
-        }
-    };
-}
-
-on_both!(
+crate::support::on_both!(
     a_job_that_becomes_running_gets_its_heartbeat_and_nothing_else_is_touched,
     it_is_installed_inspected_mended_and_removed,
     the_sql_that_is_printed_does_the_same,

@@ -16,6 +16,9 @@ pub mod proxy;
 pub mod served;
 pub mod table;
 
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use table::on_both;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},

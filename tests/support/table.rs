@@ -159,3 +159,19 @@ impl Table {
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 }
+
+/// Runs each of these tests, which take a [`Table`], on a file and on a server.
+#[allow(unused_macros, reason = "each test binary uses a part of it")]
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($crate::support::table::Table::file()).await; })+
+        }
+        mod postgres_server {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($crate::support::table::Table::server().await).await; })+
+        }
+    };
+}
+
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub(crate) use on_both;

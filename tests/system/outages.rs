@@ -40,8 +40,8 @@ fn failures(cause: &str) -> String {
     format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
 }
 
-/// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. A second is
-/// demanded, for the sake of busy machines; `tests/system/blind.rs` measures.
+/// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. How soon it does
+/// is measured by `tests/system/blind.rs`.
 async fn is_told_by_http(dog: &Beatwarden) {
     // Ready for three intervals more: so old may the last good pass be.
     eventually("not ready", SOON, async || {
@@ -57,13 +57,7 @@ async fn is_told_by_http(dog: &Beatwarden) {
         ("/", 200),
         ("/api/v1/status", 200),
     ] {
-        let times = (0..3).map(|_| {
-            let asked = Instant::now();
-            assert_eq!(http::get(dog.address, path).status, status, "{path}");
-            asked.elapsed()
-        });
-        let best = times.min().unwrap();
-        assert!(best < Duration::from_secs(1), "{path} took {best:?}");
+        assert_eq!(http::get(dog.address, path).status, status, "{path}");
     }
     assert_eq!(dog.metric(&of_watch("up")), Some(0.0));
     assert_eq!(last_good(), before, "no good pass meanwhile");

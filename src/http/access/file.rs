@@ -350,7 +350,9 @@ mod tests {
 
         #[test]
         fn whatever_text_the_file_holds_is_read_without_a_panic(text in any::<String>()) {
-            let _ = parse(&text);
+            if let Err(problem) = parse(&text) {
+                prop_assert!(!problem.is_empty() && problem.lines().count() == 1, "{problem:?}");
+            }
         }
     }
 }
