@@ -98,9 +98,9 @@ impl Counters {
         }
     }
 
-    /// Makes every known label value exist at 0: a counter that appears with its first event hides that event from rate().
-    pub(super) fn initialise(&self, watch: &str) {
-        for counter in [
+    /// Every series that a watch can have: each counter with each known value of its labels.
+    fn series<'a>(&'a self, watch: &'a str) -> impl Iterator<Item = (&'a IntCounterVec, Vec<&'a str>)> {
+        let of_watch = [
             &self.inits,
             &self.init_failures,
             &self.repair_failures,
@@ -109,17 +109,21 @@ impl Counters {
             &self.recovered,
             &self.polls,
             &self.names_dropped,
-        ] {
-            counter.with_label_values(&[watch]);
-        }
-        for action in [Action::Backfill, Action::Fail] {
-            self.repairs.with_label_values(&[watch, MISSED_FIRST, action.as_str()]);
-        }
-        for cause in Cause::ALL {
-            self.withheld.with_label_values(&[watch, cause.as_str()]);
-        }
-        for failure in Failure::ALL {
-            self.poll_failures.with_label_values(&[watch, failure.as_str()]);
+        ];
+        let actions = [Action::Backfill, Action::Fail].into_iter().map(Action::as_str);
+        let repairs = actions.map(move |action| (&self.repairs, vec![watch, MISSED_FIRST, action]));
+        let causes = Cause::ALL.into_iter().map(Cause::as_str);
+        let withheld = causes.map(move |cause| (&self.withheld, vec![watch, cause]));
+        let failures = Failure::ALL.into_iter().map(Failure::as_str);
+        let failed = failures.map(move |failure| (&self.poll_failures, vec![watch, failure]));
+        let plain = of_watch.into_iter().map(move |counter| (counter, vec![watch]));
+        plain.chain(repairs).chain(withheld).chain(failed)
+    }
+
+    /// Makes every known label value exist at 0: a counter that appears with its first event hides that event from rate().
+    pub(super) fn initialise(&self, watch: &str) {
+        for (counter, labels) in self.series(watch) {
+            counter.with_label_values(&labels);
         }
         self.init_seconds.with_label_values(&[watch]);
         self.poll_seconds.with_label_values(&[watch]);
@@ -128,28 +132,8 @@ impl Counters {
     /// Drops every series of a watch.
     pub(super) fn forget(&self, watch: &str) {
         // A label value that was never there can't be removed, which is as good.
-        for counter in [
-            &self.inits,
-            &self.init_failures,
-            &self.repair_failures,
-            &self.false_repairs,
-            &self.late_first,
-            &self.recovered,
-            &self.polls,
-            &self.names_dropped,
-        ] {
-            let _ = counter.remove_label_values(&[watch]);
-        }
-        for action in [Action::Backfill, Action::Fail] {
-            let _ = self
-                .repairs
-                .remove_label_values(&[watch, MISSED_FIRST, action.as_str()]);
-        }
-        for cause in Cause::ALL {
-            let _ = self.withheld.remove_label_values(&[watch, cause.as_str()]);
-        }
-        for failure in Failure::ALL {
-            let _ = self.poll_failures.remove_label_values(&[watch, failure.as_str()]);
+        for (counter, labels) in self.series(watch) {
+            let _ = counter.remove_label_values(&labels);
         }
         let _ = self.init_seconds.remove_label_values(&[watch]);
         let _ = self.poll_seconds.remove_label_values(&[watch]);
