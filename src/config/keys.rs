@@ -103,6 +103,10 @@ const fn seconds(count: u64) -> Duration {
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
+/// What to do with a table that has no heartbeat.
+pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat watch a view with \
+    NULL::timestamp AS last_heartbeat_at, and set init_deadline to the longest that a job runs";
+
 /// Shorter is more load than any answer is worth; longer, and a repair comes hours late.
 const POLL: Kind = Kind::Span(millis(100), seconds(HOUR));
 /// A loaded server needs some time; a frozen one must be noticed while somebody still cares.

@@ -6,7 +6,7 @@
 
 use super::ConfigError;
 use super::keys::{self, Key, Kind, Scope};
-use super::text::shown_key;
+use super::text::{given, shown_key};
 use crate::files;
 use crate::nearest::nearest;
 use ::config::{FileFormat, Source, Value, ValueKind};
@@ -134,7 +134,7 @@ pub(super) fn flatten(
                     other => unknown.push(ConfigError::Value {
                         key: format!("{label}{path}"),
                         origin: origin.to_owned(),
-                        given: Some(super::validate::given(other)),
+                        given: Some(given(other)),
                         expected: format!("a table with {}", names_below(scope, &format!("{path}."))),
                     }),
                 }

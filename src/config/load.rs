@@ -7,9 +7,9 @@ use super::drafts::{self, Draft, TableFrom};
 use super::environment::{Environment, TWINS};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
-use super::text::{printable, shown};
+use super::text::{given, printable, shown};
 use super::types::{Config, LogFormat, LogLevel, WatchConfig};
-use super::validate::{Reader, given};
+use super::validate::Reader;
 use super::{
     ConfigError, ConfigErrors, DatabaseUrl, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
 };

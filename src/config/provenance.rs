@@ -5,7 +5,7 @@
 use super::drafts::Draft;
 use super::keys::{self, Kind, Scope};
 use super::layers::Layer;
-use super::validate::given;
+use super::text::given;
 use super::{Config, DatabaseUrl, Provenance};
 use ::config::ValueKind;
 

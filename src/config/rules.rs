@@ -4,7 +4,7 @@
 //! value does not hide that two others don't fit.
 
 use super::ConfigError;
-use super::keys::Scope;
+use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
 use super::text::shown;
 use super::validate::{Reader, echo};
@@ -20,10 +20,6 @@ pub(super) struct Rules<'a> {
 
 /// PostgreSQL cuts names at so many bytes, which would make it another name.
 pub(super) const LONGEST_NAME: usize = 63;
-
-/// What to do with a table that has no heartbeat.
-pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat watch a view with \
-    NULL::timestamp AS last_heartbeat_at, and set init_deadline to the longest that a job runs";
 
 impl Rules<'_> {
     /// Every rule that is broken.

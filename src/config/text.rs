@@ -2,6 +2,8 @@
 //!
 //! Owns no words of its own.
 
+use ::config::ValueKind;
+
 /// Longest part of a value that a message repeats; enough to recognise it.
 const SHOWN_CHARS: usize = 80;
 
@@ -14,6 +16,20 @@ pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(SHOWN_CHARS).collect();
     let ellipsis = if cut.len() < text.len() { "..." } else { "" };
     format!("{cut:?}{ellipsis}")
+}
+
+/// A value as a message shows it.
+pub(super) fn given(value: &ValueKind) -> String {
+    match value {
+        ValueKind::String(text) => shown(text),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(items) => {
+            let items: Vec<_> = items.iter().take(8).map(|item| given(&item.kind)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        ValueKind::Nil => "nothing".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn may_be_url(text: &str) -> bool {

@@ -3,10 +3,9 @@
 //! Owns ranges and forms of single values; what must fit together is in `rules`.
 
 use super::ConfigError;
-use super::keys::{self, Fallback, Key, Kind, Scope};
+use super::keys::{self, Fallback, Key, Kind, Scope, WITHOUT_HEARTBEAT};
 use super::layers::{Layer, Setting};
-use super::rules::WITHOUT_HEARTBEAT;
-use super::text::shown;
+use super::text::given;
 use crate::nearest::nearest;
 use ::config::ValueKind;
 use std::net::SocketAddr;
@@ -210,18 +209,4 @@ fn expected(key: &Key, value: &ValueKind) -> String {
 /// A duration as the user would write it.
 pub(super) fn echo(span: Duration) -> String {
     humantime::format_duration(span).to_string()
-}
-
-/// A value as a message shows it.
-pub(super) fn given(value: &ValueKind) -> String {
-    match value {
-        ValueKind::String(text) => shown(text),
-        ValueKind::Table(_) => "a table".to_owned(),
-        ValueKind::Array(items) => {
-            let items: Vec<_> = items.iter().take(8).map(|item| given(&item.kind)).collect();
-            format!("[{}]", items.join(", "))
-        }
-        ValueKind::Nil => "nothing".to_owned(),
-        other => other.to_string(),
-    }
 }
