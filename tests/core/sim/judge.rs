@@ -84,8 +84,9 @@ pub struct Reading {
     pub has_other_way: bool,
     /// Every row that has run since before this is among the rows: what the snapshot claims.
     pub whole_before: Option<Micros>,
-    /// The greatest key that was seen.
+    /// The greatest key that was seen, and the greatest that is there.
     pub greatest: Option<i64>,
+    pub top: Option<i64>,
     /// The least key from which on the tail knows what is missing, where it begins with this pass.
     pub tail_from: Option<i64>,
 }
@@ -246,6 +247,13 @@ impl World {
         }
         let newest = seen.newest;
         seen.newest = newest.max(read.greatest);
+        let follows = self.scenario.grows && !self.scenario.is_file && self.scenario.newcomers > read.rows.len();
+        if follows && read.tail_from.is_none() && read.top < newest {
+            self.wrong(format!(
+                "I7: the greatest key fell from {newest:?} to {:?}, and the tail goes on",
+                read.top
+            ));
+        }
         let happened = [
             (read.by_key, "passes by the key"),
             (!read.by_key, "passes by the state"),
