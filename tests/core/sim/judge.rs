@@ -7,7 +7,7 @@
 
 use super::{
     scenario::Scenario,
-    server::{Micros, RUNNING, Row, SECOND, UNLISTED, micros},
+    server::{Committed, Micros, RUNNING, Row, SECOND, UNLISTED, micros},
     world::{Sent, World},
 };
 use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing};
@@ -84,9 +84,9 @@ pub struct Reading {
     pub has_other_way: bool,
     /// Every row that has run since before this is among the rows: what the snapshot claims.
     pub whole_before: Option<Micros>,
-    /// The greatest key that was seen, and the greatest that is there.
+    /// What the snapshot saw, and the greatest key that was read.
+    pub committed: Arc<Committed>,
     pub greatest: Option<i64>,
-    pub top: Option<i64>,
     /// The least key from which on the tail knows what is missing, where it begins with this pass.
     pub tail_from: Option<i64>,
 }
@@ -248,11 +248,22 @@ impl World {
         let newest = seen.newest;
         seen.newest = newest.max(read.greatest);
         let follows = self.scenario.grows && !self.scenario.is_file && self.scenario.newcomers > read.rows.len();
-        if follows && read.tail_from.is_none() && read.top < newest {
+        let top = read.committed.rows.keys().next_back().copied();
+        if follows && read.tail_from.is_none() && top < newest {
             self.wrong(format!(
-                "I7: the greatest key fell from {newest:?} to {:?}, and the tail goes on",
-                read.top
+                "I7: the greatest key fell from {newest:?} to {top:?}, and the tail goes on"
             ));
+        }
+        let ran = before
+            .iter()
+            .filter(|(_, (row, _))| row.state.as_deref() == Some(RUNNING));
+        let is_file = self.scenario.is_file;
+        for (key, _) in ran.filter(|_| !is_file) {
+            if read.committed.rows.contains_key(key) && !read.rows.contains_key(key) {
+                self.wrong(format!(
+                    "I7: job {key} ran and is still there, and what became of it was not read"
+                ));
+            }
         }
         let happened = [
             (read.by_key, "passes by the key"),

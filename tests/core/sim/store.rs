@@ -255,7 +255,7 @@ impl SimStore {
                 .replace(snapshot.discovery)
                 .is_some_and(|way| way != snapshot.discovery),
             greatest: sight.greatest,
-            top: sight.committed.rows.keys().next_back().copied(),
+            committed: sight.committed,
             tail_from: sight.tail_from,
         }
     }
