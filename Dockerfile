@@ -9,8 +9,8 @@ ARG BEATWARDEN_REVISION=unknown
 # The image's own toolchain, whatever rust-toolchain.toml says: nothing is downloaded but crates.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    RUSTUP_TOOLCHAIN="$RUST_VERSION" cargo build --release --locked --bin beatwarden \
-    && install -D target/release/beatwarden /out/beatwarden
+    RUSTUP_TOOLCHAIN="$RUST_VERSION" cargo build --profile dist --locked --bin beatwarden \
+    && install -D target/dist/beatwarden /out/beatwarden
 
 # Same Debian release as the builder, for the same glibc. This image is published under a rolling
 # tag only; pin it by digest where your policy asks for it.

@@ -20,10 +20,13 @@ use std::{
     time::Duration,
 };
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    EnvFilter,
     field::RecordFields,
+    filter::Targets,
     fmt::{FormatFields, MakeWriter, format::Writer},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// So many lines may wait for a reader of stderr that is slower than we are; later ones are dropped and counted.
@@ -44,20 +47,28 @@ static HANDED_OVER: OnceLock<SyncSender<Piece>> = OnceLock::new();
 
 /// Starts logging for the whole process; a second start is ignored.
 pub fn start(config: &Config, lines: Lines) {
-    let filter = EnvFilter::new(format!("warn,beatwarden={}", config.log_level.as_str()));
+    let level = config.log_level.as_str().parse().unwrap_or(LevelFilter::INFO);
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("beatwarden", level);
     let format = config.log_format;
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(Sink::new(lines, format))
         // It would be said on stderr, which just failed; and end the process.
         .log_internal_errors(false)
         .with_target(false);
     // A second start, as in a test, keeps the first.
     let _ = match format {
-        LogFormat::Text => log.with_ansi(is_colourful()).fmt_fields(Harmless).try_init(),
+        LogFormat::Text => log
+            .with_ansi(is_colourful())
+            .fmt_fields(Harmless)
+            .finish()
+            .with(filter)
+            .try_init(),
         LogFormat::Json => {
             output::complain_in_json();
-            log.json().flatten_event(true).try_init()
+            log.json().flatten_event(true).finish().with(filter).try_init()
         }
     };
 }
@@ -67,7 +78,7 @@ pub fn start_json() {
     output::complain_in_json();
     // A log that runs already is kept.
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("warn"))
+        .with_max_level(LevelFilter::WARN)
         .with_writer(Sink::new(Lines::AtOnce, LogFormat::Json))
         .log_internal_errors(false)
         .with_target(false)
