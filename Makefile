@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Tests with servers mostly wait: more of them run at once than there are processors.
 AT_ONCE ?= 4
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist sim mutants fuzz fuzz-rows stress failover bench clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -68,6 +68,9 @@ bench: ## what it costs, beside two exporters and the bare queries; rewrites a p
 dist: ## all checks of the supply chain, then an archive with everything that an operator needs, and its checksum, in target/dist
 	@scripts/check-supply-chain --release
 	@scripts/dist
+
+wheel: ## the same binary as a Python wheel, in target/dist
+	@scripts/wheel
 
 clean:
 	$(CARGO) clean

@@ -12,6 +12,7 @@ use crate::{
         Snapshot, StateKind, TimeFormat,
     },
     pass::{Clock, SystemClock},
+    present::words,
     store::{
         ObserveRequest, Store, StoreError,
         guard::{GuardState, Guarded},
@@ -150,9 +151,18 @@ fn found(
             Verdict::Note,
             "action: of a view stuck jobs are reported, never repaired".to_owned(),
         ),
-        false => (Verdict::Note, crate::present::words::kinds(policy.action).to_owned()),
+        false => (Verdict::Note, action(watch)),
     });
     lines
+}
+
+/// What the action in force can and can't do here.
+pub(super) fn action(watch: &WatchConfig) -> String {
+    let action = watch.repair.missed_first;
+    match &watch.meltano {
+        Some(version) => words::beside_meltano(action, &version.to_string(), version.seeds_heartbeats()),
+        None => words::kinds(action).to_owned(),
+    }
 }
 
 /// What to do with states of no list.

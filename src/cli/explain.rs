@@ -107,6 +107,8 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
         entries: &examination.entries,
     };
     let mut said = sentences(&facts);
+    let beside = watch.meltano.as_ref().map(|_| super::check::action(watch));
+    said.extend(beside.filter(|_| judged.is_some_and(|judged| judged.phase.is_stuck())));
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));
     let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
     let by = match seen {

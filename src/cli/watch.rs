@@ -48,6 +48,9 @@ pub fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
                 missed_first = app::policy_of(watch).action.as_str(),
                 "watching"
             );
+            if watch.meltano.is_some() {
+                tracing::info!(watch = watch.name, "{}", super::check::action(watch));
+            }
         }
         let reload = Reload {
             asked: signals.reload,

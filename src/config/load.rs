@@ -59,6 +59,9 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
                 .filter(|mistake| draft.table == TableFrom::Keys || !is_noise(mistake)),
         );
     }
+    for watch in &mut watches {
+        watch.meltano = read.project.as_ref().and_then(|project| project.version.clone());
+    }
     let names: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
     select(sources.flags.watch.as_deref(), &names, &mut watches, &mut mistakes);
     let config = checked_program(&program, watches, &mut mistakes);

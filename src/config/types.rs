@@ -2,7 +2,7 @@
 //!
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
-use super::{ConfigError, DatabaseUrl, Secret};
+use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
 use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
 use std::fs::File;
 use std::io::Read;
@@ -64,6 +64,8 @@ pub struct WatchConfig {
     pub table: TableConfig,
     /// What may be repaired, and how much at once.
     pub repair: RepairConfig,
+    /// The Meltano whose project is watched, where it can be told.
+    pub meltano: Option<MeltanoVersion>,
 }
 
 /// The job table: its name, its columns, and what its states mean.

@@ -200,6 +200,7 @@ fn times_and_rest(
         job_name_label: job_name_label?,
         table: table?,
         repair: repair?,
+        meltano: None,
     })
 }
 

@@ -64,6 +64,23 @@ pub const fn kinds(action: Action) -> &'static str {
     }
 }
 
+/// The same beside the installed Meltano, which writes the first heartbeat with the start or not.
+pub fn beside_meltano(action: Action, version: &str, seeds_heartbeats: bool) -> String {
+    match (action, seeds_heartbeats) {
+        (Action::Observe | Action::Fail, _) => format!("{}; {version} is installed", kinds(action)),
+        (Action::Backfill, true) => format!(
+            "action backfill has nothing to do here: {version} writes the first heartbeat with the start; a run that dies then is \
+             ended by Meltano when the same pipeline starts again, from five minutes after its start, and by \
+             `missed_first = \"fail\"` at its deadline"
+        ),
+        (Action::Backfill, false) => format!(
+            "action backfill sets a NULL heartbeat to the start, and {version} then frees the pipeline five minutes after the \
+             start instead of 24 hours; a living run that blocks for longer than that loses its protection when the same \
+             pipeline is started again"
+        ),
+    }
+}
+
 /// A count with its thousands apart.
 pub fn number(count: u64) -> String {
     let digits = count.to_string();
