@@ -1,5 +1,5 @@
 //! What one pass leaves to the next: the tail of the key, the way to the running rows, the facts of the catalog, and what is
-//! known of the ledger. One value; a pass that fails leaves it as it was.
+//! known of the ledger. One value, which a look copies and never changes.
 
 use super::tail::Tail;
 use crate::{

@@ -9,6 +9,8 @@ mod carried;
 mod follow;
 mod rows;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use carried::{Carried, FactsFor};
 

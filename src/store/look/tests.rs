@@ -1,0 +1,351 @@
+//! What is asked, and in how many round trips, without a database: a scripted one answers.
+
+use super::*;
+use crate::{
+    domain::{Access, ServerIdentity, States, TimeValue, Timestamp},
+    store::{
+        Identifier, TableName, TimeBudget, TimeFormat,
+        question::{Plan, Span},
+    },
+};
+use std::collections::BTreeMap;
+
+fn mapping() -> Mapping {
+    let name = |name: &str| Identifier::new(name).unwrap();
+    Mapping {
+        watch: "w".into(),
+        table: TableName::parse("runs").unwrap(),
+        ledger: TableName::parse("ledger").unwrap(),
+        id: name("id"),
+        job_name: None,
+        state: name("state"),
+        states: States {
+            running: vec!["RUNNING".into()],
+            success: vec!["SUCCESS".into()],
+            failure: vec!["FAIL".into()],
+            waiting: Vec::new(),
+            ignore: Vec::new(),
+        },
+        started_at: name("started_at"),
+        last_heartbeat_at: name("beat_at"),
+        ended_at: None,
+        time_format: TimeFormat::Timestamp,
+        time_zone: "UTC".into(),
+        error: None,
+        born_running: true,
+    }
+}
+
+fn job(id: i64, state: &str) -> Job {
+    Job {
+        id: JobId::from_number(id),
+        name: None,
+        state: Some(state.into()),
+        started_at: TimeValue::from_micros(1),
+        heartbeat_at: TimeValue::Absent,
+        ended_at: TimeValue::Absent,
+    }
+}
+
+/// A database whose rows, server and plan a test sets, and what was asked of it.
+struct Scripted {
+    mapping: Mapping,
+    rows: BTreeMap<i64, &'static str>,
+    server: &'static str,
+    plan: Plan,
+    grows: bool,
+    ledger_rows: usize,
+    facts: Facts,
+    carried: Carried,
+    now: Instant,
+    /// The rounds of the last pass.
+    asked: Vec<Round>,
+}
+
+impl Scripted {
+    fn new(discovery: Discovery, rows: impl IntoIterator<Item = (i64, &'static str)>) -> Self {
+        let by_key = discovery == Discovery::KeyTail;
+        Self {
+            mapping: mapping(),
+            rows: rows.into_iter().collect(),
+            server: "a/1",
+            plan: Plan {
+                access: if by_key { Access::Scan } else { Access::Index },
+                is_dear: by_key,
+            },
+            grows: true,
+            ledger_rows: 0,
+            facts: Facts {
+                ledger_readable: true,
+                ..Facts::default()
+            },
+            carried: Carried::default(),
+            now: Instant::now(),
+            asked: Vec::new(),
+        }
+    }
+
+    fn some(&self, wanted: impl Fn(i64, &str) -> bool) -> Rows {
+        let found = self.rows.iter().filter(|(id, state)| wanted(**id, state));
+        found.map(|(id, state)| job(*id, state)).collect::<Vec<_>>().into()
+    }
+
+    fn history(&self) -> Rows {
+        self.some(|_, state| state != "ODD")
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        let greatest = self.rows.keys().next_back().copied();
+        match question {
+            Question::Plan => Answer::Plan(self.plan),
+            Question::Unknown => Answer::Unknown(Some(self.some(|_, state| state == "ODD").jobs)),
+            Question::Moment => Answer::Moment(Moment {
+                now: Timestamp::from_micros(1),
+                server: ServerIdentity(self.server.into()),
+                server_started_at: None,
+                version: Some("1".into()),
+            }),
+            Question::Running { .. } => Answer::Running(self.some(|_, state| state == "RUNNING"), None),
+            Question::Tail(Span { from, newest, gaps, .. }) => Answer::Tail(
+                self.some(|id, state| id >= *newest || id >= *from && (state == "RUNNING" || gaps.contains(&id))),
+            ),
+            Question::Newcomers { newest } => Answer::Tail(self.some(|id, _| id >= *newest)),
+            Question::Newest { window } => {
+                Answer::Newest(self.rows.keys().copied().collect(), window.map(|_| self.history()))
+            }
+            Question::History { .. } => Answer::Rows(self.history()),
+            Question::Top => Answer::Top(greatest),
+            Question::Page(keys) => Answer::Page(
+                self.some(|id, state| keys.contains(&id) && matches!(state, "RUNNING" | "ODD")),
+                self.rows.range(..keys.start()).next_back().map(|(id, _)| *id),
+            ),
+            Question::Keyless => Answer::Keyless(0),
+            Question::Known(ids) => Answer::Rows(self.some(|id, _| ids.contains(&JobId::from_number(id)))),
+            Question::Facts => Answer::Facts(self.facts.clone()),
+            Question::LedgerProbe => Answer::LedgerProbe(self.ledger_rows > 0),
+            Question::LedgerOfJobs(_) => Answer::LedgerOfJobs(Vec::new()),
+            Question::LedgerNewest => Answer::LedgerNewest(Vec::new(), self.ledger_rows),
+        }
+    }
+
+    fn pass(&mut self, look: domain::Look, known: &[i64]) -> Snapshot {
+        self.pass_within(look, known, TimeBudget::About(Duration::ZERO))
+    }
+
+    fn pass_within(&mut self, look: domain::Look, known: &[i64], budget: TimeBudget) -> Snapshot {
+        let request = ObserveRequest {
+            budget,
+            ..ObserveRequest::whole(known.iter().copied().map(JobId::from_number).collect(), look)
+        };
+        let mapping = self.mapping.clone();
+        let table = Table {
+            mapping: &mapping,
+            action: Action::Fail,
+            seed_tolerance: Duration::ZERO,
+            wanted: DiscoverySetting::Auto,
+            grows: self.grows,
+            lowest: i64::MIN,
+            is_unique: true,
+            keyless: Keyless::None,
+            facts: None,
+            database: Database {
+                one_snapshot: true,
+                commits_late: true,
+                probes_ledger: true,
+                facts_for: FactsFor {
+                    plain: Duration::from_secs(30),
+                    short: Duration::from_secs(5),
+                },
+                pages: (Duration::MAX, Duration::MAX),
+            },
+        };
+        let before = self.carried.clone();
+        let (mut look, mut round) = Look::begin(&request, table, &before, self.now, self.now);
+        self.asked.clear();
+        loop {
+            let answers = round.questions.iter().map(|question| self.answer(question)).collect();
+            self.asked.push(round);
+            match look.take(answers, self.now).unwrap() {
+                Step::Ask(next) => round = next,
+                Step::Done(snapshot, after) => {
+                    self.carried = after;
+                    return snapshot;
+                }
+            }
+        }
+    }
+
+    fn asks(&self, wanted: impl Fn(&Question) -> bool) -> bool {
+        self.asked.iter().any(|round| round.questions.iter().any(&wanted))
+    }
+}
+
+fn ids(snapshot: &Snapshot) -> Vec<i64> {
+    snapshot.rows.iter().filter_map(|job| job.id.number()).collect()
+}
+
+const ORDINARY: domain::Look = domain::Look::Ordinary;
+const FULL: domain::Look = domain::Look::Full;
+
+#[test]
+fn an_ordinary_pass_takes_two_round_trips_by_state_and_by_key() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(1, "RUNNING"), (2, "RUNNING")]);
+        database.pass_within(FULL, &[], TimeBudget::Unlimited);
+        let snapshot = database.pass(ORDINARY, &[1, 2]);
+        assert_eq!((database.asked.len(), ids(&snapshot)), (2, vec![1, 2]));
+        let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
+        assert_eq!(frames, [Frame::First, Frame::Last]);
+    }
+}
+
+#[test]
+fn a_known_job_that_has_ended_takes_one_round_trip_more_and_a_lonely_one_none() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (1_000_000, "RUNNING")]);
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.insert(1, "SUCCESS");
+    let snapshot = database.pass(ORDINARY, &[1, 1_000_000]);
+    assert_eq!((database.asked.len(), ids(&snapshot)), (2, vec![1, 1_000_000]));
+    database.rows.insert(1_000_000, "SUCCESS");
+    database.rows.insert(1_000_001, "RUNNING");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1_000_000])), [1_000_000, 1_000_001]);
+    database.rows.insert(1_000_002, "RUNNING");
+    database.rows.insert(1_000_001, "FAIL");
+    let mut found = ids(&database.pass(ORDINARY, &[1_000_000, 1_000_001]));
+    found.sort_unstable();
+    assert_eq!(
+        (database.asked.len(), found),
+        (3, vec![1_000_000, 1_000_001, 1_000_002])
+    );
+}
+
+#[test]
+fn facts_that_are_due_travel_with_the_first_round_and_hold_for_their_time() {
+    let asks_facts = |question: &Question| *question == Question::Facts;
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    assert!(database.asks(asks_facts));
+    for (after, due) in [(29, false), (2, true)] {
+        database.now += Duration::from_secs(after);
+        database.pass(ORDINARY, &[1]);
+        assert_eq!(database.asks(asks_facts), due);
+    }
+    database.pass(ORDINARY, &[1]);
+    assert_eq!(database.asked.len(), 2);
+    // Once there was a guard, facts stay short-lived.
+    database.facts.guard.guard = crate::domain::Guard::Sound;
+    database.now += Duration::from_secs(31);
+    database.pass(ORDINARY, &[1]);
+    database.facts.guard.guard = crate::domain::Guard::Absent;
+    for _ in 0..2 {
+        database.now += Duration::from_secs(6);
+        database.pass(ORDINARY, &[1]);
+        assert!(database.asks(asks_facts));
+        assert_eq!(database.asked.len(), 2);
+    }
+}
+
+#[test]
+fn a_full_look_takes_one_round_trip_for_each_page() {
+    let mut database = Scripted::new(Discovery::KeyTail, (1..=45_000).map(|id| (id, "SUCCESS")));
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.asked.len(), 3, "the plan, the newest rows, the ledger");
+    let snapshot = database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    let pages = database
+        .asked
+        .iter()
+        .filter(|round| matches!(round.questions[..], [Question::Page(_)]))
+        .count();
+    assert_eq!((database.asked.len(), snapshot.look), (3 + pages, FULL));
+    database.pass(FULL, &[]);
+    assert_eq!(database.asked.len(), 4, "one page where there is no time for more");
+}
+
+#[test]
+fn a_table_whose_key_does_not_grow_is_asked_for_unknown_states_apart() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING"), (2, "ODD")]);
+    database.grows = false;
+    let snapshot = database.pass(FULL, &[]);
+    let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
+    assert_eq!(frames, [Frame::Apart, Frame::Apart, Frame::First, Frame::Last]);
+    assert_eq!((ids(&snapshot), snapshot.look), (vec![1, 2], FULL));
+    database.pass(ORDINARY, &[1]);
+    assert_eq!(database.asked.len(), 2);
+}
+
+#[test]
+fn the_newest_row_is_kept_where_it_runs_or_is_known_and_no_news_otherwise() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(1, "RUNNING"), (2, "SUCCESS")]);
+        database.pass_within(FULL, &[], TimeBudget::Unlimited);
+        assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1], "it ended, and no one knew it");
+        assert_eq!(ids(&database.pass(ORDINARY, &[1, 2])), [1, 2], "it is known");
+        database.rows.insert(2, "RUNNING");
+        assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 2], "it runs again");
+    }
+}
+
+#[test]
+fn a_key_that_commits_late_is_found() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.rows.insert(4, "RUNNING");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 4]);
+    database.rows.insert(3, "SUCCESS");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 3, 4]);
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 4], "only once");
+}
+
+#[test]
+fn a_sequence_that_begins_again_and_another_server_begin_the_tail_again() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(100, "RUNNING")]);
+        database.pass(ORDINARY, &[]);
+        database.rows = BTreeMap::from([(1, "RUNNING")]);
+        assert_eq!(ids(&database.pass(ORDINARY, &[100])), [1]);
+        assert!(database.asks(|question| *question == Question::Top));
+        database.server = "b/1";
+        database.rows.insert(2, "SUCCESS");
+        assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 2]);
+        assert!(database.asks(|question| matches!(question, Question::Newest { .. })));
+        database.rows.insert(3, "RUNNING");
+        assert!(ids(&database.pass(ORDINARY, &[1])).contains(&3));
+    }
+}
+
+#[test]
+fn a_deleted_newest_row_costs_one_question_and_begins_nothing_again() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (2, "RUNNING")]);
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.remove(&2);
+    database.rows.insert(3, "RUNNING");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 2])), [1, 3]);
+    assert!(!database.asks(|question| matches!(question, Question::Newest { .. })));
+}
+
+#[test]
+fn unknown_states_fill_all_the_room_that_there_is() {
+    let rows = (0..2_000).map(|id| (id, if id % 2 == 0 { "ODD" } else { "RUNNING" }));
+    let mut database = Scripted::new(Discovery::KeyTail, rows.chain((2_000..2_500).map(|id| (id, "ODD"))));
+    let snapshot = database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    let odd = snapshot
+        .rows
+        .iter()
+        .filter(|job| job.state.as_deref() == Some("ODD"))
+        .count();
+    assert_eq!(odd, 1_000);
+}
+
+#[test]
+fn the_first_entry_of_a_ledger_is_read_in_the_snapshot_of_its_rows() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.pass(ORDINARY, &[1]);
+    assert!(database.asks(|question| *question == Question::LedgerProbe));
+    database.ledger_rows = 1;
+    database.pass(ORDINARY, &[1]);
+    let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
+    assert_eq!(frames, [Frame::First, Frame::Last, Frame::First, Frame::Last]);
+    database.pass(ORDINARY, &[1]);
+    assert!(!database.asks(|question| *question == Question::LedgerProbe));
+}
