@@ -1,6 +1,7 @@
-//! The queues for connections of one kind. Each lane is one connection, and one watch at a time has it to itself. Every watch
-//! begins at the first lane; one that keeps others waiting gets a lane of its own, and whoever would be late because of the
-//! queue, or of somebody who hangs, moves on to another lane. When peace returns all move back, and what is left is closed.
+//! The queues for connections of one kind. Each lane is one connection, and one watch at a time uses it. Every watch begins at
+//! the first lane. A watch that would be late because of the queue, or because another one hangs, moves to another lane at
+//! once; one that keeps others waiting again and again gets a lane of its own. When all is calm every watch moves back, and
+//! the lanes that are left are closed.
 
 use super::link::Link;
 use crate::store::StoreError;
@@ -15,16 +16,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Whoever begins with a new connection reads the catalog through it, in a dozen round trips: that is no hanging.
-const LEARNING: Duration = Duration::from_secs(4);
-/// Nobody is late because a connection was kept for so long.
+/// A connection takes several round trips, which no table can hold up: a long way to the server is no hanging.
+const CONNECTING: Duration = Duration::from_secs(4);
+/// No watch is late because a connection was kept for so long.
 const HARMLESS: Duration = Duration::from_millis(250);
-/// Who keeps others waiting in so many passes in a row gets a lane of its own.
-const HOG: u32 = 2;
-/// A queue is long where nobody hogs the connection and one waits for so long, or for half of the deadline.
+/// A watch that kept others waiting in so many passes in a row gets a lane of its own.
+const KEPT_WAITING: u32 = 2;
+/// A queue is long where no watch keeps the connection and one waits for so long, or for half of the deadline.
 const QUEUE: Duration = Duration::from_secs(5);
-/// So many passes in a row without trouble are peace.
-const PEACE: u32 = 20;
+/// So many passes in a row without a wait are calm.
+const CALM: u32 = 20;
 
 /// All lanes of one kind to one database.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) struct Lanes {
     shared: Vec<Arc<Lane>>,
     /// How many more watches may have a lane of their own.
     own: Arc<Semaphore>,
-    /// Lanes of their own are connected one after the other, so that a server that answers nobody isn't beset by all.
+    /// Lanes of their own are connected one after the other, so that a server that does not answer isn't beset by all.
     connecting: Arc<Semaphore>,
     /// When a lane was last given back in good order.
     served: Quick<Option<Instant>>,
@@ -59,10 +60,10 @@ struct LaneState {
 #[derive(Clone, Copy, Debug)]
 struct Hold {
     since: Instant,
-    /// So long it may last, however impatient others are.
+    /// So long it may last, however short the patience of others is.
     allowed: Duration,
-    /// Whether somebody has waited for longer than it should.
-    is_resented: bool,
+    /// Whether another watch has waited for longer than it should.
+    kept_waiting: bool,
 }
 
 impl Hold {
@@ -86,7 +87,7 @@ impl Lane {
         state.waiting + usize::from(state.hold.is_some())
     }
 
-    fn is_hogged(&self, patience: Duration) -> bool {
+    fn is_busy(&self, patience: Duration) -> bool {
         self.state().hold.is_some_and(|hold| hold.is_long(patience))
     }
 
@@ -94,7 +95,7 @@ impl Lane {
         self.state().homes += 1;
     }
 
-    /// A watch leaves; a connection that nobody comes back for is closed.
+    /// A watch leaves; a connection that none comes back for is closed.
     fn leave(&self) {
         let mut state = self.state();
         state.homes = state.homes.saturating_sub(1);
@@ -117,7 +118,7 @@ impl Lanes {
         }
     }
 
-    /// Closes what nobody uses at the moment.
+    /// Closes what is not in use at the moment.
     pub(super) fn close_idle(&self) {
         for lane in &self.shared {
             if let Ok(mut link) = lane.link.try_lock() {
@@ -126,14 +127,14 @@ impl Lanes {
         }
     }
 
-    /// The shared lane with the shortest queue, of those that nobody hogs.
+    /// The shared lane with the shortest queue, of those that no watch keeps for long.
     fn roomiest(&self, patience: Duration) -> Option<&Arc<Lane>> {
-        let free = self.shared.iter().filter(|lane| !lane.is_hogged(patience));
+        let free = self.shared.iter().filter(|lane| !lane.is_busy(patience));
         free.min_by_key(|lane| lane.load())
     }
 }
 
-/// A connection while a watch has it to itself; none where there is none yet.
+/// A connection while one watch uses it; none where there is none yet.
 #[derive(Debug)]
 pub(super) struct Slot {
     link: OwnedMutexGuard<Option<Link>>,
@@ -144,9 +145,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A connection is to be made, and the catalog to be read through it.
-    pub(super) fn learns(&self) {
-        self.begin(LEARNING);
+    /// A connection is to be made.
+    pub(super) fn connects(&self) {
+        self.begin(CONNECTING);
+    }
+
+    /// A question of the catalog is to be asked: a dozen of them are no hanging, one that takes long is.
+    pub(super) fn asks(&self) {
+        self.begin(Duration::ZERO);
     }
 
     /// The work itself begins.
@@ -183,17 +189,17 @@ impl Drop for Slot {
             return;
         };
         let mut served = locked(&self.lanes.served);
-        // Where nobody got an answer meanwhile, it is the server that hangs, and further connections to it help nobody.
+        // Where no watch got an answer meanwhile, it is the server that hangs, and further connections to it are of no use.
         let others_work = served.is_some_and(|at| at > hold.since);
         let mut home = locked(&self.home);
         // Once is a busy moment.
-        home.resented = if hold.is_resented && others_work {
-            home.resented + 1
+        home.kept_waiting = if hold.kept_waiting && others_work {
+            home.kept_waiting + 1
         } else {
             0
         };
-        let is_peaceful = !hold.is_resented && hold.since.elapsed() < HARMLESS;
-        home.peace = if is_peaceful { home.peace + 1 } else { 0 };
+        let is_calm = !hold.kept_waiting && hold.since.elapsed() < HARMLESS;
+        home.calm = if is_calm { home.calm + 1 } else { 0 };
         if self.link.is_some() {
             *served = Some(Instant::now());
         }
@@ -207,29 +213,29 @@ struct Home {
     /// The right to a lane of its own.
     own: Option<OwnedSemaphorePermit>,
     /// So many passes in a row others had to wait for it.
-    resented: u32,
-    /// So many passes in a row went without trouble.
-    peace: u32,
+    kept_waiting: u32,
+    /// So many passes in a row went without a wait.
+    calm: u32,
 }
 
 impl Home {
     fn move_to(&mut self, lane: Arc<Lane>, own: Option<OwnedSemaphorePermit>) {
         lane.settle();
         std::mem::replace(&mut self.lane, lane).leave();
-        (self.own, self.resented, self.peace) = (own, 0, 0);
+        (self.own, self.kept_waiting, self.calm) = (own, 0, 0);
     }
 }
 
 /// Where one watch finds its connection of one kind.
 #[derive(Debug)]
-pub(super) struct Berth {
+pub(super) struct WatchLane {
     lanes: Arc<Lanes>,
     home: Arc<Quick<Home>>,
     /// So long another watch may keep a connection that this one waits for.
     patience: Duration,
 }
 
-impl Drop for Berth {
+impl Drop for WatchLane {
     fn drop(&mut self) {
         locked(&self.home).lane.leave();
     }
@@ -238,15 +244,14 @@ impl Drop for Berth {
 /// How a wait ended.
 enum Waited {
     Got(OwnedMutexGuard<Option<Link>>),
-    /// Somebody keeps the connection for long.
-    Hogged,
-    /// The queue is long.
-    Crowded,
+    /// Another watch keeps the connection for long.
+    Busy,
+    LongQueue,
     Late,
 }
 
-impl Berth {
-    /// Closes its connection and the shared ones, if nobody uses them now.
+impl WatchLane {
+    /// Closes its connection and the shared ones, if they are not in use now.
     pub(super) fn close_idle(&self) {
         self.lanes.close_idle();
         if let Ok(mut link) = locked(&self.home).lane.link.try_lock() {
@@ -260,8 +265,8 @@ impl Berth {
         let home = Home {
             lane,
             own: None,
-            resented: 0,
-            peace: 0,
+            kept_waiting: 0,
+            calm: 0,
         };
         Self {
             lanes,
@@ -283,12 +288,12 @@ impl Berth {
             let link = match self.wait(&lane, until).await {
                 Waited::Got(link) => link,
                 Waited::Late => return Err(late()),
-                Waited::Hogged => {
-                    self.flee(&lane);
+                Waited::Busy => {
+                    self.move_away(&lane);
                     continue;
                 }
-                Waited::Crowded => {
-                    self.spread(&lane);
+                Waited::LongQueue => {
+                    self.move_to_shorter(&lane);
                     continue;
                 }
             };
@@ -307,7 +312,7 @@ impl Berth {
         lane.state().hold = Some(Hold {
             since: Instant::now(),
             allowed: Duration::ZERO,
-            is_resented: false,
+            kept_waiting: false,
         });
         Slot {
             link,
@@ -340,34 +345,34 @@ impl Berth {
             if let Some(hold) = &mut lane.state().hold
                 && hold.is_long(self.patience)
             {
-                hold.is_resented = true;
-                return Waited::Hogged;
+                hold.kept_waiting = true;
+                return Waited::Busy;
             }
             let is_shorter = |other: &Arc<Lane>| other.load() + 1 < lane.load();
             if Instant::now() >= crowded_at && self.lanes.roomiest(self.patience).is_some_and(is_shorter) {
-                return Waited::Crowded;
+                return Waited::LongQueue;
             }
         }
     }
 
-    /// Before a pass: a lane of its own for whoever keeps others waiting, and back to the first lane when peace has returned.
+    /// Before a pass: a lane of its own for a watch that keeps others waiting, and back to the first lane when all is calm.
     fn tidy(&self) {
         let mut home = locked(&self.home);
         let first = &self.lanes.shared[0];
-        if home.resented >= HOG {
-            home.resented = 0;
+        if home.kept_waiting >= KEPT_WAITING {
+            home.kept_waiting = 0;
             if home.own.is_none() {
                 self.own_lane(&mut home);
             }
         } else if Arc::ptr_eq(&home.lane, first) || first.load() > 0 {
-            home.peace = 0;
-        } else if home.peace >= PEACE {
+            home.calm = 0;
+        } else if home.calm >= CALM {
             home.move_to(first.clone(), None);
         }
     }
 
-    /// Away from a lane that somebody hogs, to the best of those that are free.
-    fn flee(&self, from: &Arc<Lane>) {
+    /// Away from a lane that is kept for long, to the best of those that are free.
+    fn move_away(&self, from: &Arc<Lane>) {
         let mut home = locked(&self.home);
         match self.lanes.roomiest(self.patience) {
             Some(lane) if !Arc::ptr_eq(lane, from) => home.move_to(lane.clone(), None),
@@ -376,7 +381,7 @@ impl Berth {
     }
 
     /// Away from a lane with a long queue.
-    fn spread(&self, from: &Arc<Lane>) {
+    fn move_to_shorter(&self, from: &Arc<Lane>) {
         let mut home = locked(&self.home);
         if let Some(lane) = self.lanes.roomiest(self.patience)
             && !Arc::ptr_eq(lane, from)

@@ -1,9 +1,9 @@
-//! The connections to one database, and how its watches share them. In peace there are two: one for passes, one for repairs;
+//! The connections to one database, and how its watches share them. While all is calm there are two: one for passes, one for repairs;
 //! fifty watches must not take fifty of the writer's connections. Where one watch keeps a connection for long, or so many
 //! stand in the queue that they would be late, further ones are made, so that no watch waits for another's table.
 
 use super::{
-    lanes::{Berth, Lanes, Slot},
+    lanes::{Lanes, Slot, WatchLane},
     link::Link,
     server_addr::ServerAddr,
 };
@@ -48,7 +48,7 @@ struct Failover {
 }
 
 impl Links {
-    /// Whether nobody else uses them any more.
+    /// Whether no one else uses them any more.
     pub fn is_last(&self) -> bool {
         Arc::strong_count(&self.failover) == 1
     }
@@ -90,18 +90,18 @@ impl Links {
 
 /// Where one watch finds its connections.
 #[derive(Debug)]
-pub(super) struct Berths {
-    passes: Berth,
-    repairs: Berth,
+pub(super) struct WatchLanes {
+    passes: WatchLane,
+    repairs: WatchLane,
 }
 
-impl Berths {
+impl WatchLanes {
     /// For a watch that looks this often, with this deadline.
     pub(super) fn new(links: &Links, poll_interval: Duration, deadline: Duration) -> Self {
         let patience = patience(poll_interval, deadline);
         Self {
-            passes: Berth::new(links.passes.clone(), patience),
-            repairs: Berth::new(links.repairs.clone(), patience),
+            passes: WatchLane::new(links.passes.clone(), patience),
+            repairs: WatchLane::new(links.repairs.clone(), patience),
         }
     }
 
@@ -110,7 +110,7 @@ impl Berths {
         self.passes.take(within).await
     }
 
-    /// Closes the connections for repairs that nobody uses now.
+    /// Closes the connections for repairs that are not in use now.
     pub(super) fn end_repairs(&self) {
         self.repairs.close_idle();
     }

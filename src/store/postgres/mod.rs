@@ -57,7 +57,7 @@ use addresses::Addresses;
 use catalog::Catalog;
 use lanes::Slot;
 use link::{Link, LinkId};
-use links::Berths;
+use links::WatchLanes;
 use operator::LedgerSession;
 use render::Statements;
 use server::Server;
@@ -96,7 +96,7 @@ pub struct PostgresStore {
     addresses: Addresses,
     links: Links,
     /// Where it finds its connections among them.
-    berths: Berths,
+    lanes: WatchLanes,
     known: Option<Known>,
     /// What the last pass left to the next.
     carried: Carried,
@@ -115,7 +115,7 @@ impl PostgresStore {
         let settings = Arc::new(settings);
         Self {
             addresses: Addresses::new(settings.clone()),
-            berths: Berths::new(&links, settings.poll_timeout, settings.poll_timeout),
+            lanes: WatchLanes::new(&links, settings.poll_timeout, settings.poll_timeout),
             settings,
             links,
             known: None,
@@ -130,7 +130,7 @@ impl PostgresStore {
     #[must_use]
     pub fn sharing(self, links: Links, poll_interval: Duration) -> Self {
         Self {
-            berths: Berths::new(&links, poll_interval, self.settings.poll_timeout),
+            lanes: WatchLanes::new(&links, poll_interval, self.settings.poll_timeout),
             links,
             announced: Some(Announced::default()),
             ..self
@@ -139,19 +139,19 @@ impl PostgresStore {
 
     /// The connection for passes, made anew if there is none, and what is known through it.
     async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
-        let mut slot = self.berths.passes(self.settings.poll_timeout).await?;
+        let mut slot = self.lanes.passes(self.settings.poll_timeout).await?;
         // As long as none is found, the server that we have is the best one.
         if let Some(better) = self.links.better() {
             *slot = Some(better);
         } else if !slot.as_ref().is_some_and(Link::is_usable) {
-            slot.learns();
+            slot.connects();
             *slot = None;
             *slot = Some(self.connect().await?);
         } else if let Some(place) = self.links.place()
             && held(&slot).place() != &place
         {
             // Another connection has found a better server.
-            slot.learns();
+            slot.connects();
             *slot = None;
             *slot = Some(self.connect_beside(Some(&place)).await?);
         }
@@ -165,9 +165,8 @@ impl PostgresStore {
             slot.works();
             return Ok((slot, ready));
         }
-        slot.learns();
         link.start_deadline(self.settings.poll_timeout);
-        match self.learn(link).await {
+        match self.learn(&slot, link).await {
             Ok(ready) => {
                 let ready = Arc::new(ready);
                 self.known = Some(Known {
@@ -188,15 +187,19 @@ impl PostgresStore {
     }
 
     /// Reads the catalog.
-    async fn learn(&self, link: &Link) -> Result<Ready, StoreError> {
+    async fn learn(&self, slot: &Slot, link: &Link) -> Result<Ready, StoreError> {
+        slot.asks();
         let server = server::probe(link).await?;
+        slot.asks();
         let catalog = schema::read(link, &self.settings).await?;
+        slot.asks();
         let statements = Statements::render(&self.settings.mapping, &catalog, &server);
         let mut ready = Ready {
             server,
             catalog,
             statements,
         };
+        slot.asks();
         ready.server.no_facts = facts::refused(link, &ready, &self.settings).await?;
         if let Some(announced) = &self.announced {
             Box::pin(announced.once(link, &ready, &self.settings.mapping.watch)).await;
@@ -224,7 +227,7 @@ impl PostgresStore {
 
     /// The connection for repairs, made anew if there is none.
     async fn repairs(&self) -> Result<Slot, StoreError> {
-        let mut slot = self.berths.repairs(self.settings.poll_timeout).await?;
+        let mut slot = self.lanes.repairs(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
         // And what triggers of one table left in a session (settings, locks, temporary tables) must not reach another's.
@@ -236,7 +239,7 @@ impl PostgresStore {
                 .expect("just looked at")
                 .start_deadline(self.settings.poll_timeout);
         } else {
-            slot.learns();
+            slot.connects();
             *slot = None;
             *slot = Some(self.connect_beside(place.as_ref()).await?.serving(table));
         }
@@ -278,7 +281,7 @@ impl Store for PostgresStore {
         // A session that repaired ends with the pass, and with it whatever the table's triggers left in it: a lock that they
         // took would keep every other process from its gate.
         if self.has_written.swap(false, Ordering::Relaxed) {
-            self.berths.end_repairs();
+            self.lanes.end_repairs();
         }
         let (mut slot, ready) = self.passes().await?;
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
