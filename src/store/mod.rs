@@ -22,7 +22,7 @@ pub use error::{Barrier, Failure, StoreError};
 pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName};
 
 pub(crate) use derived::{derived, formerly};
-pub(crate) use template::fill;
+pub(crate) use template::{fill, part};
 
 use crate::domain::{
     Finding, Holder, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,

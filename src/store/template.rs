@@ -17,6 +17,40 @@ pub(crate) fn fill(template: &str, names: &[(&str, String)]) -> String {
     text
 }
 
+/// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
+/// be sent and parsed each time.
+pub(crate) fn part(template: &str, names: &[(&str, String)]) -> String {
+    let is_sent = |line: &&str| !line.trim_start().starts_with("--");
+    fill(&template.lines().filter(is_sent).collect::<Vec<_>>().join("\n"), names)
+}
+
+/// A struct of statements, each field from the `.sql` file of its name, or of the one that is given; `with` fields are made
+/// otherwise.
+macro_rules! statements {
+    (@file $field:ident) => { concat!("sql/", stringify!($field), ".sql") };
+    (@file $field:ident $file:literal) => { concat!("sql/", $file, ".sql") };
+    (
+        $(#[$about:meta])* $vis:vis struct $name:ident { $($field:ident $(= $file:literal)?),* $(,)? }
+        with { $($(#[$of_other:meta])* $other:ident: $type:ty),* $(,)? }
+    ) => {
+        $(#[$about])*
+        $vis struct $name {
+            $(pub $field: String,)*
+            $($(#[$of_other])* pub $other: $type,)*
+        }
+
+        impl $name {
+            fn filled(fill: impl Fn(&str) -> String, $($other: $type),*) -> Self {
+                Self {
+                    $($field: fill(include_str!(crate::store::template::statements!(@file $field $($file)?))),)*
+                    $($other,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use statements;
+
 #[cfg(test)]
 mod tests {
     use super::fill;

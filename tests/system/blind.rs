@@ -30,7 +30,7 @@ const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says in these plots: what commands of an operator ask, what is asked of a holder of the gate or of a
 /// row, and the mark before a scan of a table without an index.
-const NOT_OF_A_WATCH: [&str; 20] = [
+const NOT_OF_A_WATCH: [&str; 19] = [
     "gate probe",
     "grants path",
     "grants table",
@@ -43,7 +43,6 @@ const NOT_OF_A_WATCH: [&str; 20] = [
     "ledger acknowledge fuse",
     "ledger between",
     "ledger entry",
-    "ledger history",
     "ledger of one job",
     "long transactions",
     "observe keyless",

@@ -1,4 +1,4 @@
-//! The expressions that add the error text to its column and take it out again, byte for byte. $17 to $19 are the text's pair,
+//! The expressions that add the error text to its column and take it out again, byte for byte. $18 to $20 are the text's pair,
 //! the text and its key in a repair; $15 to $17 are the same in an undo, whose $13 is the image before.
 
 use super::catalog::Column;
@@ -18,7 +18,7 @@ pub(super) fn error_value(error: &Column) -> String {
         return format!(
             "CASE WHEN {column} IS NULL OR pg_catalog.jsonb_typeof({column}) OPERATOR(pg_catalog.=) 'object' \
              THEN coalesce({column}, '{{}}'::pg_catalog.jsonb) OPERATOR(pg_catalog.||) \
-             pg_catalog.jsonb_build_object($19::pg_catalog.text, $18::pg_catalog.text) ELSE {column} END"
+             pg_catalog.jsonb_build_object($20::pg_catalog.text, $19::pg_catalog.text) ELSE {column} END"
         );
     }
     let column = error_as_text(error);
@@ -30,8 +30,8 @@ pub(super) fn error_value(error: &Column) -> String {
     );
     let merged = format!(
         "CASE WHEN {kind} OPERATOR(pg_catalog.=) 'object' \
-         THEN pg_catalog.concat(pg_catalog.left({column}, 0 OPERATOR(pg_catalog.-) {brace}), ', ', $17::pg_catalog.text, pg_catalog.right({column}, {brace})) \
-         WHEN {kind} OPERATOR(pg_catalog.=) 'other' THEN {column} ELSE pg_catalog.concat('{{', $17::pg_catalog.text, '}}') END",
+         THEN pg_catalog.concat(pg_catalog.left({column}, 0 OPERATOR(pg_catalog.-) {brace}), ', ', $18::pg_catalog.text, pg_catalog.right({column}, {brace})) \
+         WHEN {kind} OPERATOR(pg_catalog.=) 'other' THEN {column} ELSE pg_catalog.concat('{{', $18::pg_catalog.text, '}}') END",
         kind = error_kind(error)
     );
     match error.longest {

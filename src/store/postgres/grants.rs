@@ -2,12 +2,12 @@
 
 use super::{
     hosts, search_path,
-    sql::{literal, part, tag},
+    sql::{literal, tag},
     target::Target,
 };
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, StoreError, TableName, derived, fill},
+    store::{Identifier, Mapping, StoreError, TableName, derived, fill, part},
 };
 use std::time::Duration;
 use tokio_postgres::types::Type;

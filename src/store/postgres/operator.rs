@@ -50,9 +50,10 @@ pub(super) async fn history(session: LedgerSession<'_>, limit: u32) -> Result<Ve
     let params: Vec<Param<'_>> = vec![
         (tables, Type::TEXT_ARRAY),
         (&limit, Type::INT8),
+        (&0_i64, Type::INT8),
         (&UNACKNOWLEDGED, Type::INT8),
     ];
-    entries(session, &session.ready.statements.ledger_history, params).await
+    entries(session, &session.ready.statements.ledger_newest, params).await
 }
 
 /// The entries whose identities lie between two, both included.

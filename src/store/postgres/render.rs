@@ -7,63 +7,38 @@ use super::{
     error_column::{error_kind, error_value},
     guard_sql::GuardStatements,
     server::Server,
-    sql::{NO_ENTRY, Names, literal, part, quoted},
+    sql::{NO_ENTRY, Names, literal, quoted},
     undo,
 };
 use crate::{
-    domain::LEDGER_LAYOUT,
+    domain::{LEDGER_LAYOUT, LedgerAction},
     store::{
-        Identifier, Mapping, TimeFormat, derived,
+        Identifier, Mapping, TimeFormat, derived, part,
         reading::{LONGEST_IMAGE, LONGEST_KEY, LONGEST_TEXT},
+        template::statements,
     },
 };
 
 /// The window of the success ratio ends now, and is $4 seconds long.
 const WINDOW_BEGINS: &str =
     "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => $4::double precision))";
-/// The rendered statements.
-#[derive(Debug)]
-pub(super) struct Statements {
-    pub moment: String,
-    pub scan_mark: String,
-    pub holders: String,
-    pub facts: String,
-    pub running: String,
-    pub unknown: String,
-    pub keyless: String,
-    pub job_times: String,
-    pub known: String,
-    pub newcomers: String,
-    pub page: String,
-    pub below: String,
-    pub tail: String,
-    pub keys: String,
-    pub top: String,
-    pub history: String,
-    pub ledger_create: String,
-    pub ledger_of_jobs: String,
-    pub ledger_newest: String,
-    pub ledger_probe: String,
-    pub ledger_exists: String,
-    pub ledger_made: String,
-    pub ledger_find: String,
-    pub ledger_gate: String,
-    pub ledger_history: String,
-    pub ledger_of_job: String,
-    pub ledger_entry: String,
-    pub ledger_note: String,
-    pub ledger_acknowledge: String,
-    pub ledger_ack_fuse: String,
-    pub job_of_name: String,
-    pub ledger_between: String,
-    /// The name of the index that is made last: where it is, all are.
-    pub last_index: String,
-    pub undo_look: String,
-    pub undo_backfill: String,
-    pub undo_fail: String,
-    pub guard: GuardStatements,
-    pub repair_backfill: String,
-    pub repair_fail: String,
+statements! {
+    /// The statements, with the names of this table filled in.
+    #[derive(Debug)]
+    pub(super) struct Statements {
+        moment, scan_mark, holders, facts, job_times, job_of_name,
+        running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
+        newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", tail = "observe_tail",
+        keys = "observe_keys", top = "observe_top", history = "observe_history",
+        ledger_create, ledger_of_jobs, ledger_newest, ledger_probe, ledger_exists, ledger_made, ledger_gate,
+        ledger_find, ledger_of_job, ledger_entry, ledger_note, ledger_acknowledge, ledger_ack_fuse, ledger_between,
+        undo_look, undo_backfill, undo_fail,
+        repair_backfill, repair_fail,
+    } with {
+        /// The name of the index that is made last: where it is, all are.
+        last_index: String,
+        guard: GuardStatements,
+    }
 }
 
 impl Statements {
@@ -88,68 +63,19 @@ impl Statements {
         // Parts are filled by themselves, so that no statement is filled twice.
         names.push(("job", part(include_str!("sql/job.sql"), &names)));
         names.push(("entry_made", part(include_str!("sql/entry_made.sql"), &names)));
-        for (name, waived) in [("as_observed_backfill", "$16"), ("as_observed_fail", "$20")] {
-            let mut names_of_part = names.clone();
-            names_of_part.push(("waived", waived.to_owned()));
-            names.push((name, part(include_str!("sql/as_observed.sql"), &names_of_part)));
-        }
+        names.push(("as_observed", part(include_str!("sql/as_observed.sql"), &names)));
+        let with = |template: &str, others: Names| part(template, &[others, names.clone()].concat());
         let newest = part(include_str!("sql/newest.sql"), &names);
-        let of_newest: Names = names
-            .iter()
-            .map(|(name, value)| {
-                (
-                    *name,
-                    if *name == "table" {
-                        newest.clone()
-                    } else {
-                        value.clone()
-                    },
-                )
-            })
-            .collect();
-        names.push(("newest_job", part(include_str!("sql/job.sql"), &of_newest)));
-        let fill = |template: &str| part(template, &names);
-        Self {
-            moment: fill(include_str!("sql/moment.sql")),
-            scan_mark: fill(include_str!("sql/scan_mark.sql")),
-            holders: fill(include_str!("sql/holders.sql")),
-            facts: fill(include_str!("sql/facts.sql")),
-            running: fill(include_str!("sql/observe_running.sql")),
-            unknown: fill(include_str!("sql/observe_unknown.sql")),
-            keyless: fill(include_str!("sql/observe_keyless.sql")),
-            job_times: fill(include_str!("sql/job_times.sql")),
-            known: fill(include_str!("sql/observe_known.sql")),
-            newcomers: fill(include_str!("sql/observe_newcomers.sql")),
-            page: fill(include_str!("sql/observe_page.sql")),
-            below: fill(include_str!("sql/observe_below.sql")),
-            tail: fill(include_str!("sql/observe_tail.sql")),
-            keys: fill(include_str!("sql/observe_keys.sql")),
-            top: fill(include_str!("sql/observe_top.sql")),
-            history: fill(include_str!("sql/observe_history.sql")),
-            ledger_create: fill(include_str!("sql/ledger_create.sql")),
-            ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
-            ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
-            ledger_probe: fill(include_str!("sql/ledger_probe.sql")),
-            ledger_exists: fill(include_str!("sql/ledger_exists.sql")),
-            ledger_made: fill(include_str!("sql/ledger_made.sql")),
-            ledger_gate: fill(include_str!("sql/ledger_gate.sql")),
-            ledger_find: fill(include_str!("sql/ledger_find.sql")),
-            ledger_history: fill(include_str!("sql/ledger_history.sql")),
-            ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
-            ledger_entry: fill(include_str!("sql/ledger_entry.sql")),
-            ledger_note: fill(include_str!("sql/ledger_note.sql")),
-            ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
-            ledger_ack_fuse: fill(include_str!("sql/ledger_ack_fuse.sql")),
-            job_of_name: fill(include_str!("sql/job_of_name.sql")),
-            ledger_between: fill(include_str!("sql/ledger_between.sql")),
-            last_index: last_index.as_str().to_owned(),
-            undo_look: fill(include_str!("sql/undo_look.sql")),
-            undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
-            undo_fail: fill(include_str!("sql/undo_fail.sql")),
-            guard,
-            repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
-            repair_fail: fill(include_str!("sql/repair_fail.sql")),
-        }
+        let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
+        let repair = |action: LedgerAction, [set, before, after]: [String; 3]| {
+            let action = ("action", literal(action.as_str()));
+            let change = vec![action, ("set", set), ("before", before), ("after", after)];
+            with(include_str!("sql/repair.sql"), change)
+        };
+        let fail = repair(LedgerAction::Fail, fail(mapping, catalog));
+        let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog));
+        names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
+        Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
     }
 }
 
@@ -179,12 +105,6 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         String::new()
     } else {
         format!("::{}[]", catalog.state.named_type)
-    };
-    let same_type = catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type;
-    let backfill_value = if same_type {
-        catalog.started_at.0.target()
-    } else {
-        write(&time(&catalog.started_at), &catalog.heartbeat_at, mapping.time_format)
     };
     vec![
         ("no_entry", literal(NO_ENTRY)),
@@ -230,10 +150,6 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("started_at", mapping.started_at.quoted()),
         ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
         ("heartbeat_at_literal", literal(mapping.last_heartbeat_at.as_str())),
-        ("backfill_value", backfill_value),
-        ("fail_set", fail_set(mapping, catalog)),
-        ("fail_before", fail_values(mapping, catalog, Side::Before)),
-        ("fail_after", fail_values(mapping, catalog, Side::After)),
     ]
 }
 
@@ -336,56 +252,55 @@ fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> Stri
     }
 }
 
-fn fail_set(mapping: &Mapping, catalog: &Catalog) -> String {
+/// What a backfill changes, and the images before and after.
+fn backfill(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
+    let (start, heartbeat) = (&catalog.started_at, &catalog.heartbeat_at);
+    let value = if start.0.sql_type == heartbeat.0.sql_type {
+        start.0.target()
+    } else {
+        let instant = read(&start.0.target(), start.1, mapping.time_format);
+        write(&instant, heartbeat, mapping.time_format)
+    };
+    let image = object(&[(heartbeat.0.name.as_str(), heartbeat.0.target())]);
+    [format!("{} = {value}", quoted(&heartbeat.0.name)), image.clone(), image]
+}
+
+/// The same of a fail.
+fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
+    let (state, heartbeat) = (&catalog.state, &catalog.heartbeat_at);
     let mut set = vec![format!(
-        "{} = $16::pg_catalog.text::{}",
-        mapping.state.quoted(),
-        catalog.state.cast()
+        "{} = $17::pg_catalog.text::{}",
+        quoted(&state.name),
+        state.cast()
     )];
+    let mut before = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
     if let Some(ended_at) = &catalog.ended_at {
-        set.push(format!(
-            "{} = {}",
-            quoted(&ended_at.0.name),
-            write("pg_catalog.now()", ended_at, mapping.time_format)
-        ));
+        let (name, now) = (
+            &ended_at.0.name,
+            write("pg_catalog.now()", ended_at, mapping.time_format),
+        );
+        set.push(format!("{} = {now}", quoted(name)));
+        before.push((name, ended_at.0.target()));
     }
+    let mut after = before.clone();
+    // What false repairs are recognised by, and what undo takes out again.
+    after.push((
+        &heartbeat.0.name,
+        read(&heartbeat.0.target(), heartbeat.1, mapping.time_format),
+    ));
     if let Some(error) = &catalog.error {
         set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
+        before.push(("error_was", error_kind(error)));
+        after.push(("error_text", "$19::pg_catalog.text".to_owned()));
     }
-    set.join(", ")
+    [set.join(", "), object(&before), object(&after)]
 }
 
-/// Which image of the row a JSON object shows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
-fn fail_values(mapping: &Mapping, catalog: &Catalog, side: Side) -> String {
-    let mut parts = vec![format!(
-        "{}, target.{}::pg_catalog.text",
-        literal(mapping.state.as_str()),
-        mapping.state.quoted()
-    )];
-    if let Some((ended_at, _)) = &catalog.ended_at {
-        parts.push(format!("{}, {}", literal(&ended_at.name), ended_at.target()));
-    }
-    match (side, &catalog.error) {
-        (Side::Before, Some(error)) => parts.push(format!("'error_was', {}", error_kind(error))),
-        (Side::Before, None) => {}
-        // What false repairs are recognised by, and what undo takes out again.
-        (Side::After, error) => {
-            let heartbeat = read(
-                &catalog.heartbeat_at.0.target(),
-                catalog.heartbeat_at.1,
-                mapping.time_format,
-            );
-            parts.push(format!("{}, {heartbeat}", literal(mapping.last_heartbeat_at.as_str())));
-            if error.is_some() {
-                parts.push("'error_text', $18::pg_catalog.text".to_owned());
-            }
-        }
-    }
-    format!("pg_catalog.jsonb_build_object({})", parts.join(", "))
+/// A JSON object of these keys and expressions.
+fn object(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{}, {value}", literal(key)))
+        .collect();
+    format!("pg_catalog.jsonb_build_object({})", pairs.join(", "))
 }

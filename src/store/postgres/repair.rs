@@ -86,6 +86,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
         (&mapping.watch, Type::TEXT),
         (&table, Type::TEXT),
         (&settings.instance, Type::TEXT),
+        (&waived, Type::BOOL),
     ];
     let failure = mapping.states.failure.first();
     let text = error_text(id, repair.init_deadline);
@@ -104,13 +105,9 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
                 (&error_key, Type::TEXT),
             ];
             params.extend(extra);
-            params.push((&waived, Type::BOOL));
             &ready.statements.repair_fail
         }
-        Repairing::Backfill => {
-            params.push((&waived, Type::BOOL));
-            &ready.statements.repair_backfill
-        }
+        Repairing::Backfill => &ready.statements.repair_backfill,
     };
     let batch = Batch {
         ready,

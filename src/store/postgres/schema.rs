@@ -7,12 +7,11 @@ use super::{
     failures::refusal,
     link::Link,
     search_path,
-    sql::part,
 };
 use crate::{
     domain::{Action, Cause, Obstacle},
     nearest::listed,
-    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, reading::not_unique},
+    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, part, reading::not_unique},
 };
 use std::sync::OnceLock;
 use tokio_postgres::{Row, types::Type};

@@ -5,11 +5,11 @@ use super::{
     catalog::GATE,
     failures::refusal,
     link::{Link, Param},
-    sql::{Names, part},
+    sql::Names,
 };
 use crate::{
     domain::{Action, Cause, Obstacle, Unknowns},
-    store::StoreError,
+    store::{StoreError, part},
 };
 use tokio_postgres::{Error, Row, types::Type};
 

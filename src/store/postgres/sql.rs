@@ -1,22 +1,10 @@
 //! How the `.sql` files become statements: what is put into them are quoted names, literals, and expressions made of such.
 
-use crate::store::fill;
-
 /// The names of a statement's parts, and what stands for them.
 pub(super) type Names = Vec<(&'static str, String)>;
 
 /// What the server says where a change would have no entry in the ledger: it stands in the error's message.
 pub(super) const NO_ENTRY: &str = "the ledger took no entry";
-
-/// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
-/// be sent and parsed each time.
-pub(super) fn part(template: &str, names: &[(&'static str, String)]) -> String {
-    let bare: Vec<&str> = template
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-        .collect();
-    fill(&bare.join("\n"), names)
-}
 
 /// A name from the catalog as it stands in SQL.
 pub(super) fn quoted(name: &str) -> String {

@@ -25,8 +25,13 @@ use serde_json::json;
 
 /// The newest entries.
 pub(super) fn history(open: &Open, settings: &SqliteSettings, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-    let sql = &open.catalog.statements.ledger_history;
-    entries(open, settings, sql, &[&spellings(settings), &limit, &UNACKNOWLEDGED])
+    let sql = &open.catalog.statements.ledger_newest;
+    entries(
+        open,
+        settings,
+        sql,
+        &[&spellings(settings), &limit, &0, &UNACKNOWLEDGED],
+    )
 }
 
 /// The entries whose identities lie between two, both included.

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::LEDGER_LAYOUT,
-    store::{Identifier, Mapping, derived, fill, reading::LONGEST_TEXT},
+    store::{Identifier, Mapping, derived, fill, part, reading::LONGEST_TEXT, template::statements},
 };
 
 /// What the names of the triggers and of the index were, whatever the table: a file has one namespace for all of them.
@@ -40,9 +40,7 @@ pub fn index_advice(mapping: &Mapping) -> String {
         ("table", mapping.table.quoted()),
         ("state", mapping.state.quoted()),
     ];
-    let template = include_str!("sql/index_advice.sql");
-    let statement: Vec<&str> = template.lines().filter(|line| !line.starts_with("--")).collect();
-    fill(&statement.join("\n"), &names)
+    part(include_str!("sql/index_advice.sql"), &names)
 }
 
 /// Bytes of a key that is read; a row with a longer one is unreadable.
@@ -52,45 +50,22 @@ const LONGEST_READ: u32 = 16 << 20;
 /// Bytes of a time; no format has more.
 const LONGEST_TIME: u32 = 200;
 
-/// The statements, with the names of this table filled in.
-pub(super) struct Statements {
-    pub running: String,
-    pub unknown: String,
-    pub keyless: String,
-    pub job_times: String,
-    pub known: String,
-    pub newcomers: String,
-    pub page: String,
-    pub below: String,
-    pub bottom: String,
-    pub span: String,
-    pub top: String,
-    pub history: String,
-    pub ledger_create: String,
-    pub ledger_of_jobs: String,
-    pub ledger_newest: String,
-    pub ledger_find: String,
-    pub ledger_insert: String,
-    pub ledger_kept: String,
-    pub ledger_history: String,
-    pub ledger_of_job: String,
-    pub job_of_name: String,
-    pub ledger_between: String,
-    pub ledger_undone: String,
-    pub ledger_note: String,
-    pub ledger_acknowledge: String,
-    /// The name of the index that is made last: where it is, all are.
-    pub last_index: String,
-    pub undo_newer: String,
-    pub undo_backfill: String,
-    pub undo_fail: String,
-    pub guard_on_insert: String,
-    pub guard_on_update: String,
-    pub guard_remove: String,
-    pub guard_index: String,
-    pub repair_row: String,
-    pub repair_backfill: String,
-    pub repair_fail: String,
+statements! {
+    /// The statements, with the names of this table filled in.
+    pub(super) struct Statements {
+        running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
+        newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", bottom = "observe_bottom",
+        span = "observe_span", top = "observe_top", history = "observe_history",
+        job_times, job_of_name,
+        ledger_create, ledger_of_jobs, ledger_newest, ledger_find, ledger_insert, ledger_kept, ledger_of_job,
+        ledger_between, ledger_undone, ledger_note, ledger_acknowledge,
+        undo_newer, undo_backfill, undo_fail,
+        guard_on_insert, guard_on_update, guard_remove, guard_index,
+        repair_row, repair_backfill, repair_fail,
+    } with {
+        /// The name of the index that is made last: where it is, all are.
+        last_index: String,
+    }
 }
 
 /// States as they stand in a trigger, which knows no parameters.
@@ -135,7 +110,7 @@ impl Statements {
             undo_set.push(format!("{column} = CASE WHEN ?7 THEN ?6 ELSE {column} END"));
         }
         let error_column = mapping.error.as_ref().map(|error| error.column.clone());
-        let names = [
+        let mut names = vec![
             ("table", mapping.table.quoted()),
             ("ledger", mapping.ledger.quoted()),
             ("ledger_unqualified", mapping.ledger.name.quoted()),
@@ -162,44 +137,9 @@ impl Statements {
             ("layout", LEDGER_LAYOUT.to_string()),
             ("ledger_unacknowledged", index("_table_unacknowledged")),
         ];
-        let fill = |template: &str| fill(&template.replace("{{job}}", include_str!("sql/job.sql")), &names);
-        Self {
-            running: fill(include_str!("sql/observe_running.sql")),
-            unknown: fill(include_str!("sql/observe_unknown.sql")),
-            keyless: fill(include_str!("sql/observe_keyless.sql")),
-            job_times: fill(include_str!("sql/job_times.sql")),
-            known: fill(include_str!("sql/observe_known.sql")),
-            newcomers: fill(include_str!("sql/observe_newcomers.sql")),
-            page: fill(include_str!("sql/observe_page.sql")),
-            below: fill(include_str!("sql/observe_below.sql")),
-            bottom: fill(include_str!("sql/observe_bottom.sql")),
-            span: fill(include_str!("sql/observe_span.sql")),
-            top: fill(include_str!("sql/observe_top.sql")),
-            history: fill(include_str!("sql/observe_history.sql")),
-            ledger_create: fill(include_str!("sql/ledger_create.sql")),
-            ledger_of_jobs: fill(include_str!("sql/ledger_of_jobs.sql")),
-            ledger_newest: fill(include_str!("sql/ledger_newest.sql")),
-            ledger_find: fill(include_str!("sql/ledger_find.sql")),
-            ledger_insert: fill(include_str!("sql/ledger_insert.sql")),
-            ledger_kept: fill(include_str!("sql/ledger_kept.sql")),
-            ledger_history: fill(include_str!("sql/ledger_history.sql")),
-            ledger_of_job: fill(include_str!("sql/ledger_of_job.sql")),
-            job_of_name: fill(include_str!("sql/job_of_name.sql")),
-            ledger_between: fill(include_str!("sql/ledger_between.sql")),
-            ledger_undone: fill(include_str!("sql/ledger_undone.sql")),
-            ledger_note: fill(include_str!("sql/ledger_note.sql")),
-            ledger_acknowledge: fill(include_str!("sql/ledger_acknowledge.sql")),
-            last_index: index_name("_table_unacknowledged").as_str().to_owned(),
-            undo_newer: fill(include_str!("sql/undo_newer.sql")),
-            undo_backfill: fill(include_str!("sql/undo_backfill.sql")),
-            undo_fail: fill(include_str!("sql/undo_fail.sql")),
-            guard_on_insert: fill(include_str!("sql/guard_on_insert.sql")),
-            guard_on_update: fill(include_str!("sql/guard_on_update.sql")),
-            guard_remove: fill(include_str!("sql/guard_remove.sql")),
-            guard_index: fill(include_str!("sql/guard_index.sql")),
-            repair_row: fill(include_str!("sql/repair_row.sql")),
-            repair_backfill: fill(include_str!("sql/repair_backfill.sql")),
-            repair_fail: fill(include_str!("sql/repair_fail.sql")),
-        }
+        names.push(("job", part(include_str!("sql/job.sql"), &names)));
+        names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
+        let last_index = index_name("_table_unacknowledged").as_str().to_owned();
+        Self::filled(|template| fill(template, &names), last_index)
     }
 }

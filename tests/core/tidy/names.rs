@@ -18,10 +18,10 @@ const SCRIPTS: [&str; 9] = [
     "index_advice.sql",
 ];
 /// Sources that make parts of statements.
-const SOURCES: [&str; 3] = ["error_column.rs", "render.rs", "undo.rs"];
+const SOURCES: [&str; 4] = ["catalog.rs", "error_column.rs", "render.rs", "undo.rs"];
 /// Words before a parenthesis that are part of the grammar, which no one can define.
-const GRAMMAR: [&str; 9] = [
-    "all", "any", "array", "coalesce", "exists", "extract", "filter", "in", "values",
+const GRAMMAR: [&str; 10] = [
+    "all", "any", "array", "coalesce", "exists", "extract", "filter", "in", "least", "values",
 ];
 /// Types that the grammar itself maps to the built-in ones.
 const KEYWORD_TYPES: [&str; 4] = ["boolean", "double precision", "integer", "smallint"];

@@ -1,11 +1,10 @@
 /* beatwarden: ledger newest */
 -- Returns what a pass needs of this table's (?1, its spellings) ledger, newest first: the newest entries (?2 at most, for
 -- people), those of the last day (?3 at most, whose jobs stay under watch), every false repair that no one acknowledged (?4
--- at most, they hold the fuse open), and the newest acknowledgement of the fuse. The limits hold for each spelling. Each part
--- by an index that begins with table_name, one spelling after the other because the order of an index holds for one value
--- only, so a long ledger costs nothing. Times compare as text: all are RFC 3339 in UTC.
-SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
-       before, after, outcome, outcome_at, acknowledged_at, undo_of, version
+-- at most, they hold the fuse open), and, unless ?3 is 0, the newest acknowledgement of the fuse. The limits hold for each
+-- spelling. Each part by an index that begins with table_name, one spelling after the other because the order of an index
+-- holds for one value only, so a long ledger costs nothing. Times compare as text: all are RFC 3339 in UTC.
+SELECT {{entry}}
   FROM {{ledger}}
  WHERE repair_id IN (
         SELECT found.value FROM json_each(?1) AS spelled,
@@ -27,5 +26,5 @@ SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance,
                json_each((SELECT json_group_array(repair_id) FROM
                    (SELECT repair_id FROM {{ledger}} WHERE table_name = spelled.value COLLATE NOCASE AND action = 'ack_fuse'
                      AND repaired_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')
-                     ORDER BY repaired_at DESC LIMIT 1))) AS found)
+                     ORDER BY repaired_at DESC LIMIT min(1, ?3)))) AS found)
  ORDER BY repaired_at DESC, repair_id

@@ -1,6 +1,5 @@
 /* beatwarden: ledger of jobs */
 -- Returns the entries of this table (?1, its spellings) for the given jobs (?2, a JSON array). By the index on (table_name, job_id).
-SELECT repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at, repaired_at,
-       before, after, outcome, outcome_at, acknowledged_at, undo_of, version
+SELECT {{entry}}
   FROM {{ledger}}
  WHERE table_name COLLATE NOCASE IN (SELECT value FROM json_each(?1)) AND job_id IN (SELECT value FROM json_each(?2))
