@@ -5,7 +5,8 @@
 #
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it lists it, with the one command that installs it.
 #
-# `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs.
+# `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs; `setup-tests.sh image`
+# podman and podman-compose, which only `make image-test` needs.
 set -euo pipefail
 
 extra=${1-}
@@ -29,11 +30,25 @@ curl|command -v curl|curl
 Chromium|command -v chromium|chromium
 Alertmanager|command -v prometheus-alertmanager alertmanager|prometheus-alertmanager
 TABLE
-    [[ ${extra-} == failover ]] || return 0
-    cat <<'TABLE'
+    case ${extra-} in
+        failover)
+            cat <<'TABLE'
 Patroni|command -v patroni|patroni
 etcd|command -v etcd|etcd-server
 TABLE
+            ;;
+        image)
+            cat <<'TABLE'
+podman|command -v podman|podman
+runc|command -v runc|runc
+netavark|test -x /usr/lib/podman/netavark|netavark
+aardvark-dns|test -x /usr/lib/podman/aardvark-dns|aardvark-dns
+catatonit|command -v catatonit|catatonit
+iptables|command -v iptables|iptables
+mmdebstrap|command -v mmdebstrap|mmdebstrap
+TABLE
+            ;;
+    esac
 }
 
 # Debian keeps the server's programs off the path.
@@ -133,6 +148,8 @@ python_packages meltano-3.6 'meltano==3.6.0' psycopg2-binary
 python_packages meltano-4 'meltano>=4,<5' psycopg2-binary
 # The published schemas of Kubernetes and of the compose specification, with what reads them.
 python_packages manifests 'kubernetes-validate==1.37.0' 'check-jsonschema==0.39.0'
+
+[[ $extra != image ]] || python_packages podman-compose 'podman-compose==1.6.0'
 
 # npm_packages FOLDER AFTERWARDS REQUIREMENT...: into a folder of the cache, then a command in it.
 npm_packages() {
