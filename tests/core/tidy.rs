@@ -265,3 +265,39 @@ fn every_statement_says_what_it_is_for() {
         );
     }
 }
+
+#[test]
+fn every_path_that_the_documents_name_is_there() {
+    let mut documents = vec![
+        root().join("README.md"),
+        root().join("CONTRIBUTING.md"),
+        root().join("tests/README.md"),
+    ];
+    files(&root().join("docs"), "md", &mut documents);
+    let mut named = 0;
+    for document in documents {
+        let text = fs::read_to_string(&document).expect("a readable document");
+        // Text in backticks stands at the odd places, as long as no block of code is opened by an odd number of them.
+        for code in text.split('`').skip(1).step_by(2) {
+            let path = code.split([' ', ':', '#']).next().unwrap_or_default();
+            let is_ours = [
+                "src/",
+                "tests/",
+                "config/",
+                "scripts/",
+                "benches/",
+                "deploy/",
+                "dashboards/",
+                "docs/",
+            ]
+            .iter()
+            .any(|folder| path.starts_with(folder));
+            if !is_ours || path.contains(['*', '<', '|']) || path.contains("NAME") || path.contains('\n') {
+                continue;
+            }
+            named += 1;
+            assert!(root().join(path).exists(), "{}: {path}", document.display());
+        }
+    }
+    assert!(named > 60, "{named} paths in the documents");
+}
