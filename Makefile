@@ -21,13 +21,13 @@ supply-chain: ## licences, sources and unwanted crates; vulnerabilities where th
 	@scripts/check-supply-chain
 
 unit: ## all tests of the package, against real servers
-	$(CARGO) test --locked --lib --bins --test core
+	SEEDS=600 $(CARGO) test --locked --lib --bins --test core
 	$(CARGO) test --locked --test stores -- --test-threads $(AT_ONCE)
 	$(CARGO) test --locked --test system -- --test-threads $(AT_ONCE)
 	$(CARGO) test --locked --test world -- --test-threads $(AT_ONCE)
 
 quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
-	$(CARGO) test --locked --lib --test core
+	SEEDS=150 $(CARGO) test --locked --lib --test core
 
 demo: ## the main job on an embedded database
 	$(CARGO) run --release --locked -- demo
