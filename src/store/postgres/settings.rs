@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Where the address of the database comes from: asked again at every connect, so that a rotated secret is taken up.
 pub type TargetSource = Box<dyn Fn() -> Result<Target, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
-/// What a [`PostgresStore`] needs to know.
+/// What a PostgreSQL store needs to know.
 pub struct PostgresSettings {
     /// Where to connect to.
     pub target: TargetSource,
