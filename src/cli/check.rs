@@ -1,4 +1,4 @@
-//! `beatwarden check`: connects, looks once, and says in a line each what is well and what isn't, with how to mend it.
+//! `beatwarden check`: connects, makes one pass, and reports line by line what is well and what isn't, with how to fix it.
 
 mod gate;
 mod polls;
@@ -95,7 +95,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
     let mut lines = found(watch, &first, (&guard, around.is_view), Costs { poll, other }, skew);
-    // Behind the states, which tell how many run.
+    // After the states, which say how many run.
     lines.splice(2..2, times);
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
@@ -297,8 +297,8 @@ fn surroundings(around: &Surroundings) -> Vec<Line> {
             more => format!("; and {more} more"),
         };
         let text = format!(
-            "around the table: {}{more}; what is called there runs with the rights of whoever reads or changes a row, repairs \
-             included",
+            "around the table: {}{more}; what is called there runs with the rights of the session that reads or changes a row, \
+             repairs included",
             shown.join("; ")
         );
         lines.push((Verdict::Note, text));

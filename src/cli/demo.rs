@@ -1,4 +1,4 @@
-//! `beatwarden demo`: the whole thing on an embedded job table, told line by line.
+//! `beatwarden demo`: the whole thing on an embedded job table, reported line by line.
 
 use super::{
     flags::CommonFlags,
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// Arguments of the demo.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// End by itself after the pipeline ran again
+    /// End on its own after the pipeline ran again
     #[arg(long)]
     once: bool,
 }
@@ -29,7 +29,7 @@ const ORDERS: &str = "orders-to-warehouse";
 /// The pipelines that don't.
 const HEALTHY: [&str; 2] = ["customers-to-warehouse", "events-to-warehouse"];
 
-/// Shows a pipeline blocked, repaired and running again; then goes on until Ctrl-C.
+/// Shows a pipeline blocked, repaired and running again; then continues until Ctrl-C.
 pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     let folder = Folder::create().map_err(AppError::Runtime)?;
     let loaded = configuration(flags, &folder.0.join("jobs.db"))?;
@@ -54,7 +54,7 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Deadlines of seconds, so that nobody has to wait; everything else as for the real thing.
+/// Deadlines of seconds, so that no one has to wait; everything else as in production.
 fn configuration(flags: CommonFlags, database: &Path) -> Result<Loaded, AppError> {
     let mut flags = flags.without_config();
     flags.database = Some(database.display().to_string());
@@ -85,20 +85,20 @@ async fn listen(config: &Config) -> Result<TcpListener, AppError> {
     })
 }
 
-/// What happens to the pipelines, told with the seconds since the start.
+/// Reports what happens to the pipelines, with the seconds since the start.
 async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, once: bool) {
-    let teller = Teller {
+    let reporter = Reporter {
         began: Instant::now(),
         address,
     };
     for pipeline in HEALTHY {
         tokio::spawn(demo::keep_running(table.clone(), pipeline.to_owned(), stop.clone()));
     }
-    teller.tell(&format!("{} and {} run and beat.", HEALTHY[0], HEALTHY[1]));
+    reporter.report(&format!("{} and {} run and beat.", HEALTHY[0], HEALTHY[1]));
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if let Err(error) = teller.crash_and_recover(&table).await {
-            teller.tell(&format!("the job table can't be written: {error}"));
+        if let Err(error) = reporter.crash_and_recover(&table).await {
+            reporter.report(&format!("the job table can't be written: {error}"));
             stop.cancel();
             return;
         }
@@ -106,46 +106,46 @@ async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, on
             stop.cancel();
             return;
         }
-        teller.tell("(the same again in 20 s; look at the status page meanwhile)");
+        reporter.report("(the same again in 20 s; look at the status page meanwhile)");
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
 }
 
-/// Tells what happens, and reads it from where a user would.
-struct Teller {
+/// Reports what happens, and reads it from where a user would.
+struct Reporter {
     began: Instant,
     address: SocketAddr,
 }
 
-impl Teller {
-    fn tell(&self, text: &str) {
+impl Reporter {
+    fn report(&self, text: &str) {
         outln!("[{:>5.1}s] {text}", self.began.elapsed().as_secs_f64());
     }
 
     async fn crash_and_recover(&self, table: &JobTable) -> Result<(), demo::Error> {
         let dead = table.start(ORDERS).await?;
-        self.tell(&format!(
+        self.report(&format!(
             "{ORDERS} (job {dead}) is marked RUNNING and dies before its first heartbeat."
         ));
         let (mut seen, mut repaired) = (false, false);
         loop {
             let ran = demo::run_once(table, ORDERS, Duration::from_secs(2)).await?;
             if ran == Ran::Blocked {
-                self.tell(&format!("{ORDERS} is BLOCKED: a run of it is already RUNNING."));
+                self.report(&format!("{ORDERS} is BLOCKED: a run of it is already RUNNING."));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             if !seen && let Some(line) = self.seen(dead).await {
-                self.tell(&format!("SEEN by Beatwarden: job {dead}, {line}."));
+                self.report(&format!("SEEN by Beatwarden: job {dead}, {line}."));
                 seen = true;
             }
             if !repaired && let Some((action, id)) = table.repair_of(dead).await? {
-                self.tell(&format!(
+                self.report(&format!(
                     "REPAIRED by Beatwarden: job {dead}, action {action}, ledger entry {id}."
                 ));
                 repaired = true;
             }
             if ran == Ran::Succeeded {
-                self.tell(&format!("{ORDERS} RAN AGAIN and ended in SUCCESS."));
+                self.report(&format!("{ORDERS} RAN AGAIN and ended in SUCCESS."));
                 return Ok(());
             }
         }

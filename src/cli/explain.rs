@@ -28,24 +28,24 @@ pub struct ExplainArgs {
 /// Exit code 1 if there is no such row.
 pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
     let instance = Instance::ask(&loaded.config);
-    let (mut told, mut by_name) = (Vec::new(), Vec::new());
+    let (mut explanations, mut by_name) = (Vec::new(), Vec::new());
     for watch in &loaded.config.watches {
         let id = JobId::new(args.job.as_str());
         let examination = runtime()?.block_on(app::examine(watch, &id))?;
         if examination.row.is_some() || !examination.entries.is_empty() {
-            told.push(explain(watch, &examination, &seen(&instance, watch, &id)));
+            explanations.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }
     // A key comes first: a name may be a number, too.
-    for watch in loaded.config.watches.iter().filter(|_| told.is_empty()) {
+    for watch in loaded.config.watches.iter().filter(|_| explanations.is_empty()) {
         let found = runtime()?.block_on(app::newest_run(watch, &args.job))?;
         if let Some(id) = found {
             let examination = runtime()?.block_on(app::examine(watch, &id))?;
             by_name.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }
-    told.extend(by_name);
-    if told.is_empty() {
+    explanations.extend(by_name);
+    if explanations.is_empty() {
         let tables: Vec<String> = loaded
             .config
             .watches
@@ -62,7 +62,7 @@ pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
         output::complain(&format!("{}, and the ledger doesn't know it", tables.join(", ")));
         return Ok(ExitCode::FAILURE);
     }
-    for explanation in told {
+    for explanation in explanations {
         if args.json {
             output::json(&explanation.json);
         } else {
@@ -152,7 +152,7 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     }
 }
 
-/// Who keeps its repair waiting, where somebody does: whoever is named as the cause, or has held on for long.
+/// The session that keeps its repair waiting, if there is one: named as the cause, or holding on for long.
 fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
     /// No repair, and no writer's update, takes so long.
     const LONG: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ pub struct GuardArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
-    /// Install the trigger, or mend one that was altered or disabled
+    /// Install the trigger, or fix one that was altered or disabled
     Install {
         /// Show the SQL only
         #[arg(long)]
@@ -63,7 +63,7 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
     let mut sound = true;
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
-            let told = |error: StoreError| AppError::Store {
+            let failed = |error: StoreError| AppError::Store {
                 watch: watch.name.clone(),
                 error,
             };
@@ -71,30 +71,30 @@ pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
             warn_of_role(watch, &mut store).await;
             match args.verb {
                 Verb::Install { print: true, index } => {
-                    let sql = store.guard_sql().await.map_err(told)?;
+                    let sql = store.guard_sql().await.map_err(failed)?;
                     output::data(&if index { sql.index } else { sql.install });
                 }
                 Verb::Install {
                     print: false,
                     index: true,
                 } => {
-                    let name = store.build_index(&waiting).await.map_err(told)?;
+                    let name = store.build_index(&waiting).await.map_err(failed)?;
                     outln!("watch {}: index {name} is there", watch.name);
                 }
                 Verb::Install {
                     print: false,
                     index: false,
                 } => {
-                    store.install_guard(&waiting).await.map_err(told)?;
+                    store.install_guard(&waiting).await.map_err(failed)?;
                     outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
                 }
-                Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(told)?.remove),
+                Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(failed)?.remove),
                 Verb::Remove { print: false } => {
-                    store.remove_guard(&waiting).await.map_err(told)?;
+                    store.remove_guard(&waiting).await.map_err(failed)?;
                     outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
                 }
                 Verb::Status { json } => {
-                    let found = store.guard().await.map_err(told)?;
+                    let found = store.guard().await.map_err(failed)?;
                     sound &= found.guard.works();
                     show(watch, &found, json);
                 }
@@ -156,13 +156,15 @@ pub fn in_words(found: &GuardState) -> String {
     format!("{word}{meaning}")
 }
 
-/// Tells why it takes longer.
+/// Reports why it takes longer.
 fn waiting(why: Waiting) {
     match why {
         Waiting::Lock { tries, again_in } => output::stderr(&format!(
             "the table is busy (try {tries}): writers are not made to wait longer than 100ms, tried again in {} ms",
             again_in.as_millis()
         )),
-        Waiting::Index(since) => output::stderr(&format!("building the index, {} so far; writers go on", span(since))),
+        Waiting::Index(since) => {
+            output::stderr(&format!("building the index, {} so far; writers continue", span(since)))
+        }
     }
 }

@@ -58,7 +58,7 @@ pub struct AckArgs {
     json: bool,
 }
 
-fn told(watch: &WatchConfig) -> impl Fn(StoreError) -> AppError + '_ {
+fn store_error(watch: &WatchConfig) -> impl Fn(StoreError) -> AppError + '_ {
     |error| AppError::Store {
         watch: watch.name.clone(),
         error,
@@ -71,7 +71,7 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
             let mut store = app::store_of(watch)?;
-            entries.extend(store.history(args.limit).await.map_err(told(watch))?);
+            entries.extend(store.history(args.limit).await.map_err(store_error(watch))?);
         }
         Ok::<(), AppError>(())
     })?;
@@ -154,7 +154,7 @@ fn turned_out(entry: &LedgerEntry, undone: &HashSet<RepairId>) -> String {
 pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
     let found = runtime()?.block_on(find(loaded, &args.repair))?;
     let (id, what) = match found {
-        Found::One(entry) => (entry.repair_id, format!(" ({})", told_of(&entry))),
+        Found::One(entry) => (entry.repair_id, format!(" ({})", summary_of(&entry))),
         Found::None => (args.repair.lowest, String::new()),
         Found::Several(entries) => return Ok(ambiguous(&args.repair, &entries, args.json)),
     };
@@ -174,8 +174,8 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
             return Ok(());
         }
         for watch in &loaded.config.watches {
-            let undo = app::store_of(watch)?.undo(id).await.map_err(told(watch))?;
-            // An entry of an earlier version may name a table of either of two schemas: the row tells which.
+            let undo = app::store_of(watch)?.undo(id).await.map_err(store_error(watch))?;
+            // An entry of an earlier version may name a table of either of two schemas: the row says which.
             if undo == Undo::NotFound || matches!(answer.1, Undo::Refused(_)) && !matches!(undo, Undo::Done { .. }) {
                 continue;
             }
@@ -198,7 +198,7 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
             };
             (
                 true,
-                format!("repair {id} was taken back{column}; this incident is never repaired again by itself"),
+                format!("repair {id} was taken back{column}; this incident is never repaired again automatically"),
             )
         }
         Undo::Refused(why) => (false, format!("repair {id} can't be taken back: {why}")),
@@ -229,7 +229,7 @@ fn ended(done: bool, text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Asks, and takes anything but a yes for a no; nothing if there is nobody to answer.
+/// Asks, and takes anything but a yes for a no; nothing if there is no one to answer.
 pub fn confirmed(question: &str) -> Option<bool> {
     let mut stderr = std::io::stderr();
     // A question that can't be shown is not answered with yes.
@@ -273,7 +273,7 @@ fn ack_repair(loaded: &Loaded, repair: RepairId) -> Result<(bool, String), AppEr
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
             let mut store = app::store_of(watch)?;
-            found = store.acknowledge(repair).await.map_err(told(watch))?;
+            found = store.acknowledge(repair).await.map_err(store_error(watch))?;
             if found != Acknowledged::NotFound {
                 break;
             }
@@ -305,10 +305,15 @@ fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
         );
         return Ok((false, text));
     }
-    runtime()?.block_on(async { app::store_of(watch)?.acknowledge_fuse().await.map_err(told(watch)) })?;
+    runtime()?.block_on(async {
+        app::store_of(watch)?
+            .acknowledge_fuse()
+            .await
+            .map_err(store_error(watch))
+    })?;
     let text = format!(
         "the fuse's rule is suspended for one hour for watch `{}`, for all replicas; max_per_pass ({}) still holds, and a \
-         false repair has to be acknowledged by itself",
+         false repair has to be acknowledged separately",
         watch.name, watch.repair.max_per_pass
     );
     Ok((true, text))
@@ -356,7 +361,7 @@ async fn find(loaded: &Loaded, sought: &Sought) -> Result<Found, AppError> {
     for watch in &loaded.config.watches {
         let mut store = app::store_of(watch)?;
         let found = store.between(sought.lowest, sought.highest).await;
-        entries.extend(found.map_err(told(watch))?);
+        entries.extend(found.map_err(store_error(watch))?);
     }
     entries.sort_by_key(|entry| entry.repair_id);
     entries.dedup_by_key(|entry| entry.repair_id);
@@ -368,7 +373,7 @@ async fn find(loaded: &Loaded, sought: &Sought) -> Result<Found, AppError> {
 }
 
 /// An entry in a few words.
-fn told_of(entry: &LedgerEntry) -> String {
+fn summary_of(entry: &LedgerEntry) -> String {
     format!(
         "{} of job {}, {}",
         entry.action.as_str(),
@@ -380,7 +385,7 @@ fn told_of(entry: &LedgerEntry) -> String {
 fn ambiguous(sought: &Sought, entries: &[LedgerEntry], as_json: bool) -> ExitCode {
     let listed: Vec<String> = entries
         .iter()
-        .map(|entry| format!("{} ({})", entry.repair_id, told_of(entry)))
+        .map(|entry| format!("{} ({})", entry.repair_id, summary_of(entry)))
         .collect();
     let text = format!("several repairs begin with {}: {}", sought.typed, listed.join("; "));
     if as_json {

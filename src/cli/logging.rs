@@ -37,7 +37,7 @@ const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
 /// Whether the log has a thread of its own: for the command that must not wait for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
-    /// A line is written before the command goes on.
+    /// A line is written before the command continues.
     AtOnce,
     /// A line is handed over.
     HandedOver,
@@ -230,7 +230,7 @@ impl Write for One<'_> {
     }
 }
 
-/// Message and fields of a line of text, whoever wrote what stands in them.
+/// Message and fields of a line of text, made harmless whatever their origin.
 struct Harmless;
 
 impl<'writer> FormatFields<'writer> for Harmless {

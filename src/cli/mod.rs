@@ -47,7 +47,7 @@ Examples:
 
 Exit codes: 0 good, 1 failed, 2 bad arguments or configuration.";
 
-/// Watches a job table, tells Prometheus which jobs are alive, and repairs those that missed their first heartbeat.
+/// Watches a job table, reports to Prometheus which jobs are alive, and repairs those that missed their first heartbeat.
 #[derive(Debug, Parser)]
 #[command(
     name = "beatwarden",
@@ -69,9 +69,9 @@ enum Command {
     Watch,
     /// Show a pipeline blocked, repaired and running again, on an embedded job table with simulated writers
     Demo(demo::DemoArgs),
-    /// Connect and verify, a line each with how to mend it
+    /// Connect and verify, line by line, with how to fix what isn't well
     Check,
-    /// What the running instance says, else one look, as a table or as JSON
+    /// What the running instance reports, else the result of one pass, as a table or as JSON
     Status(status::StatusArgs),
     /// Say why a job has its phase, what happens to it next and when, and when the writer's own rule frees it
     Explain(explain::ExplainArgs),

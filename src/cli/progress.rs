@@ -39,7 +39,7 @@ impl Progress {
         if self.on_terminal {
             let full = (share * Self::WIDTH as f64) as usize;
             let bar = format!("{}{}", "#".repeat(full), "-".repeat(Self::WIDTH - full));
-            // A progress bar that can't be drawn is nobody's loss.
+            // A progress bar that can't be drawn does no harm.
             let _ = write!(stderr, "\r[{bar}] {text}  ").and_then(|()| stderr.flush());
         } else if self.last_line.is_none_or(|last| last.elapsed() >= Self::BETWEEN_LINES) {
             self.last_line = Some(Instant::now());

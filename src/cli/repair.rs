@@ -57,7 +57,7 @@ enum ByAction {
 
 /// Between the two looks of `--now`.
 const TWO_LOOKS: Duration = Duration::from_secs(5);
-/// A job that could not be repaired because somebody held it is tried so often.
+/// A job that could not be repaired because another session held it is tried so often.
 const TRIES: u32 = 3;
 
 /// Exit code 0 if nothing failed.
@@ -159,7 +159,7 @@ impl Session<'_> {
             answer["message"] = json!(why_not);
             output::json(&answer);
         } else {
-            outcomes.values().for_each(tell);
+            outcomes.values().for_each(report);
         }
         if let Some(why) = &why_not {
             output::complain(why);
@@ -377,8 +377,8 @@ fn is_done(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Repaired(_) | Outcome::Already)
 }
 
-/// What became of one repair.
-fn tell(attempted: &Attempted) {
+/// Reports what became of one repair.
+fn report(attempted: &Attempted) {
     let (outcome, detail) = words(&attempted.outcome);
     let action = match attempted.repair.action {
         Repairing::Fail => "failed",
@@ -392,20 +392,23 @@ fn tell(attempted: &Attempted) {
 }
 
 fn words(outcome: &Outcome) -> (&'static str, String) {
-    let told = |text: &str| text.to_owned();
+    let detail = |text: &str| text.to_owned();
     match outcome {
         Outcome::Repaired(_) => ("repaired", String::new()),
-        Outcome::Already => ("repaired", told("the ledger knows this repair already")),
-        Outcome::NotLeader => ("not_leader", told("another process is repairing this table; try again")),
-        Outcome::Locked => ("locked", told("another session holds the row; nothing was changed")),
-        Outcome::LostRace => ("lost_race", told("the row changed meanwhile; nothing was changed")),
+        Outcome::Already => ("repaired", detail("the ledger knows this repair already")),
+        Outcome::NotLeader => (
+            "not_leader",
+            detail("another process is repairing this table; try again"),
+        ),
+        Outcome::Locked => ("locked", detail("another session holds the row; nothing was changed")),
+        Outcome::LostRace => ("lost_race", detail("the row changed meanwhile; nothing was changed")),
         Outcome::Shutdown => ("shutdown", String::new()),
-        Outcome::Postponed => ("limit", told("there was no time left; try again")),
+        Outcome::Postponed => ("limit", detail("there was no time left; try again")),
         Outcome::NoLedger(error) => ("no_ledger", error.clone()),
         Outcome::Failed(error) => ("failed", error.clone()),
         Outcome::Unknown(error) => (
             "unknown",
-            format!("{error}; `beatwarden history` tells whether it was done"),
+            format!("{error}; `beatwarden history` shows whether it was done"),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! `beatwarden status`: what the running instance says, or a pass of its own, as a table or as the JSON of `/api/v1/status`.
+//! `beatwarden status`: what the running instance reports, or a pass of its own, as a table or as the JSON of `/api/v1/status`.
 
 use super::{
     instance::{Instance, time_in},
@@ -50,7 +50,7 @@ pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the running instance says.
+/// What the running instance reports.
 fn by_instance(mut watch: Value, instance: &Instance) -> Value {
     let now = instance.status().map_or(&Value::Null, |status| &status["now"]);
     let pass = match since_pass(&watch, now) {
@@ -62,7 +62,7 @@ fn by_instance(mut watch: Value, instance: &Instance) -> Value {
     watch
 }
 
-/// What a pass of our own says, since the instance does not, for this reason.
+/// What a pass of our own reports, since the instance does not, for this reason.
 fn by_own_pass(watch: &WatchConfig, clock: SystemClock, why: &str) -> Result<Value, AppError> {
     let board = runtime()?.block_on(app::look_once(watch, clock))?;
     let view = View::of(&watch.name, &board, clock.moment());
@@ -159,7 +159,7 @@ fn list(value: &Value) -> &[Value] {
 fn terms(watch: &Value) {
     let thresholds = &watch["thresholds"];
     outln!(
-        "  mode {}, first heartbeat due after {}, lost after {}, a look every {}",
+        "  mode {}, first heartbeat due after {}, lost after {}, a pass every {}",
         words(&watch["missed_first_action"]),
         span(seconds(&thresholds["init_deadline_seconds"])),
         span(seconds(&thresholds["heartbeat_timeout_seconds"])),

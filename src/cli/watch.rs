@@ -8,7 +8,7 @@ use crate::{
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
-/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration anew, from the same `sources`.
+/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again, from the same `sources`.
 pub fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
     let config = &loaded.config;
     runtime()?.block_on(async {

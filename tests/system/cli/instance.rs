@@ -60,7 +60,7 @@ async fn status_is_what_the_running_instance_says() {
     assert!(said.contains(&source), "{said}");
     assert!(said.starts_with("watch meltano: 1 stuck: 1 never started.\n"), "{said}");
     assert!(
-        said.contains("mode observe, first heartbeat due after 7s") && said.contains("a look every 100ms"),
+        said.contains("mode observe, first heartbeat due after 7s") && said.contains("a pass every 100ms"),
         "the instance's terms: {said}"
     );
     assert!(said.contains("0 starting, 1 beating, 1 missed_first"), "{said}");
