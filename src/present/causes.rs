@@ -25,11 +25,11 @@ impl CauseWords {
             Cause::Rights => (
                 "nothing: the rights on the table don't allow it (see beatwarden check)",
                 "this role lacks a right, or the table can't be repaired; `beatwarden check` says what is missing and how to \
-                 mend it",
+                 fix it",
             ),
             Cause::ReadOnly => (
                 "nothing: the database is read-only",
-                "the database takes no writes: it is a standby, or its file can't be written; repairs go on by themselves when \
+                "the database takes no writes: it is a standby, or its file can't be written; repairs resume on their own when \
                  it does",
             ),
             Cause::NetworkFs => (
@@ -39,11 +39,11 @@ impl CauseWords {
             Cause::NoLedger => (
                 "nothing: the ledger can't be written",
                 "the ledger can't be written, and nothing is repaired that isn't recorded; `beatwarden check` prints the SQL that \
-                 mends it",
+                 fixes it",
             ),
             Cause::NoStart => (
                 "nothing: the row has no start",
-                "the row has no start, so nobody can say that its deadline has passed; {insist} (action fail)",
+                "the row has no start, so no one can say that its deadline has passed; {insist} (action fail)",
             ),
             Cause::Clock => (
                 "nothing: its start lay in the future",
@@ -57,7 +57,7 @@ impl CauseWords {
             ),
             Cause::Undone => (
                 "nothing: its repair was undone",
-                "a repair of this start was taken back, so it is not repaired again by itself; {insist}",
+                "a repair of this start was taken back, so it is not repaired again automatically; {insist}",
             ),
             Cause::Repaired => (
                 "nothing: it was repaired before",
@@ -88,7 +88,7 @@ impl CauseWords {
             ),
             Cause::Shutdown => (
                 "nothing: this process is stopping",
-                "the process was told to stop, and begins no new repair; the next one takes it up after a deadline of watching",
+                "the process was asked to stop, and begins no new repair; the next one takes it up after a deadline of watching",
             ),
             Cause::NotLeader => (
                 "waiting: another replica repairs",
@@ -101,7 +101,7 @@ impl CauseWords {
             ),
             Cause::LostRace => (
                 "waiting: it changed a moment ago",
-                "the row changed between the look and the repair, so it was left alone; the next pass judges it anew",
+                "the row changed between being read and being repaired, so it was left alone; the next pass judges it again",
             ),
         };
         Self { short, long }

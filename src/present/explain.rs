@@ -122,7 +122,7 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
                 .to_owned()
         }
         Phase::Abandoned => format!(
-            "It is never repaired by itself; `beatwarden repair --job {}` can.",
+            "It is never repaired automatically; `beatwarden repair --job {}` can do it.",
             facts.row.id.text().escape_debug()
         ),
         Phase::Starting if policy.action == Action::Observe => {
@@ -154,7 +154,7 @@ fn price(facts: &Facts<'_>, judged: Judged) -> Option<&'static str> {
     match facts.policy.action {
         Action::Observe => None,
         Action::Backfill => Some(
-            "A backfill ends nothing by itself: it writes the heartbeat that the start should have had, and the writer's own \
+            "A backfill ends nothing on its own: it writes the heartbeat that the start should have had, and the writer's own \
              rule does the rest. Where the heartbeat was written with the start there is nothing to backfill; and a living job \
              that blocks for longer than that rule's limit loses its protection when the same job is started again.",
         ),
@@ -177,7 +177,7 @@ fn writers_rule(facts: &Facts<'_>, judged: Judged) -> Option<String> {
         )
     } else {
         format!(
-            "If nobody else does anything, the writer's own rule frees it at {}.",
+            "If no one else does anything, the writer's own rule frees it at {}.",
             when(at, facts.now)
         )
     })
@@ -219,7 +219,7 @@ fn ledger(facts: &Facts<'_>, entry: &LedgerEntry) -> String {
     let outcome = match entry.outcome {
         None => "",
         Some(LateOutcome::FalseRepair) if entry.acknowledged_at.is_some() => {
-            " It turned out to be a false repair, which somebody has acknowledged."
+            " It turned out to be a false repair, which has been acknowledged."
         }
         Some(LateOutcome::FalseRepair) => {
             " It turned out to be a false repair: the job is alive, and the fuse stays open until `beatwarden ack` with its id."

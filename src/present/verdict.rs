@@ -73,7 +73,7 @@ pub fn verdict_of(view: &View) -> Verdict {
     let sentences: Vec<String> = judged.into_iter().chain(unjudged).collect();
     let mut words = sentences.join(" ");
     if !view.status.is_complete() {
-        words.push_str(" So far: the first look at the whole table is still going on.");
+        words.push_str(" So far: the first look at the whole table is still in progress.");
     }
     Verdict { tone, words }
 }
@@ -150,11 +150,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn living_jobs_are_told_in_the_right_number() {
-        let told =
+    fn living_jobs_are_reported_in_the_right_number() {
+        let sentences =
             [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| of_living(beating, starting));
         assert_eq!(
-            told,
+            sentences,
             [
                 "No job is running.",
                 "One job is starting.",

@@ -47,7 +47,7 @@ fn job(state: &str, start: TimeValue, heartbeat: TimeValue) -> Job {
     }
 }
 
-fn told(row: &Job, action: Action, judged: Option<Judged>, entries: &[LedgerEntry]) -> String {
+fn explained(row: &Job, action: Action, judged: Option<Judged>, entries: &[LedgerEntry]) -> String {
     let facts = Facts {
         now: at(0),
         row,
@@ -86,7 +86,7 @@ fn every_phase_and_every_cause_has_its_sentences() {
         let cause = (phase == Phase::MissedFirst).then_some(Cause::Watching);
         for action in [Action::Observe, Action::Backfill, Action::Fail] {
             let _ = writeln!(text, "{} under {}:", phase.as_str(), action.as_str());
-            text.push_str(&told(row, action, judged(phase, cause), &[]));
+            text.push_str(&explained(row, action, judged(phase, cause), &[]));
         }
     }
     for cause in Cause::ALL {
@@ -96,14 +96,14 @@ fn every_phase_and_every_cause_has_its_sentences() {
         } else {
             &silent
         };
-        let said = told(row, Action::Fail, judged(Phase::MissedFirst, Some(cause)), &[]);
+        let said = explained(row, Action::Fail, judged(Phase::MissedFirst, Some(cause)), &[]);
         let line = said
             .lines()
             .find(|line| line.contains(&format!("(cause {})", cause.as_str())));
         let _ = writeln!(text, "{}", line.expect("the cause is named"));
     }
     text.push_str("due:\n");
-    text.push_str(&told(&silent, Action::Fail, judged(Phase::MissedFirst, None), &[]));
+    text.push_str(&explained(&silent, Action::Fail, judged(Phase::MissedFirst, None), &[]));
     insta::assert_snapshot!("phases_and_causes", text);
 }
 
@@ -119,7 +119,7 @@ fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
         job("odd \"\u{1b}[2J", start, TimeValue::Absent),
         job("RUNNING", TimeValue::Unreadable, TimeValue::Unreadable),
     ] {
-        text.push_str(&told(&row, Action::Fail, None, &[]));
+        text.push_str(&explained(&row, Action::Fail, None, &[]));
     }
     let fail = LedgerEntry {
         repair_id: RepairId(1),
@@ -149,7 +149,7 @@ fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
         ..fail.clone()
     };
     let row = job("FAIL", start, TimeValue::Absent);
-    text.push_str(&told(&row, Action::Fail, None, std::slice::from_ref(&fail)));
-    text.push_str(&told(&row, Action::Fail, None, &[fail, undo]));
+    text.push_str(&explained(&row, Action::Fail, None, std::slice::from_ref(&fail)));
+    text.push_str(&explained(&row, Action::Fail, None, &[fail, undo]));
     insta::assert_snapshot!("without_a_phase", text);
 }
