@@ -45,7 +45,7 @@ pub(super) fn single(environment: &Layer, flags: &Layer, mistakes: &mut Vec<Conf
         let names: Vec<_> = preset::preset_names().collect();
         mistakes.push(ConfigError::Missing {
             key: format!("{}preset", draft.label),
-            mend: format!(
+            remedy: format!(
                 "give --preset NAME ({}), or describe the table in a file's [watch.table]",
                 names.join(", ")
             ),
@@ -169,7 +169,7 @@ pub(super) fn refuse_misplaced(
         mistakes.push(ConfigError::Conflict {
             key: setting.origin.trim_start_matches("environment ").to_owned(),
             problem: "configures a single watch, but the file has watches of its own".to_owned(),
-            mend: format!(
+            remedy: format!(
                 "use BEATWARDEN__WATCH__{name}__{}, or take the watches out of the file",
                 variable_of(path)
             ),
@@ -180,7 +180,7 @@ pub(super) fn refuse_misplaced(
             mistakes.push(ConfigError::Conflict {
                 key: setting.origin.clone(),
                 problem: "configures one watch, but the file has several".to_owned(),
-                mend: format!(
+                remedy: format!(
                     "set {path} in the file, or use BEATWARDEN__WATCH__<NAME>__{}",
                     variable_of(path)
                 ),
@@ -189,14 +189,14 @@ pub(super) fn refuse_misplaced(
     }
 }
 
-/// Two watches of one name could not be told apart in any metric.
+/// Two watches of one name could not be distinguished in any metric.
 pub(super) fn refuse_double_names(drafts: &[Draft], mistakes: &mut Vec<ConfigError>) {
     for (at, draft) in drafts.iter().enumerate() {
         if drafts[..at].iter().any(|earlier| earlier.name == draft.name) {
             mistakes.push(ConfigError::Conflict {
                 key: format!("watch[{}].name", at + 1),
                 problem: format!("an earlier watch is named {:?} too ({})", draft.name, draft.name_origin),
-                mend: "set another name".to_owned(),
+                remedy: "set another name".to_owned(),
             });
         }
     }

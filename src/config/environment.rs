@@ -1,6 +1,6 @@
 //! The variables `BEATWARDEN__...`: which key each of them sets, and of which watch.
 //!
-//! Owns the names of the variables. Reads nothing by itself: the variables are handed in.
+//! Owns the names of the variables. Reads nothing on its own: the variables are handed in.
 
 use super::ConfigError;
 use super::keys::{self, Key, Scope};
@@ -9,7 +9,7 @@ use super::text::printable;
 use crate::nearest::nearest;
 use std::path::PathBuf;
 
-/// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like by itself for a service of that name.
+/// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like on its own for a service of that name.
 pub(super) const PREFIX: &str = "BEATWARDEN__";
 const WATCH_PREFIX: &str = "WATCH__";
 
@@ -73,7 +73,7 @@ impl Environment {
             } else if let Some(key) = twin.and_then(|(_, path)| keys::find(Scope::Watch, path)) {
                 sorted.single.set(key, from_text(key.kind, text), &origin);
             } else {
-                mistakes.push(unknown(variable, mend_top(rest)));
+                mistakes.push(unknown(variable, remedy_top(rest)));
             }
         }
         sorted
@@ -87,7 +87,7 @@ impl Environment {
             // A name may itself hold two underscores: the longest one that fits is meant.
             let fits = spelled.iter().filter(|name| overlay.rest.starts_with(*name));
             let Some(best) = fits.max_by_key(|name| name.len()) else {
-                mistakes.push(unknown(&overlay.variable, mend_watch(&overlay.rest, names)));
+                mistakes.push(unknown(&overlay.variable, remedy_watch(&overlay.rest, names)));
                 continue;
             };
             let meant: Vec<usize> = (0..names.len()).filter(|at| spelled[*at] == *best).collect();
@@ -95,7 +95,7 @@ impl Environment {
                 mistakes.push(ConfigError::Conflict {
                     key: overlay.variable.clone(),
                     problem: format!("it means both watch {} and watch {}", names[meant[0]], names[meant[1]]),
-                    mend: "rename one of them".to_owned(),
+                    remedy: "rename one of them".to_owned(),
                 });
                 continue;
             }
@@ -105,11 +105,11 @@ impl Environment {
                     layers[meant[0]].set(key, from_text(key.kind, &overlay.text), &origin);
                 }
                 Err(meant) => {
-                    let mend = match meant {
+                    let remedy = match meant {
                         Some(path) => format!("did you mean {PREFIX}{WATCH_PREFIX}{best}{}?", variable_of(path)),
                         None => "expected a key of [[watch]] other than name, nested keys by __".to_owned(),
                     };
-                    mistakes.push(unknown(&overlay.variable, mend));
+                    mistakes.push(unknown(&overlay.variable, remedy));
                 }
             }
         }
@@ -188,11 +188,11 @@ fn key_of(rest: &str) -> Result<&'static Key, Option<&'static str>> {
     known.next().ok_or_else(meant)
 }
 
-fn unknown(variable: &str, mend: String) -> ConfigError {
+fn unknown(variable: &str, remedy: String) -> ConfigError {
     ConfigError::UnknownKey {
         key: printable(variable),
         origin: "environment".to_owned(),
-        mend,
+        remedy,
     }
 }
 
@@ -209,7 +209,7 @@ fn known_top() -> Vec<String> {
         .collect()
 }
 
-fn mend_top(rest: &str) -> String {
+fn remedy_top(rest: &str) -> String {
     let known = known_top();
     if let Some(meant) = nearest(rest, known.iter().map(String::as_str)) {
         return format!("did you mean {PREFIX}{meant}?");
@@ -220,7 +220,7 @@ fn mend_top(rest: &str) -> String {
     }
 }
 
-fn mend_watch(rest: &str, names: &[String]) -> String {
+fn remedy_watch(rest: &str, names: &[String]) -> String {
     let spelled: Vec<String> = names.iter().map(|name| spelling_of(name)).collect();
     let given = rest.split("__").next().unwrap_or(rest);
     let meant = nearest(given, spelled.iter().map(String::as_str)).filter(|meant| *meant != given);

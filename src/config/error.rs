@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, in words that say how to mend it.
+//! What can be wrong with a configuration, in words that say how to fix it.
 //!
 //! Owns the messages' form; who finds which mistake is in `layers`, `validate` and `url`. No message ever holds a
 //! secret: those who make one leave the value out.
@@ -23,32 +23,32 @@ pub enum ConfigError {
         expected: String,
     },
     /// No such key.
-    #[error("{key} ({origin}): no such key; {mend}")]
+    #[error("{key} ({origin}): no such key; {remedy}")]
     UnknownKey {
         /// The key as it was written.
         key: String,
         /// Where it was found.
         origin: String,
         /// The nearest known key, or where such a key belongs.
-        mend: String,
+        remedy: String,
     },
     /// A value that is needed was given nowhere.
-    #[error("{key}: missing; {mend}")]
+    #[error("{key}: missing; {remedy}")]
     Missing {
         /// The full key.
         key: String,
         /// How to give it.
-        mend: String,
+        remedy: String,
     },
     /// Values that are good alone and bad together, or a source that may not set a key.
-    #[error("{key}: {problem}; {mend}")]
+    #[error("{key}: {problem}; {remedy}")]
     Conflict {
         /// The full key, flag or variable.
         key: String,
         /// What does not fit.
         problem: String,
-        /// How to mend it.
-        mend: String,
+        /// How to fix it.
+        remedy: String,
     },
     /// A file that the configuration names, or the configuration itself, can't be read.
     #[error("{key}: can't read {}: {reason}", shown(&path.to_string_lossy()))]

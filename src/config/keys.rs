@@ -39,7 +39,7 @@ pub enum Kind {
     Share(f64, f64),
 }
 
-/// What holds if nobody sets a key.
+/// What holds if no one sets a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// This value, spelled as in a TOML file.
@@ -60,7 +60,7 @@ pub struct Key {
     pub path: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// What holds if nobody sets it.
+    /// What holds if no one sets it.
     pub fallback: Fallback,
     /// One line for the user.
     pub doc: &'static str,
@@ -109,13 +109,13 @@ pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat watch
 
 /// Shorter is more load than any answer is worth; longer, and a repair comes hours late.
 const POLL: Kind = Kind::Span(millis(100), seconds(HOUR));
-/// A loaded server needs some time; a frozen one must be noticed while somebody still cares.
+/// A loaded server needs some time; a frozen one must be noticed while it still matters.
 const ANSWER: Kind = Kind::Span(millis(100), seconds(600));
 /// At least two of the shortest poll intervals; at most what is worth to wait for, which also catches `1M`, a month.
 const LIMIT: Kind = Kind::Span(millis(200), seconds(7 * DAY));
 /// Zero means that only a heartbeat not later than the start is seeded; beyond a minute it would be a real one.
 const SEEDED: Kind = Kind::Span(millis(0), seconds(60));
-/// How far to look back: a second in tests, ten years for tables that nobody cleans.
+/// How far to look back: a second in tests, ten years for tables that no one cleans.
 const PAST: Kind = Kind::Span(seconds(1), seconds(3_650 * DAY));
 /// Rare enough to be cheap, often enough to find what the tail can't see on the same day.
 const LOOK: Kind = Kind::Span(millis(100), seconds(DAY));

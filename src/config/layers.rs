@@ -142,7 +142,7 @@ pub(super) fn flatten(
                 unknown.push(ConfigError::UnknownKey {
                     key: format!("{label}{}", shown_key(&path)),
                     origin: origin.to_owned(),
-                    mend: mend_unknown(scope, &path),
+                    remedy: remedy_unknown(scope, &path),
                 });
             }
         }
@@ -154,7 +154,7 @@ pub(super) fn flatten(
 }
 
 /// Where an unknown key belongs, or what was meant.
-fn mend_unknown(scope: Scope, path: &str) -> String {
+fn remedy_unknown(scope: Scope, path: &str) -> String {
     let (prefix, leaf) = path
         .rsplit_once('.')
         .map_or(("", path), |(prefix, leaf)| (prefix, leaf));

@@ -134,7 +134,7 @@ fn find(name: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|known| known.name == name)
 }
 
-/// Whether a text begins as `key=value` does; tells `host=db` from a file path.
+/// Whether a text begins as `key=value` does; distinguishes `host=db` from a file path.
 pub(super) fn begins_with_keyword(text: &str) -> bool {
     text.split_once('=')
         .is_some_and(|(first, _)| find(first.trim()).is_some())

@@ -24,7 +24,7 @@ pub struct MeltanoProject {
     pub root: PathBuf,
     /// Where the database's address comes from: a file of the project, or a variable.
     pub source: String,
-    /// The installed Meltano, where it can be told.
+    /// The installed Meltano, where it can be determined.
     pub version: Option<MeltanoVersion>,
     pub(super) database: Secret,
 }

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A PostgreSQL connection: what the driver reads by itself, and beside it what it does not know.
+/// A PostgreSQL connection: what the driver reads on its own, and beside it what it does not know.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
     /// `key='value'` text for the parser of tokio-postgres, with every host, its port, the user and the database named; none

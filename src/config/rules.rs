@@ -1,6 +1,6 @@
 //! What must fit together in one watch.
 //!
-//! Owns the rules between keys, each with its reason. Every rule looks at what can be read, so that a mistake in one
+//! Owns the rules between keys, each with its reason. Every rule checks what can be read, so that a mistake in one
 //! value does not hide that two others don't fit.
 
 use super::ConfigError;
@@ -39,12 +39,12 @@ impl Rules<'_> {
         read(&mut Reader::new(Scope::Watch, self.label, self.layer))
     }
 
-    fn conflict(&self, path: &str, problem: String, mend: &str) -> ConfigError {
+    fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
         let origin = self.layer.get(path).map_or("default", |setting| &setting.origin);
         ConfigError::Conflict {
             key: format!("{}{path} ({origin})", self.label),
             problem,
-            mend: mend.to_owned(),
+            remedy: remedy.to_owned(),
         }
     }
 
@@ -59,8 +59,8 @@ impl Rules<'_> {
                 echo(deadline),
                 echo(interval)
             );
-            let mend = format!("raise it to at least {}, or lower poll_interval", echo(interval * 2));
-            mistakes.push(self.conflict("init_deadline", problem, &mend));
+            let remedy = format!("raise it to at least {}, or lower poll_interval", echo(interval * 2));
+            mistakes.push(self.conflict("init_deadline", problem, &remedy));
         }
         for path in ["init_deadline", "heartbeat_timeout"] {
             // An abandoned job is in no other phase: it could never be missed or lost.
@@ -80,8 +80,8 @@ impl Rules<'_> {
                 echo(tolerance),
                 echo(deadline)
             );
-            let mend = "lower it: a seeded heartbeat lies milliseconds after the start";
-            mistakes.push(self.conflict("seed_tolerance", problem, mend));
+            let remedy = "lower it: a seeded heartbeat lies milliseconds after the start";
+            mistakes.push(self.conflict("seed_tolerance", problem, remedy));
         }
     }
 
@@ -125,21 +125,21 @@ impl Rules<'_> {
                 _ => vec![text.as_str()],
             };
             for part in parts {
-                let (problem, mend) = if part.is_empty() {
+                let (problem, remedy) = if part.is_empty() {
                     ("has an empty part".to_owned(), "expected table, or schema.table")
                 } else if part.chars().any(char::is_control) {
                     let problem = format!("{} has a control character", shown(part));
                     (problem, "no database knows such names; write the name as it is")
                 } else if let Some(longest) = self.longest_name.filter(|longest| part.len() > *longest) {
                     let problem = format!("{} is {} bytes long", shown(part), part.len());
-                    let mend =
+                    let remedy =
                         format!("PostgreSQL cuts names at {longest} bytes: write the name as the catalog has it");
-                    mistakes.push(self.conflict(path, problem, &mend));
+                    mistakes.push(self.conflict(path, problem, &remedy));
                     continue;
                 } else {
                     continue;
                 };
-                mistakes.push(self.conflict(path, problem, mend));
+                mistakes.push(self.conflict(path, problem, remedy));
             }
         }
     }
@@ -161,11 +161,11 @@ impl Rules<'_> {
                 .filter(|(_, earlier)| earlier.as_ref() == Some(column))
             {
                 let problem = format!("column {column:?} is {earlier} too");
-                let mend = match *path {
+                let remedy = match *path {
                     "table.last_heartbeat_at" => format!("each of them needs a column of its own; {WITHOUT_HEARTBEAT}"),
                     _ => "each of them needs a column of its own".to_owned(),
                 };
-                mistakes.push(self.conflict(path, problem, &mend));
+                mistakes.push(self.conflict(path, problem, &remedy));
             }
         }
     }
@@ -176,8 +176,8 @@ impl Rules<'_> {
         let is_unknown = |zone: &String| zone != "UTC" && jiff::tz::TimeZone::get(zone).is_err();
         if let Some(zone) = zone.filter(is_unknown) {
             let problem = format!("no zone {} in the time zone database of this host", shown(&zone));
-            let mend = "expected an IANA name such as UTC or Europe/Berlin";
-            mistakes.push(self.conflict("table.time_zone", problem, mend));
+            let remedy = "expected an IANA name such as UTC or Europe/Berlin";
+            mistakes.push(self.conflict("table.time_zone", problem, remedy));
         }
     }
 
@@ -186,15 +186,15 @@ impl Rules<'_> {
         let failure = self.quietly(|reader| reader.texts("table.failure"));
         if action == Some(Action::Fail) && failure.is_some_and(|states| states.is_empty()) {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
-            let mend = "set table.failure, or take observe or backfill";
-            mistakes.push(self.conflict("repair.missed_first", problem, mend));
+            let remedy = "set table.failure, or take observe or backfill";
+            mistakes.push(self.conflict("repair.missed_first", problem, remedy));
         }
         let discovery = self.quietly(|reader| reader.choice("discovery", DiscoverySetting::from_spelling));
         let born_running = self.quietly(|reader| reader.switch("table.born_running"));
         if discovery == Some(DiscoverySetting::KeyTail) && born_running == Some(false) {
             let problem = "key_tail finds only rows that are inserted running".to_owned();
-            let mend = "set table.born_running = true if that holds for the writer, or take auto or state";
-            mistakes.push(self.conflict("discovery", problem, mend));
+            let remedy = "set table.born_running = true if that holds for the writer, or take auto or state";
+            mistakes.push(self.conflict("discovery", problem, remedy));
         }
     }
 }

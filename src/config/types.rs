@@ -64,7 +64,7 @@ pub struct WatchConfig {
     pub table: TableConfig,
     /// What may be repaired, and how much at once.
     pub repair: RepairConfig,
-    /// The Meltano whose project is watched, where it can be told.
+    /// The Meltano whose project is watched, where it can be determined.
     pub meltano: Option<MeltanoVersion>,
 }
 
@@ -179,7 +179,7 @@ choice! {
     LogLevel {
         /// What failed.
         Error = "error",
-        /// What may need somebody.
+        /// What may need attention.
         Warn = "warn",
         /// What happened.
         Info = "info",

@@ -1,6 +1,6 @@
 //! Database URLs in every form that users have at hand: libpq, SQLAlchemy, plain paths.
 //!
-//! Owns which database a text means, by its scheme; `postgres_url` and the modules below it go on from there. Opens nothing. No
+//! Owns which database a text means, by its scheme; `postgres_url` and the modules below it continue from there. Opens nothing. No
 //! problem that is returned here repeats a piece of the text, since any piece may be a password.
 
 use super::defaults::Defaults;

@@ -55,13 +55,13 @@ impl<'a> Reader<'a> {
             return setting.map(|setting| (key, setting));
         }
         if let Fallback::Needed(example) = key.fallback {
-            let mut mend = format!("set it (for example {path} = {example}), or take a preset");
+            let mut remedy = format!("set it (for example {path} = {example}), or take a preset");
             if path == "table.last_heartbeat_at" {
-                mend.push_str("; ");
-                mend.push_str(WITHOUT_HEARTBEAT);
+                remedy.push_str("; ");
+                remedy.push_str(WITHOUT_HEARTBEAT);
             }
             let key = self.full_key(path);
-            self.mistakes.push(ConfigError::Missing { key, mend });
+            self.mistakes.push(ConfigError::Missing { key, remedy });
         }
         None
     }

@@ -60,23 +60,23 @@ fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<Databa
         (Some(url), None) => DatabaseSource::Url(Secret::new(url)),
         (None, Some(path)) if path.contains("://") => {
             let (key, problem) = (reader.full_key("database_file"), "names no file, but a URL".to_owned());
-            let mend = "put the URL into database, or into a file that database_file names".to_owned();
-            reader.mistakes.push(ConfigError::Conflict { key, problem, mend });
+            let remedy = "put the URL into database, or into a file that database_file names".to_owned();
+            reader.mistakes.push(ConfigError::Conflict { key, problem, remedy });
             return None;
         }
         (None, Some(path)) => DatabaseSource::File(PathBuf::from(path)),
         (Some(_), Some(_)) => {
             let key = reader.full_key("database");
             let problem = format!("given beside database_file ({})", reader.origin("database_file"));
-            let mend = "keep one of the two".to_owned();
-            reader.mistakes.push(ConfigError::Conflict { key, problem, mend });
+            let remedy = "keep one of the two".to_owned();
+            reader.mistakes.push(ConfigError::Conflict { key, problem, remedy });
             return None;
         }
         (None, None) => {
             let has_other_kind = ["database", "database_file"].iter().any(|path| is_said(layer, path));
             if !has_other_kind {
-                let (key, mend) = (reader.full_key("database"), help.to_owned());
-                reader.mistakes.push(ConfigError::Missing { key, mend });
+                let (key, remedy) = (reader.full_key("database"), help.to_owned());
+                reader.mistakes.push(ConfigError::Missing { key, remedy });
             }
             return None;
         }
@@ -219,7 +219,7 @@ fn warnings(watch: &WatchConfig, label: &str) -> Vec<String> {
         && matches!(url.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer)
     {
         warnings.push(format!(
-            "{label}database names authorities in sslrootcert, and sslmode={} verifies nothing by them, and goes on in plain \
+            "{label}database names authorities in sslrootcert, and sslmode={} verifies nothing by them, and continues in plain \
              text with a server that has no TLS: say sslmode=verify-full",
             url.sslmode.as_str()
         ));
