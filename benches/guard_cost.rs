@@ -7,7 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark tells its figures and fails by panicking"
+    reason = "a benchmark prints its figures and fails by panicking"
 )]
 
 #[path = "../tests/support/mod.rs"]
@@ -73,15 +73,15 @@ async fn throughput(cluster: &Cluster) {
         let client = database.client().await;
         client.batch_execute(TABLE).await.unwrap();
         // Each run begins with the same table.
-        let anew = "TRUNCATE runs RESTART IDENTITY;
+        let again = "TRUNCATE runs RESTART IDENTITY;
             INSERT INTO runs (job_name, state) SELECT 'orders', 'IDLE' FROM generate_series(1, 100000)";
         let file = folder.path().join("script.sql");
         fs::write(&file, script).unwrap();
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            client.batch_execute(anew).await.unwrap();
+            client.batch_execute(again).await.unwrap();
             without.push(pgbench(&database.url, &file));
-            client.batch_execute(anew).await.unwrap();
+            client.batch_execute(again).await.unwrap();
             guard("install", &database.url);
             with.push(pgbench(&database.url, &file));
             guard("remove", &database.url);

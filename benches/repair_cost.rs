@@ -6,7 +6,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark tells its figures and fails by panicking"
+    reason = "a benchmark prints its figures and fails by panicking"
 )]
 
 #[path = "../tests/support/mod.rs"]

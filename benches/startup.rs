@@ -6,7 +6,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark tells its figures and fails by panicking"
+    reason = "a benchmark prints its figures and fails by panicking"
 )]
 
 #[path = "../tests/support/mod.rs"]
@@ -42,13 +42,13 @@ fn main() {
     rusqlite::Connection::open(&file).unwrap().execute_batch(TABLE).unwrap();
     let file = file.to_str().unwrap();
 
-    tell("true (a process, for comparison)", || to_the_end(Command::new("true")));
-    tell("psql -c 'select 1'", || {
+    report("true (a process, for comparison)", || to_the_end(Command::new("true")));
+    report("psql -c 'select 1'", || {
         let mut psql = Command::new("psql");
         psql.args(["--no-psqlrc", "--quiet", &url, "-c", "select 1"]);
         to_the_end(psql)
     });
-    tell("beatwarden --version", || {
+    report("beatwarden --version", || {
         let mut version = Command::new(program);
         version.arg("--version");
         to_the_end(version)
@@ -69,7 +69,7 @@ fn main() {
     }
 }
 
-fn tell(what: &str, mut once: impl FnMut() -> Duration) {
+fn report(what: &str, mut once: impl FnMut() -> Duration) {
     let mut times: Vec<Duration> = (0..STARTS).map(|_| once()).collect();
     line(what, &mut times);
 }

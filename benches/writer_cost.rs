@@ -13,7 +13,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a benchmark tells its figures and fails by panicking; writers of SQLite have threads of their own to sleep on"
+    reason = "a benchmark prints its figures and fails by panicking; writers of SQLite have threads of their own to sleep on"
 )]
 
 #[path = "../tests/support/mod.rs"]

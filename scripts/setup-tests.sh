@@ -89,7 +89,7 @@ install_quietly() {
     mkdir -p /etc/postgresql-common
     [[ -e /etc/postgresql-common/createcluster.conf ]] ||
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-    # Debian asks this file before it starts a service; 101 means no. Whoever has one already has decided.
+    # Debian asks this file before it starts a service; 101 means no. A machine that has one already has decided.
     local policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
         # shellcheck disable=SC2064 # the name as it is now
@@ -127,7 +127,7 @@ exec 9>"$cache/.lock"
 flock 9
 
 # python_packages FOLDER REQUIREMENT...: a virtual environment of the cache. The stamp is written last, so that a
-# half-installed one is made anew.
+# half-installed one is made again.
 python_packages() {
     local folder="$cache/$1"
     shift

@@ -4,8 +4,8 @@ usage: python3 -B benches/compare        (`make bench` installs what it needs an
 
 All by the environment:
   BENCH           sections, in their order: history running start scrape heartbeats sqlite core; `report` only writes the
-                  report anew. All of them if empty. A section that is measured again replaces what was measured of it
-                  before, so that an interrupted run goes on with the sections that are missing.
+                  report again. All of them if empty. A section that is measured again replaces what was measured of it
+                  before, so that an interrupted run continues with the sections that are missing.
   BENCH_FULL=1    longer and more often: about an hour. Otherwise some twenty minutes, with the histories made beforehand;
                   then sql_exporter with a query for each number is left out where one refresh takes ten seconds, since it
                   asks what postgres_exporter asks, and half of the exporters beside writers at a fixed rate.
@@ -15,8 +15,8 @@ All by the environment:
   BENCH_SECONDS   of each measurement, 4 or 15
   BENCH_MINUTES   after which nothing further is begun; no limit if empty. Sections that were cut short are measured by
                   another run: BENCH="scrape heartbeats"
-  BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 300 or 900: what goes on of it
-                  then is told apart from its passes; with 0 all of it is
+  BENCH_SETTLE    seconds that Beatwarden's first full look may take before it is measured, 300 or 900: what runs of it
+                  then is kept apart from its passes; with 0 all of it is
   BENCH_PATIENCE  seconds that are waited for a quiet machine, in all: 45 or 600
   BENCH_CACHE     where the cluster with its histories is kept
   BENCH_RESULTS   the file of the figures: target/bench/results.jsonl
@@ -98,7 +98,7 @@ class Bench:
         self.jobs, self.failed, self.section, self.run = 0, [], "", ""
 
     def slow(self, name, size):
-        """Whether it takes minutes to tell what its twin has told already."""
+        """Whether it takes minutes to show what its twin has shown already."""
         return not self.full and name == "se_naive" and self.size(size) > 5_000_000
 
     @staticmethod
@@ -160,7 +160,7 @@ class Bench:
             "postgresql": postgres_says.split()[2] if postgres_says else "of unknown version",
             "postgres_exporter": machine.package_version("prometheus-postgres-exporter"),
             "sql_exporter": machine.package_version("prometheus-sql-exporter"),
-            # Somebody else's build says for itself what it is; ours is what is checked out.
+            # A build that was given says for itself what it is; ours is what is checked out.
             "beatwarden": machine.said_by([self.beatwarden, "--version"]) + ("" if self.given else f" ({commit})"),
             "command": " ".join(
                 [*(f'{key}="{value}"' for key, value in sorted(os.environ.items()) if key in REPEATED), "make bench"]

@@ -9,7 +9,7 @@ import machine
 import queries
 from programs import OWN, TITLES, WITH_INDEX, WITHOUT_INDEX, Program
 
-# The pages of a full look go on beside the ordinary passes for a while after the start: they are told apart.
+# The pages of a full look continue beside the ordinary passes for a while after the start: they are kept apart.
 FULL_LOOK = ("observe page", "observe below", "observe unknown")
 SCRAPES = 200
 
@@ -158,10 +158,10 @@ def floor(bench, database, way, interval_ms, record):
             raise RuntimeError(f"the bare fetch {way} failed")
         bench.cluster.forget("floor")
         span = machine.Span(bench.cluster.postmaster)
-        told = json.loads(child.communicate("\n")[0])
-    cost = summed(bench.cluster.cost("floor"), told["times"])
+        reported = json.loads(child.communicate("\n")[0])
+    cost = summed(bench.cluster.cost("floor"), reported["times"])
     bench.emit(
-        {**record, "program": f"bare {way}", "paced": bool(interval_ms), **cost, **told, "foreign_cores": span.end()["foreign_cores"]}
+        {**record, "program": f"bare {way}", "paced": bool(interval_ms), **cost, **reported, "foreign_cores": span.end()["foreign_cores"]}
     )
 
 

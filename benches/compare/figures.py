@@ -80,7 +80,7 @@ def marked(text, record):
 
 
 def title(program):
-    others = {"none": "nobody", "floor": "bare fetch by key, each second"}
+    others = {"none": "no one", "floor": "bare fetch by key, each second"}
     return TITLES.get(program) or others.get(program) or program
 
 

@@ -38,7 +38,7 @@ def sqlite(bench):
 
 
 def file_with(bench, rows):
-    """The database file with so many finished rows, made if it isn't there; its running rows are made anew."""
+    """The database file with so many finished rows, made if it isn't there; its running rows are made again."""
     path = bench.cache / f"runs_{rows}.{LAYOUT}.db"
     fresh = not path.exists()
     made = path.with_suffix(".making") if fresh else path
@@ -121,7 +121,7 @@ def look(bench, rows, journal):
     record = {"section": "sqlite", "history": rows, "running": JOBS, "journal": journal}
     if journal == "wal":
         bare(bench, database, record)
-    # Whoever opens and closes the file beside SQLite drops the locks that its own process holds: none, from here on.
+    # A process that opens and closes the file beside SQLite drops the locks that its own process holds: none, from here on.
     database.close()
     bench.patience.wait()
     bench.jobs = JOBS
@@ -133,7 +133,7 @@ def look(bench, rows, journal):
         readers.start()
         try:
             ready = program.wait_until_ready(JOBS)
-            # The pages of a full look can't be told apart here.
+            # The pages of a full look can't be kept apart here.
             settle(program, max(bench.settle, 75) if journal == "wal" else bench.settle)
             program.wait_for_pass()
             metrics = [f"beatwarden_poll_duration_seconds_{part}" for part in ("sum", "count")]

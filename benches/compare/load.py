@@ -31,7 +31,7 @@ def start(bench):
 def starts(bench, name, database, record):
     bench.patience.wait(bench.cluster.postmaster)
     took, began, span = [], time.monotonic(), machine.Span(bench.cluster.postmaster)
-    # A start of ten seconds tells all that it has to tell in two.
+    # A start of ten seconds shows all that it has to show in two.
     while len(took) < bench.starts and (len(took) < 2 or time.monotonic() - began < 8):
         with Program(bench, name, database) as program:
             took.append(program.ready_s * 1e3)
@@ -50,7 +50,7 @@ def starts(bench, name, database, record):
 
 # ---------------------------------------------------------------------------------------------- scrapes
 def scrape(bench):
-    """As many scrapes as eight connections can ask for, while refreshes go on; compressed, as Prometheus asks, and plain."""
+    """As many scrapes as eight connections can ask for, while refreshes continue; compressed, as Prometheus asks, and plain."""
     database = bench.cluster.history(bench.middle)
     turns = [(bench.running[0], name) for name in [OWN, "pe_best", "se_best", *WITH_INDEX]] + [(bench.running[-1], OWN)]
     made = None
@@ -119,7 +119,7 @@ def wrk(bench, name, database, record):
             "plain_p99_ms": latency(plain, 99),
             "plain_wrk_cores": asking_plain,
             "errors": (int(errors[1]) if errors else 0) + ("Socket errors" in said),
-            # The statement that is asked most tells how often the database was asked: with each scrape, or once a second.
+            # The statement that is asked most shows how often the database was asked: with each scrape, or once a second.
             "asked": max(
                 (statement["calls"] for statement in statements if not statement["name"].startswith(cells.FULL_LOOK)), default=0
             ),
@@ -167,7 +167,7 @@ def heartbeats(bench):
     first = bench.size(bench.middle) + 1
     script = bench.out / "beat.sql"
     script.write_text(BEAT.format(first=first, last=first + WRITERS - 1))
-    # Nobody, ours and the floor alternate, so that a slow minute of the machine hits all three.
+    # No one, ours and the floor alternate, so that a slow minute of the machine hits all three.
     turns = ["none", OWN, "floor"] * bench.repeats
     some = [*WITHOUT_INDEX, "none", *WITH_INDEX]
     for rate in (0, 1000):
@@ -193,7 +193,7 @@ def beats(bench, name, database, record, script):
             scraper = Scraper(program)
         before = updates(bench, database)
         span = machine.Span(bench.cluster.postmaster, program and program.pid)
-        told = pgbench(bench, database, record["rate"], script)
+        reported = pgbench(bench, database, record["rate"], script)
         used = span.end()
         after = updates(bench, database)
     finally:
@@ -206,7 +206,7 @@ def beats(bench, name, database, record, script):
             bare.communicate()
         bench.cluster.wait_until_idle(name[:2])
     hot = (after[1] - before[1]) / max(1, after[0] - before[0])
-    bench.emit({**record, **told, "hot_share": hot, **used})
+    bench.emit({**record, **reported, "hot_share": hot, **used})
 
 
 def bare_poller(bench, database):
@@ -222,7 +222,7 @@ def bare_poller(bench, database):
 
 def updates(bench, database):
     """Updates of the table so far, and how many of them were HOT."""
-    time.sleep(1.1)  # sessions tell the statistics once a second
+    time.sleep(1.1)  # sessions report to the statistics once a second
     question = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs'"
     return [int(field) for field in bench.cluster.psql(database, "-c", question)[0]]
 

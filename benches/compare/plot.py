@@ -1,7 +1,7 @@
 """Line charts on logarithmic axes as small SVG files, without a library; legible on a light and on a dark page.
 
-The colours follow the reader's scheme; every line carries its name at its end, and a mark of its own, so that nobody has to
-tell colours apart."""
+The colours follow the reader's scheme; every line carries its name at its end, and a mark of its own, so that no one has to
+distinguish colours."""
 
 import math
 from xml.sax.saxutils import escape

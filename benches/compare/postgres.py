@@ -12,9 +12,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SQL = HERE / "sql"
-# Of what sql/table.sql makes: a history of another version is made anew.
+# Of what sql/table.sql makes: a history of another version is made again.
 LAYOUT = 1
-# One role for each program under test, so that pg_stat_statements tells them apart.
+# One role for each program under test, so that pg_stat_statements keeps them apart.
 ROLES = ["own", "pe", "se", "floor", "beats"]
 SETTINGS = """listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -68,7 +68,7 @@ class Cluster:
                 self.as_server("pg_ctl", "-D", str(self.data), "-w", "-t", "120", "-o", f"-p {self.port}", "start")
                 break
             except subprocess.CalledProcessError:
-                continue  # somebody else took the port meanwhile
+                continue  # another process took the port meanwhile
         else:
             raise SystemExit(f"PostgreSQL does not start: see {self.cache}/server.log")
         self.postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
@@ -161,7 +161,7 @@ class Cluster:
         return [{"name": row[0].strip(), **dict(zip(keys, map(float, row[1:])))} for row in rows]
 
     def wait_until_idle(self, role, seconds=30):
-        """Until no statement of the role runs: a scan that nobody waits for any more would burden what comes next."""
+        """Until no statement of the role runs: a scan that no one waits for any more would burden what comes next."""
         until = time.monotonic() + seconds
         question = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{role}' AND state <> 'idle'"
         while time.monotonic() < until and self.psql("postgres", "-c", question):

@@ -38,7 +38,7 @@ def parts(figures):
         ("What a refresh costs, against history", "history", lambda f: cells(f, "history")),
         ("What a pass costs, against running jobs", "running", lambda f: memory(f) + cells(f, "running")),
         ("From the start to the first good scrape", "start", starts),
-        ("Many scrapes, while refreshes go on", "scrape", scrapes),
+        ("Many scrapes, while refreshes continue", "scrape", scrapes),
         ("What a poll each second costs the writers' heartbeats", "heartbeats", heartbeats),
         ("SQLite", "sqlite", sqlite),
         ("The decision alone", "core", core),
@@ -176,7 +176,7 @@ def scrapes(figures):
 
 def heartbeats(figures):
     found = []
-    for rate, words in ((0, "Eight writers, each as fast as it can"), (1000, "1,000 beats a second; waiting for one's turn counts")):
+    for rate, words in ((0, "Eight writers, each as fast as it can"), (1000, "1,000 beats a second; waiting for a turn counts")):
         records = figures.all("heartbeats", rate=rate)
         medians = {}
         for program in dict.fromkeys(record["program"] for record in records):
@@ -197,11 +197,11 @@ def heartbeats(figures):
             ]
             for program, median in medians.items()
         ]
-        head = ["who polls", "beats a second", "times nobody's", "p50 ms", "p99 ms", "times nobody's", "HOT", "runs"]
+        head = ["who polls", "beats a second", "times no one's", "p50 ms", "p99 ms", "times no one's", "HOT", "runs"]
         if rows:
             found.append(f"{words}:\n\n{table(head, rows)}")
     text = (
-        "A thousand rows, each beat a prepared UPDATE and a commit of its own. Whoever polls is scraped each second. The "
+        "A thousand rows, each beat a prepared UPDATE and a commit of its own. Each program that polls is scraped each second. The "
         "exporters have just begun; Beatwarden's first full look is over."
     )
     return "\n\n".join([text, *found])

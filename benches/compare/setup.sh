@@ -57,7 +57,7 @@ echo "installing ${packages[*]}"
 mkdir -p /etc/postgresql-common
 [[ -e /etc/postgresql-common/createcluster.conf ]] ||
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-# Debian asks this file before it starts a service; 101 means no. Whoever has one already has decided.
+# Debian asks this file before it starts a service; 101 means no. A machine that has one already has decided.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT

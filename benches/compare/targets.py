@@ -44,7 +44,7 @@ class Targets:
         cells = {size: self.cell("history", OWN, history=size) for size in sizes}
         if len(sizes) < 2:
             return
-        # Beside a small table it may look in another way, which is dearer: every shorter history has to hold.
+        # Beside a small table it may look in another way, which is more expensive: every shorter history has to hold.
         last = cells[sizes[-1]]
         ratios = {size: ratio(last and last["db_ms"], cells[size] and cells[size]["db_ms"]) for size in sizes[:-1]}
         shown = ", ".join(

@@ -16,7 +16,7 @@ use std::{
 };
 
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f000', 'now')";
-/// The byte of the `-shm` file that is locked by whoever writes.
+/// The byte of the `-shm` file that a writer locks.
 const WRITE_LOCK: &str = "120";
 
 fn open(file: &Path) -> Connection {
@@ -94,12 +94,12 @@ fn beats_of(file: &Path, number: u32, began: Instant) -> Vec<Duration> {
 #[derive(Default)]
 struct Held {
     locks: Vec<Duration>,
-    /// Between two looks at the kernel's list.
+    /// Between two reads of the kernel's list.
     gaps: Vec<Duration>,
     descriptors: usize,
 }
 
-/// Reads the kernel's list of locks until it is told to stop.
+/// Reads the kernel's list of locks until `stop` is set.
 fn probe(file: &Path, pids: &[u32], stop: &AtomicBool) -> Held {
     let inode = fs::metadata(format!("{}-shm", file.display()))
         .unwrap()

@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// Updates of the table, and how many of them were HOT, once every session has told.
+    /// Updates of the table, and how many of them were HOT, once every session has reported.
     async fn updates(&self) -> (i64, i64) {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs'";
@@ -187,7 +187,7 @@ pub async fn measure() {
     let mut hot: BTreeMap<bool, (i64, i64)> = BTreeMap::new();
     let most = Arc::new(Mutex::new((0, 0.0)));
     let mut made = 0.0;
-    // Nobody is told of the first round: caches are cold.
+    // The first round is not reported: caches are cold.
     server.round().await;
     for round in 0..ROUNDS * 2 {
         // with, without, without, with, ...: what drifts meets both alike.
