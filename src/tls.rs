@@ -1,7 +1,7 @@
 //! Certificates and keys as files, and the verifier that verifies nothing: what both ends of TLS here share.
 //!
 //! Who is trusted, and when, is decided by those who use it: the store towards PostgreSQL, the web configuration towards
-//! whoever asks us.
+//! its clients.
 
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, SignatureScheme,

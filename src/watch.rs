@@ -36,7 +36,7 @@ pub struct Pace {
 /// How a full look that goes page by page is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FullLooks {
-    /// Within one pass: for somebody who looks once.
+    /// Within one pass: for a caller that looks once.
     AtOnce,
     /// Spread over many passes, at low weight.
     Gradual,
@@ -98,7 +98,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     }
 
     /// The same watch under another policy and pace, until another stop. What was watched is not forgotten: only the
-    /// connection is made anew, so a role or a password may have changed too.
+    /// connection is opened again, so a role or a password may have changed too.
     #[must_use]
     pub fn renewed(self, store: S, policy: Policy, pace: Pace, stop: CancellationToken) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 
     /// Passes until it is stopped. A pass never overlaps the next, and a late one delays the next.
     pub async fn run(&mut self) {
-        // The first pass comes at once: whoever restarts it wants to know. Replicas that start together must not poll
+        // The first pass comes at once: after a restart an operator expects a result. Replicas that start together must not poll
         // together for ever, so the first wait is cut short by chance.
         let mut wait = Duration::ZERO;
         let mut share = 0.5 + 0.5 * fastrand::f64();
@@ -148,7 +148,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// One cycle: observe, plan, repair, report.
     ///
     /// # Errors
-    /// If the table could not be read: the time after which to try again. The audience is told why.
+    /// If the table could not be read: the time after which to try again. The reason is reported to the audience.
     pub async fn pass(&mut self) -> Result<(), Duration> {
         let (observation, plan) = self.look().await.map_err(|(retry_in, _)| retry_in)?;
         self.carry_out(observation, plan).await;
@@ -158,7 +158,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// The first half of a pass: observe and plan. Nothing is changed by it.
     ///
     /// # Errors
-    /// If the table could not be read: the time after which to try again, and why. The audience is told, too.
+    /// If the table could not be read: the time after which to try again, and why. It is reported to the audience, too.
     pub async fn look(&mut self) -> Result<(Observation, Plan), (Duration, String)> {
         let asked = self.clock.moment();
         let look = self.next_look(asked);
@@ -344,7 +344,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 /// The output of `work`, or what it said when it panicked.
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
-    // Whoever catches a panic here drops the work, and all that it had begun with it.
+    // When a panic is caught here, the work is dropped, with all that it had begun.
     poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),

@@ -1,4 +1,4 @@
-//! A store of either kind behind one type, so that nobody else has to ask which database it is.
+//! A store of either kind behind one type, so that no other module has to ask which database it is.
 
 use crate::{
     domain::{Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},

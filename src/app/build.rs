@@ -205,7 +205,7 @@ fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Er
 }
 
 /// Who we are in the ledger: the operating system's user, host and process, so that the entries of replicas and of people
-/// can be told apart.
+/// can be distinguished.
 fn instance() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let host = host.or_else(|| {

@@ -20,7 +20,7 @@ enum Server {
 }
 
 impl Databases {
-    /// The connections to the database of a watch. Those that nobody uses any more are forgotten.
+    /// The connections to the database of a watch. Those that are no longer used are forgotten.
     pub(super) fn links(&mut self, watch: &WatchConfig) -> Links {
         let server = match watch.repair.missed_first {
             Action::Observe => Server::Any,

@@ -34,7 +34,7 @@ pub enum AppError {
     Store {
         /// The watch.
         watch: String,
-        /// What went wrong, told with all its sources.
+        /// What went wrong, reported with all its sources.
         error: StoreError,
     },
     /// Something went wrong on the way. The message says what.

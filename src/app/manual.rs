@@ -34,12 +34,12 @@ pub struct Examination {
     pub policy: Policy,
 }
 
-/// Looks at one job.
+/// Examines one job.
 ///
 /// # Errors
 /// If the store can't be built from the configuration, or the database can't be asked.
 pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, AppError> {
-    let told = |error| AppError::Store {
+    let failed = |error| AppError::Store {
         watch: watch.name.clone(),
         error,
     };
@@ -66,11 +66,11 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
                 policy,
             });
         }
-        seen => seen.map_err(told)?,
+        seen => seen.map_err(failed)?,
     };
     let (entries, unread) = match store.history_of(id).await {
         Err(StoreError::Rights(why)) => (Vec::new(), Some(why)),
-        answer => (answer.map_err(told)?, None),
+        answer => (answer.map_err(failed)?, None),
     };
     // It serves an explanation, and a role needn't be allowed to see it.
     let holders = store.holders(Some(id)).await.unwrap_or_default();

@@ -44,14 +44,14 @@ use thread::PassThread;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
-/// How long a running repair may still take when the process is told to stop.
+/// How long a running repair may still take when the process is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a new configuration comes in while the watches run.
 pub struct Reload {
-    /// Told each time that somebody asks for it.
+    /// Notified each time a reload is requested.
     pub asked: Arc<Notify>,
-    /// Reads the configuration anew, from the same sources.
+    /// Reads the configuration again, from the same sources.
     pub load: Box<dyn Fn() -> Result<Config, config::ConfigErrors> + Send + Sync>,
 }
 
@@ -150,7 +150,7 @@ fn page_at(listen: SocketAddr, access: &AccessControl) -> String {
     format!("{scheme}://{}/", reachable(listen))
 }
 
-/// Reads the configuration anew and takes it up, if it is good.
+/// Reads the configuration again and applies it if it is valid.
 fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roster: &Roster, access: &AccessControl) {
     let new = match (reload.load)() {
         Ok(new) => new,
@@ -170,7 +170,7 @@ fn take_up(started: &Config, reload: &Reload, supervisor: &mut Supervisor, roste
     match supervisor.take_up(&new) {
         Ok(changes) => {
             let (added, changed, removed) = (changes.added, changes.changed, changes.removed);
-            tracing::info!(?added, ?changed, ?removed, "the configuration was read anew");
+            tracing::info!(?added, ?changed, ?removed, "the configuration was reloaded");
         }
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -216,7 +216,7 @@ pub const fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// The revision that it was built from, where the build told.
+/// The revision that it was built from, where the build reports it.
 pub const fn revision() -> &'static str {
     match option_env!("BEATWARDEN_REVISION") {
         Some(revision) => revision,

@@ -1,4 +1,4 @@
-//! What the service manager is told, where there is one: that we are ready, that the loops turn, that we stop.
+//! What is reported to the service manager, where there is one: that we are ready, that the loops turn, that we stop.
 //!
 //! The protocol is that of
 //! [`sd_notify(3)`](https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html). Without `NOTIFY_SOCKET` in the
@@ -18,7 +18,7 @@ use std::{
 pub(super) struct Service {
     roster: Arc<Roster>,
     clock: SystemClock,
-    /// After so long without a sign of life we are restarted; `None` where nobody waits for one.
+    /// After so long without a sign of life we are restarted; `None` where none is expected.
     watchdog: Option<Mutex<Duration>>,
 }
 
@@ -40,7 +40,7 @@ impl Service {
         ]);
     }
 
-    /// The configuration is being read anew; [`Self::is_ready`] ends it.
+    /// The configuration is being reloaded; [`Self::is_ready`] ends it.
     pub(super) fn is_reloading(&self) {
         let since = NotifyState::monotonic_usec_now();
         send(&[&[NotifyState::Reloading], since.ok().as_slice()].concat());
@@ -52,7 +52,7 @@ impl Service {
     }
 
     /// A pass has ended, well or not. The sign of life is sent by passes alone and only while every loop turns: a timer
-    /// would go on beside a loop that hangs.
+    /// would keep firing beside a loop that hangs.
     pub(super) fn pass_ended(&self) {
         let Some(watchdog) = &self.watchdog else { return };
         let (boards, now) = (self.roster.boards(), self.clock.moment());
@@ -73,6 +73,6 @@ impl Service {
 
 fn send(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager can't be told");
+        tracing::debug!(%error, "the service manager can't be notified");
     }
 }

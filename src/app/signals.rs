@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Signals {
     /// SIGTERM and SIGINT cancel it.
     pub stop: CancellationToken,
-    /// SIGHUP tells it.
+    /// SIGHUP notifies it.
     pub reload: Arc<Notify>,
 }
 

@@ -30,7 +30,7 @@ struct Subscribers {
 
 impl Audience for Subscribers {
     fn good(&self, pass: Arc<GoodPass>) {
-        // The journal and the counters first: whoever sees the new status finds the rest there too.
+        // The journal and the counters first: a reader that sees the new status finds the rest there too.
         self.journal.good(pass.clone());
         self.metrics.good(pass.clone());
         self.board.good(pass);
@@ -52,7 +52,7 @@ struct Running {
     config: WatchConfig,
     board: Arc<Board>,
     stop: CancellationToken,
-    /// Ends with the watch itself, so that what it remembers can go on.
+    /// Ends with the watch itself, so that its memory can be continued.
     task: JoinHandle<RunningWatch>,
 }
 
@@ -207,7 +207,7 @@ impl Supervisor {
         });
     }
 
-    /// Waits until all watches have ended, which they were told before; true if they did in time.
+    /// Waits until all watches have ended, after they were stopped; true if they did in time.
     pub(super) async fn ended(self, within: Duration) -> bool {
         let all = async {
             for running in self.running {

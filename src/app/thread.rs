@@ -30,7 +30,7 @@ impl PassThread {
 impl Drop for PassThread {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Waiting here would block whoever serves the last scrape.
+            // Waiting here would block the thread that serves the last scrape.
             runtime.shutdown_background();
         }
     }

@@ -1,6 +1,6 @@
 //! What became of repairs: a job that was failed and lives is a *false repair*; one that was backfilled and beats is late.
 //!
-//! The ledger says what was done, the row what it looks like since; only both together tell. Entries are judged from the
+//! The ledger says what was done, the row what it looks like since; only both together show it. Entries are judged from the
 //! pass after the one that first read them, so that a row is never older than its entry.
 
 use super::{

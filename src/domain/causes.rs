@@ -27,7 +27,7 @@ pub enum Cause {
     DbRestart,
     /// Not yet watched for a whole deadline.
     Watching,
-    /// Too many jobs at once, or a false repair that nobody acknowledged.
+    /// Too many jobs at once, or a false repair that was not acknowledged.
     Fuse,
     /// More jobs than one pass repairs.
     Limit,

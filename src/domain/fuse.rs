@@ -1,4 +1,4 @@
-//! The fuse: stops `fail` when too many jobs would be failed at once, or after a false repair that nobody acknowledged.
+//! The fuse: stops `fail` when too many jobs would be failed at once, or after a false repair that was not acknowledged.
 //!
 //! One dead writer host, one database restart or one wrong time zone makes many jobs look dead together; that many deaths
 //! at once are more likely our mistake than theirs.

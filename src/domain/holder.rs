@@ -46,7 +46,7 @@ pub struct Holder {
 pub struct HeldUp {
     /// How long the first of them has waited.
     pub since: Duration,
-    /// Who holds what they wait for, the likeliest first; nobody where that can't be found out.
+    /// Who holds what they wait for, the likeliest first; empty where that can't be found out.
     pub holders: Vec<Holder>,
 }
 

@@ -3,7 +3,7 @@
 use super::{Event, Heartbeat, Init, Job, Known, Memory, Phase, Policy, StateKind, Timestamp, pass::Pass};
 use std::time::Duration;
 
-/// Decides the init of a running job as soon as its phase tells.
+/// Decides the init of a running job as soon as its phase shows it.
 pub(super) fn decide_running(pass: &mut Pass<'_>, known: &mut Known, phase: Phase, watched: Duration) {
     let policy = pass.policy;
     let was_missed = known.phase == Some(Phase::MissedFirst);

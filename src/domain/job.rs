@@ -172,7 +172,7 @@ impl Job {
         self.has_unreadable_sign() || self.ended_at == TimeValue::Unreadable
     }
 
-    /// Whether a time that tells that it lives can't be read.
+    /// Whether a time that shows that it lives can't be read.
     pub fn has_unreadable_sign(&self) -> bool {
         self.started_at == TimeValue::Unreadable || self.heartbeat_at == TimeValue::Unreadable
     }
@@ -181,7 +181,7 @@ impl Job {
 /// What a state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateKind {
-    /// Somebody is working on it.
+    /// In progress.
     Running,
     /// A good end.
     Success,
@@ -205,7 +205,7 @@ impl StateKind {
 /// The lists of state values of one watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct States {
-    /// Somebody is working on it.
+    /// In progress.
     pub running: Vec<String>,
     /// Good ends.
     pub success: Vec<String>,

@@ -113,7 +113,7 @@ pub struct LedgerEntry {
     pub outcome: Option<LateOutcome>,
     /// When that was written.
     pub outcome_at: Option<Timestamp>,
-    /// When somebody acknowledged a false repair.
+    /// When a false repair was acknowledged.
     pub acknowledged_at: Option<Timestamp>,
     /// The repair that this entry takes back.
     pub undo_of: Option<RepairId>,
@@ -124,7 +124,7 @@ pub struct LedgerEntry {
 }
 
 /// The layout of the ledger that this version writes. 1: as first made. 2: the after-image of a `fail` holds the
-/// heartbeat and the error text too, and an index finds false repairs that nobody acknowledged.
+/// heartbeat and the error text too, and an index finds false repairs that were not acknowledged.
 pub const LEDGER_LAYOUT: i32 = 2;
 
 impl LedgerEntry {

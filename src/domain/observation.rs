@@ -101,17 +101,17 @@ impl Guard {
 pub struct Obstacle {
     /// One of `rights`, `read_only`, `network_fs`, `no_ledger`.
     pub cause: Cause,
-    /// What it is, and how to mend it.
+    /// What it is, and how to fix it.
     pub reason: String,
 }
 
-/// What the server doesn't tell of itself.
+/// What the server doesn't report about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unknowns {
     /// Which connection this is, where a restart or a promotion can't be seen otherwise: another one may lead to a server that
     /// had either.
     pub connection: Option<u64>,
-    /// What is not told and what that costs, each in words.
+    /// What is not reported and what that costs, each in words.
     pub costs: Vec<String>,
 }
 
@@ -122,13 +122,13 @@ pub struct Snapshot {
     pub database_now: Timestamp,
     /// Which server answered.
     pub server: ServerIdentity,
-    /// When the server started, where it tells.
+    /// When the server started, where it reports that.
     pub server_started_at: Option<Timestamp>,
-    /// What it doesn't tell.
+    /// What it doesn't report.
     pub unknowns: Unknowns,
     /// Every running job, every job asked for by key that still exists, and rows that are new since the last pass.
     pub rows: Vec<Job>,
-    /// Rows in a running state without a key: they can't be told apart, so they are in no other count.
+    /// Rows in a running state without a key: they can't be distinguished, so they are in no other count.
     pub keyless: u64,
     /// How much of the table was covered.
     pub look: Look,

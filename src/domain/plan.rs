@@ -19,7 +19,7 @@ pub struct Repair {
     pub server: ServerIdentity,
     /// Whether the row's start must lie a deadline back.
     pub start: StartCheck,
-    /// The undo after which somebody insists on the same repair once more.
+    /// The undo after which an operator requests the same repair once more.
     pub after_undo: Option<RepairId>,
 }
 
@@ -54,7 +54,7 @@ pub enum Event {
     Recovered(JobId),
     /// A stuck job is no longer there to be stuck; with its name.
     Left(JobId, Option<Arc<str>>, Left),
-    /// All watching starts anew.
+    /// All watching starts again.
     WatchingRestarted(Restarted),
     /// A row whose times can't be read was seen for the first time.
     Unreadable(JobId),
@@ -79,7 +79,7 @@ pub enum Left {
     Gone,
 }
 
-/// Why all watching starts anew.
+/// Why all watching starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restarted {
     /// Two good passes lie too far apart: what happened between them was not seen.

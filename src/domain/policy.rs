@@ -62,11 +62,11 @@ pub struct Policy {
     pub writer_stale_after: Option<Duration>,
     /// The same for a job without a heartbeat.
     pub writer_stale_after_without_heartbeat: Option<Duration>,
-    /// What somebody at a terminal insists on; nothing for the sidecar.
+    /// What an operator at a terminal requests; nothing for the sidecar.
     pub by_hand: Option<ByHand>,
 }
 
-/// What somebody who repairs by hand takes upon themselves.
+/// Which rules an operator who repairs by hand overrides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByHand {
     /// The one job to repair, although a restart of the database, its start, an undo, the fuse or its age speak against
@@ -84,21 +84,21 @@ impl Policy {
             .map_or(self.init_deadline, |by_hand| by_hand.watch_for)
     }
 
-    /// Whether somebody insists on the repair of this job.
+    /// Whether an operator insists on the repair of this job.
     pub fn overrides_for(&self, job: &JobId) -> bool {
         self.by_hand
             .as_ref()
             .is_some_and(|by_hand| by_hand.job.as_ref() == Some(job))
     }
 
-    /// Whether somebody wants another job repaired, and only that one.
+    /// Whether an operator wants another job repaired, and only that one.
     pub fn excludes(&self, job: &JobId) -> bool {
         let wanted = self.by_hand.as_ref().and_then(|by_hand| by_hand.job.as_ref());
         wanted.is_some_and(|wanted| wanted != job)
     }
 }
 
-/// How far apart two good passes may lie before all watching starts anew.
+/// How far apart two good passes may lie before all watching starts again.
 pub fn blind_after(interval: Duration, init_deadline: Duration) -> Duration {
     /// Below this no gap matters; above it a deadline could hide in one.
     const AT_MOST: Duration = Duration::from_secs(5);

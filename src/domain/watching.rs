@@ -1,9 +1,9 @@
-//! The rule of two clocks: when all watching starts anew, and which jobs are older than a restart of their server.
+//! The rule of two clocks: when all watching starts again, and which jobs are older than a restart of their server.
 
 use super::{Action, Known, Memory, Observation, Policy, Restarted, Timestamp, blind_after, memory::LastPass};
 use std::time::Duration;
 
-/// Whether all watching starts anew: rules (a), (b) and (c) of the two clocks.
+/// Whether all watching starts again: rules (a), (b) and (c) of the two clocks.
 pub(super) fn watching_restarts(memory: &Memory, observation: &Observation, policy: &Policy) -> Option<Restarted> {
     /// Two clocks that advance by amounts this far apart have not measured the same time.
     const DRIFT_FLOOR_MICROS: i64 = 2_000_000;
@@ -27,8 +27,8 @@ fn reconnected(last: &LastPass, observation: &Observation) -> bool {
     connection.is_some() && connection != last.connection
 }
 
-/// When a server that is another than before became it, at the latest; `None` where the server's own start tells, and
-/// for a file, which has no server. A standby's own start doesn't tell: it may lie long before its promotion, however
+/// When a server that is another than before became it, at the latest; `None` where the server's own start shows it, and
+/// for a file, which has no server. A standby's own start doesn't show it: it may lie long before its promotion, however
 /// recent it is.
 pub(super) fn promoted_by(memory: &Memory, observation: &Observation) -> Option<Timestamp> {
     let last = memory.last_pass.as_ref()?;

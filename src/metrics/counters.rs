@@ -154,7 +154,7 @@ impl Counters {
             self.withheld.with_label_values(&[watch, cause.as_str()]).inc();
         }
         for (finding, noted) in &pass.report.findings {
-            // Counted by whoever wrote it down, so that replicas can be summed. A late heartbeat is counted as an event.
+            // Counted by the process that recorded it, so that replicas can be summed. A late heartbeat is counted as an event.
             if finding.outcome == LateOutcome::FalseRepair && *noted == Noted::First {
                 self.false_repairs.with_label_values(&[watch]).inc();
             }

@@ -1,4 +1,4 @@
-//! The encoded metrics, kept for whoever asks again before anything changed: encoding costs more than answering.
+//! The encoded metrics, kept for scrapes that come before anything changed: encoding costs more than answering.
 
 use crate::{
     domain::Moment,

@@ -125,7 +125,7 @@ impl WatchStatus {
     }
 }
 
-/// The shared state of one watch: written by its loop, read by everybody.
+/// The shared state of one watch: written by its loop, read by all others.
 #[derive(Debug)]
 pub struct Board {
     status: RwLock<Arc<WatchStatus>>,
@@ -151,7 +151,7 @@ impl Board {
         self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The watch goes on under other terms.
+    /// The watch continues under other terms.
     pub fn renew(&self, terms: WatchTerms) {
         self.change(|status| status.terms = terms);
     }

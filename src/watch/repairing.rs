@@ -129,7 +129,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         } else {
             Outcome::Failed(reason)
         };
-        // Somebody holds the gate, or the ledger: that is waited for, like every lock.
+        // Another session holds the gate, or the ledger: that is waited for, like every lock.
         let first = match error.failure() {
             Failure::Locked => Outcome::Locked,
             _ => first,
@@ -172,7 +172,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     async fn resolve(&mut self, repair: &Repair) -> Outcome {
         match self.store.resolve(repair).await {
             Ok(Resolution::Committed(id)) => Outcome::Repaired(id),
-            // Whoever made it has counted it.
+            // The process that made it has counted it.
             Ok(Resolution::ByAnother) => Outcome::Already,
             Ok(Resolution::NotCommitted) => Outcome::Failed("its answer was lost, and it was not committed".to_owned()),
             Ok(Resolution::NotLeader) => Outcome::NotLeader,

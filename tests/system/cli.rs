@@ -118,7 +118,7 @@ async fn a_hangup_does_not_end_the_watchdog() {
     let dog = Beatwarden::watch(&["--database", text(&table), "--preset", "meltano"]).await;
     dog.signal("HUP");
     crate::support::eventually("its word", Duration::from_secs(10), async || {
-        dog.log().contains("the configuration was read anew").then_some(())
+        dog.log().contains("the configuration was reloaded").then_some(())
     })
     .await;
     assert_eq!(http::get(dog.address, "/-/healthy").status, 200);

@@ -67,11 +67,10 @@ fn dead_job(table: &Path) {
         .unwrap();
 }
 
-/// Reads the configuration anew, and waits until that is over.
+/// Reloads the configuration, and waits until that is over.
 async fn reload(dog: &Beatwarden, good: bool) {
-    let told = |log: &str| {
-        log.matches("configuration was read anew").count() + log.matches("configuration is refused").count()
-    };
+    let told =
+        |log: &str| log.matches("configuration was reloaded").count() + log.matches("configuration is refused").count();
     let before = told(&dog.log());
     dog.signal("HUP");
     eventually("the reload is over", SOON, async || {
@@ -113,7 +112,7 @@ async fn watches_come_and_go_and_the_others_are_not_touched() {
     site.configure(&[("stays", "max_age = \"3d\"\ninit_objective = 0.9"), ("comes", "")]);
     reload(&dog, true).await;
     let log = dog.log();
-    let changed = log.lines().rfind(|line| line.contains("read anew")).unwrap();
+    let changed = log.lines().rfind(|line| line.contains("reloaded")).unwrap();
     let words = "stays: max_age 604800s -> 259200s, init_objective 0.99 -> 0.9";
     assert!(changed.contains(words), "the keys and their values: {changed}");
     assert!(http::get(dog.address, "/").text().contains("comes"));

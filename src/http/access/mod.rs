@@ -203,7 +203,7 @@ impl AccessControl {
             match looked {
                 Ok(true) => {
                     told = None;
-                    tracing::info!("the web configuration was read anew");
+                    tracing::info!("the web configuration was reloaded");
                 }
                 Ok(false) => told = None,
                 Err(error) => {
