@@ -32,13 +32,13 @@ pub struct Journal {
 struct Remembered {
     /// Why passes failed.
     failures: Facts,
-    /// Whether the last of them was told, and no good pass since then.
+    /// Whether the last of them was reported, without a good pass since then.
     is_down: bool,
     /// Since when passes are good.
     good_since: Option<Instant>,
     /// What keeps the watch from repairing.
     hindered: Vec<(Cause, String)>,
-    /// Whether the whole table was ever covered, once that was told.
+    /// Whether the whole table was ever covered, once that was reported.
     covered: Option<bool>,
     /// False repairs that could not be written down yet.
     unwritten: HashSet<RepairId>,
@@ -50,8 +50,8 @@ struct Remembered {
     ended: HashSet<JobId>,
 }
 
-/// So many events of one kind are told one by one; a pass can bring thousands.
-const TOLD: usize = 20;
+/// So many events of one kind are reported one by one; a pass can bring thousands.
+const REPORTED: usize = 20;
 /// So many jobs that were failed are remembered; each is forgotten when it is seen ended.
 const ENDED: usize = 10_000;
 /// A key, name or state longer than this is cut.
@@ -149,10 +149,10 @@ impl Journal {
                 tracing::info!(
                     watch,
                     why,
-                    "watching starts anew: nothing is repaired before a whole deadline was seen"
+                    "watching starts again: nothing is repaired before a whole deadline was seen"
                 );
             }
-            // A stuck job was told as one, and an end without a heartbeat is the writer's matter.
+            // A stuck job was reported as one, and an end without a heartbeat is the writer's matter.
             Event::InitFailed(job) => tracing::debug!(watch, job = shown(&job.text()), "no first heartbeat in time"),
             Event::Fuse(true) => {
                 tracing::error!(watch, "{}", pass.report.why_fuse_is_open().unwrap_or_default());
@@ -164,13 +164,13 @@ impl Journal {
                 was = was.as_str(),
                 is = is.as_str(),
                 "the guard is not what it was: new jobs start without their first heartbeat again; `beatwarden guard install` \
-                 mends it"
+                 fixes it"
             ),
             Event::InitSucceeded(..) => {}
         }
     }
 
-    /// The table was read: told where a failure was.
+    /// The table was read: reported after a failure.
     fn is_good(&self) {
         let mut memory = self.memory();
         memory.good_since.get_or_insert_with(Instant::now);
@@ -179,7 +179,7 @@ impl Journal {
         }
     }
 
-    /// Tells what keeps the watch from repairing, when it comes and when it goes.
+    /// Reports what keeps the watch from repairing, when it comes and when it goes.
     fn obstacles(&self, now: &[Obstacle]) {
         let hindered = &mut self.memory().hindered;
         let fact = |obstacle: &Obstacle| (obstacle.cause, code_of(&obstacle.reason));
@@ -193,23 +193,23 @@ impl Journal {
         *hindered = now.iter().map(fact).collect();
     }
 
-    /// Tells that not everything is seen yet, and when it is.
+    /// Reports that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
-        let told = &mut self.memory().covered;
+        let covered = &mut self.memory().covered;
         let is_full = pass.look == Look::Full;
-        match (*told, pass.discovery) {
+        match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
                 watch = self.watch,
-                "jobs are found by their keys from the newest on; the first look at the whole table goes on, a page in each \
+                "jobs are found by their keys from the newest on; the first look at the whole table continues, a page in each \
                  pass, and older jobs are found by it"
             ),
             (Some(false), _) if is_full => {
-                tracing::info!(watch = self.watch, "the whole table was looked through");
+                tracing::info!(watch = self.watch, "the whole table was read through");
             }
             _ => {}
         }
-        if *told != Some(true) {
-            *told = Some(is_full || pass.discovery == Discovery::State);
+        if *covered != Some(true) {
+            *covered = Some(is_full || pass.discovery == Discovery::State);
         }
     }
 
@@ -272,9 +272,9 @@ impl Audience for Journal {
         self.obstacles(&report.obstacles);
         self.coverage(&pass);
         let events = &report.events;
-        events.iter().take(TOLD).for_each(|event| self.event(event, &pass));
-        if events.len() > TOLD {
-            let more = events.len() - TOLD;
+        events.iter().take(REPORTED).for_each(|event| self.event(event, &pass));
+        if events.len() > REPORTED {
+            let more = events.len() - REPORTED;
             tracing::info!(watch = self.watch, more, "more events in this pass");
         }
         self.attempts(&pass);

@@ -1,4 +1,4 @@
-//! Which facts the log has: each is told once in a while, however often it comes back. What a database says is no part of a
+//! Which facts the log has: each is reported once in a while, however often it comes back. What a database says is no part of a
 //! fact, since it may be another text each time.
 
 use std::{
@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A fact that holds on is told again after this, with how often it came meanwhile.
+/// A fact that persists is reported again after this, with how often it came meanwhile.
 const AGAIN: Duration = Duration::from_secs(300);
-/// So many different facts are told in that time.
+/// So many different facts are reported in that time.
 const MOST: usize = 20;
 
 /// The facts of one kind.
@@ -17,35 +17,41 @@ pub(super) struct Facts(HashMap<String, Fact>);
 
 #[derive(Debug)]
 struct Fact {
-    told: Instant,
-    untold: u64,
+    reported: Instant,
+    unreported: u64,
 }
 
 impl Facts {
-    /// How often the fact came since it was told last, if it is to be told now: once and more.
+    /// How often the fact came since it was last reported, if it is to be reported now: once and more.
     pub(super) fn is_due(&mut self, fact: String) -> Option<u64> {
         self.is_due_at(fact, Instant::now())
     }
 
     fn is_due_at(&mut self, fact: String, now: Instant) -> Option<u64> {
         if self.0.len() >= MOST && !self.0.contains_key(&fact) {
-            self.0.retain(|_, fact| now.duration_since(fact.told) < AGAIN);
+            self.0.retain(|_, fact| now.duration_since(fact.reported) < AGAIN);
             if self.0.len() >= MOST {
                 return None;
             }
         }
         let known = self.0.get_mut(&fact);
         match known {
-            Some(known) if now.duration_since(known.told) < AGAIN => {
-                known.untold += 1;
+            Some(known) if now.duration_since(known.reported) < AGAIN => {
+                known.unreported += 1;
                 None
             }
             Some(known) => {
-                known.told = now;
-                Some(std::mem::take(&mut known.untold) + 1)
+                known.reported = now;
+                Some(std::mem::take(&mut known.unreported) + 1)
             }
             None => {
-                self.0.insert(fact, Fact { told: now, untold: 0 });
+                self.0.insert(
+                    fact,
+                    Fact {
+                        reported: now,
+                        unreported: 0,
+                    },
+                );
                 Some(1)
             }
         }
@@ -82,19 +88,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fact_is_told_once_and_then_with_its_count() {
+    fn a_fact_is_reported_once_and_then_with_its_count() {
         let (mut facts, start) = (Facts::default(), Instant::now());
-        let mut told = |fact: &str, after: u64| facts.is_due_at(fact.to_owned(), start + Duration::from_secs(after));
-        assert_eq!(told("a", 0), Some(1));
-        assert_eq!((told("a", 1), told("a", 2), told("b", 2)), (None, None, Some(1)));
-        assert_eq!((told("a", 301), told("a", 302)), (Some(3), None));
+        let mut due = |fact: &str, after: u64| facts.is_due_at(fact.to_owned(), start + Duration::from_secs(after));
+        assert_eq!(due("a", 0), Some(1));
+        assert_eq!((due("a", 1), due("a", 2), due("b", 2)), (None, None, Some(1)));
+        assert_eq!((due("a", 301), due("a", 302)), (Some(3), None));
     }
 
     #[test]
     fn different_facts_are_bounded_too() {
         let mut facts = Facts::default();
-        let told = (0..1_000).filter(|number| facts.is_due(number.to_string()).is_some());
-        assert_eq!(told.count(), MOST);
+        let reported = (0..1_000).filter(|number| facts.is_due(number.to_string()).is_some());
+        assert_eq!(reported.count(), MOST);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the log has of repairs: those that were made, that failed, that are withheld, and that somebody keeps waiting.
+//! What the log has of repairs: those that were made, that failed, that are withheld, and that another session keeps waiting.
 
 use super::{ENDED, Journal, cut, facts::code_of, shown};
 use crate::{
@@ -38,11 +38,11 @@ impl Journal {
                             job = id,
                             action,
                             error = cut(error),
-                            "the answer to a repair is missing; nothing is repaired until the ledger tells"
+                            "the answer to a repair is missing; nothing is repaired until the ledger shows whether it was made"
                         );
                     }
                 }
-                // Told as what keeps the watch from repairing.
+                // Reported as what keeps the watch from repairing.
                 Outcome::NoLedger(_) => {}
                 Outcome::Already
                 | Outcome::NotLeader
@@ -74,7 +74,7 @@ impl Journal {
     }
 
     /// Which repairs are withheld from now on: a line for each cause. Watching is how things go, what holds for the whole
-    /// watch was told as that, and what was repaired just now waits for the writer as it should.
+    /// watch was reported as that, and what was repaired just now waits for the writer as it should.
     pub(super) fn withheld(&self, pass: &GoodPass) {
         let report = &pass.report;
         let is_repaired = |job: &JobId| {

@@ -239,7 +239,7 @@ async fn a_promotion_changes_the_identity_at_once() {
         (dog.metric(&of_watch("polls_total"))? >= passes + 2.0).then_some(())
     })
     .await;
-    assert!(dog.log().contains("watching starts anew"), "{}", dog.log());
+    assert!(dog.log().contains("watching starts again"), "{}", dog.log());
     assert!(repaired(&client, dead, &dog).await >= promoted + DEADLINE);
     assert_eq!(entries(&client, dead).await, 1);
 }

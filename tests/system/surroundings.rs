@@ -276,7 +276,7 @@ async fn a_standby_is_watched_and_repaired_only_after_its_promotion() {
     );
     connect(&url).await.batch_execute("SELECT pg_promote()").await.unwrap();
     dog.metric_becomes(&repairs("backfill"), 1.0, BACK).await;
-    assert!(dog.log().contains("watching starts anew"), "{}", dog.log());
+    assert!(dog.log().contains("watching starts again"), "{}", dog.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

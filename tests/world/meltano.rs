@@ -665,7 +665,7 @@ fn watched_for_a_deadline_after_the_outage(log: &str) {
         let line = line.unwrap_or_else(|| panic!("{words}: {log}"));
         line.split(' ').next().unwrap().parse().unwrap()
     };
-    let watched = at("repaired watch=").duration_since(at("watching starts anew"));
+    let watched = at("repaired watch=").duration_since(at("watching starts again"));
     assert!(
         watched.as_secs_f64() > 2.5,
         "repaired {watched:?} after the outage: {log}"
