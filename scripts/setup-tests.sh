@@ -146,6 +146,8 @@ python_packages() {
 
 python_packages meltano-3.6 'meltano==3.6.0' psycopg2-binary
 python_packages meltano-4 'meltano>=4,<5' psycopg2-binary
+# What builds the wheel.
+python_packages maturin 'maturin==1.16.0'
 # The published schemas of Kubernetes and of the compose specification, with what reads them.
 python_packages manifests 'kubernetes-validate==1.37.0' 'check-jsonschema==0.39.0'
 

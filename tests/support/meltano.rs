@@ -167,8 +167,9 @@ impl Meltano {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let output = self.folder.path().join(format!("output-{number}"));
         let file = fs::File::create(&output).expect("our own file");
-        let mut command = self.command();
+        let mut command = self.meltano();
         command
+            .args(["run", "tap-x", "target-x"])
             .stdin(Stdio::null())
             .stderr(file.try_clone().expect("our own file"))
             .stdout(file);
@@ -189,8 +190,8 @@ impl Meltano {
         Running { child, output }
     }
 
-    /// `meltano run` of this project, untouched by the settings of whoever runs the tests, and without the network.
-    fn command(&self) -> Command {
+    /// `meltano` in this project, untouched by the settings of whoever runs the tests, and without the network.
+    pub fn meltano(&self) -> Command {
         let name = match self.version {
             Version::V3_6 => "meltano-3.6",
             Version::V4 => "meltano-4",
@@ -216,7 +217,6 @@ impl Meltano {
         let path = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(std::iter::once(bin).chain(env::split_paths(&path))).expect("folders");
         command
-            .args(["run", "tap-x", "target-x"])
             .current_dir(self.folder.path())
             .env("PATH", path)
             .env("MELTANO_DATABASE_URI", self.uri())

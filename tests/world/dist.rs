@@ -9,15 +9,15 @@ use std::{
     process::{Command, Output},
 };
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-fn run(command: &mut Command) -> String {
+pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -28,7 +28,7 @@ fn read(path: &Path) -> String {
 }
 
 /// A command without what cargo tells its tests: crates that look for it would be built anew.
-fn outside(mut command: Command) -> Command {
+pub(super) fn outside(mut command: Command) -> Command {
     let ours = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
         let is_of_the_user = ["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*name) || name.starts_with("CARGO_PROFILE_");

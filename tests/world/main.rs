@@ -12,3 +12,4 @@ mod make_observe;
 mod meltano;
 mod meltano_bed;
 mod shipped;
+mod wheel;
