@@ -78,27 +78,27 @@ pub(super) async fn pass<T>(request: &Request<T>, caller: Caller, rules: &Access
             Login::Busy => Err(Refusal::Busy),
         };
     }
-    // A web page of somebody else can make a browser on this machine ask us, under a name that it let point here. Whoever
-    // comes to loopback without a password has to ask by a name that nobody else can own.
+    // Another site's web page can make a browser on this machine ask us, under a name that it let point here. A client that
+    // comes to loopback without a password has to ask by a name that no one else can own.
     if caller.to.ip().to_canonical().is_loopback() && !is_own_name(host(request.headers(), request.uri()), &OUR_NAMES) {
         return Err(Refusal::Name);
     }
     Ok(())
 }
 
-/// A host that is nobody's, as little as ours.
-const NOBODY: &str = "nobody.invalid";
+/// A host that no one owns, neither others nor we.
+const NO_HOST: &str = "nobody.invalid";
 
 /// The host that is asked for, without its port; empty where none is named. Who names two, or one that can't be read, asks
-/// for nobody: the proxy in front may have looked at the other (RFC 9112, section 3.2).
+/// for no host: the proxy in front may have looked at the other (RFC 9112, section 3.2).
 fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
     let mut named = headers
         .get_all(HOST)
         .iter()
-        .map(|value| value.to_str().unwrap_or(NOBODY));
+        .map(|value| value.to_str().unwrap_or(NO_HOST));
     let (first, second) = (named.next(), named.next());
     if second.is_some() {
-        return NOBODY;
+        return NO_HOST;
     }
     let named = uri.host().or(first).unwrap_or_default();
     match named.strip_prefix('[') {

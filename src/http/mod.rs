@@ -122,7 +122,7 @@ impl Talk {
         match timeout(HEADER_WITHIN, stream.peek(&mut first)).await {
             Ok(Ok(1)) if first[0] == HANDSHAKE => {}
             Ok(Ok(1)) => {
-                let _ = timeout(LAST_ANSWER_WITHIN, tell_scheme(&mut stream)).await;
+                let _ = timeout(LAST_ANSWER_WITHIN, answer_with_scheme(&mut stream)).await;
                 return;
             }
             _ => return,
@@ -165,9 +165,9 @@ impl Talk {
     }
 }
 
-/// Tells a client of plain HTTP what is spoken here. What it sent is read first: closing on unread bytes resets the
+/// Answers a client of plain HTTP which scheme is spoken here. What it sent is read first: closing on unread bytes resets the
 /// connection, and the answer with it.
-async fn tell_scheme(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn answer_with_scheme(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") && head.len() < HEAD {
         if stream.read_buf(&mut head).await? == 0 {

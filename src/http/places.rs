@@ -43,7 +43,7 @@ impl Places {
         })
     }
 
-    /// A place for a new connection. Whoever has to go for it is told by [`Place::evicted`].
+    /// A place for a new connection. The connection that has to go for it learns that from [`Place::evicted`].
     pub(super) fn take(self: &Arc<Self>) -> Place {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         while taken.places.len() >= self.most {
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    /// Ends when the place has gone to somebody else.
+    /// Ends when the place has gone to another connection.
     pub(super) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -112,7 +112,7 @@ mod tests {
         let new = places.take();
         assert_eq!(places.numbers(), [0, 2, 3]);
         assert!(held[1].evicted.is_cancelled() && !held[0].evicted.is_cancelled());
-        // Whoever was pushed out leaves nothing behind, and takes nobody's place with it.
+        // A connection that was pushed out leaves nothing behind, and takes no other's place with it.
         drop(held);
         assert_eq!(places.numbers(), [3]);
         drop(new);

@@ -36,7 +36,7 @@ struct Answer {
     status: StatusCode,
     kind: &'static str,
     body: Body,
-    /// Whether the browser asks again by itself. A header, since a page that says so in itself can't be stopped by it.
+    /// Whether the browser asks again automatically. A header, since a page that says so in itself can't be stopped by it.
     refreshing: Refreshing,
 }
 

@@ -376,7 +376,7 @@ async fn the_page_refreshes_itself_until_it_is_paused() {
     browser
         .becomes(
             "location.search + ' ' + document.querySelector('.pause a').textContent",
-            &"?paused Go on".into(),
+            &"?paused Resume".into(),
         )
         .await;
 }

@@ -155,15 +155,17 @@ fn verifier(terms: &TlsTerms, provider: &Arc<CryptoProvider>) -> Result<Option<A
         (ClientAuth::RequireAny, _) => return Ok(Some(Arc::new(AnyCertificate(provider.clone())))),
         (ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify, authorities) => authorities,
     };
-    let told = |error: &dyn std::fmt::Display| format!("tls_server_config.client_ca_file: {error}");
+    let in_words = |error: &dyn std::fmt::Display| format!("tls_server_config.client_ca_file: {error}");
     let mut roots = RootCertStore::empty();
-    for certificate in tls::certificates(authorities.as_deref().unwrap_or_default()).map_err(|error| told(&error))? {
-        roots.add(certificate).map_err(|error| told(&error))?;
+    for certificate in
+        tls::certificates(authorities.as_deref().unwrap_or_default()).map_err(|error| in_words(&error))?
+    {
+        roots.add(certificate).map_err(|error| in_words(&error))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build();
-    Ok(Some(verifier.map_err(|error| told(&error))?))
+    Ok(Some(verifier.map_err(|error| in_words(&error))?))
 }
 
 /// Accepts every certificate of a client, as `RequireAnyClientCert` asks for; that its key is there is checked.

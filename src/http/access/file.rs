@@ -156,23 +156,23 @@ const HIGHEST_COST: u32 = 16;
 impl WebFile {
     /// Reads the file and those that it names; all of them go into `made_of`, with their contents.
     pub(super) fn read(path: &Path, made_of: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<Self, WebFileError> {
-        let told = |problem: String| WebFileError::new(path, problem);
-        let text = files::read_regular(path, MOST_BYTES).map_err(|error| told(error.to_string()))?;
+        let refused = |problem: String| WebFileError::new(path, problem);
+        let text = files::read_regular(path, MOST_BYTES).map_err(|error| refused(error.to_string()))?;
         made_of.push((path.to_path_buf(), text.clone()));
-        let text = String::from_utf8(text).map_err(|_| told("it is not UTF-8".to_owned()))?;
-        let written = parse(&text).map_err(told)?;
+        let text = String::from_utf8(text).map_err(|_| refused("it is not UTF-8".to_owned()))?;
+        let written = parse(&text).map_err(refused)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let tls = written.tls_server_config.map(|tls| tls.checked(folder, made_of));
         let headers = written.http_server_config.headers;
         Ok(Self {
             rate_limit: written.rate_limit.is_some(),
-            tls: tls.transpose().map_err(told)?,
-            users: checked_users(written.basic_auth_users.unwrap_or_default()).map_err(told)?,
+            tls: tls.transpose().map_err(refused)?,
+            users: checked_users(written.basic_auth_users.unwrap_or_default()).map_err(refused)?,
             headers: headers
                 .into_iter()
                 .map(header)
                 .collect::<Result<_, _>>()
-                .map_err(told)?,
+                .map_err(refused)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Passwords: bcrypt, a few at once, in a queue that has an end.
 //!
-//! A hash takes tens of milliseconds on purpose, so whoever sends wrong passwords by the hundred could keep everybody
-//! else waiting. Two things stand against that: what was right once is recognised without bcrypt, and nobody may have
+//! A hash takes tens of milliseconds on purpose, so a client that sends wrong passwords by the hundred could keep all
+//! others waiting. Two things stand against that: what was right once is recognised without bcrypt, and no client may have
 //! more than a few attempts waiting.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -47,7 +47,7 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// `None` where nobody is listed: then no password is asked for. The hashes were checked.
+    /// `None` where no one is listed: then no password is asked for. The hashes were checked.
     pub(super) fn new(users: BTreeMap<String, String>) -> Result<Option<Self>, String> {
         let costs = || users.values().filter_map(|hash| cost_of(hash));
         let Some(costs) = costs().min().zip(costs().max()) else {
@@ -153,9 +153,9 @@ fn cost_of(hash: &str) -> Option<u32> {
     Some(HashParts::from_str(hash).ok()?.get_cost())
 }
 
-/// Whether the password is that of `hash`, of no one's if there is none. What is wrong takes the time of the slowest hash,
-/// whoever it was for: each step of the cost doubles the time, so the time of cost c and then that of c, c + 1 and so on
-/// up to one below the highest add up to the highest. Otherwise the time of an answer tells which names exist.
+/// Whether the password is that of `hash`, of no user if there is none. What is wrong takes the time of the slowest hash,
+/// for any user: each step of the cost doubles the time, so the time of cost c and then that of c, c + 1 and so on
+/// up to one below the highest add up to the highest. Otherwise the time of an answer would show which names exist.
 fn verify(password: &[u8], hash: Option<&str>, highest: u32) -> bool {
     let work = |cost| bcrypt::hash_with_salt(password, cost, [0; 16]).is_ok();
     let Some(hash) = hash else {

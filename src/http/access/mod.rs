@@ -54,12 +54,12 @@ impl AccessRules {
     fn read(path: &Path) -> Result<Self, WebFileError> {
         let mut made_of = Vec::new();
         let file = WebFile::read(path, &mut made_of)?;
-        let told = |problem| WebFileError::new(path, problem);
-        let encryption = file.tls.map(Encryption::new).transpose().map_err(told)?;
-        let told = |problem| WebFileError::new(path, problem);
+        let refused = |problem| WebFileError::new(path, problem);
+        let encryption = file.tls.map(Encryption::new).transpose().map_err(refused)?;
+        let refused = |problem| WebFileError::new(path, problem);
         Ok(Self {
             encryption,
-            logins: Logins::new(file.users).map_err(told)?,
+            logins: Logins::new(file.users).map_err(refused)?,
             headers: file.headers,
             rate_limit: file.rate_limit,
             made_of,
@@ -76,7 +76,7 @@ impl AccessRules {
         self.logins.is_some()
     }
 
-    /// Whether somebody who showed this certificate may ask for more than the probes.
+    /// Whether a client that showed this certificate may ask for more than the probes.
     pub fn admits(&self, presented: Presented) -> bool {
         let wanted = self.encryption.as_ref().map_or(ClientAuth::None, Encryption::wanted);
         match presented {
@@ -172,7 +172,7 @@ impl AccessControl {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the file anew; true if something changed.
+    /// Reads the file again; true if something changed.
     ///
     /// # Errors
     /// If it can't be used; then the rules in force stay.
@@ -186,12 +186,12 @@ impl AccessControl {
         Ok(true)
     }
 
-    /// Takes up changed files until `stop`: certificates are renewed by others, who don't know whom to tell.
+    /// Takes up changed files until `stop`: certificates are renewed by other programs, which send no signal.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         if self.path.is_none() {
             return;
         }
-        let mut told = None;
+        let mut reported = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -202,19 +202,19 @@ impl AccessControl {
             let Ok(looked) = looked.await else { continue };
             match looked {
                 Ok(true) => {
-                    told = None;
+                    reported = None;
                     tracing::info!("the web configuration was reloaded");
                 }
-                Ok(false) => told = None,
+                Ok(false) => reported = None,
                 Err(error) => {
                     let text = error.to_string();
-                    if told.as_ref() != Some(&text) {
+                    if reported.as_ref() != Some(&text) {
                         tracing::error!(
                             error = text,
                             "the new web configuration is refused: the one in force stays"
                         );
                     }
-                    told = Some(text);
+                    reported = Some(text);
                 }
             }
         }

@@ -70,7 +70,7 @@ pub(super) fn render(state: &HttpState, refreshing: Refreshing) -> String {
                                 span { (time) " UTC, new every " (REFRESH_SECONDS) " s" } " " a href="/?paused" { "Pause" }
                             }
                             Refreshing::Paused => {
-                                span { "Paused at " (time) " UTC" } " " a href="/" { "Go on" }
+                                span { "Paused at " (time) " UTC" } " " a href="/" { "Resume" }
                             }
                         }
                     }
@@ -167,7 +167,7 @@ fn notices(view: &View) -> Markup {
             }
             @if !status.is_complete() {
                 p.notice.warn {
-                    "The first look at the whole table is still going on, a page in each pass: jobs older than the newest rows "
+                    "The first look at the whole table is still in progress, a page in each pass: jobs older than the newest rows "
                     "may be missing here."
                 }
             }

@@ -14,7 +14,7 @@ use crate::{
 use maud::{Markup, Render, html};
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-/// The marks of the phases, drawn once for all rulers. Shape tells the phase as well as colour does.
+/// The marks of the phases, drawn once for all rulers. The shape shows the phase as well as the colour does.
 pub(super) fn marks() -> Markup {
     html! {
         svg.marks aria-hidden="true" {
