@@ -276,7 +276,7 @@ fn a_row_without_a_start_is_never_repaired() {
 }
 
 #[test]
-fn unreadable_rows_and_unknown_states_are_counted_told_once_and_left_alone() {
+fn unreadable_rows_and_unknown_states_are_counted_reported_once_and_left_alone() {
     let mut dog = Watchdog::new(Action::Fail);
     let mut infinite = job(1, "RUNNING", Some(0.0), None);
     infinite.started_at = TimeValue::Unreadable;
@@ -286,9 +286,9 @@ fn unreadable_rows_and_unknown_states_are_counted_told_once_and_left_alone() {
     dog.look(0.0);
     let plan = dog.look_through(5.0, 300.0);
     assert_eq!((plan.unreadable, plan.unknown_state, plan.repairs.len()), (1, 2, 0));
-    let told = |wanted: fn(&Event) -> bool| dog.events.iter().filter(|event| wanted(event)).count();
-    assert_eq!(told(|event| matches!(event, Event::Unreadable(_))), 1);
-    assert_eq!(told(|event| matches!(event, Event::UnknownState(..))), 2);
+    let reported = |wanted: fn(&Event) -> bool| dog.events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(reported(|event| matches!(event, Event::Unreadable(_))), 1);
+    assert_eq!(reported(|event| matches!(event, Event::UnknownState(..))), 2);
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
 }
 
 #[test]
-fn lost_and_recovered_are_told_once_and_are_no_second_init() {
+fn lost_and_recovered_are_reported_once_and_are_no_second_init() {
     let mut dog = Watchdog::new(Action::Fail);
     dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(0.0))];
     dog.look_through(0.0, 300.0);
@@ -506,18 +506,18 @@ fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
 }
 
 #[test]
-fn a_job_that_goes_into_an_unlisted_state_is_told_once() {
+fn a_job_that_goes_into_an_unlisted_state_is_reported_once() {
     let mut dog = Watchdog::new(Action::Observe);
     dog.rows = vec![job(1, "RUNNING", Some(-1.0), Some(0.0))];
     dog.look(0.0);
     dog.rows = vec![job(1, "PAUSED", Some(-1.0), Some(0.0))];
     let plan = dog.look_through(5.0, 60.0);
     assert_eq!((plan.unknown_state, plan.jobs.len()), (1, 0));
-    let told = dog
+    let reported = dog
         .events
         .iter()
         .filter(|event| matches!(event, Event::UnknownState(..)));
-    assert_eq!(told.count(), 1);
+    assert_eq!(reported.count(), 1);
 }
 
 #[test]
@@ -565,7 +565,7 @@ fn a_repair_needs_a_whole_deadline_of_watching() {
 }
 
 #[test]
-fn a_change_of_any_observed_column_starts_watching_that_row_anew() {
+fn a_change_of_any_observed_column_starts_watching_that_row_again() {
     let changes: [fn(&mut Job); 4] = [
         |job| job.name = Some("renamed".into()),
         |job| job.ended_at = TimeValue::At(at(3.0)),
@@ -589,7 +589,7 @@ fn a_change_of_any_observed_column_starts_watching_that_row_anew() {
 }
 
 #[test]
-fn a_gap_another_server_and_a_clock_jump_start_all_watching_anew() {
+fn a_gap_another_server_and_a_clock_jump_start_all_watching_again() {
     type Disturb = fn(&mut Watchdog) -> f64;
     let disturbances: [(&str, Disturb); 5] = [
         ("gap", |_| 55.0 + 15.1),
@@ -700,7 +700,7 @@ fn where_a_restart_can_t_be_seen_fail_takes_every_new_connection_for_one() {
     assert_eq!(dog.look_through(0.0, 65.0).repairs.len(), 1);
 }
 
-/// Nobody looked for a while: meanwhile the standby was started, jobs began on the old primary, and the standby took over.
+/// No one looked for a while: meanwhile the standby was started, jobs began on the old primary, and the standby took over.
 #[test]
 fn a_job_older_than_a_promotion_is_known_however_late_the_promoted_server_was_started() {
     for (server, expected) in [("1/false/2/20", Cause::DbRestart), ("1/false/1/20", Cause::Watching)] {

@@ -3,11 +3,11 @@
 //! frozen processes, each drawn from a seed. What must never happen is checked after every step by a judge that keeps its
 //! own record by true time.
 //!
-//! `make sim SEEDS=100000` for many; `SEED=n cargo test --test core sim:: -- --nocapture` tells one history.
+//! `make sim SEEDS=100000` for many; `SEED=n cargo test --test core sim:: -- --nocapture` prints one history.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and this one tells its figures"
+    reason = "a test fails by panicking, and this one prints its figures"
 )]
 
 mod dog;
@@ -145,7 +145,7 @@ fn history(seed: u64, trace: bool) -> World {
 
 fn step(life: &mut Option<Life>, context: &mut Context<'_>) {
     if let Some(life) = life {
-        assert!(life.as_mut().poll(context).is_pending(), "a process ended by itself");
+        assert!(life.as_mut().poll(context).is_pending(), "a process ended on its own");
     }
 }
 
@@ -207,8 +207,8 @@ fn run(seeds: std::ops::Range<u64>) -> (Totals, Vec<(u64, String)>) {
                     if seed >= seeds.end || to_first && !wrong.lock().unwrap().is_empty() {
                         return;
                     }
-                    let told = std::panic::catch_unwind(|| history(seed, false));
-                    match told {
+                    let outcome = std::panic::catch_unwind(|| history(seed, false));
+                    match outcome {
                         Ok(world) => {
                             totals.lock().unwrap().add(&world.totals);
                             if let Some(first) = world.violations.first() {
@@ -260,7 +260,7 @@ fn no_history_breaks_a_promise() {
 }
 
 #[test]
-fn the_same_seed_tells_the_same_history() {
+fn the_same_seed_gives_the_same_history() {
     for seed in 1..20 {
         assert_eq!(history(seed, true).trace, history(seed, true).trace, "seed {seed}");
     }

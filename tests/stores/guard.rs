@@ -1,5 +1,5 @@
 //! The guard with the real binary: what it writes and what it leaves alone, that it fails open, how it is installed beside
-//! busy writers, and what tells when it is gone.
+//! busy writers, and what reports when it is gone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod neighbours;
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 crate::support::on_both!(
     a_job_that_becomes_running_gets_its_heartbeat_and_nothing_else_is_touched,
-    it_is_installed_inspected_mended_and_removed,
+    it_is_installed_inspected_fixed_and_removed,
     the_sql_that_is_printed_does_the_same,
     a_guarded_job_that_dies_is_still_recognised,
     a_watchdog_notices_when_the_guard_vanishes,
@@ -135,7 +135,7 @@ fn spoiling(table: &Table) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-async fn it_is_installed_inspected_mended_and_removed(table: Table) {
+async fn it_is_installed_inspected_fixed_and_removed(table: Table) {
     let status = |expected: i32, word: &str| {
         let (code, said, complaint) = table.run(&["guard", "status"]);
         assert_eq!(code, expected, "{said}{complaint}");
@@ -226,12 +226,12 @@ async fn a_watchdog_notices_when_the_guard_vanishes(table: Table) {
     dog.metric_becomes("guard_installed{watch=\"meltano\"}", 1.0, SOON)
         .await;
     match &table {
-        // What a migration does that makes the table anew.
+        // What a migration does that creates the table again.
         Table::File(_) => {
             let schema =
                 include_str!("../../src/demo/schema.sql").replace("CREATE TABLE runs", "CREATE TABLE new_runs");
-            let anew = "INSERT INTO new_runs SELECT * FROM runs; DROP TABLE runs; ALTER TABLE new_runs RENAME TO runs";
-            table.sql(&format!("BEGIN; {schema}; {anew}; COMMIT")).await;
+            let again = "INSERT INTO new_runs SELECT * FROM runs; DROP TABLE runs; ALTER TABLE new_runs RENAME TO runs";
+            table.sql(&format!("BEGIN; {schema}; {again}; COMMIT")).await;
         }
         Table::Server(..) => {
             table.sql("DROP TRIGGER zz_beatwarden_guard ON runs").await;
@@ -241,7 +241,7 @@ async fn a_watchdog_notices_when_the_guard_vanishes(table: Table) {
     dog.metric_becomes("guard_installed{watch=\"meltano\"}", 0.0, SOON)
         .await;
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
-    eventually("it is told", SOON, async || {
+    eventually("it is reported", SOON, async || {
         dog.log().contains("the guard is not what it was").then_some(())
     })
     .await;
@@ -424,7 +424,7 @@ async fn without_the_right_it_says_so_and_leaves_nothing() {
     );
 }
 
-/// While a transaction holds the table, the installer comes again and again, and beats go on.
+/// While a transaction holds the table, the installer comes again and again, and beats continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_installed_beside_a_long_transaction_without_stalling_beats() {
     let table = Table::server().await;
@@ -465,7 +465,7 @@ async fn it_is_installed_beside_a_long_transaction_without_stalling_beats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_is_refused_beside_long_transactions_and_mended_where_it_is_invalid() {
+async fn an_index_is_refused_beside_long_transactions_and_fixed_where_it_is_invalid() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;

@@ -27,14 +27,14 @@ const CASES: u32 = 3;
 const LONG: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Keeps what a pass tells.
+/// Keeps what a pass reports.
 #[derive(Clone, Default)]
-struct Told {
+struct Reported {
     failures: Arc<Mutex<Vec<String>>>,
     last: Arc<Mutex<Option<Arc<GoodPass>>>>,
 }
 
-impl Audience for Told {
+impl Audience for Reported {
     fn good(&self, pass: Arc<GoodPass>) {
         *self.last.lock().unwrap() = Some(pass);
     }
@@ -76,7 +76,7 @@ fn policy(action: Action) -> Policy {
 
 /// Watches a table until the healthy neighbours are repaired, and says what had gone wrong by then.
 async fn watch(store: impl Store, action: Action, is_done: impl AsyncFn() -> bool) -> Result<(), String> {
-    let told = Told::default();
+    let reported = Reported::default();
     let pace = Pace {
         poll_interval: INTERVAL,
         poll_timeout: Duration::from_secs(10),
@@ -85,17 +85,24 @@ async fn watch(store: impl Store, action: Action, is_done: impl AsyncFn() -> boo
         full_looks: FullLooks::AtOnce,
     };
     let stop = CancellationToken::new();
-    let mut watch = Watch::new(store, SystemClock::start(), told.clone(), policy(action), pace, stop);
+    let mut watch = Watch::new(
+        store,
+        SystemClock::start(),
+        reported.clone(),
+        policy(action),
+        pace,
+        stop,
+    );
     let until = Instant::now() + LONG;
     while !is_done().await {
         // A pass that panics is a failed test.
         let _ = watch.pass().await;
-        let failures = told.failures.lock().unwrap().clone();
+        let failures = reported.failures.lock().unwrap().clone();
         if !failures.is_empty() {
             return Err(format!("lost passes: {failures:?}"));
         }
         if Instant::now() > until {
-            let last = told.last.lock().unwrap().clone();
+            let last = reported.last.lock().unwrap().clone();
             return Err(format!(
                 "the neighbours were not repaired: {:?}",
                 last.map(|pass| pass.report.clone())

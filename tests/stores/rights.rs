@@ -55,7 +55,7 @@ const MATRIX: &[(&str, [&str; 3])] = &[
     ("UPDATE runs SET job_name = 'x' WHERE id = 1", [NO, NO, NO]),
     ("UPDATE runs SET started_at = now() WHERE id = 1", [NO, NO, NO]),
     ("UPDATE runs SET run_id = NULL WHERE id = 1", [NO, NO, NO]),
-    // What nobody needs.
+    // What no one needs.
     ("INSERT INTO runs (id) VALUES (99)", [NO, NO, NO]),
     ("DELETE FROM runs", [NO, NO, NO]),
     ("TRUNCATE runs", [NO, NO, NO]),
@@ -120,7 +120,7 @@ async fn roles(database: &TestDatabase) -> Vec<String> {
     urls
 }
 
-/// Refused or not, nobody may learn the payload from what the server remembers of it: statistics have no error to give.
+/// Refused or not, no one may learn the payload from what the server remembers of it: statistics have no error to give.
 async fn statistics_show_no_payload(url: &str, role: usize) {
     let client = connect(url).await;
     let seen = client

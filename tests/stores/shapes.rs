@@ -321,7 +321,7 @@ async fn the_history_comes_with_the_second_pass() {
     assert_eq!(seen, [vec!["3"], vec!["1", "3"], vec!["3"]], "the window is an hour");
 }
 
-/// Whoever saw an empty ledger sees its first entry in the very pass after it was made.
+/// A watch that saw an empty ledger sees its first entry in the very pass after it was made.
 #[tokio::test]
 async fn the_first_entry_of_a_ledger_is_seen_at_once() {
     let database = postgres::shared().database().await;

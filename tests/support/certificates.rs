@@ -31,7 +31,7 @@ pub struct Identity {
     pub key: String,
 }
 
-/// A certificate for a host, signed by an authority or by itself.
+/// A certificate for a host, signed by an authority or self-signed.
 pub fn identity(host: &str, issuer: Option<&Issuer>, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, host);

@@ -190,7 +190,7 @@ impl Meltano {
         Running { child, output }
     }
 
-    /// `meltano` in this project, untouched by the settings of whoever runs the tests, and without the network.
+    /// `meltano` in this project, untouched by the settings of the user who runs the tests, and without the network.
     pub fn meltano(&self) -> Command {
         let name = match self.version {
             Version::V3_6 => "meltano-3.6",

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Asks again and again until there is an answer; for what happens in another process, which can't tell us.
+/// Asks again and again until there is an answer; for what happens in another process, which can't notify us.
 ///
 /// # Panics
 /// If there is none within `within`.

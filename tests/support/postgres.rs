@@ -32,7 +32,7 @@ const SUPERVISOR: &str = r#"
     rm -rf "$2"
 "#;
 
-/// A port found free may be taken by somebody else before the server has it: so often a new cluster looks for another.
+/// A port found free may be taken by another process before the server has it: so often a new cluster looks for another.
 const PORTS_TRIED: u32 = 5;
 
 /// A cluster of our own.
@@ -158,7 +158,7 @@ fn supervise(bin: &Path, folder: &Path) -> (Child, Option<ChildStdin>) {
 }
 
 impl Cluster {
-    /// A cluster that nobody shares: for tests that stop, freeze or configure the server.
+    /// A cluster that no other test shares: for tests that stop, freeze or configure the server.
     pub fn start_own() -> Self {
         Self::start_with("")
     }
@@ -278,7 +278,7 @@ impl Cluster {
         admin.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
     }
 
-    /// From here on the server speaks TLS, with a certificate that nobody signed.
+    /// From here on the server speaks TLS, with a certificate that no authority signed.
     pub fn speak_tls(&self) {
         let data = self.folder.join("data");
         let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
@@ -309,7 +309,7 @@ impl Cluster {
         self.start();
     }
 
-    /// A standby of this cluster as it is now, on its own; it follows nobody until it is promoted.
+    /// A standby of this cluster as it is now, on its own; it follows no server until it is promoted.
     pub fn standby(&self) -> Self {
         self.stop();
         let primary = self.folder.join("data");
@@ -346,7 +346,7 @@ impl Cluster {
         let children = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep");
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         for pid in children.split_whitespace().chain([postmaster.as_str()]) {
-            // A backend may have ended by itself meanwhile.
+            // A backend may have ended on its own meanwhile.
             let _ = Command::new("kill").args(["-s", signal, pid]).status();
         }
     }
@@ -379,7 +379,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that no one listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()

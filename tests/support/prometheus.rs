@@ -1,4 +1,4 @@
-//! A real Prometheus in a folder of its own, that scrapes what it is told to.
+//! A real Prometheus in a folder of its own, that scrapes what it is given.
 
 use super::{eventually, postgres::free_port};
 use serde_json::Value;

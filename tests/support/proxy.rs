@@ -1,4 +1,4 @@
-//! A TCP proxy that goes wrong when it is told to: it stalls, cuts connections in the middle of a message, and lets the BEGIN of
+//! A TCP proxy that goes wrong on request: it stalls, cuts connections in the middle of a message, and lets the BEGIN of
 //! a repair be refused while the rest of its batch runs.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]

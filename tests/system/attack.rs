@@ -1,4 +1,4 @@
-//! HTTP under attack: whatever is thrown at the port, a scrape is answered, passes go on, and memory stays bounded.
+//! HTTP under attack: whatever is thrown at the port, a scrape is answered, passes continue, and memory stays bounded.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
@@ -26,7 +26,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 struct Site {
     dog: Beatwarden,
-    /// Over the same table, and nobody attacks it: how fast one can be on this machine now, whatever else it does.
+    /// Over the same table, and no one attacks it: how fast one can be on this machine now, whatever else it does.
     twin: Beatwarden,
     _folder: tempfile::TempDir,
     _turn: tokio::sync::MutexGuard<'static, ()>,
@@ -122,7 +122,7 @@ impl Site {
     }
 }
 
-/// A client that goes on until it is dropped: each turn of `work` is counted.
+/// A client that continues until it is dropped: each turn of `work` is counted.
 struct Attack {
     stop: Arc<AtomicBool>,
     turns: Arc<AtomicUsize>,
@@ -175,7 +175,7 @@ fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_slow_connections_keep_nobody_waiting() {
+async fn a_thousand_slow_connections_keep_no_one_waiting() {
     let site = Site::start(None).await;
     let before = site.passes("");
     // Some say nothing, some a part of a head, some ask and don't read.
@@ -191,7 +191,7 @@ async fn a_thousand_slow_connections_keep_nobody_waiting() {
             stream
         })
         .collect();
-    // They go on, a byte at a time, as far as they are let.
+    // They continue, a byte at a time, as far as they are let.
     let opened = Arc::new(opened);
     let slow = opened.clone();
     let drip = Attack::start(1, move || {

@@ -1,12 +1,12 @@
 //! Never silently blind: the database falls silent at every step of what a watch says to it, one step after the other, and
-//! each time the pass fails in time, the metrics say so, HTTP answers, and the watch finds back by itself.
+//! each time the pass fails in time, the metrics say so, HTTP answers, and the watch finds back on its own.
 //!
 //! The steps are not named here but found: a rehearsal without any fault shows them, and a test below demands that every
 //! statement of the store was among them.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and this one tells its figures"
+    reason = "a test fails by panicking, and this one prints its figures"
 )]
 
 mod conversation;
@@ -202,7 +202,7 @@ async fn tried(stage: &Stage, act: &Act) -> Measured {
     panic!("{named}: never said");
 }
 
-/// A worker beside the thread that waits: the proxy goes on while the test asks over HTTP.
+/// A worker beside the thread that waits: the proxy continues while the test asks over HTTP.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -217,7 +217,7 @@ fn whichever_step_is_met_with_silence_the_watch_says_so_and_finds_back() {
     let stage = runtime.block_on(Stage::build());
     let acts = runtime.block_on(acts(&stage));
     let measured = play(&acts, &stage);
-    tell(&acts, &measured);
+    print(&acts, &measured);
     let silenced: BTreeSet<&str> = acts
         .iter()
         .flat_map(|act| &act.silences)
@@ -248,7 +248,7 @@ fn whichever_step_is_met_with_silence_the_watch_says_so_and_finds_back() {
 }
 
 /// The figures of the sweep.
-fn tell(acts: &[Act], measured: &[Measured]) {
+fn print(acts: &[Act], measured: &[Measured]) {
     let percent = |mut times: Vec<Duration>, share: f64| {
         times.sort_unstable();
         times[((times.len() - 1) as f64 * share).round() as usize]

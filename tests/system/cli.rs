@@ -306,7 +306,7 @@ fn the_cures_of_check_cure() {
 }
 
 #[test]
-fn check_tells_which_kind_of_writer_it_sees() {
+fn check_says_which_kind_of_writer_it_sees() {
     let (_, said) = checked(&[("RUNNING", -10, None), ("SUCCESS", -100, Some(-50))], &[]);
     assert!(said.contains("it starts jobs without a heartbeat"), "{said}");
     let (_, said) = checked(&[("RUNNING", -10, Some(-10)), ("SUCCESS", -100, Some(-50))], &[]);
@@ -368,7 +368,7 @@ fn status_is_one_look_as_a_table_or_as_json() {
         serde_json::from_str::<serde_json::Value>(&said).unwrap()["watches"][0]["up"],
         false
     );
-    assert_eq!(std::fs::read(&table).unwrap(), before, "a look changes nothing");
+    assert_eq!(std::fs::read(&table).unwrap(), before, "status changes nothing");
 }
 
 #[test]
@@ -460,7 +460,7 @@ async fn one_process_watches_several_tables() {
 }
 
 #[test]
-fn help_tells_every_command_and_flag() {
+fn help_lists_every_command_and_flag() {
     let program = beatwarden::cli::command();
     let mut names = Vec::new();
     let (status, said, _) = run(&["--help"]);

@@ -1,5 +1,5 @@
 //! Failover for real: a primary and its streaming standby, promotion, a former primary that comes back, commits that the
-//! new primary never received. The watch follows by itself, repairs nothing on the strength of what it saw before, and every
+//! new primary never received. The watch follows on its own, repairs nothing on the strength of what it saw before, and every
 //! repair is there once, with its entry, on the server that survived.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ pub mod patroni;
 pub mod writer;
 
 use crate::support::{beatwarden::Beatwarden, eventually};
-use pair::{Pair, SOON, beat, begin, clock, entries, hold, nobody, repaired, state};
+use pair::{Pair, SOON, beat, begin, clock, entries, hold, refusing, repaired, state};
 use tokio_postgres::Client;
 
 /// As in the configuration, in seconds.
@@ -41,7 +41,7 @@ async fn a_failover_that_loses_commits_loses_no_repair_and_doubles_none() {
     let kept = begin(&old).await;
     repaired(&old, kept, &dog).await;
     let (lost_repair, lost_beat) = (begin(&old).await, begin(&old).await);
-    // Nobody repairs them before the standby is cut off.
+    // No one repairs them before the standby is cut off.
     hold(&old, &[lost_repair, lost_beat]).await;
     pair.primary.replayed_by(&pair.standby).await;
     pair.standby.cut_off().await;
@@ -51,7 +51,7 @@ async fn a_failover_that_loses_commits_loses_no_repair_and_doubles_none() {
     dog.metric_becomes(&repairs("fail"), 2.0, SOON).await;
     let lost_job = begin(&old).await;
     pair.primary.crash();
-    // Seeing is better than not seeing: it looks at the standby meanwhile.
+    // Seeing is better than not seeing: it watches the standby meanwhile.
     dog.metric_becomes(&withheld("read_only"), 2.0, SOON).await;
 
     let new = pair.writer(&pair.standby).await;
@@ -99,12 +99,12 @@ async fn there_and_back(pair: &Pair, dog: &Beatwarden, repaired_before: i32) {
     pair.primary.follow(&pair.standby);
     let new = pair.writer(&pair.standby).await;
     let job = begin(&new).await;
-    // The former primary stands first in the address, and is a standby now: nobody goes there.
+    // The former primary stands first in the address, and is a standby now: no watch goes there.
     repaired(&new, job, dog).await;
     assert_eq!(dog.metric(&withheld("read_only")), Some(0.0));
     pair.standby.replayed_by(&pair.primary).await;
     drop(new);
-    // For a while there is nobody at all.
+    // For a while there is no host at all.
     pair.primary.stop();
     pair.standby.crash();
     dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
@@ -139,9 +139,9 @@ async fn a_watch_leaves_a_primary_that_was_demoted_under_it() {
     hold(&old, &[second]).await;
     pair.primary.replayed_by(&pair.standby).await;
     pair.primary
-        .tell("ALTER SYSTEM SET default_transaction_read_only = on")
+        .execute("ALTER SYSTEM SET default_transaction_read_only = on")
         .await;
-    pair.primary.tell("SELECT pg_reload_conf()").await;
+    pair.primary.execute("SELECT pg_reload_conf()").await;
     dog.metric_becomes(&withheld("read_only"), 1.0, SOON).await;
     old.batch_execute("ROLLBACK").await.unwrap();
     let new = pair.writer(&pair.standby).await;
@@ -176,7 +176,7 @@ async fn a_frozen_host_hides_no_other_and_is_not_repaired_when_it_wakes_up() {
     assert!(repaired(&new, dead, &dog).await >= promoted + DEADLINE);
     // The first repair made the second connection, although the old primary comes first in the address, and answers again.
     let ours = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'dog'";
-    eventually("nobody is left behind", SOON, async || {
+    eventually("no session is left behind", SOON, async || {
         (old.query_one(ours, &[]).await.unwrap().get::<_, i64>(0) == 0).then_some(())
     })
     .await;
@@ -210,8 +210,8 @@ async fn a_promotion_changes_the_identity_at_once() {
     let old = pair.writer(&pair.primary).await;
     let dead = begin(&old).await;
     pair.primary.replayed_by(&pair.standby).await;
-    // Nobody at the other address: a standby that comes first is still better than nothing.
-    let dog = pair.watch("backfill", &[pair.standby.port(), nobody()]).await;
+    // No server at the other address: a standby that comes first is still better than nothing.
+    let dog = pair.watch("backfill", &[pair.standby.port(), refusing()]).await;
     dog.metric_becomes(&withheld("read_only"), 1.0, SOON).await;
     assert_eq!((dog.metric(&of_watch("up")), failed_polls(&dog)), (Some(1.0), 0.0));
     a_standby_alone(&pair, &old).await;

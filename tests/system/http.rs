@@ -205,12 +205,12 @@ async fn a_fuse_stays_open_while_the_database_is_away_and_the_guard_is_unknown_t
     assert_eq!(
         guard(),
         None,
-        "a trigger that nobody can look at is neither there nor gone"
+        "a trigger that no one can read is neither there nor gone"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_hinders_all_repairs_is_told_by_its_cause_before_a_job_is_stuck() {
+async fn what_hinders_all_repairs_is_reported_by_its_cause_before_a_job_is_stuck() {
     let obstacle = Obstacle {
         cause: Cause::NoLedger,
         reason: "it can't be made".into(),
@@ -251,7 +251,7 @@ async fn a_watch_that_comes_back_while_its_last_pass_hangs_keeps_its_series() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_pass_is_told_and_keeps_the_probe_of_the_loop_green() {
+async fn a_failed_pass_is_reported_and_keeps_the_probe_of_the_loop_green() {
     let served = served().await;
     served.fail();
     assert_eq!(
@@ -518,7 +518,7 @@ async fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_says_nothing_holds_nobody_up() {
+async fn a_client_that_says_nothing_holds_no_one_up() {
     let served = served().await;
     let mut silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(served.address).unwrap()).collect();
     for stream in &mut silent {

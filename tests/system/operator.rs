@@ -12,13 +12,13 @@ const SOON: Duration = Duration::from_secs(20);
 
 crate::support::on_both!(
     a_dead_job_is_repaired_by_hand_given_back_and_insisted_on,
-    a_dry_run_changes_nothing_and_nobody_s_answer_is_no_yes,
+    a_dry_run_changes_nothing_and_no_answer_is_no_yes,
     what_can_t_be_done_is_said_and_ends_with_the_promised_code,
     a_false_repair_opens_the_fuse_for_every_replica_until_it_is_acknowledged,
     giving_a_job_back_and_acknowledging_are_no_repairs,
     explain_speaks_for_the_running_instance,
     history_is_read_from_its_end,
-    one_job_that_can_t_be_repaired_is_told_as_what_it_is,
+    one_job_that_can_t_be_repaired_is_reported_as_what_it_is,
     the_beginning_of_an_identity_is_enough_and_people_are_named,
     a_renamed_watch_forgets_nothing,
     a_false_repair_stays_on_top_of_the_history,
@@ -59,7 +59,7 @@ async fn a_dead_job_is_repaired_by_hand_given_back_and_insisted_on(table: Table)
     assert_eq!(table.json(&["history"])["repairs"].as_array().unwrap().len(), 3);
 }
 
-async fn a_dry_run_changes_nothing_and_nobody_s_answer_is_no_yes(table: Table) {
+async fn a_dry_run_changes_nothing_and_no_answer_is_no_yes(table: Table) {
     table.job(1, "orders", 6, None).await;
     let dry = table.json(&["repair", "--now", "--dry-run"]);
     assert_eq!(
@@ -318,7 +318,7 @@ async fn history_is_read_from_its_end(table: Table) {
     assert!(plan.contains("beatwarden_repairs_table_unacknowledged"), "{plan}");
 }
 
-async fn one_job_that_can_t_be_repaired_is_told_as_what_it_is(table: Table) {
+async fn one_job_that_can_t_be_repaired_is_reported_as_what_it_is(table: Table) {
     table.job(1, "orders", 6, None).await;
     table.job(2, "alive", 6, Some(1)).await;
     table.job(3, "ended", 6, None).await;
@@ -395,7 +395,7 @@ async fn the_beginning_of_an_identity_is_enough_and_people_are_named(table: Tabl
     let (user, place) = instance.split_once('@').expect("the user comes first");
     assert!(!user.is_empty() && place.contains('/'), "{instance}");
 
-    // Whoever fails it once more is told that a person gave it back.
+    // A second attempt to fail it reports that a person gave it back.
     let (code, said, complaint) = table.run(&["repair", "--now", "--action", "fail", "--job", "1"]);
     assert!(
         said.contains("its repair was undone at ") && said.contains(&instance),
@@ -490,7 +490,7 @@ async fn a_job_is_explained_by_its_name_and_without_false_claims(table: Table) {
         "{complaint}"
     );
 
-    // The instance lists fifty jobs: of another one it says nothing, and that is what is told.
+    // The instance lists fifty jobs: of another one it says nothing, and that is what is reported.
     table.jobs(100..=160, "silent", 3_000, Some(2_900)).await;
     table.job(200, "starting", 0, None).await;
     let url = table.url();

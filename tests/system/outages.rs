@@ -42,7 +42,7 @@ fn failures(cause: &str) -> String {
 
 /// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. How soon it does
 /// is measured by `tests/system/blind.rs`.
-async fn is_told_by_http(dog: &Beatwarden) {
+async fn is_reported_by_http(dog: &Beatwarden) {
     // Ready for three intervals more: so old may the last good pass be.
     eventually("not ready", SOON, async || {
         (http::get(dog.address, "/-/ready").status == 503).then_some(())
@@ -76,7 +76,7 @@ async fn fails(dog: &Beatwarden, cause: &str, times: f64) {
 const REPAIRS: &str = "repairs_total{action=\"backfill\",reason=\"missed_first\",watch=\"meltano\"}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_server_is_noticed_within_the_deadline_and_http_goes_on() {
+async fn a_frozen_server_is_noticed_within_the_deadline_and_http_continues() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     database.client().await.batch_execute(TABLE).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_frozen_server_is_noticed_within_the_deadline_and_http_goes_on() {
     cluster.signal("STOP");
     dog.metric_becomes(&of_watch("up"), 0.0, Duration::from_secs(10)).await;
     fails(&dog, "timeout", 1.0).await;
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     cluster.signal("CONT");
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
     assert!(dog.stop().success());
@@ -105,9 +105,9 @@ async fn a_locked_table_is_a_failure_with_its_cause_and_no_queue_behind_us() {
         .unwrap();
     // Also the passes that begin with a new connection, and with the question for the plan, name the cause.
     fails(&dog, "locked", 3.0).await;
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     assert_eq!(dog.metric(&failures("timeout")), Some(0.0), "{}", dog.log());
-    // Nobody of us stands in the queue for longer than a pass.
+    // None of us stands in the queue for longer than a pass.
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
     let queue: i64 = holder.query_one(waiting, &[]).await.unwrap().get(0);
     assert!(queue <= 1, "{queue} in the queue");
@@ -130,15 +130,15 @@ async fn a_locked_ledger_is_a_failure_with_its_cause_and_repairs_come_after_it()
         .unwrap();
     database.client().await.batch_execute(DEAD_JOB).await.unwrap();
     fails(&dog, "locked", 2.0).await;
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     holder.batch_execute("ROLLBACK").await.unwrap();
     dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
     assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
 }
 
-/// The ledger is made again where somebody dropped it, however old the connection is.
+/// The ledger is made again where someone dropped it, however old the connection is.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_ledger_is_made_anew_through_an_old_connection() {
+async fn a_dropped_ledger_is_made_again_through_an_old_connection() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;
@@ -220,7 +220,7 @@ async fn a_missing_table_is_named_and_found_when_it_appears() {
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(60)).await;
 }
 
-/// A COMMIT that waits for a standby that is away: the server has committed and says so to nobody.
+/// A COMMIT that waits for a standby that is away: the server has committed and says so to no one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_is_looked_up_and_counted_once() {
     let cluster = Cluster::start_own();

@@ -1,5 +1,5 @@
 //! Failover under Patroni: three nodes with etcd on loopback, several replicas of the real binary with all three hosts in
-//! their address, writers that start, beat, die and go on, and a leader that changes many times, by plan and by SIGKILL.
+//! their address, writers that start, beat, die and continue, and a leader that changes many times, by plan and by SIGKILL.
 //! Replication is asynchronous: the new leader may lack the last commits of the old one, jobs, heartbeats and repairs alike.
 //! What is judged is the history that survived, by triggers and plain SQL that share no code with Beatwarden.
 //!
@@ -7,7 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and this one tells its figures"
+    reason = "a test fails by panicking, and this one prints its figures"
 )]
 
 use crate::support::{beatwarden::Beatwarden, eventually, postgres::connect};
@@ -65,7 +65,7 @@ struct Site {
     dogs: Vec<Beatwarden>,
     /// The addresses of the single nodes, as their owner.
     nodes: Vec<String>,
-    /// All of them, for whoever wants to write.
+    /// All of them, for each one who wants to write.
     owner: String,
     _folder: tempfile::TempDir,
 }
@@ -184,8 +184,8 @@ impl Site {
         for (meaning, question) in QUESTIONS {
             let sql = format!("SELECT to_jsonb(answer)::text FROM ({question}) AS answer");
             let rows = client.query(&sql, &[]).await.unwrap();
-            let told = rows.iter().map(|row| (*meaning, row.get::<_, &str>(0).to_owned()));
-            verdict.violations.extend(told);
+            let found = rows.iter().map(|row| (*meaning, row.get::<_, &str>(0).to_owned()));
+            verdict.violations.extend(found);
         }
         verdict
     }
@@ -242,11 +242,11 @@ async fn no_violation_through_many_failovers() {
     })
     .await;
     operator.abort();
-    tell(&site, &jobs, &client, kinds).await;
+    print(&site, &jobs, &client, kinds).await;
 }
 
 /// The figures of the run, and the assertions about them.
-async fn tell(site: &Site, jobs: &writer::Jobs, client: &Client, kinds: BTreeMap<Change, Vec<Times>>) {
+async fn print(site: &Site, jobs: &writer::Jobs, client: &Client, kinds: BTreeMap<Change, Vec<Times>>) {
     let started = jobs.started();
     let there = "SELECT count(*) FROM runs WHERE run_id = ANY ($1)";
     let there: i64 = client.query_one(there, &[&started]).await.unwrap().get(0);
@@ -285,5 +285,5 @@ async fn tell(site: &Site, jobs: &writer::Jobs, client: &Client, kinds: BTreeMap
     println!("violations: {}", verdict.violations.len());
     assert_eq!(verdict.violations, Vec::new());
     assert!(verdict.repairs > 0, "nothing happened");
-    assert!(made >= verdict.repairs as f64, "a repair that nobody counted");
+    assert!(made >= verdict.repairs as f64, "a repair that no one counted");
 }

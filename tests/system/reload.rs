@@ -69,12 +69,12 @@ fn dead_job(table: &Path) {
 
 /// Reloads the configuration, and waits until that is over.
 async fn reload(dog: &Beatwarden, good: bool) {
-    let told =
+    let answers =
         |log: &str| log.matches("configuration was reloaded").count() + log.matches("configuration is refused").count();
-    let before = told(&dog.log());
+    let before = answers(&dog.log());
     dog.signal("HUP");
     eventually("the reload is over", SOON, async || {
-        (told(&dog.log()) > before).then_some(())
+        (answers(&dog.log()) > before).then_some(())
     })
     .await;
     assert_eq!(
@@ -100,7 +100,7 @@ async fn watches_come_and_go_and_the_others_are_not_touched() {
     let gone = || async { polls("goes").is_none().then_some(()) };
     eventually("its series are gone", SOON, gone).await;
     assert!(dog.metric("up{watch=\"goes\"}").is_none());
-    assert!(polls("stays").unwrap() >= before, "counters of the others go on");
+    assert!(polls("stays").unwrap() >= before, "counters of the others continue");
     assert!(dog.metric("config_last_reload_timestamp_seconds").unwrap() > read_at);
     let names: Vec<String> = dog.json("/api/v1/status")["watches"]
         .as_array()
@@ -173,7 +173,7 @@ async fn what_was_watched_is_not_forgotten_when_only_a_rule_changed() {
         "jobs",
         "init_deadline = \"5s\"\nheartbeat_timeout = \"2h\"\nrepair.missed_first = \"fail\"",
     )]);
-    let told = Instant::now();
+    let asked = Instant::now();
     reload(&dog, true).await;
     dog.metric_becomes(
         "repairs_total{action=\"fail\",reason=\"missed_first\",watch=\"jobs\"}",
@@ -182,9 +182,9 @@ async fn what_was_watched_is_not_forgotten_when_only_a_rule_changed() {
     )
     .await;
     assert!(
-        told.elapsed() < Duration::from_secs(4),
-        "it was not watched anew: {:?}",
-        told.elapsed()
+        asked.elapsed() < Duration::from_secs(4),
+        "it was not watched again: {:?}",
+        asked.elapsed()
     );
     assert_eq!(dog.metric("job_init_failures_total{watch=\"jobs\"}"), Some(1.0));
 }

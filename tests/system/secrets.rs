@@ -197,7 +197,7 @@ fn assert_silent(dog: &Beatwarden, place: Place) {
     }
     assert_unseen("the log", &dog.log());
     let line = fs::read_to_string(format!("/proc/{}/cmdline", dog.id())).unwrap();
-    // Whoever puts it there himself is warned.
+    // A user who puts it there himself is warned.
     let warned = "the password in --database can be read by every user of this host";
     assert_eq!(line.contains(SOUGHT), place == Place::CommandLine, "{line}");
     assert_eq!(dog.log().contains(warned), place == Place::CommandLine, "{}", dog.log());

@@ -1,4 +1,4 @@
-//! The systemd unit: what systemd itself says of it, and what the service manager is told by the binary.
+//! The systemd unit: what systemd itself says of it, and what the binary reports to the service manager.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::proxy::Proxy;
@@ -56,7 +56,7 @@ impl Manager {
     fn silence(&self) {
         let until = Instant::now() + SOON;
         while self.next(Duration::from_secs(2)).is_some() {
-            assert!(Instant::now() < until, "it goes on and on");
+            assert!(Instant::now() < until, "it never ends");
         }
     }
 
@@ -79,7 +79,7 @@ impl Manager {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_manager_is_told_of_every_step() {
+async fn the_service_manager_is_informed_of_every_step() {
     let manager = Manager::new();
     let database = manager.path("jobs.db");
     rusqlite::Connection::open(&database)
@@ -106,7 +106,7 @@ async fn the_service_manager_is_told_of_every_step() {
     assert!(dog.stop().success());
 }
 
-/// The process lives, its timers run and HTTP answers; only the pass doesn't end. A sign of life by a timer would go on.
+/// The process lives, its timers run and HTTP answers; only the pass doesn't end. A sign of life by a timer would continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_hangs_gives_no_sign_of_life() {
     let manager = Manager::new();

@@ -7,7 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and this one tells its figures"
+    reason = "a test fails by panicking, and this one prints its figures"
 )]
 
 mod file;
@@ -37,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// passes come too far apart to have watched anything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long the faults go on.
+/// How long the faults continue.
 fn seconds() -> u64 {
     std::env::var("STRESS_SECONDS").map_or(SECONDS, |text| text.parse().expect("STRESS_SECONDS"))
 }
@@ -57,7 +57,7 @@ async fn replica(configuration: &Path) -> Beatwarden {
 
 /// The end of what each replica logs, and what withholds its repairs.
 fn what_they_say(replicas: &[Option<Beatwarden>]) -> String {
-    let tell = |replica: &Beatwarden| {
+    let report = |replica: &Beatwarden| {
         let metrics = crate::support::http::get(replica.address, "/metrics").text();
         let withheld: Vec<&str> = metrics
             .lines()
@@ -67,7 +67,7 @@ fn what_they_say(replicas: &[Option<Beatwarden>]) -> String {
         let lines: Vec<&str> = log.lines().collect();
         format!("{withheld:?}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
     };
-    replicas.iter().flatten().map(tell).collect()
+    replicas.iter().flatten().map(report).collect()
 }
 
 /// The faults that are to come, each kind before any comes again, and how often each came.
@@ -109,7 +109,7 @@ impl<F: Copy + Ord + fmt::Debug> Faults<F> {
 }
 
 impl Verdict {
-    fn tell(&self, place: &str, jobs: &writer::Jobs, faults: &str) {
+    fn print(&self, place: &str, jobs: &writer::Jobs, faults: &str) {
         println!(
             "{place}, {} s, {REPLICAS} replicas, {WRITERS} writers: {}\n\
              repairs: {}, found to be false by a later beat: {}\nfaults: {faults}\nviolations: {}",

@@ -1,4 +1,4 @@
-//! Faults of what is around: each has words a user can act on, its metric and its cause, and mends by itself when mended.
+//! Faults of what is around: each has words a user can act on, its metric and its cause, and recovers on its own when fixed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
@@ -280,7 +280,7 @@ async fn a_standby_is_watched_and_repaired_only_after_its_promotion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn full_connection_slots_are_told_and_waited_for() {
+async fn full_connection_slots_are_reported_and_waited_for() {
     let cluster = Cluster::start_with("max_connections = 8\nsuperuser_reserved_connections = 0\n");
     let database = cluster.database().await;
     database.client().await.batch_execute(TABLE).await.unwrap();
@@ -300,7 +300,7 @@ async fn sslmode_means_what_it_says() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     database.client().await.batch_execute(TABLE).await.unwrap();
-    // A server without TLS: `require` is refused, never silently plain; `prefer` goes on without.
+    // A server without TLS: `require` is refused, never silently plain; `prefer` continues without.
     let with = |mode: &str| format!("{}?sslmode={mode}", database.url);
     let dog = Beatwarden::watch(&short(&with("require"), "observe")).await;
     failed(&dog, "connect", "does not support TLS").await;

@@ -157,9 +157,12 @@ async fn tls_and_passwords_guard_everything_but_the_probes() {
     for path in ["/-/healthy", "/healthz", "/-/ready", "/readyz"] {
         eventually(path, SOON, async || (site.curl(&dog, path, &[]).0 == 200).then_some(())).await;
     }
-    let (_, told) = site.curl(&dog, "/metrics", &["--include"]);
-    assert!(told.contains("www-authenticate: Basic realm=\"beatwarden\""), "{told}");
-    assert!(!told.contains("beatwarden_up"), "{told}");
+    let (_, answer) = site.curl(&dog, "/metrics", &["--include"]);
+    assert!(
+        answer.contains("www-authenticate: Basic realm=\"beatwarden\""),
+        "{answer}"
+    );
+    assert!(!answer.contains("beatwarden_up"), "{answer}");
     // Another authority, an old version, and plain HTTP get nothing.
     let (status, said) = site.curl(&dog, "/-/healthy", &["--cacert", "stranger.crt"]);
     assert_eq!(status, 0, "{said}");
@@ -262,7 +265,7 @@ async fn changed_files_are_taken_up_without_a_restart_and_bad_ones_change_nothin
         401,
         "the old one was remembered, and must count no more"
     );
-    // A bad file changes nothing, and says so once by itself.
+    // A bad file changes nothing, and says so once on its own.
     site.web(&format!("{TLS}basic_auth_user: {{}}\n"));
     eventually("its complaint", SOON, async || {
         dog.log().contains("the new web configuration is refused").then_some(())
@@ -406,7 +409,7 @@ fn promtool_and_we_agree_on_what_is_a_web_configuration() {
     );
     let (good, said) = check(&site, &site.web(&costs));
     assert!(good && said.contains("their hashes cost 5 to 6"), "{said}");
-    // promtool sees no mistake in these; whom the system trusts is nobody whom we know, and a password is no hash.
+    // promtool sees no mistake in these; whom the system trusts is no one whom we know, and a password is no hash.
     let (good, said) = check(
         &site,
         &site.web("tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: RequireAndVerifyClientCert}"),
@@ -448,18 +451,18 @@ async fn headers_of_the_file_are_in_every_answer() {
         ))
         .await;
     for path in ["/", "/-/healthy", "/nowhere"] {
-        let (_, told) = site.curl(&dog, path, &["--include"]);
+        let (_, answer) = site.curl(&dog, path, &["--include"]);
         assert!(
-            told.contains("strict-transport-security: max-age=31536000\r\n"),
-            "{told}"
+            answer.contains("strict-transport-security: max-age=31536000\r\n"),
+            "{answer}"
         );
-        assert!(told.contains("x-frame-options: DENY\r\n"), "{told}");
+        assert!(answer.contains("x-frame-options: DENY\r\n"), "{answer}");
     }
 }
 
-/// Half a handshake costs nothing; whoever makes a whole one is served.
+/// Half a handshake costs nothing; a client that makes a whole one is served.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_half_handshakes_keep_nobody_waiting() {
+async fn a_thousand_half_handshakes_keep_no_one_waiting() {
     let site = Site::new();
     let dog = site.start(TLS).await;
     let slowest_scrape = || {
@@ -547,7 +550,7 @@ async fn secrets_that_every_user_may_read_are_named_at_the_start_and_by_check() 
     fs::write(&configuration, toml(&site.text("jobs.db"))).unwrap();
     assert_eq!(of_configuration(0o644).0, 0, "nothing secret is in it");
     assert_eq!(of_configuration(0o646).0, 1, "others may say what is done");
-    // Where others don't reach the folder, its files are nobody's.
+    // Where others don't reach the folder, they don't reach its files.
     rights(site.folder.path(), 0o700);
     let (_, said, _) = run(&[&["check"][..], &arguments].concat());
     assert_eq!(found(&said), [0, 0, 0], "{said}");

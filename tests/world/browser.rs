@@ -252,7 +252,7 @@ async fn the_page_stands_in_every_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fuse_and_an_obstacle_are_told() {
+async fn a_fuse_and_an_obstacle_are_shown() {
     let mut browser = Chromium::start();
     let fail = Policy {
         action: Action::Fail,

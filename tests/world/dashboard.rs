@@ -79,7 +79,7 @@ impl Scene {
         let database: TestDatabase = cluster.database().await;
         let client = database.client().await;
         client.batch_execute(TABLE).await.unwrap();
-        // Rows in states that nobody knows are counted when the whole table is looked at, as at the start.
+        // Rows in unknown states are counted when the whole table is read, as at the start.
         let unknown = "INSERT INTO runs (id, state, started_at) VALUES (4, 'ELSEWHERE', now())";
         client.batch_execute(unknown).await.unwrap();
         // A job that is hardly younger than its server is not failed at once.
@@ -93,8 +93,8 @@ impl Scene {
                  [watch.repair]\nmissed_first = \"fail\"\n"
             )
         };
-        let nobody = format!("postgres://nobody@127.0.0.1:{}/none", free_port());
-        std::fs::write(&file, watch("meltano", &database.url) + &watch("away", &nobody)).unwrap();
+        let refused = format!("postgres://nobody@127.0.0.1:{}/none", free_port());
+        std::fs::write(&file, watch("meltano", &database.url) + &watch("away", &refused)).unwrap();
         let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
         let configuration = format!(
             "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\

@@ -67,7 +67,7 @@ impl Contained {
         path
     }
 
-    /// Only root can become another user; whoever else runs the tests stays who he is.
+    /// Only root can become another user; any other user who runs the tests stays who he is.
     fn command(&self, user: u32) -> Command {
         std::fs::set_permissions(self.folder.path(), PermissionsExt::from_mode(0o555)).unwrap();
         let program = self.folder.path().join("beatwarden");
@@ -97,7 +97,7 @@ impl Contained {
 
 impl Drop for Contained {
     fn drop(&mut self) {
-        // Whoever is not root could not remove it otherwise.
+        // A user who is not root could not remove it otherwise.
         let _ = std::fs::set_permissions(self.folder.path(), PermissionsExt::from_mode(0o755));
     }
 }

@@ -27,7 +27,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A command without what cargo tells its tests: crates that look for it would be built anew.
+/// A command without what cargo sets for its tests: crates that look for it would be built again.
 pub(super) fn outside(mut command: Command) -> Command {
     let ours = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();

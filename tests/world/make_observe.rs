@@ -67,7 +67,7 @@ fn an_interrupted_observation_takes_everything_with_it() {
     let running = lines.map_while(Result::ok).any(|line| line.starts_with("Alertmanager"));
     assert!(running, "it does not start");
     assert!(!processes_of(folder.path()).is_empty());
-    // Not SIGINT: whoever runs the tests in the background has it ignored, and a shell can't trap what it found ignored.
+    // Not SIGINT: a shell that runs the tests in the background has it ignored, and a shell can't trap what it found ignored.
     let killed = Command::new("kill")
         .args(["-s", "TERM", &child.id().to_string()])
         .status();

@@ -34,7 +34,7 @@ on_both!(
     a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_success,
     with_the_guard_the_writers_own_rule_frees_a_crashed_pipeline,
     the_writers_own_migrations_pass_beside_the_guard,
-    a_migration_that_the_guard_would_stop_is_foretold_by_check,
+    a_migration_that_the_guard_would_stop_is_predicted_by_check,
     healthy_jobs_and_failing_taps_are_left_alone,
     a_seeded_crash_waits_for_the_writer_or_is_ended,
     incremental_state_survives_a_fail_byte_for_byte,
@@ -324,7 +324,7 @@ async fn the_writers_own_migrations_pass_beside_the_guard<F: Future<Output = Pla
     assert!(good, "it is still there, and sound: {said}");
 }
 
-async fn a_migration_that_the_guard_would_stop_is_foretold_by_check<F: Future<Output = Place>>(place: impl Fn() -> F) {
+async fn a_migration_that_the_guard_would_stop_is_predicted_by_check<F: Future<Output = Place>>(place: impl Fn() -> F) {
     let place = place().await;
     let on_server = matches!(place, Place::Postgres(_));
     let meltano = Meltano::new(Version::V3_6, place);
@@ -672,9 +672,9 @@ fn watched_for_a_deadline_after_the_outage(log: &str) {
     );
 }
 
-/// An outage longer than the deadline: nothing is repaired before a whole deadline was watched anew.
+/// An outage longer than the deadline: nothing is repaired before a whole deadline was watched again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_the_server_starts_all_watching_anew() {
+async fn an_outage_of_the_server_starts_all_watching_again() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let meltano = Meltano::new(Version::V3_6, Place::Postgres(database));
@@ -703,7 +703,7 @@ async fn an_outage_of_the_server_starts_all_watching_anew() {
 
 /// The same for a file that is away for a while.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_the_file_starts_all_watching_anew() {
+async fn an_outage_of_the_file_starts_all_watching_again() {
     let meltano = Meltano::new(Version::V3_6, Place::Sqlite);
     let (good, output) = meltano.run(Run::Works(0.0)).await;
     assert!(good, "{output}");

@@ -122,7 +122,7 @@ async fn a_job_that_blocks_its_event_loop_has_no_true_beat_meanwhile_and_ends_in
         .row_when("a row", |row| column(row, "state") == Some("RUNNING"))
         .await;
     assert!(has_no_true_beat(version, &blocked), "{blocked:?}");
-    // Beats are a second apart, so this finds the first one, and it tells by itself when it was written.
+    // Beats are a second apart, so this finds the first one, and it says itself when it was written.
     let first = meltano.row_when("a true beat", has_true_beat).await;
     assert!(first_beat(&first).unwrap() >= BLOCK, "{first:?}");
     let ended = running.ended().await;
@@ -209,12 +209,12 @@ async fn a_cluster_goes_with_its_process_even_if_that_is_killed() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let told = lines.map(Result::unwrap).find_map(|line| {
-        let (_, told) = line.split_once("owner: ")?;
-        let (folder, port) = told.split_once(' ')?;
+    let owned = lines.map(Result::unwrap).find_map(|line| {
+        let (_, owned) = line.split_once("owner: ")?;
+        let (folder, port) = owned.split_once(' ')?;
         Some((folder.to_owned(), port.to_owned()))
     });
-    let (folder, port) = told.expect("the owner tells what it owns");
+    let (folder, port) = owned.expect("the owner prints what it owns");
     assert!(Path::new(&folder).exists());
     owner.kill().unwrap();
     owner.wait().unwrap();

@@ -2,7 +2,7 @@
 //! set-up and the image in `operations/container.rs`.
 //!
 //! There is no container engine and no Grafana in these tests. What a parser, promtool and the
-//! documents themselves can tell is checked here; that the files *run* is not.
+//! documents themselves can show is checked here; that the files *run* is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Every mistake with its exact words. The snapshot is the list to read: what was given, and what the user is told.
+//! Every mistake with its exact words. The snapshot is the list to read: what was given, and what the user reads.
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
 use beatwarden::config::Secret;
@@ -293,7 +293,7 @@ fn variables_and_flags() -> Vec<(&'static str, Given)> {
 }
 
 #[test]
-fn every_mistake_says_what_was_given_what_is_expected_and_how_to_mend_it() {
+fn every_mistake_says_what_was_given_what_is_expected_and_how_to_fix_it() {
     let cases: Vec<_> = files().into_iter().chain(variables_and_flags()).collect();
     assert!(cases.len() >= 30);
     let text: String = cases

@@ -393,7 +393,7 @@ fn no_host_means_the_folder_where_the_socket_is_and_stays_it_while_the_server_re
 }
 
 #[test]
-fn the_variables_that_complete_a_url_are_told_and_its_password_is_not() {
+fn the_variables_that_complete_a_url_are_named_and_its_password_is_not() {
     let variables = [("PGPASSWORD", "hunter2"), ("PGUSER", "u"), ("PGPORT", "")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let defaults = Defaults::new(variables, None, vec!["/var/run/postgresql".into()]);

@@ -26,7 +26,7 @@ use Expected::{AsSqlAlchemy, Refused, Same};
 
 /// A URL, variables (`NAME=value`, with blanks in between), and what is expected.
 const TABLE: &[(&str, &str, Expected)] = &[
-    // The first row tells the user of the operating system.
+    // The first row names the user of the operating system.
     ("postgresql://", "", Same),
     // The plain forms.
     ("postgresql://u@db/jobs", "", Same),

@@ -52,7 +52,7 @@ pub struct Seen {
     fuse_closed: Micros,
     /// The last time that something stood in its way.
     pub disturbed: Micros,
-    /// A clock has jumped: watching starts anew with the next reading.
+    /// A clock has jumped: watching starts again with the next reading.
     pub clock_jumped: bool,
     /// Its own clock has stood still or jumped at some time.
     pub tampered: bool,
@@ -219,7 +219,7 @@ impl World {
                 .map_or(*read_at, |(_, since)| *since);
             seen.rows.insert(*id, (job.clone(), since));
             let start = start_of(job);
-            // Not of a process that has read it all the time, but of one that meets it anew.
+            // Not of a process that has read it all the time, but of one that meets it for the first time.
             let met = before.get(id).is_none_or(|(as_read, _)| {
                 as_read.started_at != job.started_at || as_read.state.as_deref() != Some(RUNNING)
             });
@@ -251,7 +251,7 @@ impl World {
         let top = read.committed.rows.keys().next_back().copied();
         if follows && read.tail_from.is_none() && top < newest {
             self.wrong(format!(
-                "I7: the greatest key fell from {newest:?} to {top:?}, and the tail goes on"
+                "I7: the greatest key fell from {newest:?} to {top:?}, and the tail continues"
             ));
         }
         let ran = before
@@ -419,7 +419,7 @@ impl World {
         let db = self.server.clock(self.now);
         let deadline = micros(self.scenario.deadline);
         for (job, (died, start)) in self.dead.clone() {
-            // A start that lay ahead is never repaired by itself, and an open fuse holds all.
+            // A start that lay ahead is never repaired on its own, and an open fuse holds all.
             let mut watching = self.dogs.iter().filter(|dog| dog.alive);
             let excused = watching.all(|dog| dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
             let overdue = start + deadline * 2 <= db;
@@ -432,7 +432,7 @@ impl World {
                 ));
             }
         }
-        // Nobody is silent: the longest backoff is a minute. And when all is acknowledged, no fuse stays open.
+        // No watch is silent: the longest backoff is a minute. And when all is acknowledged, no fuse stays open.
         for number in 0..self.dogs.len() {
             let dog = &self.dogs[number];
             let held = self.now - dog.seen.fuse_closed.max(dog.born);

@@ -216,7 +216,7 @@ impl World {
         let rest = BEGINNING + busy - at;
         let takes = self.rng.i64(SECOND / 10..20 * SECOND).min(rest);
         let dog = self.rng.usize(..self.dogs.len());
-        // Of clocks that jump together by the same amount nobody could tell; each history has but one sort.
+        // Of clocks that jump together by the same amount no one could know; each history has but one sort.
         let jump = self.rng.i64(3 * SECOND..86_400 * SECOND);
         let back = self.rng.bool();
         let fault = match self.rng.u32(..11) {

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// Microseconds: of true time, which nobody in the simulation knows, or of one of the clocks.
+/// Microseconds: of true time, which no one in the simulation knows, or of one of the clocks.
 pub type Micros = i64;
 pub const SECOND: Micros = 1_000_000;
 /// So many states of the past a failover can fall back to.
@@ -230,7 +230,7 @@ impl Server {
             self.sequence = self.now.sequence;
         }
         self.sequence += skipped;
-        // It has run for long: its start doesn't tell of the promotion.
+        // It has run for long: its start doesn't show the promotion.
         self.timeline += 1;
         self.up = true;
         any

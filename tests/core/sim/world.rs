@@ -29,7 +29,7 @@ pub enum Event {
     Commit(usize, u64, u64),
     /// Something goes wrong, or right again.
     Fault(Fault),
-    /// An operator looks at the false repairs and at the fuse.
+    /// An operator reviews the false repairs and the fuse.
     Operator { fuse: bool },
 }
 
@@ -262,7 +262,7 @@ impl World {
                     _ => self.rng.i64(100..5_000),
                 };
                 if takes >= SECOND {
-                    // Nobody else gets the gate until then.
+                    // No other gets the gate until then.
                     self.disturbed = self.disturbed.max(self.now + takes);
                 }
                 self.after(takes, Event::Commit(dog, number, transaction));

@@ -19,7 +19,7 @@ pub enum Step {
     Insert(Habit, Micros, Micros),
     /// Marks the job running that it inserted in a state of no list.
     Run(Habit),
-    /// Beats, and goes on as it is used to.
+    /// Beats, and continues as it is used to.
     Beat(Habit, u32),
     /// Ends it.
     End(&'static str),
@@ -240,7 +240,7 @@ impl World {
                 self.totals.count("jobs that begin in a state of no list");
                 self.after(habit.period, Event::Writer(ticket, Step::Run(habit)));
             } else {
-                self.goes_on(ticket, start, habit);
+                self.continues(ticket, start, habit);
             }
         }
     }
@@ -254,12 +254,12 @@ impl World {
             ..row
         };
         if self.write(ticket, running, step) {
-            self.goes_on(ticket, start, habit);
+            self.continues(ticket, start, habit);
         }
     }
 
     /// What comes after a start.
-    fn goes_on(&mut self, ticket: Ticket, start: Micros, habit: Habit) {
+    fn continues(&mut self, ticket: Ticket, start: Micros, habit: Habit) {
         if habit.seeds {
             self.totals.count("seeded heartbeats");
         }
@@ -408,7 +408,7 @@ impl World {
                     seeds: false,
                     ..habit
                 };
-                self.goes_on(ticket, start, beats);
+                self.continues(ticket, start, beats);
             }
         }
     }

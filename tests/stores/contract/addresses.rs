@@ -31,7 +31,7 @@ async fn the_address_is_read_at_a_connect_and_at_no_pass() {
     assert_eq!(reads.load(Ordering::Relaxed), 1);
 }
 
-/// As on a network volume that is away: whoever opens the file hangs in the system.
+/// As on a network volume that is away: a process that opens the file hangs in the system.
 #[tokio::test]
 async fn an_address_that_hangs_holds_up_no_one_else_and_one_thread_at_most() {
     let bed = PostgresBed::new().await;

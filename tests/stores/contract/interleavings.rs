@@ -96,7 +96,7 @@ struct Move {
     apply: fn(WholeRow) -> Option<WholeRow>,
 }
 
-/// Stands for a time that nobody knows beforehand.
+/// Stands for a time that no one knows beforehand.
 const SOME_TIME: &str = "some time";
 
 fn set(mut row: WholeRow, changes: &[(&str, Option<&str>)]) -> WholeRow {
@@ -294,7 +294,7 @@ async fn a_repair_in_its_transaction_meets_a_writer_and_a_second_repairer() {
     }
 }
 
-/// Stops a repair when its entry is inserted, for as long as somebody holds a lock; without waiting for it, since a repair
+/// Stops a repair when its entry is inserted, for as long as another session holds a lock; without waiting for it, since a repair
 /// waits for no lock for long.
 const STOP_AT_THE_ENTRY: &str = "
     CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -303,8 +303,8 @@ const STOP_AT_THE_ENTRY: &str = "
     END $$;
     CREATE TRIGGER stop AFTER INSERT ON beatwarden_repairs FOR EACH ROW EXECUTE FUNCTION stop()";
 
-/// `goes_on`: the repair is let go; otherwise the server gives up on its statement. Returns whether it was made.
-async fn in_its_transaction(writer: &Move, goes_on: bool) -> bool {
+/// `continues`: the repair is let go; otherwise the server ends its statement. Returns whether it was made.
+async fn in_its_transaction(writer: &Move, continues: bool) -> bool {
     let bed = PostgresBed::new().await;
     let mut stores = [bed.store(Action::Fail), bed.store(Action::Fail)];
     bed.write(&Written::running(1).started(-120.0).payload("{}")).await;
@@ -327,7 +327,7 @@ async fn in_its_transaction(writer: &Move, goes_on: bool) -> bool {
             let met = second.repair(&due).await;
             go.send(()).unwrap();
             let waited = stood && waiting(&stopper, 2).await;
-            if goes_on {
+            if continues {
                 stopper.run("SELECT pg_advisory_unlock(1, 1)").await;
             }
             waited.then_some(met)
@@ -394,10 +394,10 @@ async fn a_deadline_that_ends_while_a_repair_waits_was_not_over_when_it_began() 
     assert_eq!(holder.query_one(early, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
-/// A row that a writer holds is passed over at once, by either action: while its repair is on the way, nobody is ever seen
+/// A row that a writer holds is passed over at once, by either action: while its repair is on the way, no one is ever seen
 /// waiting for a lock.
 #[tokio::test]
-async fn nobody_waits_for_a_row_that_is_held() {
+async fn no_one_waits_for_a_row_that_is_held() {
     let bed = PostgresBed::new().await;
     let watcher = bed.session().await;
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -412,7 +412,7 @@ async fn nobody_waits_for_a_row_that_is_held() {
             tokio::select! {
                 outcome = &mut repair => break outcome,
                 seen = watcher.query_one(waits, &[]) => {
-                    assert_eq!(seen.unwrap().get::<_, i64>(0), 0, "somebody waits for a lock");
+                    assert_eq!(seen.unwrap().get::<_, i64>(0), 0, "a session waits for a lock");
                 }
             }
         };

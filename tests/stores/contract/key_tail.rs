@@ -12,17 +12,17 @@ contract!(
     new_jobs_and_known_ones_are_found_by_their_keys,
     a_row_that_returns_to_a_running_state_is_found_by_the_full_look,
     a_full_look_over_many_pages_ends_and_starts_again,
-    known_jobs_are_told_whether_they_lie_close_or_alone,
+    known_jobs_are_reported_whether_they_lie_close_or_alone,
     a_deleted_newest_row_is_no_reset,
     unlisted_states_are_bounded,
-    an_emptied_table_that_counts_anew_is_seen_at_once,
-    a_table_that_was_restored_to_an_older_state_is_read_anew,
+    an_emptied_table_that_counts_from_one_again_is_seen_at_once,
+    a_table_that_was_restored_to_an_older_state_is_read_again,
     deleted_rows_are_gone,
     the_way_is_chosen_by_what_a_scan_would_cost,
     a_table_whose_rows_are_not_born_running_is_asked_by_state,
 );
 
-/// A look as the watch makes it: everything that the last one found running is known.
+/// Reads as the watch does: everything that the last one found running is known.
 async fn again(store: &mut impl Store, before: &Snapshot, kind: Look) -> Snapshot {
     let running = before.rows.iter().filter(|job| job.state.as_deref() == Some("RUNNING"));
     let request = ObserveRequest::whole(running.map(|job| job.id.clone()).collect(), kind);
@@ -83,7 +83,7 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
     );
 }
 
-/// A look as a watch in the background makes it: one page of a full look, and what it knew of is known.
+/// Reads as a watch in the background does: one page of a full look, and what it knew of is known.
 async fn a_page(store: &mut impl Store, before: &[JobId], kind: Look) -> Snapshot {
     let request = ObserveRequest {
         budget: TimeBudget::About(Duration::ZERO),
@@ -124,8 +124,8 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     );
 }
 
-/// Many rows that run close together are read as one range, a lonely one by its key, and one that ended is told.
-async fn known_jobs_are_told_whether_they_lie_close_or_alone(bed: impl Bed) {
+/// Many rows that run close together are read as one range, a lonely one by its key, and one that ended is reported.
+async fn known_jobs_are_reported_whether_they_lie_close_or_alone(bed: impl Bed) {
     running(&bed, &[1]).await;
     bed.sql(bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id > 2900 OR id = 1500")
@@ -153,7 +153,7 @@ async fn again_from_nothing(store: &mut impl Store) -> Snapshot {
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
-/// The newest row is deleted, and nothing else: the tail goes on.
+/// The newest row is deleted, and nothing else: the tail continues.
 async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     running(&bed, &[10, 11, 12]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
@@ -162,7 +162,7 @@ async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     bed.sql("DELETE FROM runs WHERE id = 12").await;
     let second = again(&mut store, &first, Look::Ordinary).await;
     assert_eq!(ids(&second), ["10", "11", "13"]);
-    // An ended newest row is asked for in each look, and told in none of them but the first.
+    // An ended newest row is asked for in each look, and reported in none of them but the first.
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 13").await;
     let third = again(&mut store, &second, Look::Ordinary).await;
     assert_eq!(ids(&third), ["10", "11", "13"]);
@@ -174,7 +174,7 @@ async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     assert_eq!(ids(&fifth), ["10", "11", "13"]);
 }
 
-/// A million rows in a state that nobody listed would fill the memory; a thousand serve the count.
+/// A million rows in a state that no one listed would fill the memory; a thousand serve the count.
 async fn unlisted_states_are_bounded(bed: impl Bed) {
     bed.sql(bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'ODD'").await;
@@ -185,7 +185,7 @@ async fn unlisted_states_are_bounded(bed: impl Bed) {
     assert!(ids(&full).contains(&"1".to_owned()));
 }
 
-async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {
+async fn an_emptied_table_that_counts_from_one_again_is_seen_at_once(bed: impl Bed) {
     running(&bed, &[100, 101]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Look::Full)).await.unwrap();
@@ -199,7 +199,7 @@ async fn an_emptied_table_that_counts_anew_is_seen_at_once(bed: impl Bed) {
     assert_eq!(ids(&again(&mut store, &third, Look::Ordinary).await), ["1", "2"]);
 }
 
-async fn a_table_that_was_restored_to_an_older_state_is_read_anew(bed: impl Bed) {
+async fn a_table_that_was_restored_to_an_older_state_is_read_again(bed: impl Bed) {
     running(&bed, &[1, 2, 3]).await;
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 1").await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
@@ -231,7 +231,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
     assert_eq!(
         full.discovery,
         Discovery::KeyTail,
-        "it has grown: chosen anew at the full look"
+        "it has grown: chosen again at the full look"
     );
     assert_eq!(full.access, Access::Index);
     let by_state = snapshot(&mut bed.store_by(Action::Observe, DiscoverySetting::State)).await;

@@ -1,4 +1,4 @@
-//! An undo whose answer is lost: asked for through another connection, done once, and told as it was. PostgreSQL only: a file
+//! An undo whose answer is lost: asked for through another connection, done once, and reported as it was. PostgreSQL only: a file
 //! answers at once. And what a broken connection is called.
 
 use super::{Bed, PostgresBed, operator::failed, snapshot, with_victim};
@@ -11,7 +11,7 @@ use beatwarden::{
 const PAYLOAD: &str = "UPDATE runs SET payload = '{\"a\": 1e2, \"b\": NaN}' WHERE id = 2";
 
 #[tokio::test]
-async fn an_undo_that_was_committed_before_the_connection_broke_is_told_as_it_was() {
+async fn an_undo_that_was_committed_before_the_connection_broke_is_reported_as_it_was() {
     let bed = PostgresBed::new().await;
     with_victim(&bed).await;
     bed.sql(PAYLOAD).await;
@@ -32,7 +32,7 @@ async fn an_undo_that_was_committed_before_the_connection_broke_is_told_as_it_wa
 }
 
 #[tokio::test]
-async fn an_error_text_that_an_undo_left_alone_is_told_so_though_its_answer_was_lost() {
+async fn an_error_text_that_an_undo_left_alone_is_reported_so_though_its_answer_was_lost() {
     let bed = PostgresBed::new().await;
     with_victim(&bed).await;
     bed.sql(PAYLOAD).await;

@@ -8,7 +8,7 @@ use beatwarden::{
 };
 
 contract!(
-    a_finding_is_written_once_whoever_sees_it_first,
+    a_finding_is_written_once_no_matter_who_sees_it_first,
     a_finding_about_a_repair_that_was_undone_is_not_written,
     a_fail_is_taken_back_byte_for_byte,
     every_kind_of_payload_is_put_back,
@@ -22,7 +22,7 @@ contract!(
     a_ledger_that_is_not_there_is_empty,
     a_ledger_of_the_first_layout_is_read_and_migrated,
     a_ledger_of_a_newer_version_withholds_all_repairs,
-    a_row_that_somebody_holds_is_told_and_left_alone,
+    a_row_that_another_session_holds_is_reported_and_left_alone,
 );
 
 /// Fails job 2, and returns the repair's identity.
@@ -48,7 +48,7 @@ fn finding(repair_id: RepairId, outcome: LateOutcome) -> Finding {
     }
 }
 
-async fn a_finding_is_written_once_whoever_sees_it_first(bed: impl Bed) {
+async fn a_finding_is_written_once_no_matter_who_sees_it_first(bed: impl Bed) {
     with_victim(&bed).await;
     let id = failed(&bed).await;
     let (mut one, mut other) = (bed.store(Action::Fail), bed.store(Action::Fail));
@@ -245,7 +245,7 @@ async fn a_newer_job_of_the_same_name_that_runs_is_named(bed: impl Bed) {
     let done = store.undo(id).await.unwrap();
     assert!(
         matches!(done, Undo::Done { .. }),
-        "one that has ended is in nobody's way: {done:?}"
+        "one that has ended is in no one's way: {done:?}"
     );
 }
 
@@ -258,7 +258,7 @@ async fn an_undone_repair_can_be_insisted_on_once_more(bed: impl Bed) {
     };
     let observed = snapshot(&mut store).await;
     let mut again = repair_of(&observed, 2, Action::Fail);
-    assert_eq!(store.repair(&again).await, Outcome::Already, "not by itself");
+    assert_eq!(store.repair(&again).await, Outcome::Already, "not automatically");
     again.after_undo = Some(undo);
     assert!(matches!(store.repair(&again).await, Outcome::Repaired(new) if new != id));
     assert_eq!(store.history_of(&JobId::new("2")).await.unwrap().len(), 3);
@@ -330,7 +330,7 @@ async fn a_ledger_of_a_newer_version_withholds_all_repairs(bed: impl Bed) {
     assert_eq!(snapshot(&mut bed.store(Action::Observe)).await.obstacle(), None);
 }
 
-async fn a_row_that_somebody_holds_is_told_and_left_alone(bed: impl Bed) {
+async fn a_row_that_another_session_holds_is_reported_and_left_alone(bed: impl Bed) {
     use super::Held;
     with_victim(&bed).await;
     let id = failed(&bed).await;

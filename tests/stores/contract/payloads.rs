@@ -15,7 +15,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 /// Cases with the other tests; `PROPTEST_CASES` for more.
 const CASES: u32 = 2;
 
-/// Pieces that matter to whoever looks for braces and blanks, and some that only look so.
+/// Pieces that matter to a search for braces and blanks, and some that only look so.
 const PIECES: [&str; 32] = [
     "{",
     "}",

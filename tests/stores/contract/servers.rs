@@ -150,7 +150,7 @@ async fn where_the_catalog_can_t_be_asked_for_rights_rows_are_read_and_nothing_i
     }
 }
 
-/// A right that is withdrawn while we watch costs one pass at most, and comes back by itself.
+/// A right that is withdrawn while we watch costs one pass at most, and comes back on its own.
 #[tokio::test]
 async fn a_part_that_is_refused_from_now_on_costs_one_pass() {
     let bed = PostgresBed::new().await;

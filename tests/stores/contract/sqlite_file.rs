@@ -1,4 +1,4 @@
-//! What only a file can do: be replaced, vanish, be no database, belong to somebody else. And what the writer must never
+//! What only a file can do: be replaced, vanish, be no database, belong to another user. And what the writer must never
 //! notice of us: no lock kept, no checkpoint beside it, no other journal mode.
 
 use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot};
@@ -63,7 +63,7 @@ impl File {
         self.folder.path().join("jobs.db")
     }
 
-    /// A connection of the writer's, which waits for nobody.
+    /// A connection of the writer's, which waits for no one.
     fn writer(&self) -> Connection {
         let writer = Connection::open(self.path()).unwrap();
         writer.busy_timeout(Duration::ZERO).unwrap();
@@ -290,7 +290,7 @@ async fn no_lock_is_kept_whatever_the_outcome() {
         write.unwrap_or_else(|error| panic!("after {after}: {error}"));
     };
     let observed = snapshot(&mut store).await;
-    free("a look");
+    free("an ordinary look");
     store.observe(&look(Look::Full)).await.unwrap();
     free("a full look");
     store.prepare_ledger().await.unwrap();
@@ -391,8 +391,8 @@ async fn a_look_that_takes_too_long_is_interrupted_and_the_next_one_is_fine() {
     let writer = file.writer();
     writer.busy_timeout(Duration::from_secs(5)).unwrap();
     // The interrupted read lets go of the file a moment later.
-    let mend = format!("DROP VIEW runs; CREATE TABLE runs (id INTEGER PRIMARY KEY, {COLUMNS})");
-    writer.execute_batch(&mend).unwrap();
+    let remedy = format!("DROP VIEW runs; CREATE TABLE runs (id INTEGER PRIMARY KEY, {COLUMNS})");
+    writer.execute_batch(&remedy).unwrap();
     file.fill();
     let rows = eventually("a good look", Duration::from_secs(5), async || {
         store
@@ -413,7 +413,7 @@ async fn a_look_outlasts_a_slow_commit_also_after_a_repair() {
     let writer = file.writer();
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let looking = tokio::spawn(async move { store.observe(&look(Look::Ordinary)).await });
-    // Longer than a repair waits for the lock, shorter than a look does.
+    // Longer than a repair waits for the lock, shorter than a pass does.
     tokio::time::sleep(Duration::from_millis(450)).await;
     writer.execute_batch("COMMIT").unwrap();
     looking
@@ -469,11 +469,11 @@ async fn a_repair_waits_out_a_short_write_to_another_row() {
     panic!("{outcomes:?}");
 }
 
-/// Runs the binary on the file as somebody who may read it and no more.
+/// Runs the binary on the file as a user who may read it and no more.
 #[test]
 fn a_file_that_may_only_be_read_is_watched_and_not_repaired() {
     let file = File::new();
-    // Root may write whatever the mode says, and nobody else can reach the folder that this test's binary was built in.
+    // Root may write whatever the mode says, and no one else can reach the folder that this test's binary was built in.
     let binary = file.folder.path().join("beatwarden");
     fs::copy(env!("CARGO_BIN_EXE_beatwarden"), &binary).unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();

@@ -61,7 +61,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_function_belongs_to_the_owner_of_the_table_whoever_installs_it() {
+async fn the_function_belongs_to_the_owner_of_the_table_no_matter_who_installs_it() {
     let scene = Scene::new().await;
     for role in [scene.owner.as_str(), "postgres"] {
         scene.ok(role, &["install"]);
@@ -69,7 +69,7 @@ async fn the_function_belongs_to_the_owner_of_the_table_whoever_installs_it() {
         assert!(scene.ok(role, &["status"]).contains("installed and sound"));
         scene.ok(role, &["remove"]);
     }
-    // Whoever may make triggers on the table could have made this one, too.
+    // A role that may make triggers on the table could have made this one, too.
     let rights = format!("GRANT SELECT, TRIGGER ON runs TO {0}", scene.stranger);
     scene.client.batch_execute(&rights).await.unwrap();
     scene.ok(&scene.stranger, &["install"]);

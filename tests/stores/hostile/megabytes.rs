@@ -153,7 +153,7 @@ async fn rows_that_take_too_much_memory_fail_the_pass_with_words() {
     dog.metric_becomes("up{watch=\"texts\"}", 1.0, LONG).await;
 }
 
-/// Whoever may write the ledger puts megabytes into its entries, for jobs that run and for none.
+/// A role that may write the ledger puts megabytes into its entries, for jobs that run and for none.
 #[tokio::test(flavor = "multi_thread")]
 async fn megabytes_in_the_ledger_cost_no_pass_and_no_memory() {
     let database = postgres::shared().database().await;

@@ -141,7 +141,7 @@ pub struct HostileTime {
     pub is_unreadable: bool,
 }
 
-/// A row as somebody might write it.
+/// A row as a user might write it.
 #[derive(Clone, Debug)]
 pub struct HostileRow {
     pub name: String,

@@ -150,7 +150,7 @@ async fn a_ledger_of_the_tables_owner_or_with_an_audit_is_as_good_as_any() {
     assert_eq!(site.one("SELECT count(*) FROM audit").await, "1");
 }
 
-/// What is there between two looks at the catalog, or comes with the rights of its function: the statement itself sees that
+/// What is there between two reads of the catalog, or comes with the rights of its function: the statement itself sees that
 /// the entry is missing, and the job stays as it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_and_an_undo_whose_entry_does_not_stay_change_nothing() {
@@ -242,7 +242,7 @@ async fn grants_of_another_action_take_back_what_is_not_needed_any_more() {
     }
 }
 
-/// A role's sessions find the table by the role's path; so does what is printed, whoever runs it with whatever path.
+/// A role's sessions find the table by the role's path; so does what is printed, no matter which role runs it with which path.
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_name_the_schema_where_the_roles_sessions_find_the_table() {
     let site = Site::new().await;

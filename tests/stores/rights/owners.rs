@@ -58,7 +58,7 @@ async fn site() -> (TestDatabase, tempfile::TempDir, String) {
     (database, folder, role)
 }
 
-/// What a trigger leaves in a session, and what tells that it is there.
+/// What a trigger leaves in a session, and what shows that it is there.
 const LEAVES: &str = "CREATE FUNCTION app.leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM set_config('search_path', 'app', false), set_config('statement_timeout', '1', false),
             set_config('default_transaction_read_only', 'on', false),

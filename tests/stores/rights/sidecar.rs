@@ -70,7 +70,7 @@ async fn the_watch_does_its_whole_work_under_the_role_of_its_action() {
     }
 }
 
-/// A right that is withdrawn while we watch is found and named, nothing is tried without it, and repairs go on once it is back.
+/// A right that is withdrawn while we watch is found and named, nothing is tried without it, and repairs continue once it is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
     let database = shared().database().await;

@@ -50,7 +50,7 @@ impl Cluster {
     /// Takes back what this stopped cluster committed beyond the other's history.
     pub async fn rewind(&self, to: &Self) {
         // Before its first checkpoint a promoted server passes for one on the old timeline.
-        to.tell("CHECKPOINT").await;
+        to.execute("CHECKPOINT").await;
         run(as_postgres(&self.bin.join("pg_rewind"))
             .arg("--no-sync")
             .arg("--target-pgdata")
@@ -60,15 +60,15 @@ impl Cluster {
     }
 
     /// As the superuser, in the database `postgres`.
-    pub async fn tell(&self, statement: &str) {
+    pub async fn execute(&self, statement: &str) {
         let admin = connect(&self.url("postgres", "postgres")).await;
         admin.batch_execute(statement).await.expect(statement);
     }
 
     /// From here on nothing reaches this standby.
     pub async fn cut_off(&self) {
-        self.tell("ALTER SYSTEM SET primary_conninfo = ''").await;
-        self.tell("SELECT pg_reload_conf()").await;
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''").await;
+        self.execute("SELECT pg_reload_conf()").await;
         let admin = connect(&self.url("postgres", "postgres")).await;
         eventually("no receiver", Duration::from_secs(20), async || {
             let count = "SELECT count(*) FROM pg_stat_wal_receiver";
@@ -100,7 +100,7 @@ impl Cluster {
 
     /// Makes a primary of this standby; returns only when it is one.
     pub async fn promote(&self) {
-        self.tell("SELECT pg_promote()").await;
+        self.execute("SELECT pg_promote()").await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! A TCP proxy that reads what a client of PostgreSQL asks, step by step, and falls silent at the step that it is told: the
-//! peer is gone, and nobody says so. What it has heard is written down, so that a test can go through all of it.
+//! A TCP proxy that reads what a client of PostgreSQL asks, step by step, and falls silent at the step that it is given: the
+//! peer is gone, and nothing says so. What it has heard is written down, so that a test can go through all of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -58,16 +58,16 @@ struct State {
     connections: usize,
     /// Open connections that are no cancel requests.
     open: usize,
-    /// What was still asked while nobody answered.
+    /// What was still asked while no one answered.
     in_vain: BTreeSet<String>,
-    /// The server's side of silent connections: whoever is gone closes nothing.
+    /// The server's side of silent connections: a peer that is gone closes nothing.
     graveyard: Vec<OwnedWriteHalf>,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Whether new connections are answered by nobody.
+    /// Whether new connections get no answer.
     down: watch::Sender<bool>,
     /// How many of the silences have come.
     fallen: watch::Sender<usize>,
@@ -115,7 +115,7 @@ impl Conversation {
         self.shared.state().steps.clone()
     }
 
-    /// What was asked while nobody answered.
+    /// What was asked while no one answered.
     pub fn asked_in_vain(&self) -> BTreeSet<String> {
         self.shared.state().in_vain.clone()
     }
@@ -230,7 +230,7 @@ impl Line {
         self.close();
     }
 
-    /// A connection that nobody ever answers.
+    /// A connection that never gets an answer.
     async fn listen_in_vain(mut self, mut from: OwnedReadHalf) {
         let mut bytes = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut bytes).await {
@@ -242,7 +242,7 @@ impl Line {
         self.close();
     }
 
-    /// Nothing more goes to the server, and it isn't told.
+    /// Nothing more goes to the server, and it isn't notified.
     fn bury(&self, to: Option<OwnedWriteHalf>) {
         self.shared.state().graveyard.extend(to);
     }
@@ -378,9 +378,9 @@ async fn answer(
     std::future::pending::<()>().await;
 }
 
-async fn is_true(told: &mut watch::Receiver<bool>) {
-    // Whoever tells is there for as long as the connection.
-    let _ = told.wait_for(|told| *told).await;
+async fn is_true(signal: &mut watch::Receiver<bool>) {
+    // The sender is there for as long as the connection.
+    let _ = signal.wait_for(|is_set| *is_set).await;
 }
 
 /// What a statement is called by its own comment, else its first words.

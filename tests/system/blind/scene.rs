@@ -49,7 +49,7 @@ pub enum Plot {
     KeyTail,
     /// A table that isn't there yet.
     NoTable,
-    /// Rows whose key doesn't tell what is new: those in unknown states are looked for by their state. A ledger without an
+    /// Rows whose key doesn't show what is new: those in unknown states are looked for by their state. A ledger without an
     /// entry.
     NotBornRunning,
 }
@@ -57,8 +57,8 @@ pub enum Plot {
 impl Plot {
     pub const ALL: [Self; 4] = [Self::State, Self::KeyTail, Self::NoTable, Self::NotBornRunning];
 
-    /// How the database is addressed: one of them as somebody who needs a password, over a line that may be encrypted, so
-    /// that this is part of what is said. The others not, since then a cancel request can be told from a connection.
+    /// How the database is addressed: one of them as a user who needs a password, over a line that may be encrypted, so
+    /// that this is part of what is said. The others not, since then a cancel request can be distinguished from a connection.
     const fn address(self) -> (&'static str, &'static str) {
         match self {
             Self::State | Self::KeyTail | Self::NotBornRunning => ("postgres", "sslmode=disable"),
@@ -224,7 +224,7 @@ impl Scene {
             if self.dog.metric(&of_watch("up")) == Some(0.0) {
                 until_down.get_or_insert_with(|| fallen.elapsed());
             }
-            assert!(fallen.elapsed() < LONG, "{}", what("no failure is told"));
+            assert!(fallen.elapsed() < LONG, "{}", what("no failure is reported"));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let last_good = || self.dog.metric(&of_watch("last_successful_poll_timestamp_seconds"));
@@ -281,7 +281,7 @@ impl Scene {
         failures.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
     }
 
-    /// Every route answers while nobody else does.
+    /// Every route answers while no one else does.
     fn http(&self, named: &str) -> Vec<Duration> {
         let mut times = Vec::new();
         for (path, status) in [

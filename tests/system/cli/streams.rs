@@ -309,9 +309,9 @@ async fn names_of_others_are_harmless_in_the_log_and_in_json() {
             .unwrap();
         let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
-        let told = |seen: &str| seen.contains("pwn") && seen.contains("ABORT") || seen.contains("repair failed");
+        let reported = |seen: &str| seen.contains("pwn") && seen.contains("ABORT") || seen.contains("repair failed");
         let began = Instant::now();
-        while !told(&seen) && began.elapsed() < SOON {
+        while !reported(&seen) && began.elapsed() < SOON {
             std::io::BufRead::read_line(&mut log, &mut seen).unwrap();
         }
         let address = seen

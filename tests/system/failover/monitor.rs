@@ -1,4 +1,4 @@
-//! Looks at every node all the time, and writes down when each timeline began: what the judge knows of promotions.
+//! Reads every node all the time, and writes down when each timeline began: what the judge knows of promotions.
 
 use std::{
     collections::BTreeMap,

@@ -89,7 +89,7 @@ impl Pair {
 }
 
 /// A host that refuses every connection.
-pub fn nobody() -> u16 {
+pub fn refusing() -> u16 {
     free_port()
 }
 
@@ -105,7 +105,7 @@ pub async fn beat(client: &Client, job: i32) {
     client.execute(beat, &[&job]).await.unwrap();
 }
 
-/// Begins a transaction that holds the jobs' rows: whoever would repair them passes them by.
+/// Begins a transaction that holds the jobs' rows: a repair passes them by.
 pub async fn hold(client: &Client, jobs: &[i32]) {
     client.batch_execute("BEGIN").await.unwrap();
     let lock = "SELECT id FROM runs WHERE id = ANY ($1) FOR UPDATE";

@@ -1,6 +1,6 @@
 //! Three nodes under Patroni with etcd, on loopback and free ports; gone with the test process even if that is killed. And
 //! what can happen to them.
-#![allow(clippy::print_stdout, reason = "it tells its steps to the one who waits for it")]
+#![allow(clippy::print_stdout, reason = "it prints its steps for the one who waits for it")]
 
 use crate::support::{
     eventually,
@@ -54,7 +54,7 @@ pub enum Change {
     PostgresKilled,
     /// The leader's Patroni and PostgreSQL by SIGKILL.
     NodeKilled,
-    /// The leader's Patroni by SIGKILL: its PostgreSQL goes on taking writes beside the new leader's.
+    /// The leader's Patroni by SIGKILL: its PostgreSQL keeps taking writes beside the new leader's.
     PatroniKilled,
 }
 
@@ -73,7 +73,7 @@ impl Change {
 
 impl Node {
     /// The timeline that it streams. One that is promoted before it has heard of its leader's timeline begins another of the
-    /// same number, and then nobody can tell them apart by it.
+    /// same number, and then no one can distinguish them by it.
     async fn received(&self) -> Option<i32> {
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
         let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.ok()?;
@@ -231,7 +231,7 @@ postgresql:
         }
     }
 
-    /// The postmaster first, so that it starts nothing anew.
+    /// The postmaster first, so that it starts nothing again.
     fn kill_postgres(&self, node: &Node) {
         let file = self.folder.join(&node.name).join("data/postmaster.pid");
         let text = fs::read_to_string(file).expect("the server runs");

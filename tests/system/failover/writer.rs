@@ -1,5 +1,5 @@
 //! Writers that live through failovers: each job has a token of its own, since a number that was lost with the old primary is
-//! given again by the new one. Half of the jobs die with their session, as Meltano's do; the others go on where they were.
+//! given again by the new one. Half of the jobs die with their session, as Meltano's do; the others continue where they were.
 
 use std::{
     collections::BTreeSet,
@@ -56,7 +56,7 @@ impl Jobs {
         )
     }
 
-    /// A session with whoever takes writes.
+    /// A session with the server that takes writes.
     async fn connect(&self) -> Client {
         loop {
             let connecting = tokio_postgres::connect(&self.url, NoTls);

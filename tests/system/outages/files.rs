@@ -1,7 +1,7 @@
 //! Faults of a SQLite file under the real binary: locked, deleted, overwritten, on a full disk, in a folder that may not be
 //! written.
 
-use super::{REPAIRS, SOON, fails, is_told_by_http, of_watch};
+use super::{REPAIRS, SOON, fails, is_reported_by_http, of_watch};
 use crate::support::beatwarden::Beatwarden;
 use rusqlite::Connection;
 use std::{
@@ -42,7 +42,7 @@ async fn watch(path: &Path) -> Beatwarden {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_locked_for_long_is_told_and_waited_for() {
+async fn a_file_locked_for_long_is_reported_and_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     make(&path, "delete");
@@ -53,7 +53,7 @@ async fn a_file_locked_for_long_is_told_and_waited_for() {
     writer.busy_timeout(SOON).unwrap();
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
     fails(&dog, "locked", 2.0).await;
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     writer.execute_batch("COMMIT").unwrap();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
     dog.metric_becomes(REPAIRS, 1.0, BACK).await;
@@ -79,7 +79,7 @@ async fn a_file_whose_write_lock_is_held_for_long_is_watched_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_deleted_or_overwritten_is_told_and_found_again() {
+async fn a_file_that_is_deleted_or_overwritten_is_reported_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     make(&path, "delete");
@@ -87,24 +87,24 @@ async fn a_file_that_is_deleted_or_overwritten_is_told_and_found_again() {
     let good = fs::read(&path).unwrap();
     let dog = watch(&path).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
-    // The same file, with other bytes behind its header, whose counter tells that there was a change.
+    // The same file, with other bytes behind its header, whose counter shows that there was a change.
     let mut bad = fs::read(&path).unwrap();
     bad[24] ^= 0xff;
     bad[100..].fill(0x5a);
     fs::write(&path, &bad).unwrap();
     fails(&dog, "query", 2.0).await;
     assert!(dog.log().contains("malformed"), "{}", dog.log());
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     fs::write(&path, &good).unwrap();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
     fs::remove_file(&path).unwrap();
     fails(&dog, "connect", 2.0).await;
     assert!(dog.log().contains("check the path"), "{}", dog.log());
-    is_told_by_http(&dog).await;
+    is_reported_by_http(&dog).await;
     assert!(!path.exists(), "nothing is made in its place");
     fs::write(&path, &good).unwrap();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
-    // The job is there again as before its repair, in another file: it is watched anew, and repaired there.
+    // The job is there again as before its repair, in another file: it is watched again, and repaired there.
     dog.metric_becomes(REPAIRS, 2.0, BACK).await;
 }
 
@@ -171,7 +171,7 @@ fn a_file_in_a_folder_that_may_not_be_written_is_read_while_no_one_has_it_open()
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     make(&path, "wal");
-    // Root may write whatever the mode says, and nobody else can reach the folder that this test's binary was built in.
+    // Root may write whatever the mode says, and no one else can reach the folder that this test's binary was built in.
     let binary = folder.path().join("beatwarden");
     fs::copy(env!("CARGO_BIN_EXE_beatwarden"), &binary).unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();

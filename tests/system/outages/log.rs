@@ -40,14 +40,14 @@ async fn an_error_that_is_another_text_each_time_is_one_line_and_a_short_one() {
         failed[0]
     );
     assert!(log.lines().all(|line| line.len() < 3_000), "a line is too long");
-    // What is mended and breaks again is news.
+    // What is fixed and breaks again is news.
     client.batch_execute("DROP TRIGGER flood ON runs").await.unwrap();
     dog.metric_becomes(REPAIRS, 3.0, SOON).await;
     assert!(dog.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pass_that_fails_with_another_text_each_time_is_told_once() {
+async fn a_pass_that_fails_with_another_text_each_time_is_reported_once() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;
@@ -72,7 +72,7 @@ async fn a_pass_that_fails_with_another_text_each_time_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_is_refused_is_a_cause_and_told_once() {
+async fn a_ledger_that_is_refused_is_a_cause_and_reported_once() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;
@@ -114,7 +114,7 @@ async fn a_ledger_that_is_refused_is_a_cause_and_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_job_is_told_with_its_name_and_age_and_so_is_what_becomes_of_it() {
+async fn a_stuck_job_is_reported_with_its_name_and_age_and_so_is_what_becomes_of_it() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;

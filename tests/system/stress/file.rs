@@ -181,7 +181,7 @@ fn acknowledge(file: &Path, stopped: &AtomicBool) {
     let mut connection = open(file);
     while !stopped.load(Ordering::Relaxed) {
         let sql = "UPDATE beatwarden_repairs SET acknowledged_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE outcome = 'false_repair' AND acknowledged_at IS NULL";
-        // Whoever finds the file locked comes back.
+        // A writer that finds the file locked comes back.
         let _ = write(&mut connection, sql, None);
         pause(200..201);
     }
@@ -245,8 +245,8 @@ async fn no_violation_under_faults_of_a_file() {
     }
     over.store(true, Ordering::Relaxed);
     operator.join().unwrap();
-    let told = format!("{} {:?}", faults.count(), faults.counts);
-    file_judge::judge(&connection).tell("SQLite", &jobs, &told);
+    let counts = format!("{} {:?}", faults.count(), faults.counts);
+    file_judge::judge(&connection).print("SQLite", &jobs, &counts);
     for replica in site.replicas.drain(..) {
         assert!(replica.unwrap().stop().success());
     }
@@ -279,7 +279,7 @@ async fn the_judge_of_a_file_reports_wrong_changes() {
     dog.execute_batch(&repair(1)).unwrap();
     assert_eq!(file_judge::judge(&dog).kinds(), [].into());
 
-    // Entry and change in transactions of their own, between which somebody else writes; another column; a row that beat.
+    // Entry and change in transactions of their own, between which another process writes; another column; a row that beat.
     let beat = |id: u32| format!("UPDATE runs SET last_heartbeat_at = {NOW} WHERE id = {id}");
     dog.execute_batch(&fail(2)).unwrap();
     write(&mut writer, &beat(3), None).unwrap();

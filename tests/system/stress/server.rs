@@ -98,7 +98,7 @@ impl Site {
             return;
         };
         tokio::spawn(connection);
-        // A server that is away can't be asked now; whoever needs the answer asks again.
+        // A server that is away can't be asked now; a caller that needs the answer asks again.
         let _ = client.batch_execute(statement).await;
     }
 
@@ -194,14 +194,14 @@ async fn no_violation_under_faults_of_a_server() {
 
     let cut = site.proxy.faults.cut.load(Ordering::Relaxed);
     let refused = site.proxy.faults.refused.load(Ordering::Relaxed);
-    let told = format!(
+    let counts = format!(
         "{} {:?}; connections cut: {cut}; BEGINs refused: {refused}; repairs whose answer was missing, in the replicas \
          that are left: {}",
         faults.count(),
         faults.counts,
         site.answers_missing()
     );
-    judge::judge(&site.owner).await.tell("PostgreSQL", &jobs, &told);
+    judge::judge(&site.owner).await.print("PostgreSQL", &jobs, &counts);
     for replica in site.replicas.drain(..) {
         assert!(replica.unwrap().stop().success());
     }

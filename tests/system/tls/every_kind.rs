@@ -96,7 +96,7 @@ const KINDS: &[Kind] = &[
         true,
     ),
     kind(
-        "its own, an extension that nobody knows",
+        "its own, an extension that no one knows",
         RSA,
         How::ItsOwnAuthority(&["-addext", "1.2.3.4=critical,ASN1:UTF8String:whatever"]),
         true,

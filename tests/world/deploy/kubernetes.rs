@@ -32,7 +32,7 @@ fn overlay(name: &str) -> String {
     rendered(&root().join(FOLDER).join("overlays").join(name))
 }
 
-/// An overlay of one's own, of the base with these components and this configuration.
+/// An overlay of the test's own, of the base with these components and this configuration.
 fn composed(components: &[&str], configuration: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     // Kustomize takes resources by relative paths only.
