@@ -1,4 +1,4 @@
-//! What can go wrong with a database, told so that an operator can act on it.
+//! What can go wrong with a database, reported so that an operator can act on it.
 
 use crate::domain::{LONGEST_FOREIGN, cut};
 use std::time::Duration;
@@ -111,7 +111,7 @@ pub enum StoreError {
         source: Source,
     },
     /// The answer to something that changes a row is missing: it may have been done or not.
-    #[error("{what}: the answer is missing; `beatwarden history` tells whether it was done")]
+    #[error("{what}: the answer is missing; `beatwarden history` shows whether it was done")]
     AnswerMissing {
         /// What was asked.
         what: &'static str,

@@ -1,6 +1,6 @@
-//! How an error text is put into a column that may hold somebody's JSON: appended as text, every byte kept.
+//! How an error text is put into a column that may hold a writer's JSON: appended as text, every byte kept.
 //!
-//! Parsing and writing it anew would reorder keys, turn `1e2` into `100`, and fail on the `NaN` that Python writes.
+//! Parsing and writing it again would reorder keys, turn `1e2` into `100`, and fail on the `NaN` that Python writes.
 //! PostgreSQL does the same in SQL, in `postgres/error_column.rs`.
 
 /// What the column held, and what it holds then.
@@ -63,7 +63,7 @@ pub fn unmerge(now: &[u8], was: &str, pair: &str) -> Option<Option<Vec<u8>>> {
             _ => Some(b"{}".to_vec()),
         });
     }
-    // A writer that parses the column and writes it anew may have put its own keys behind ours.
+    // A writer that parses the column and writes it again may have put its own keys behind ours.
     [format!(", {pair}"), format!("{pair}, ")]
         .into_iter()
         .find_map(|written| {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_somebody_changed_since_stays() {
+    fn a_text_that_was_changed_since_stays() {
         for (now, was) in [("{\"error\":\"x\"}", "null"), ("{\"a\": 1}", "object"), ("", "object")] {
             assert_eq!(unmerge(now.as_bytes(), was, PAIR), None, "{now}");
         }

@@ -5,7 +5,7 @@ use super::StoreError;
 use crate::domain::Guard;
 use std::{future::Future, time::Duration};
 
-/// What happens while somebody waits for the table.
+/// What happens while a command waits for the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// The lock was not had this time.
@@ -19,7 +19,7 @@ pub enum Waiting {
     Index(Duration),
 }
 
-/// Told of what happens while somebody waits.
+/// Called with what happens while a command waits.
 pub type Progress<'a> = &'a (dyn Fn(Waiting) + Sync);
 
 /// The guard, and what is not as it was made.
@@ -39,7 +39,7 @@ pub trait Guarded: Send {
     /// If the database can't be asked.
     fn guard(&mut self) -> impl Future<Output = Result<GuardState, StoreError>> + Send;
 
-    /// Installs the guard, or mends one that was altered or disabled.
+    /// Installs the guard, or repairs one that was altered or disabled.
     ///
     /// # Errors
     /// If rights are missing, the table can't have a trigger, or its lock can't be had for two minutes.

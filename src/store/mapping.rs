@@ -166,7 +166,7 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Whether a timestamp without a zone is in UTC, so that nobody needs to convert it.
+    /// Whether a timestamp without a zone is in UTC, so that it needs no conversion.
     pub fn keeps_utc(&self) -> bool {
         matches!(self.time_zone.as_str(), "UTC" | "Etc/UTC")
     }

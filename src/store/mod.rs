@@ -43,7 +43,7 @@ pub struct ObserveRequest {
 }
 
 impl ObserveRequest {
-    /// Of somebody who looks once, or rarely: what is begun is brought to its end. `known` may be in any order.
+    /// Of a caller that looks once, or rarely: what is begun is brought to its end. `known` may be in any order.
     pub fn whole(mut known: Vec<JobId>, look: Look) -> Self {
         known.sort_unstable();
         Self {
@@ -58,7 +58,7 @@ impl ObserveRequest {
 /// How long a full look that goes page by page may keep a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeBudget {
-    /// Until it is complete: for somebody who looks once.
+    /// Until it is complete: for a caller that looks once.
     Unlimited,
     /// About so long; the rest comes with the next passes. One page is always read.
     About(Duration),
@@ -116,8 +116,8 @@ pub trait Store: Send {
     /// Finds out whether a repair whose answer was lost was committed.
     fn resolve(&mut self, repair: &Repair) -> impl Future<Output = Result<Resolution, StoreError>> + Send;
 
-    /// Writes to its ledger entry what turned out about a repair, unless somebody has written something there, or has
-    /// undone the repair. Returns [`Noted::First`] or [`Noted::Known`].
+    /// Writes to its ledger entry what turned out about a repair, unless something was written there already, or the
+    /// repair was undone. Returns [`Noted::First`] or [`Noted::Known`].
     fn note(&mut self, finding: &Finding) -> impl Future<Output = Result<Noted, StoreError>> + Send;
 
     /// Which other sessions hold the gate, and the row of a job, where one is given, or its table: the likeliest first. A

@@ -8,7 +8,7 @@ use std::{ops::RangeInclusive, time::Duration};
 /// One question. Each is one statement but where it says otherwise; the statement has the question's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// How the database would find rows by their state, and whether that is dear.
+    /// How the database would find rows by their state, and whether that is expensive.
     Plan,
     /// Rows in states that no list names. A driver may give up: it serves a count, and may not cost a pass.
     Unknown,
@@ -164,7 +164,7 @@ pub struct Plan {
     /// By an index or by a scan.
     pub access: Access,
     /// Whether it takes the scan for one that costs something.
-    pub is_dear: bool,
+    pub is_expensive: bool,
 }
 
 /// Time and server of a snapshot.
@@ -174,7 +174,7 @@ pub struct Moment {
     pub now: Timestamp,
     /// Which server it is.
     pub server: ServerIdentity,
-    /// When the server started, where it tells.
+    /// When the server started, where it reports that.
     pub server_started_at: Option<Timestamp>,
     /// Changes with what the catalog says of table and ledger, where the database has such a thing.
     pub version: Option<String>,

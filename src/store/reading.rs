@@ -18,7 +18,7 @@ pub(crate) const HISTORY: i64 = 10_000;
 pub(crate) const SHOWN_REPAIRS: i64 = 100;
 /// Ledger entries of the last day whose jobs stay under watch; their undos come on top.
 pub(crate) const WATCHED_REPAIRS: i64 = 2_000;
-/// False repairs that nobody acknowledged: one holds the fuse open, the rest is for people.
+/// False repairs that were not acknowledged: one holds the fuse open, the rest is for people.
 pub(crate) const UNACKNOWLEDGED: i64 = 100;
 /// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ pub(crate) const LONGEST_IMAGE: usize = 8_000;
 /// Bytes that the rows and ledger entries of one pass may take, their texts included. A process that is killed for want of memory
 /// takes all of its watches along; a pass that fails says why.
 pub(crate) const HEAVIEST: usize = 64 << 20;
-/// Columns of the ledger; a table of its name without them is somebody else's.
+/// Columns of the ledger; a table of its name without them is not ours.
 pub(crate) const LEDGER_COLUMNS: [&str; 17] = [
     "repair_id",
     "watch",

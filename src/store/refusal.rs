@@ -48,7 +48,7 @@ pub(crate) fn refusal(
     if row.started_at != entry.started_at {
         let shown = |at: Option<Timestamp>| at.map_or_else(|| "NULL".to_owned(), rfc3339);
         return Some(format!(
-            "{start} is {}, and was {} at the repair: the row has been started anew",
+            "{start} is {}, and was {} at the repair: the row was started again",
             shown(row.started_at),
             shown(entry.started_at)
         ));
@@ -64,14 +64,14 @@ pub(crate) fn refusal(
     }
     if row.state != left(state) {
         return Some(format!(
-            "{state} is {}, and the repair left {}: somebody has changed it since",
+            "{state} is {}, and the repair left {}: it was changed since",
             value(row.state.as_deref()),
             value(left(state).as_deref())
         ));
     }
     if let Some(end) = mapping.ended_at.as_ref().filter(|_| !row.end_unchanged) {
         return Some(format!(
-            "{} is {}, and the repair left {}: somebody has changed it since",
+            "{} is {}, and the repair left {}: it was changed since",
             end.as_str(),
             value(row.ended_at.as_deref()),
             value(left(end.as_str()).as_deref())

@@ -1,5 +1,5 @@
 //! What one pass leaves to the next: the tail of the key, the way to the running rows, the facts of the catalog, and what is
-//! known of the ledger. One value, which a look copies and never changes.
+//! known of the ledger. One value, which a pass copies and never changes.
 
 use super::tail::Tail;
 use crate::{
@@ -33,12 +33,12 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// By the key where that is wanted, or where a scan is dear and nothing else is; and only by a key that `grows`.
+    /// By the key where that is wanted, or where a scan is expensive and nothing else is; and only by a key that `grows`.
     pub(super) fn choose(plan: Plan, wanted: DiscoverySetting, grows: bool) -> Self {
         let by_key = match wanted {
             DiscoverySetting::State => false,
             DiscoverySetting::KeyTail => true,
-            DiscoverySetting::Auto => plan.access == Access::Scan && plan.is_dear,
+            DiscoverySetting::Auto => plan.access == Access::Scan && plan.is_expensive,
         };
         let discovery = if by_key && grows {
             Discovery::KeyTail
@@ -49,8 +49,8 @@ impl Way {
     }
 
     /// Whether the running rows are found by a scan that costs something.
-    pub(super) fn is_dear_scan(self) -> bool {
-        self.discovery == Discovery::State && self.plan.access == Access::Scan && self.plan.is_dear
+    pub(super) fn is_expensive_scan(self) -> bool {
+        self.discovery == Discovery::State && self.plan.access == Access::Scan && self.plan.is_expensive
     }
 
     /// What finding the running rows costs.

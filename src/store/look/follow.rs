@@ -103,7 +103,7 @@ impl Look<'_> {
         None
     }
 
-    /// The tail holds: it goes on from the newcomers.
+    /// The tail holds: it continues from the newcomers.
     fn advance(&mut self, now: Instant) -> Option<Round> {
         let followed = self.carried.tail.as_mut()?;
         if std::mem::replace(&mut followed.lacks_history, false) {

@@ -279,7 +279,7 @@ impl<'a> Look<'a> {
         let mut questions = vec![Question::Moment];
         if way.discovery == Discovery::State {
             questions.push(Question::Running {
-                timed: way.is_dear_scan(),
+                timed: way.is_expensive_scan(),
             });
         }
         questions.extend(self.open_tail(way.discovery));

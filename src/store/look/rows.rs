@@ -1,5 +1,5 @@
-//! The rows of several answers as one: which are left out, which of two with one key is the truth, and keys that don't tell
-//! rows apart.
+//! The rows of several answers as one: which are left out, which of two with one key is the truth, and keys that don't
+//! distinguish rows.
 
 use crate::{
     domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind},
@@ -124,7 +124,7 @@ impl SharedKeys {
             more => format!(" and {more} other keys"),
         };
         Err(StoreError::Schema(format!(
-            "{} rows of `{}` share the key {} = `{}`{more} (watch.table.id): rows that share a key can't be told apart, so \
+            "{} rows of `{}` share the key {} = `{}`{more} (watch.table.id): rows that share a key can't be distinguished, so \
              running jobs would be left out; name a column that is unique, or make it so in the view",
             self.0.values().sum::<usize>(),
             mapping.table.plain(),

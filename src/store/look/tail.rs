@@ -2,7 +2,7 @@
 //! read as one range, and how far a full look has got. Pure; the same for both databases.
 //!
 //! A key is taken from its sequence before its transaction commits, so a lower key can appear after a higher one. Every
-//! key that is missing below the newest is asked for by itself for a while: an overlap that costs only the gaps.
+//! key that is missing below the newest is asked for on its own for a while: an overlap that costs only the gaps.
 
 use crate::store::reading::FIRST_OVERLAP;
 use std::{
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(tail.next_page(), Some(30_001..=50_000));
         assert!(!tail.page_read(Some(29_000), budget, budget));
         tail.begin_full_look();
-        assert_eq!(tail.next_page(), Some(9_001..=29_000), "the one in progress goes on");
+        assert_eq!(tail.next_page(), Some(9_001..=29_000), "the one in progress continues");
         assert!(tail.page_read(None, budget, budget));
         assert_eq!(tail.next_page(), None);
     }

@@ -71,7 +71,7 @@ impl Scripted {
             server: "a/1",
             plan: Plan {
                 access: if by_key { Access::Scan } else { Access::Index },
-                is_dear: by_key,
+                is_expensive: by_key,
             },
             grows: true,
             ledger_rows: 0,

@@ -1,4 +1,4 @@
-//! The address of the database, read anew at every connect, with the files that it names.
+//! The address of the database, read again at every connect, with the files that it names.
 //!
 //! Files may lie on a volume that hangs. They are read on a thread of their own, one at a time for each watch, so that neither
 //! the other watches nor the end of the process wait for it.

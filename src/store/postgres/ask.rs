@@ -23,9 +23,9 @@ use futures_util::future::join_all;
 use std::{ops::RangeInclusive, time::Duration};
 use tokio_postgres::{Error, Row, types::Type};
 
-/// A scan that the planner takes for dearer than this is left for the key tail: some ten thousand rows. Below it a scan
-/// costs nothing, and sees rows that return to a running state at once.
-const DEAR: f64 = 1_000.0;
+/// A scan that the planner estimates as more expensive than this is left for the key tail: some ten thousand rows. Below
+/// it a scan costs nothing, and sees rows that return to a running state at once.
+const EXPENSIVE: f64 = 1_000.0;
 /// Room for jobs that were not known before, beside those that were.
 const ROOM: usize = 64;
 
@@ -164,7 +164,8 @@ impl Driver<'_> {
     async fn plan(&self) -> Result<Plan, StoreError> {
         let what = Question::Plan.what();
         let explain = format!("EXPLAIN (FORMAT JSON) {}", self.ready.statements.running);
-        // Planning locks the table, so it waits for whoever holds it; a server that knows how long, says why it gave up.
+        // Planning locks the table, so it waits for the session that holds it; a server that knows how long, says why
+        // it gave up.
         let answer = look_alone(self.link, self.settings.poll_timeout, &explain, self.of_running());
         let answer = async { Ok(answer.await) };
         // An engine that explains in another way, or not at all: the plan is an advice, and the rows are what counts.
@@ -180,7 +181,7 @@ impl Driver<'_> {
             } else {
                 Access::Index
             },
-            is_dear: plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or_default() > DEAR,
+            is_expensive: plan[0]["Plan"]["Total Cost"].as_f64().unwrap_or_default() > EXPENSIVE,
         })
     }
 

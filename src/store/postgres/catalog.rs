@@ -25,7 +25,7 @@ pub(super) struct Column {
     pub sql_type: String,
     /// The type with its schema, quoted, for statements.
     pub named_type: String,
-    /// The operator that tells whether two of its values are the same, with its schema.
+    /// The operator that decides whether two of its values are the same, with its schema.
     pub equality: String,
     /// The name of the type, or of the type under a domain.
     pub base: String,

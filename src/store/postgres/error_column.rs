@@ -61,8 +61,8 @@ pub(super) fn error_kind(error: &Column) -> String {
     );
     let differs = "OPERATOR(pg_catalog.<>)";
     let like = "OPERATOR(pg_catalog.~~)";
-    // Of a long text both ends tell, unless they are nothing but braces and white space.
-    let ends_tell = format!(
+    // Of a long text both ends are enough, unless they are nothing but braces and white space.
+    let ends_suffice = format!(
         "pg_catalog.octet_length({column}) OPERATOR(pg_catalog.>) {LONG} \
          AND pg_catalog.btrim({start}, E'{{ \\t\\n\\r') {differs} '' AND pg_catalog.rtrim({end}, {BLANK}) {differs} ''"
     );
@@ -77,7 +77,7 @@ pub(super) fn error_kind(error: &Column) -> String {
          AND (pg_catalog.length({trimmed}) OPERATOR(pg_catalog.-) pg_catalog.length({bare})) OPERATOR(pg_catalog.=) 2"
     );
     format!(
-        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {ends_tell} THEN {by_ends} \
+        "(CASE WHEN {column} IS NULL THEN 'null' WHEN {ends_suffice} THEN {by_ends} \
          WHEN {trimmed} OPERATOR(pg_catalog.=) '' THEN 'blank' \
          WHEN {trimmed} {like} '{{%}}' THEN CASE WHEN {is_empty} THEN 'braces' ELSE 'object' END ELSE 'other' END)"
     )

@@ -44,7 +44,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// What tells whether the facts still hold.
+    /// What shows whether the facts still hold.
     pub(super) fn names(&self) -> Vec<Param<'_>> {
         vec![(&self.table, Type::TEXT), (&self.ledger, Type::TEXT)]
     }
@@ -104,7 +104,7 @@ pub(super) fn facts_of(rows: &[Row], ready: &Ready, settings: &PostgresSettings)
     let known = catalog.shape.get_or_init(|| shape.clone());
     if row.get::<_, Option<u32>>("oid") != Some(catalog.oid) || *known != shape {
         return Err(StoreError::Schema(format!(
-            "table `{}` was changed or replaced while it was watched; its columns are read anew",
+            "table `{}` was changed or replaced while it was watched; its columns are read again",
             settings.mapping.table.plain()
         )));
     }

@@ -98,7 +98,8 @@ fn tls_error(error: &Error) -> Option<&rustls::Error> {
     io_error(error)?.get_ref()?.downcast_ref::<rustls::Error>()
 }
 
-/// Whether the driver itself can't go on, although the server and the network can: without a password that is what is missing.
+/// Whether the driver itself can't continue, although the server and the network can: without a password that is what is
+/// missing.
 pub(super) fn is_unfinished(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| error.code().is_none() && !error.is_closed() && io_error(error).is_none())
@@ -106,7 +107,7 @@ pub(super) fn is_unfinished(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Whether the connection is no more: nothing can be said of what was asked through it.
 fn is_broken(error: &Error) -> bool {
-    // What the driver can't decode is an I/O error as well, made up by itself.
+    // What the driver can't decode is an I/O error as well, which it made up.
     let made_up = |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
     error.is_closed() || io_error(error).is_some_and(|error| !made_up(error) || wraps_tls(error))
 }

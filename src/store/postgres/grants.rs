@@ -64,7 +64,7 @@ pub async fn locate(target: Target, mapping: &Mapping, role: &Identifier) -> Res
 }
 
 /// The statements that let `role` do what the action needs, and nothing else: rights that another action needed are taken
-/// back. The ledger is created by whoever runs them, so the role needn't be allowed to create tables; the error column is
+/// back. The ledger is created by the role that runs them, so the role needn't be allowed to create tables; the error column is
 /// readable only where `fail` writes it. Every name has its schema: that of the configuration, or where the table was found.
 pub fn grants(
     mapping: &Mapping,

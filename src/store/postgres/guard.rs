@@ -11,7 +11,7 @@ use crate::{
 use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 
-/// Whoever waits behind us for the table waits so long at most.
+/// A session that waits behind us for the table waits so long at most.
 const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '10s'; \
                            SET LOCAL client_min_messages = 'warning'; SET LOCAL search_path = pg_catalog, pg_temp";
 /// So long the lock is tried for.
@@ -175,7 +175,7 @@ impl Guarded for PostgresStore {
             }
         };
         if built.is_err() {
-            // A half-built index is kept up by every write and serves nobody.
+            // A half-built index is kept up by every write and serves no query.
             drop_invalid(&builder, &ready, &name).await?;
         }
         built.map(|()| name)
@@ -245,7 +245,7 @@ async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let told: Vec<String> = rows
+    let transactions: Vec<String> = rows
         .iter()
         .map(|row| {
             let (pid, age) = (row.get::<_, i32>("pid"), row.get::<_, f64>("age"));
@@ -260,7 +260,7 @@ async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
     Err(StoreError::Schema(format!(
         "an index that is built concurrently waits for every older transaction, and these are open: {}; wait for them, or end \
          them, and try again",
-        told.join(", ")
+        transactions.join(", ")
     )))
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn open(
     }
     let mut config = target.config().clone();
     let prefers_writable = target.prefers_writable(action);
-    // Where there is no choice it needn't be asked; each pass tells whether the server takes writes.
+    // Where there is no choice it needn't be asked; each pass reads whether the server takes writes.
     if prefers_writable && (places.len() > 1 || target.demands_session()) {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
@@ -49,7 +49,7 @@ pub(super) async fn open(
             let left = until.saturating_duration_since(Instant::now());
             Link::connect(target, place, target.config(), (deadline, left)).await
         }
-        _ => Err(told(target, failures)),
+        _ => Err(report(target, failures)),
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn open_writable(target: Target, deadline: Duration) -> Result<
     let mut config = target.config().clone();
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     let found = first_of(&places, &target, &config, (deadline, until)).await;
-    found.map_err(|failures| told(&target, failures))
+    found.map_err(|failures| report(&target, failures))
 }
 
 /// The first place that can be connected to, each with an equal share of the time that is left.
@@ -143,8 +143,8 @@ async fn places(config: &Config, until: Instant) -> Result<Vec<ServerAddr>, Stor
     Ok(places)
 }
 
-/// One error for all of them. Of several hosts each is told, since the last one alone may not be the one to mend.
-fn told(target: &Target, mut failures: Vec<(&ServerAddr, StoreError)>) -> StoreError {
+/// One error for all of them. Of several hosts each is reported, since the last one alone may not be the one to fix.
+fn report(target: &Target, mut failures: Vec<(&ServerAddr, StoreError)>) -> StoreError {
     let to = target.shown();
     if failures.len() == 1 {
         return failures.remove(0).1;

@@ -100,7 +100,7 @@ impl Link {
             }
         };
         let driver = tokio::spawn(async move {
-            // Its error reaches whoever waits for an answer.
+            // Its error reaches the caller that waits for an answer.
             let _ = connection.await;
         });
         Ok(Self {
@@ -165,7 +165,7 @@ impl Link {
         Ok(())
     }
 
-    /// Starts the deadline anew: from here on the answers together may take that long.
+    /// Starts the deadline again: from here on the answers together may take that long.
     pub(super) fn start_deadline(&self, within: Duration) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now() + within, within);
     }

@@ -43,7 +43,7 @@ impl Default for Links {
 struct Failover {
     /// Where the passes look.
     place: Option<ServerAddr>,
-    /// Looks for a server that takes writes while the passes go on at one that doesn't; one search at a time.
+    /// Looks for a server that takes writes while the passes continue at one that doesn't; one search at a time.
     search: JoinSet<Result<Link, StoreError>>,
 }
 

@@ -76,7 +76,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What a connection is good for, once the catalog was read through it.
 #[derive(Debug)]
 struct Ready {
-    /// What the server tells of itself.
+    /// What the server reports about itself.
     server: Server,
     catalog: Catalog,
     statements: Statements,
@@ -86,7 +86,7 @@ struct Ready {
 struct Known {
     by: LinkId,
     ready: Arc<Ready>,
-    /// When the server was asked what it tells of itself.
+    /// When the server was asked what it reports about itself.
     probed: Instant,
 }
 
@@ -104,7 +104,7 @@ pub struct PostgresStore {
     migrated: bool,
     /// Whether a connection for repairs was used since the last look.
     has_written: AtomicBool,
-    /// Of a watch that goes on: whether the log was told of a role that may more than it needs.
+    /// Of a watch that continues: whether a role with more rights than it needs was logged.
     announced: Option<Announced>,
 }
 
@@ -137,7 +137,7 @@ impl PostgresStore {
         }
     }
 
-    /// The connection for passes, made anew if there is none, and what is known through it.
+    /// The connection for passes, opened if there is none, and what is known through it.
     async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
         let mut slot = self.lanes.passes(self.settings.poll_timeout).await?;
         // As long as none is found, the server that we have is the best one.
@@ -179,7 +179,7 @@ impl PostgresStore {
                 Ok((slot, ready))
             }
             Err(error) => {
-                // Whatever state it is in now, nobody else gets it.
+                // Whatever state it is in now, no other caller gets it.
                 *slot = None;
                 Err(error)
             }
@@ -212,7 +212,7 @@ impl PostgresStore {
     }
 
     /// A demoted primary keeps its connections alive, and a standby is seldom the only server: another host may take writes
-    /// by now. Meanwhile the passes go on, since a host that never answers would hold up each of them.
+    /// by now. Meanwhile the passes continue, since a host that never answers would hold up each of them.
     fn look_for_better(&self, read_only: bool) {
         let addresses = self.addresses.clone();
         let is_wanted = read_only && addresses.prefers_writable();
@@ -225,7 +225,7 @@ impl PostgresStore {
         self.addresses.connect(beside).await
     }
 
-    /// The connection for repairs, made anew if there is none.
+    /// The connection for repairs, opened if there is none.
     async fn repairs(&self) -> Result<Slot, StoreError> {
         let mut slot = self.lanes.repairs(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
@@ -248,7 +248,7 @@ impl PostgresStore {
         Ok(slot)
     }
 
-    /// The connection for an operator's questions: the one for passes, its deadline begun anew.
+    /// The connection for an operator's questions: the one for passes, its deadline started again.
     async fn for_operator(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
         let (slot, ready) = self.passes().await?;
         held(&slot).start_deadline(self.settings.poll_timeout);
@@ -299,8 +299,8 @@ impl Store for PostgresStore {
         let mut slot = self.repairs().await?;
         // Taken out first: an answer that is missing may never come, and the next question goes through another connection.
         let link = slot.take().expect("just connected");
-        // A role that may write somebody's ledger needn't be allowed to create or change one. Outside of passes nobody has
-        // looked yet.
+        // A role that may write another role's ledger needn't be allowed to create or change one. Outside of passes the
+        // ledger was not looked for yet.
         let exists = self.carried.has_ledger() || ledger::is_sound(&link, &ready).await?;
         if !exists {
             ledger::create(&link, &ready).await?;

@@ -1,4 +1,4 @@
-//! What keeps a watch from repairing, found anew in each pass because it can change at any time, with the words to mend it.
+//! What keeps a watch from repairing, found again in each pass because it can change at any time, with how to fix it.
 
 use super::{
     PostgresSettings, Ready,

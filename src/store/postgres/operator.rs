@@ -225,7 +225,7 @@ pub(super) async fn undo(session: LedgerSession<'_>, id: RepairId) -> Result<Und
 /// What came of one try.
 enum Made {
     Done(Undo),
-    /// Somebody was in the way: look again, to learn whether the row changed.
+    /// Another session was in the way: read again, to learn whether the row changed.
     Again,
     /// An answer is missing, for this reason: the ledger knows, through another connection.
     Unknown(String),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::{Error, Row, error::SqlState, types::Type};
 
-/// Past this the answer counts as missing. The server gives up on the statement after 2 s by itself; what remains is a
+/// Past this the answer counts as missing. The server cancels the statement after 2 s on its own; what remains is a
 /// COMMIT that waits for a standby, which no timeout of the server bounds.
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ impl Answers {
     }
 }
 
-/// Makes one repair; also tells whether the connection leads to another server than the one that was observed.
+/// Makes one repair; also reports whether the connection leads to another server than the one that was observed.
 pub(super) async fn repair(
     link: &Link,
     ready: &Ready,
@@ -239,7 +239,7 @@ fn is_ledger_key(error: &Error) -> bool {
     detail.starts_with("Key (repair_id)=")
 }
 
-/// Reads the row plainly: as it was observed means that somebody held it, anything else that it changed.
+/// Reads the row plainly: as it was observed means that another session held it, anything else that it changed.
 async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair) -> Outcome {
     let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![(&settings.mapping.time_zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];

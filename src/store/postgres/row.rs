@@ -26,7 +26,7 @@ impl<'a, const UTC: bool> FromSql<'a> for Micros<UTC> {
     }
 }
 
-/// A time column that may be NULL or out of range, or of another type by now: nobody is judged by such a time.
+/// A time column that may be NULL or out of range, or of another type by now: no job is judged by such a time.
 pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> TimeValue {
     read::<false>(row, column)
 }

@@ -16,7 +16,7 @@ use crate::{
 use std::sync::OnceLock;
 use tokio_postgres::{Row, types::Type};
 
-/// The question for the columns, with the expression that tells which of them may be read.
+/// The question for the columns, with the expression that says which of them may be read.
 fn with_rights(readable: &str) -> String {
     part(include_str!("sql/columns.sql"), &[("readable", part(readable, &[]))])
 }
@@ -56,7 +56,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     };
     if rows.iter().any(|row| row.get::<_, u32>("oid") != oid) {
         return Err(StoreError::Schema(format!(
-            "table `{}` was replaced while its columns were read; they are read anew",
+            "table `{}` was replaced while its columns were read; they are read again",
             mapping.table.plain()
         )));
     }

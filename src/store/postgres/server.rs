@@ -1,5 +1,5 @@
-//! What a server tells of itself, part by part: which parts it refuses is found out once at each connect, and what is left is
-//! its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
+//! What a server reports about itself, part by part: which parts it refuses is found out once at each connect, and what is
+//! left is its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
 
 use super::{
     catalog::GATE,
@@ -13,7 +13,7 @@ use crate::{
 };
 use tokio_postgres::{Error, Row, types::Type};
 
-/// One part of what a server tells, with its file.
+/// One part of what a server reports, with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     System,
@@ -74,7 +74,7 @@ impl Part {
     }
 }
 
-/// What one server tells, as far as it was asked.
+/// What one server reports, as far as it was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Server {
     refused: Vec<(Part, String)>,
@@ -160,13 +160,13 @@ impl Server {
         Ok(())
     }
 
-    fn tells(&self, part: Part) -> bool {
+    fn reports(&self, part: Part) -> bool {
         !self.refused.iter().any(|(refused, _)| *refused == part)
     }
 
     /// Whether a restart or a promotion could go unseen.
     fn hides_restarts(&self) -> bool {
-        !(self.tells(Part::Timeline) && self.tells(Part::Started))
+        !(self.reports(Part::Timeline) && self.reports(Part::Started))
     }
 
     /// Whether anything is refused that may be given later.
@@ -175,7 +175,7 @@ impl Server {
     }
 
     fn expression(&self, of: Part) -> String {
-        let sql = if self.tells(of) { of.sql() } else { of.instead() };
+        let sql = if self.reports(of) { of.sql() } else { of.instead() };
         let names = match of {
             Part::Timeline => vec![("in_recovery", self.expression(Part::Recovery))],
             _ => Vec::new(),
@@ -186,7 +186,7 @@ impl Server {
     /// What stands for the server's parts in the statements.
     pub(super) fn names(&self) -> Names {
         let identifies = [Part::System, Part::Timeline, Part::Started];
-        let address = if identifies.into_iter().all(|of| self.tells(of)) {
+        let address = if identifies.into_iter().all(|of| self.reports(of)) {
             // The same server has several addresses, and is the same by any.
             Part::Address.instead().to_owned()
         } else {
@@ -215,7 +215,7 @@ impl Server {
         reasons.map(obstacle).collect()
     }
 
-    /// What isn't told, and what that costs.
+    /// What isn't reported, and what that costs.
     pub(super) fn unknowns(&self, link: &Link) -> Unknowns {
         let cost = |(part, why): &(Part, String)| {
             let (what, cost) = part.cost()?;

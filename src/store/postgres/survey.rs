@@ -79,7 +79,7 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
             _ => found.neighbours.push(neighbour(kind, name, detail)),
         }
     }
-    // One power said is enough where a role has it both by itself and by another.
+    // One power said is enough where a role has it both directly and through another role.
     role.powers.sort();
     role.powers.dedup();
     found.role = Some(role);

@@ -130,12 +130,12 @@ impl Security {
     }
 }
 
-/// The authorities that libpq trusts without being told to, if they are there.
+/// The authorities that libpq trusts without being configured to, if they are there.
 fn usual_roots() -> Option<PathBuf> {
     in_home(".postgresql/root.crt").filter(|path| path.exists())
 }
 
-/// A file in the home of whoever runs us, where libpq looks for its files.
+/// A file in the home of the user that runs us, where libpq looks for its files.
 pub(super) fn in_home(name: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
     Some(PathBuf::from(home).join(name))

@@ -48,7 +48,7 @@ pub(super) async fn ask_in(
         client.batch_execute("COMMIT"),
     );
     begun?;
-    // A COMMIT of a transaction that failed is no error of its own: the statement's error tells.
+    // A COMMIT of a transaction that failed is no error of its own: the statement's error is reported.
     let rows = rows?;
     ended?;
     Ok(rows)

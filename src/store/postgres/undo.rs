@@ -1,4 +1,4 @@
-//! The expressions of the two undo statements: what they put back, and how they tell that a column is as the repair left it.
+//! The expressions of the two undo statements: what they put back, and how they check that a column is as the repair left it.
 
 use super::{
     catalog::{Catalog, Column},

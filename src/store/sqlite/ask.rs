@@ -110,8 +110,8 @@ impl Driver<'_> {
         }
     }
 
-    /// How the running rows would be found, as SQLite plans it. SQLite keeps no count of rows: whether a scan is dear is what
-    /// the keys tell, and is asked only where something hangs on it.
+    /// How the running rows would be found, as SQLite plans it. SQLite keeps no count of rows: whether a scan is expensive is
+    /// seen from the keys, and is asked only where something hangs on it.
     fn plan(&self) -> rusqlite::Result<Plan> {
         let (connection, catalog) = (&self.open.connection, &self.open.catalog);
         let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", catalog.statements.running))?;
@@ -124,13 +124,13 @@ impl Driver<'_> {
             .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
         let matters = scans && catalog.grows && self.settings.discovery == DiscoverySetting::Auto;
         let key = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        let is_dear = matters && {
+        let is_expensive = matters && {
             let (top, bottom) = (key(&catalog.statements.top)?, key(&catalog.statements.bottom)?);
             top.unwrap_or_default().saturating_sub(bottom.unwrap_or_default()) > LARGE
         };
         Ok(Plan {
             access: if scans { Access::Scan } else { Access::Index },
-            is_dear,
+            is_expensive,
         })
     }
 

@@ -34,7 +34,7 @@ impl Catalog {
     /// Reads the schema and checks the mapping against it.
     pub(super) fn read(connection: &Connection, path: &Path, settings: &SqliteSettings) -> Result<Self, StoreError> {
         let mapping = &settings.mapping;
-        let told = |error| failed("reading the schema", path, error);
+        let failure = |error| failed("reading the schema", path, error);
         let kind: Option<String> = connection
             .query_row(
                 "SELECT type FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)",
@@ -42,15 +42,15 @@ impl Catalog {
                 |row| row.get(0),
             )
             .optional()
-            .map_err(told)?;
+            .map_err(failure)?;
         let Some(kind) = kind else {
             return Err(missing_table(connection, path, mapping));
         };
-        let columns = columns(connection, mapping).map_err(told)?;
+        let columns = columns(connection, mapping).map_err(failure)?;
         all_there(&columns, mapping)?;
         let id = find(&columns, mapping, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
-        let unique = is_unique(connection, mapping, &columns, id).map_err(told)?;
+        let unique = is_unique(connection, mapping, &columns, id).map_err(failure)?;
         let statements = Statements::render(mapping);
         if kind == "table" && !unique {
             return Err(not_unique(mapping, &id.name, ""));

@@ -145,7 +145,7 @@ impl Open {
             still,
             ..
         } = self;
-        // What can't be cleaned up now is cleaned up by whoever closes next.
+        // What can't be cleaned up now is cleaned up by the next connection that closes.
         let _ = connection.close();
         if let (Some(still), Some(reason)) = (&still, &only_read) {
             let file = fs::canonicalize(&path).map_err(|error| missing(&path, error))?;

@@ -94,7 +94,7 @@ fn without_comment(sql: &str) -> String {
 }
 
 impl SqliteStore {
-    /// Runs a script in one write transaction, again and again while somebody else writes.
+    /// Runs a script in one write transaction, again and again while another connection writes.
     async fn patiently(
         &mut self,
         what: &'static str,
@@ -171,26 +171,26 @@ impl Guarded for SqliteStore {
         self.write("building the index", WITHIN, |open, settings| {
             let table = &settings.mapping.table.name;
             let name = index_name(table);
-            let told = |error| failed("building the index", &open.path, error);
+            let failure = |error| failed("building the index", &open.path, error);
             for name in [name.as_str(), FORMER_INDEX] {
                 let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
                               WHERE type = 'index' AND lower(name) = lower(?1) AND lower(tbl_name) = lower(?2))";
                 let row = open.connection.query_row(there, (name, table.as_str()), |row| row.get(0));
-                if row.map_err(told)? {
+                if row.map_err(failure)? {
                     return Ok(name.to_owned());
                 }
             }
             let until = Instant::now() + INDEX_WITHIN;
             open.connection
                 .progress_handler(1_000, Some(move || Instant::now() > until))
-                .map_err(told)?;
+                .map_err(failure)?;
             let sql = open.catalog.statements.guard_index.clone();
             let built = under_write_lock(&mut open.connection, |transaction| transaction.execute_batch(&sql));
-            let told = |error| failed("building the index", &open.path, error);
-            open.connection.progress_handler(0, None::<fn() -> bool>).map_err(told)?;
+            let failure = |error| failed("building the index", &open.path, error);
+            open.connection.progress_handler(0, None::<fn() -> bool>).map_err(failure)?;
             match built.map_err(|error| failed("building the index", &open.path, error)) {
                 Err(StoreError::Timeout { .. }) => Err(StoreError::Schema(format!(
-                    "building the index took longer than {INDEX_WITHIN:?}, and nobody can write meanwhile: it was given up, \
+                    "building the index took longer than {INDEX_WITHIN:?}, and no one can write meanwhile: it was given up, \
                      nothing was changed; stop the writer, and run what --print shows"
                 ))),
                 result => result.map(|()| name.as_str().to_owned()),

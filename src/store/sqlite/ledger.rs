@@ -148,7 +148,7 @@ fn bounded(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<String>> {
     Ok(text)
 }
 
-/// A row of the ledger; `None` where somebody wrote what this version can't read.
+/// A row of the ledger; `None` where it holds what this version can't read.
 pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Result<Option<LedgerEntry>> {
     let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
         let instant = bounded(row, column)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
@@ -309,7 +309,7 @@ pub(super) fn under_write_lock<T>(
     Ok(result)
 }
 
-/// Asks the ledger for a repair, under the write lock: nobody else's transaction is open then.
+/// Asks the ledger for a repair, under the write lock: no other transaction is open then.
 pub(super) fn resolve(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Result<Resolution, StoreError> {
     let id = identity(settings, repair);
     if !is_ours(&columns(open, settings)?) {

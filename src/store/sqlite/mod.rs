@@ -83,7 +83,7 @@ impl SqliteStore {
     }
 
     /// Opens the file, runs `work` on the thread, and closes the file. After an error nothing is kept of it, so that the
-    /// next call begins afresh.
+    /// next call starts again.
     async fn call<T: Send + 'static>(
         &self,
         what: &'static str,

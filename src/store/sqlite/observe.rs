@@ -54,7 +54,7 @@ fn table<'a>(open: &Open, settings: &'a SqliteSettings) -> Table<'a> {
         wanted: settings.discovery,
         grows: open.catalog.grows,
         lowest: i64::MIN,
-        // Keys that SQLite tells apart can have one text: a number and that number's text, or what is too long to be read.
+        // Keys that SQLite distinguishes can have one text: a number and that number's text, or what is too long to be read.
         is_unique: false,
         keyless: if open.catalog.nullable_key {
             Keyless::Asked

@@ -52,7 +52,7 @@ pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair
         Err(RepairError::Known(outcome)) => outcome,
         Err(RepairError::Refused(error)) => refused(&error),
         // A COMMIT that fails leaves the transaction open, and dropping it rolls it back; what the disk holds after an
-        // I/O error only the ledger can tell.
+        // I/O error only the ledger can show.
         Err(RepairError::Commit(error)) => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Outcome::Locked,
             _ => Outcome::Unknown(error.to_string()),
@@ -166,7 +166,7 @@ struct Images {
     after: serde_json::Value,
 }
 
-/// A change in progress: the row is as observed, and nobody else can write.
+/// A change in progress: the row is as observed, and no one else can write.
 struct Change<'a> {
     transaction: &'a Connection,
     settings: &'a SqliteSettings,

@@ -42,7 +42,7 @@ pub(super) struct Thread<S> {
 impl<S: Default + 'static> Thread<S> {
     /// Starts a thread that owns an `S`.
     pub(super) fn start() -> Self {
-        // Room for one: a caller that was told of a deadline may come back while the thread is still at it.
+        // Room for one: a caller whose deadline has passed may come back while the thread is still at it.
         let (work, queue) = mpsc::sync_channel::<Work<S>>(1);
         let interrupt = Interrupt::default();
         let own = interrupt.clone();
@@ -51,7 +51,7 @@ impl<S: Default + 'static> Thread<S> {
             .spawn(move || {
                 let mut state = S::default();
                 for piece in queue {
-                    // A panic is told by the caller, who gets no answer; the thread begins afresh.
+                    // A panic is reported by the caller, which gets no answer; the thread starts again.
                     if catch_unwind(AssertUnwindSafe(|| piece(&mut state, &own))).is_err() {
                         own.disarm();
                         state = S::default();
@@ -63,7 +63,7 @@ impl<S: Default + 'static> Thread<S> {
     }
 
     /// Runs `piece` on the thread and waits for it. When the deadline passes SQLite is interrupted; the piece then ends
-    /// by itself, and its result is dropped.
+    /// on its own, and its result is dropped.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -74,18 +74,18 @@ impl<S: Default + 'static> Thread<S> {
         let late = || StoreError::Timeout { what, after: within };
         self.work
             .try_send(Box::new(move |state, interrupt| {
-                // It waited behind a piece that hung, and was given up meanwhile: a repair that nobody waits for any more
+                // It waited behind a piece that hung, and was given up meanwhile: a repair that is no longer waited for
                 // would rest on what was seen long ago.
                 if answer.is_closed() {
                     return;
                 }
-                // Nobody waits any more after a deadline.
+                // No one waits any more after a deadline.
                 let _ = answer.send(piece(state, interrupt));
             }))
             .map_err(|_| late())?;
         match tokio::time::timeout(within, answered).await {
             Ok(Ok(result)) => Ok(result),
-            // Nobody will answer any more: the piece panicked.
+            // No answer will come: the piece panicked.
             Ok(Err(_)) => Err(StoreError::Query {
                 what,
                 source: "a bug in Beatwarden (please report it): the thread of the database panicked, see the log"

@@ -88,11 +88,11 @@ impl View<'_> {
         }
     }
 
-    /// The planner's answer: from some time on the table is so large that a scan for the running rows is dear.
+    /// The planner's answer: from some time on the table is so large that a scan for the running rows is expensive.
     fn plan(&self) -> Plan {
-        let is_dear = self.now >= self.scenario.dear_from;
-        let access = if is_dear { Access::Scan } else { Access::Index };
-        Plan { access, is_dear }
+        let is_expensive = self.now >= self.scenario.dear_from;
+        let access = if is_expensive { Access::Scan } else { Access::Index };
+        Plan { access, is_expensive }
     }
 
     /// Rows in the order of their keys.

@@ -29,7 +29,7 @@ pub struct Scenario {
     /// Rows that were there before, so many keys apart.
     pub old_rows: i64,
     pub old_step: i64,
-    /// How running jobs are to be found, and since when a scan for them is dear.
+    /// How running jobs are to be found, and since when a scan for them is expensive.
     pub wanted: DiscoverySetting,
     pub dear_from: Micros,
     /// The most newcomers and rows of the history that one answer has, and the newest keys.

@@ -102,7 +102,7 @@ async fn an_undo_whose_answer_stays_missing_names_the_command_that_tells() {
     proxy.faults.refuse_connections();
     let said = store.undo(id).await.unwrap_err().chain();
     assert!(
-        said.contains("the answer is missing; `beatwarden history` tells whether it was done"),
+        said.contains("the answer is missing; `beatwarden history` shows whether it was done"),
         "{said}"
     );
 }

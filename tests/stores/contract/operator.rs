@@ -203,7 +203,7 @@ async fn what_others_changed_is_refused_with_column_and_values(bed: impl Bed) {
         (
             Action::Fail,
             "UPDATE runs SET started_at = ended_at WHERE id = 2",
-            &["started_at is 2", "started anew"],
+            &["started_at is 2", "started again"],
         ),
         (
             Action::Backfill,

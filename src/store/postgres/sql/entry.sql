@@ -1,4 +1,4 @@
--- The columns of a ledger entry as it is read: whoever may write the ledger could make any of them large, and a pass reads
+-- The columns of a ledger entry as it is read: a role that may write the ledger could make any of them large, and a pass reads
 -- thousands. Their real size is a few hundred bytes; what is longer is cut, an image that is longer counts as empty. Its stored
 -- size is asked first, since unfolding megabytes takes as long as sending them.
 repair_id, pg_catalog.left(watch, 250) AS watch, pg_catalog.left(table_name, 250) AS table_name, pg_catalog.left(job_id, {{longest_text}}) AS job_id,

@@ -1,7 +1,7 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
--- `guard` and `ledger_flaw` tell of the guard's triggers and of what is wrong with the ledger. Reads the catalog only, so it can't
--- wait for anybody. `shape` tells whether the columns ($3) are still those that the other statements were written for; the
+-- `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
+-- wait for another session. `shape` shows whether the columns ($3) are still those that the other statements were written for; the
 -- rights are asked each time because they can be withdrawn while we watch.
 SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS server_started_at,
        {{in_recovery}} OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' AS read_only,

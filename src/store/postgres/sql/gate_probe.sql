@@ -1,6 +1,6 @@
 /* beatwarden: gate probe */
 -- Returns one row: the server's version, and whether an advisory lock of the transaction ($1, $2) that was taken can be seen to
--- be held; NULL where somebody else has it. A lock that answers "taken" and is held by no one keeps no one out. The key is no
+-- be held; NULL where another session has it. A lock that answers "taken" and is held by no one keeps no one out. The key is no
 -- table's.
 WITH gate AS MATERIALIZED (SELECT pg_catalog.pg_try_advisory_xact_lock($1, $2) AS won)
 SELECT pg_catalog.version() AS version,

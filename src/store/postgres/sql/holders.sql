@@ -1,6 +1,6 @@
 /* beatwarden: holders */
 -- Returns who keeps repairs waiting, five sessions at most, the likeliest first: the holder of the gate ($1, $2), the holder of
--- a row ($3, a key, or NULL), and whoever has had a lock on the table in an open transaction for a second: where several
+-- a row ($3, a key, or NULL), and any session that has had a lock on the table in an open transaction for a second: where several
 -- sessions hold a row, it doesn't name one of them. What this role may not see of another's session is NULL.
 -- Reads the server's table of locks, and the row by the key's unique index. Holds nothing itself, so a session that ends
 -- meanwhile is a session less.

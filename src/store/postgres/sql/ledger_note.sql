@@ -1,5 +1,5 @@
 /* beatwarden: ledger note */
--- Writes what turned out ($3) about a repair ($2) of this table ($1, its spellings), once: whoever comes second changes nothing. Not
+-- Writes what turned out ($3) about a repair ($2) of this table ($1, its spellings), once: a second writer changes nothing. Not
 -- where the repair was taken back, since the job that was given back is meant to run. Returns the entry it changed.
 -- By the primary key and the index on (table_name, job_id).
 UPDATE {{ledger}} AS entry

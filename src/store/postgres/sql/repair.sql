@@ -5,7 +5,7 @@
 --
 -- Safe against races, read committed:
 -- * gate: one repairer for each table, and only on the server that was observed;
--- * locked: the row only if it still is as observed in every column, or not at all; a row that somebody holds is
+-- * locked: the row only if it still is as observed in every column, or not at all; a row that another session holds is
 --   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
 -- * changed: the same guards once more on the target, because guards in a sub-select alone let an update through that
 --   was decided on an older version of the row;

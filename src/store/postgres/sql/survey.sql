@@ -33,7 +33,7 @@ SELECT DISTINCT 'owner', pg_catalog.pg_get_userbyid(class.relowner)::pg_catalog.
    AND class.relowner OPERATOR(pg_catalog.<>) watched.relowner AND class.relowner OPERATOR(pg_catalog.<>) me.oid
    AND coalesce(class.oid OPERATOR(pg_catalog.<>) pg_catalog.to_regclass($3::pg_catalog.text)::pg_catalog.oid, true)
    AND namespace.nspname::pg_catalog.text OPERATOR(pg_catalog.!~~) 'pg\_%' AND namespace.nspname::pg_catalog.text OPERATOR(pg_catalog.<>) 'information_schema'
-   -- The ledgers of other watches may belong to whoever ran what `grants` prints.
+   -- The ledgers of other watches may belong to the role that ran what `grants` prints.
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS ours WHERE ours.attrelid OPERATOR(pg_catalog.=) class.oid
                       AND ours.attname OPERATOR(pg_catalog.=) 'repair_id' AND NOT ours.attisdropped)
    AND pg_catalog.has_any_column_privilege(class.oid, 'UPDATE')

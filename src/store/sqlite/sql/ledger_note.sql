@@ -1,5 +1,5 @@
 /* beatwarden: ledger note */
--- Writes what turned out (?3) about a repair (?2) of this table (?1, its spellings) and when (?4), once: whoever comes second changes
+-- Writes what turned out (?3) about a repair (?2) of this table (?1, its spellings) and when (?4), once: a second writer changes
 -- nothing. Not where the repair was taken back, since the job that was given back is meant to run. By the primary key
 -- and the index on (table_name, job_id).
 UPDATE {{ledger}} AS entry
