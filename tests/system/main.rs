@@ -19,4 +19,5 @@ mod service;
 mod stress;
 mod surroundings;
 mod tls;
+mod transcripts;
 mod web;
