@@ -5,7 +5,7 @@ use crate::support::{beatwarden::command, eventually};
 use std::{
     fs,
     io::Write,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -194,7 +194,9 @@ async fn the_operations_page_shows_an_incident_as_it_is() {
         )
     };
     let logged = || fs::read_to_string(&log).unwrap();
-    let watches = async || eventually("it watches", SOON, async || logged().contains("watching").then_some(())).await;
+    let watches = async || {
+        eventually("it listens", SOON, async || TcpStream::connect(&reader.listen).ok()).await;
+    };
     let start = |id: u32, ago: u32| {
         sql(&format!(
             "INSERT INTO runs (id, job_name, state, started_at, payload)
@@ -203,8 +205,7 @@ async fn the_operations_page_shows_an_incident_as_it_is() {
     };
     let repair_id = || {
         let history: serde_json::Value = serde_json::from_str(&reader.run("beatwarden history --json", "")).unwrap();
-        let id = history["repairs"][0]["repair_id"].as_str().map(str::to_owned);
-        id
+        history["repairs"][0]["repair_id"].as_str().map(str::to_owned)
     };
 
     let mut running = Some(watch());
