@@ -286,7 +286,8 @@ async fn history_is_read_from_its_end(table: Table) {
         Table::File(folder) => {
             let connection = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
             let sql = include_str!("../../src/store/sqlite/sql/ledger_newest.sql")
-                .replace("{{ledger}}", "beatwarden_repairs");
+                .replace("{{ledger}}", "beatwarden_repairs")
+                .replace("{{entry}}", include_str!("../../src/store/sqlite/sql/entry.sql"));
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let lines = statement
                 .query_map(("[\"runs\"]", 100, 2000, 100), |row| row.get::<_, String>("detail"))
@@ -295,7 +296,8 @@ async fn history_is_read_from_its_end(table: Table) {
         }
         Table::Server(_, client) => {
             let sql = include_str!("../../src/store/postgres/sql/ledger_newest.sql")
-                .replace("{{ledger}}", "beatwarden_repairs");
+                .replace("{{ledger}}", "beatwarden_repairs")
+                .replace("{{entry}}", include_str!("../../src/store/sqlite/sql/entry.sql"));
             let sql = sql.replace("{{entry}}", "repair_id");
             let (shown, watched, open) = (100_i64, 2_000_i64, 100_i64);
             let rows = client

@@ -203,7 +203,7 @@ async fn a_cluster_that_brings_its_own_server_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_cluster_goes_with_its_process_even_if_that_is_killed() {
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "owner_of_a_cluster", "--ignored", "--nocapture"])
+        .args(["--exact", "meltano_bed::owner_of_a_cluster", "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
