@@ -84,7 +84,7 @@ impl Journal {
             watch = self.watch,
             job = shown(&job.text()),
             name = name.as_deref().map(shown),
-            phase = words::stuck(phase),
+            phase = words::phase(phase),
             age = age.map(rounded),
             "job is stuck"
         );

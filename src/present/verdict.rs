@@ -82,11 +82,11 @@ fn of_stuck(report: &Report) -> String {
     let (never, silent) = (report.count(Phase::MissedFirst), report.count(Phase::Lost));
     let mut parts = Vec::new();
     if never > 0 {
-        parts.push(format!("{} {}", number(never), words::phase(Phase::MissedFirst)));
+        parts.push(format!("{} with {}", number(never), words::phase(Phase::MissedFirst)));
     }
     if silent > 0 {
         let listed = report.jobs.iter().filter(|job| job.phase == Phase::Lost);
-        // The longest silences are listed, unless more jobs than are listed never started, and longer ago.
+        // The longest silences are listed, unless more jobs than are listed had no first heartbeat, and started longer ago.
         let steps = report.ages.steps().filter(|(phase, ..)| *phase == Phase::Lost);
         let longest = listed
             .map(|job| job.age)

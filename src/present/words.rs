@@ -2,16 +2,8 @@
 
 use crate::domain::{Action, Phase};
 
-/// A phase in the page's tables and in counts.
+/// A phase as people read it.
 pub const fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::MissedFirst => "never started",
-        other => other.as_str(),
-    }
-}
-
-/// What is wrong with a stuck job.
-pub const fn stuck(phase: Phase) -> &'static str {
     match phase {
         Phase::MissedFirst => "no first heartbeat",
         Phase::Lost => "lost heartbeat",

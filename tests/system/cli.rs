@@ -261,7 +261,7 @@ fn check_and_status_say_how_many_rows_cant_be_judged() {
     assert!(good && said.contains("note times: 1 of 2 running rows"), "{said}");
     let (_, said) = beatwarden("status");
     assert!(
-        said.contains("1 never started") && said.contains("1 job can't be judged"),
+        said.contains("1 with no first heartbeat") && said.contains("1 job can't be judged"),
         "{said}"
     );
 }
@@ -346,7 +346,10 @@ fn status_is_one_look_as_a_table_or_as_json() {
         said.contains("0 starting, 1 beating, 1 missed_first, 0 lost, 0 abandoned"),
         "{said}"
     );
-    assert!(said.starts_with("watch meltano: 1 stuck: 1 never started.\n"), "{said}");
+    assert!(
+        said.starts_with("watch meltano: 1 stuck: 1 with no first heartbeat.\n"),
+        "{said}"
+    );
     assert!(said.contains("mode backfill, first heartbeat due after 1m"), "{said}");
     assert!(said.contains("due in 1m; the writer frees it in 23h "), "{said}");
     assert!(

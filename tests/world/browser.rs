@@ -219,7 +219,10 @@ async fn the_page_stands_in_every_state() {
     live_a_day(&with_stuck);
     stuck(&with_stuck);
     examine(&mut browser, &with_stuck, "stuck");
-    assert_eq!(verdict(&mut browser), "3 stuck: 2 never started, 1 silent for 14 min.");
+    assert_eq!(
+        verdict(&mut browser),
+        "3 stuck: 2 with no first heartbeat, 1 silent for 14 min."
+    );
 
     if let Some(folder) = std::env::var_os("BEATWARDEN_SCREENSHOTS") {
         browser.look_as(1180, "light");
@@ -231,7 +234,7 @@ async fn the_page_stands_in_every_state() {
     examine(&mut browser, &with_stuck, "two");
     let lines = browser.evaluate("[...document.querySelectorAll('.overview li')].map(line => line.textContent)");
     let expected = [
-        "meltano 3 stuck: 2 never started, 1 silent for 14 min.",
+        "meltano 3 stuck: 2 with no first heartbeat, 1 silent for 14 min.",
         "airflow Nothing is known yet: the table has not been read.",
     ];
     assert_eq!(lines, serde_json::json!(expected));
@@ -323,7 +326,7 @@ async fn hostile_names_are_shown_as_text() {
     examine(&mut browser, &served, "hostile");
     assert_eq!(
         browser.evaluate("document.title"),
-        "8 stuck: 8 never started – Beatwarden"
+        "8 stuck: 8 with no first heartbeat – Beatwarden"
     );
     assert_eq!(
         browser.evaluate("document.querySelectorAll('script, img, main b, svg[onload]').length"),
@@ -405,5 +408,5 @@ async fn a_hundred_thousand_jobs_are_drawn_in_a_blink() {
     assert!(page.len() < 150_000, "{} bytes", page.len());
     assert!(page.contains("The worst 50 of 2,000 stuck jobs"), "{page}");
     examine(&mut browser, &served, "many");
-    assert!(verdict(&mut browser).starts_with("2,000 stuck: 1,000 never started, 1,000 silent for up to "));
+    assert!(verdict(&mut browser).starts_with("2,000 stuck: 1,000 with no first heartbeat, 1,000 silent for up to "));
 }

@@ -228,7 +228,7 @@ fn tiles(view: &View, pass: &GoodPass) -> Markup {
             @if report.count(Phase::Abandoned) > 0 { (phase(Phase::Abandoned)) }
             (tile(
                 ratio.is_some_and(|ratio| ratio < terms.init_objective),
-                "init success",
+                "first-heartbeat success",
                 ratio.map_or_else(|| "–".to_owned(), percent),
                 match report.window.inits {
                     0 => format!("no job began in {window}"),

@@ -58,7 +58,10 @@ async fn status_is_what_the_running_instance_says() {
     assert_eq!(code, Some(0), "stuck jobs are no failure: {said}");
     let source = format!("  as the instance on {} sees it (pass 0s ago)\n", dog.address);
     assert!(said.contains(&source), "{said}");
-    assert!(said.starts_with("watch meltano: 1 stuck: 1 never started.\n"), "{said}");
+    assert!(
+        said.starts_with("watch meltano: 1 stuck: 1 with no first heartbeat.\n"),
+        "{said}"
+    );
     assert!(
         said.contains("mode observe, first heartbeat due after 7s") && said.contains("a pass every 100ms"),
         "the instance's terms: {said}"
