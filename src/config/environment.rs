@@ -145,10 +145,14 @@ fn misspelt(variables: &[(String, String)]) -> Vec<String> {
     let mut warnings: Vec<String> = variables
         .iter()
         .filter(|(name, _)| !name.starts_with(PREFIX))
-        .filter_map(|(name, _)| {
+        .filter_map(|(name, value)| {
             let alike_name = alike(name);
             let meant = known.iter().find(|known| alike(known) == alike_name).cloned();
             let meant = meant.or_else(|| of_watch(&alike_name))?;
+            // Meltano gives a plugin each of its settings under a name of its own, too.
+            if variables.iter().any(|(other, same)| *other == meant && same == value) {
+                return None;
+            }
             Some(format!(
                 "the variable {} is not read; did you mean {meant}?",
                 printable(name)

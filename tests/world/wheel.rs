@@ -104,6 +104,7 @@ async fn watches_its_own_database(version: Version, place: Place) {
     assert!(output.status.success(), "{}", said(&output));
     let (_, printed) = invoke("beatwarden:check");
     assert!(printed.contains("action observe"), "{printed}");
+    assert!(!printed.contains("is not read"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
