@@ -105,8 +105,8 @@ class Bench:
     def program(given):
         if given:
             return str(pathlib.Path(given).resolve())
-        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
-        return str(ROOT / "target" / "release" / "beatwarden")
+        subprocess.run(["cargo", "build", "--profile", "dist", "--locked", "--quiet"], cwd=ROOT, check=True)
+        return str(ROOT / "target" / "dist" / "beatwarden")
 
     @staticmethod
     def size(text):
