@@ -3,7 +3,7 @@
 use crate::{
     domain::{Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
-        Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo,
+        Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo,
         guard::{GuardSql, GuardState, Guarded, Progress},
         postgres::{Links, PostgresStore},
         sqlite::SqliteStore,
@@ -101,16 +101,8 @@ impl Surveyed for AnyStore {
 }
 
 impl Ledger for AnyStore {
-    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-        on!(self, store => store.history(limit))
-    }
-
-    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
-        on!(self, store => store.between(lowest, highest))
-    }
-
-    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
-        on!(self, store => store.history_of(job))
+    async fn entries(&mut self, which: Entries) -> Result<Vec<LedgerEntry>, StoreError> {
+        on!(self, store => store.entries(which))
     }
 
     async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {

@@ -9,7 +9,7 @@ use crate::{
     config::WatchConfig,
     domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
     pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
-    store::{Ledger, ObserveRequest, Store, StoreError, TimeBudget},
+    store::{Entries, Ledger, ObserveRequest, Store, StoreError, TimeBudget},
     watch::{FullLooks, Pace, Watch},
 };
 use std::{sync::Arc, time::Duration};
@@ -68,7 +68,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         }
         seen => seen.map_err(failed)?,
     };
-    let (entries, unread) = match store.history_of(id).await {
+    let (entries, unread) = match store.entries(Entries::OfJob(id.clone())).await {
         Err(StoreError::Rights(why)) => (Vec::new(), Some(why)),
         answer => (answer.map_err(failed)?, None),
     };

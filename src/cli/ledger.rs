@@ -9,7 +9,7 @@ use crate::{
     config::{Loaded, WatchConfig},
     domain::{Action, LedgerAction, LedgerEntry, RepairId},
     present::{json as shapes, safe, time::date},
-    store::{Acknowledged, ErrorTextRemoval, Ledger, StoreError, Undo},
+    store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, StoreError, Undo},
 };
 use clap::Args;
 use serde_json::json;
@@ -71,7 +71,12 @@ pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError
     runtime()?.block_on(async {
         for watch in &loaded.config.watches {
             let mut store = app::store_of(watch)?;
-            entries.extend(store.history(args.limit).await.map_err(store_error(watch))?);
+            entries.extend(
+                store
+                    .entries(Entries::Newest(args.limit))
+                    .await
+                    .map_err(store_error(watch))?,
+            );
         }
         Ok::<(), AppError>(())
     })?;
@@ -360,7 +365,7 @@ async fn find(loaded: &Loaded, sought: &Sought) -> Result<Found, AppError> {
     let mut entries: Vec<LedgerEntry> = Vec::new();
     for watch in &loaded.config.watches {
         let mut store = app::store_of(watch)?;
-        let found = store.between(sought.lowest, sought.highest).await;
+        let found = store.entries(Entries::Between(sought.lowest, sought.highest)).await;
         entries.extend(found.map_err(store_error(watch))?);
     }
     entries.sort_by_key(|entry| entry.repair_id);

@@ -8,7 +8,7 @@ use super::environment::{Environment, TWINS};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
 use super::text::{given, printable, shown};
-use super::types::{Config, WatchConfig};
+use super::types::{Config, LogFormat, LogLevel, WatchConfig};
 use super::validate::Reader;
 use super::{
     ConfigError, ConfigErrors, DatabaseUrl, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
@@ -267,17 +267,17 @@ fn program_layer(read: &Read) -> Layer {
 }
 
 fn checked_program(program: &Layer, watches: Vec<WatchConfig>, mistakes: &mut Vec<ConfigError>) -> Option<Config> {
-    let reader = Reader {
-        scope: Scope::Program,
-        label: "",
-        layer: program,
-    };
-    mistakes.append(&mut reader.mistakes());
+    let mut reader = Reader::new(Scope::Program, "", program);
+    let listen = reader.address("listen");
+    let web_config_file = reader.text("web_config_file").map(PathBuf::from);
+    let log_format = reader.choice("log_format", LogFormat::from_spelling);
+    let log_level = reader.choice("log_level", LogLevel::from_spelling);
+    mistakes.append(&mut reader.mistakes);
     Some(Config {
-        listen: reader.get("listen")?,
-        web_config_file: reader.get::<String>("web_config_file").map(PathBuf::from),
-        log_format: reader.get("log_format")?,
-        log_level: reader.get("log_level")?,
+        listen: listen?,
+        web_config_file,
+        log_format: log_format?,
+        log_level: log_level?,
         watches,
     })
 }

@@ -4,15 +4,16 @@
 //! value does not hide that two others don't fit.
 
 use super::ConfigError;
-use super::keys::WITHOUT_HEARTBEAT;
+use super::keys::{Scope, WITHOUT_HEARTBEAT};
+use super::layers::Layer;
 use super::text::shown;
 use super::validate::{Reader, echo};
 use crate::domain::{Action, DiscoverySetting};
-use std::time::Duration;
 
-/// The values of one watch.
+/// The merged layers of one watch, under the label that stands before its keys.
 pub(super) struct Rules<'a> {
-    pub(super) reader: Reader<'a>,
+    pub(super) label: &'a str,
+    pub(super) layer: &'a Layer,
     /// Bytes of the longest name that the database takes; none where it takes any, or is not known.
     pub(super) longest_name: Option<usize>,
 }
@@ -33,16 +34,22 @@ impl Rules<'_> {
         mistakes
     }
 
+    /// Reads a value without a word about its own mistakes: those are kept elsewhere.
+    fn quietly<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+        read(&mut Reader::new(Scope::Watch, self.label, self.layer))
+    }
+
     fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
+        let origin = self.layer.get(path).map_or("default", |setting| &setting.origin);
         ConfigError::Conflict {
-            key: format!("{} ({})", self.reader.full_key(path), self.reader.origin(path)),
+            key: format!("{}{path} ({origin})", self.label),
             problem,
             remedy: remedy.to_owned(),
         }
     }
 
     fn times(&self, mistakes: &mut Vec<ConfigError>) {
-        let span = |path| self.reader.get::<Duration>(path);
+        let span = |path| self.quietly(|reader| reader.span(path));
         // Between two looks a healthy job must have had its chance to be seen beating.
         if let (Some(deadline), Some(interval)) = (span("init_deadline"), span("poll_interval"))
             && deadline < interval * 2
@@ -86,7 +93,7 @@ impl Rules<'_> {
             "table.waiting",
             "table.ignore",
         ];
-        let lists = paths.map(|path| (path, self.reader.get::<Vec<String>>(path).unwrap_or_default()));
+        let lists = paths.map(|path| (path, self.quietly(|reader| reader.texts(path)).unwrap_or_default()));
         for (at, (path, states)) in lists.iter().enumerate() {
             for (earlier_path, earlier) in &lists[..at] {
                 for state in states.iter().filter(|state| earlier.contains(state)) {
@@ -110,7 +117,7 @@ impl Rules<'_> {
             "table.error.column",
         ];
         for path in tables.into_iter().chain(columns) {
-            let Some(text) = self.reader.get::<String>(path) else {
+            let Some(text) = self.quietly(|reader| reader.text(path)) else {
                 continue;
             };
             let parts = match text.split_once('.') {
@@ -146,7 +153,7 @@ impl Rules<'_> {
             "table.ended_at",
             "table.error.column",
         ];
-        let columns = paths.map(|path| (path, self.reader.get::<String>(path)));
+        let columns = paths.map(|path| (path, self.quietly(|reader| reader.text(path))));
         for (at, (path, column)) in columns.iter().enumerate() {
             let Some(column) = column else { continue };
             for (earlier, _) in columns[..at]
@@ -164,7 +171,7 @@ impl Rules<'_> {
     }
 
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
-        let zone = self.reader.get("table.time_zone");
+        let zone = self.quietly(|reader| reader.text("table.time_zone"));
         // Looking one up reads the names of all; the default is there without any.
         let is_unknown = |zone: &String| zone != "UTC" && jiff::tz::TimeZone::get(zone).is_err();
         if let Some(zone) = zone.filter(is_unknown) {
@@ -175,15 +182,15 @@ impl Rules<'_> {
     }
 
     fn choices(&self, mistakes: &mut Vec<ConfigError>) {
-        let action = self.reader.get("repair.missed_first");
-        let failure = self.reader.get::<Vec<String>>("table.failure");
+        let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
+        let failure = self.quietly(|reader| reader.texts("table.failure"));
         if action == Some(Action::Fail) && failure.is_some_and(|states| states.is_empty()) {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
             let remedy = "set table.failure, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));
         }
-        let discovery = self.reader.get("discovery");
-        let born_running = self.reader.get("table.born_running");
+        let discovery = self.quietly(|reader| reader.choice("discovery", DiscoverySetting::from_spelling));
+        let born_running = self.quietly(|reader| reader.switch("table.born_running"));
         if discovery == Some(DiscoverySetting::KeyTail) && born_running == Some(false) {
             let problem = "key_tail finds only rows that are inserted running".to_owned();
             let remedy = "set table.born_running = true if that holds for the writer, or take auto or state";

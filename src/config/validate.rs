@@ -6,24 +6,33 @@ use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope, WITHOUT_HEARTBEAT};
 use super::layers::{Layer, Setting};
 use super::text::given;
-use super::types::{LogFormat, LogLevel};
-use crate::domain::{Action, DiscoverySetting, TimeFormat};
 use crate::nearest::nearest;
 use ::config::ValueKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Typed values out of a merged layer.
-#[derive(Clone, Copy)]
+/// Reads typed values out of a merged layer, and keeps every mistake on the way.
+///
+/// Each method gives `None` where there is nothing, and where a mistake was kept.
 pub(super) struct Reader<'a> {
-    /// Whose keys they are.
-    pub(super) scope: Scope,
-    /// Stands before each key in messages.
-    pub(super) label: &'a str,
-    pub(super) layer: &'a Layer,
+    scope: Scope,
+    label: &'a str,
+    layer: &'a Layer,
+    /// Every mistake so far.
+    pub(super) mistakes: Vec<ConfigError>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(scope: Scope, label: &'a str, layer: &'a Layer) -> Self {
+        let mistakes = Vec::new();
+        Self {
+            scope,
+            label,
+            layer,
+            mistakes,
+        }
+    }
+
     /// The key as the user knows it.
     pub(super) fn full_key(&self, path: &str) -> String {
         format!("{}{path}", self.label)
@@ -34,165 +43,128 @@ impl Reader<'_> {
         self.layer.get(path).map_or("default", |setting| &setting.origin)
     }
 
-    /// The value of a key; `None` where there is nothing, and where it is a mistake.
-    pub(super) fn get<T: FromValue>(&self, path: &'static str) -> Option<T> {
+    fn setting(&mut self, path: &'static str) -> Option<(&'static Key, &'a Setting)> {
         let key = keys::find(self.scope, path).expect("the program asks for keys of its own table only");
-        T::from_value(key, &self.setting(key)?.value)
+        let setting = self.layer.get(path);
+        let is_left_out = setting.is_none_or(|setting| match &setting.value {
+            ValueKind::String(text) => text.is_empty() && key.is_optional(),
+            ValueKind::Nil => key.is_optional(),
+            _ => false,
+        });
+        if !is_left_out {
+            return setting.map(|setting| (key, setting));
+        }
+        if let Fallback::Needed(example) = key.fallback {
+            let mut remedy = format!("set it (for example {path} = {example}), or take a preset");
+            if path == "table.last_heartbeat_at" {
+                remedy.push_str("; ");
+                remedy.push_str(WITHOUT_HEARTBEAT);
+            }
+            let key = self.full_key(path);
+            self.mistakes.push(ConfigError::Missing { key, remedy });
+        }
+        None
     }
 
-    /// Every value that is not what its key expects, and every key that needs one and has none.
-    pub(super) fn mistakes(&self) -> Vec<ConfigError> {
-        let keys = keys::KEYS.iter().filter(|key| key.scope == self.scope);
-        keys.filter_map(|key| self.mistake(key)).collect()
+    /// Keeps a mistake about a value.
+    pub(super) fn refuse(&mut self, key: &Key, setting: &Setting, expected: String) {
+        self.mistakes.push(ConfigError::Value {
+            key: self.full_key(key.path),
+            origin: setting.origin.clone(),
+            given: (key.kind != Kind::Secret).then(|| given(&setting.value)),
+            expected,
+        });
     }
 
-    /// What is said about a key, unless it says that the thing is left out.
-    fn setting(&self, key: &Key) -> Option<&Setting> {
-        self.layer.get(key.path).filter(|setting| match &setting.value {
-            ValueKind::String(text) => !text.is_empty() || !key.is_optional(),
-            ValueKind::Nil => !key.is_optional(),
-            _ => true,
+    fn read<T>(&mut self, path: &'static str, convert: impl FnOnce(&Key, &ValueKind) -> Option<T>) -> Option<T> {
+        let (key, setting) = self.setting(path)?;
+        let value = convert(key, &setting.value);
+        if value.is_none() {
+            self.refuse(key, setting, expected(key, &setting.value));
+        }
+        value
+    }
+
+    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) if !text.trim().is_empty() && !text.contains('\0') => Some(text.clone()),
+            _ => None,
         })
     }
 
-    fn mistake(&self, key: &Key) -> Option<ConfigError> {
-        let full_key = self.full_key(key.path);
-        match (self.setting(key), key.fallback) {
-            (Some(setting), _) if is_of_kind(key, &setting.value) => None,
-            (Some(setting), _) => Some(ConfigError::Value {
-                key: full_key,
-                origin: setting.origin.clone(),
-                given: (key.kind != Kind::Secret).then(|| given(&setting.value)),
-                expected: expected(key, &setting.value),
-            }),
-            (None, Fallback::Needed(example)) => {
-                let without = match key.path {
-                    "table.last_heartbeat_at" => format!("; {WITHOUT_HEARTBEAT}"),
-                    _ => String::new(),
-                };
-                let path = key.path;
-                let remedy = format!("set it (for example {path} = {example}), or take a preset{without}");
-                Some(ConfigError::Missing { key: full_key, remedy })
+    /// A list of texts without doubles.
+    pub(super) fn texts(&mut self, path: &'static str) -> Option<Vec<String>> {
+        self.read(path, |key, value| {
+            let ValueKind::Array(items) = value else { return None };
+            let mut texts: Vec<String> = Vec::new();
+            for item in items {
+                match &item.kind {
+                    ValueKind::String(text) if texts.contains(text) => {}
+                    ValueKind::String(text) if !text.is_empty() => texts.push(text.clone()),
+                    _ => return None,
+                }
             }
-            (None, _) => None,
-        }
+            let may_be_empty = matches!(key.fallback, Fallback::Value(_));
+            (may_be_empty || !texts.is_empty()).then_some(texts)
+        })
     }
-}
 
-fn is_of_kind(key: &Key, value: &ValueKind) -> bool {
-    fn reads<T: FromValue>(key: &Key, value: &ValueKind) -> bool {
-        T::from_value(key, value).is_some()
-    }
-    match key.kind {
-        Kind::Text | Kind::Secret => reads::<String>(key, value),
-        Kind::Address => reads::<SocketAddr>(key, value),
-        Kind::Texts => reads::<Vec<String>>(key, value),
-        Kind::Switch => reads::<bool>(key, value),
-        Kind::Choice(words) => text_of(value).is_some_and(|text| words.contains(&text)),
-        Kind::Span(..) => reads::<Duration>(key, value),
-        Kind::Count(..) => reads::<u32>(key, value),
-        Kind::Share(..) => reads::<f64>(key, value),
-    }
-}
-
-fn text_of(value: &ValueKind) -> Option<&str> {
-    match value {
-        ValueKind::String(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// A type that the value of a key is read as.
-pub(super) trait FromValue: Sized {
-    /// The value, unless it is none of this type, or out of the key's bounds.
-    fn from_value(key: &Key, value: &ValueKind) -> Option<Self>;
-}
-
-impl FromValue for String {
-    fn from_value(_: &Key, value: &ValueKind) -> Option<Self> {
-        let text = text_of(value)?;
-        (!text.trim().is_empty() && !text.contains('\0')).then(|| text.to_owned())
-    }
-}
-
-/// A list of texts without doubles.
-impl FromValue for Vec<String> {
-    fn from_value(key: &Key, value: &ValueKind) -> Option<Self> {
-        let ValueKind::Array(items) = value else { return None };
-        let mut texts = Self::new();
-        for item in items {
-            let text = text_of(&item.kind).filter(|text| !text.is_empty())?.to_owned();
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
-        let may_be_empty = matches!(key.fallback, Fallback::Value(_));
-        (may_be_empty || !texts.is_empty()).then_some(texts)
-    }
-}
-
-impl FromValue for bool {
-    fn from_value(_: &Key, value: &ValueKind) -> Option<Self> {
-        match value {
+    pub(super) fn switch(&mut self, path: &'static str) -> Option<bool> {
+        self.read(path, |_, value| match value {
             ValueKind::Boolean(value) => Some(*value),
             _ => None,
-        }
+        })
     }
-}
 
-impl FromValue for Duration {
-    fn from_value(key: &Key, value: &ValueKind) -> Option<Self> {
-        let Kind::Span(least, most) = key.kind else { return None };
-        // The parser of the crate takes a lone 0; everything else needs a unit.
-        let span = humantime::parse_duration(text_of(value)?.trim()).ok()?;
-        (least..=most).contains(&span).then_some(span)
+    pub(super) fn choice<T>(&mut self, path: &'static str, from_spelling: fn(&str) -> Option<T>) -> Option<T> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) => from_spelling(text),
+            _ => None,
+        })
     }
-}
 
-impl FromValue for u32 {
-    fn from_value(key: &Key, value: &ValueKind) -> Option<Self> {
-        let (Kind::Count(least, most), ValueKind::I64(count)) = (key.kind, value) else {
-            return None;
-        };
-        Self::try_from(*count)
-            .ok()
-            .filter(|count| (least..=most).contains(count))
-    }
-}
-
-impl FromValue for f64 {
-    fn from_value(key: &Key, value: &ValueKind) -> Option<Self> {
-        let Kind::Share(least, most) = key.kind else {
-            return None;
-        };
-        let share = match value {
-            ValueKind::Float(share) => *share,
-            ValueKind::I64(0) => 0.0,
-            ValueKind::I64(1) => 1.0,
-            _ => return None,
-        };
-        (least..=most).contains(&share).then_some(share)
-    }
-}
-
-impl FromValue for SocketAddr {
-    fn from_value(_: &Key, value: &ValueKind) -> Option<Self> {
-        text_of(value)?.trim().parse().ok()
-    }
-}
-
-/// Reads settings of a few words by their spellings.
-macro_rules! by_spelling {
-    ($($choice:ty),+) => {$(
-        impl FromValue for $choice {
-            fn from_value(_: &Key, value: &ValueKind) -> Option<Self> {
-                Self::from_spelling(text_of(value)?)
+    pub(super) fn span(&mut self, path: &'static str) -> Option<Duration> {
+        self.read(path, |key, value| match (key.kind, value) {
+            (Kind::Span(least, most), ValueKind::String(text)) => {
+                // The parser of the crate takes a lone 0; everything else needs a unit.
+                let span = humantime::parse_duration(text.trim()).ok()?;
+                (least..=most).contains(&span).then_some(span)
             }
-        }
-    )+};
-}
+            _ => None,
+        })
+    }
 
-by_spelling!(Action, DiscoverySetting, LogFormat, LogLevel, TimeFormat);
+    pub(super) fn count(&mut self, path: &'static str) -> Option<u32> {
+        self.read(path, |key, value| match (key.kind, value) {
+            (Kind::Count(least, most), ValueKind::I64(count)) => u32::try_from(*count)
+                .ok()
+                .filter(|count| (least..=most).contains(count)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn share(&mut self, path: &'static str) -> Option<f64> {
+        self.read(path, |key, value| {
+            let share = match value {
+                ValueKind::Float(share) => *share,
+                ValueKind::I64(0) => 0.0,
+                ValueKind::I64(1) => 1.0,
+                _ => return None,
+            };
+            match key.kind {
+                Kind::Share(least, most) => (least..=most).contains(&share).then_some(share),
+                _ => None,
+            }
+        })
+    }
+
+    pub(super) fn address(&mut self, path: &'static str) -> Option<SocketAddr> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) => text.trim().parse().ok(),
+            _ => None,
+        })
+    }
+}
 
 /// What a key expects, with an example where the form is not obvious.
 fn expected(key: &Key, value: &ValueKind) -> String {
@@ -215,7 +187,10 @@ fn expected(key: &Key, value: &ValueKind) -> String {
         }
         Kind::Switch => "true or false".to_owned(),
         Kind::Choice(words) => {
-            let meant = text_of(value).and_then(|text| nearest(text, words.iter().copied()));
+            let meant = match value {
+                ValueKind::String(text) => nearest(text, words.iter().copied()),
+                _ => None,
+            };
             let meant = meant.map_or_else(String::new, |word| format!("; did you mean {word}?"));
             format!("one of {}{meant}", words.join(", "))
         }

@@ -10,7 +10,7 @@ use super::types::{DatabaseSource, ErrorColumn, RepairConfig, TableConfig, Watch
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
-use crate::domain::{Action, States};
+use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
 use std::path::PathBuf;
 
 /// The validated watch, with what is allowed but unlikely to be meant.
@@ -30,60 +30,65 @@ pub(super) fn check(
     mistakes: &mut Vec<ConfigError>,
 ) -> Option<Checked> {
     let before = mistakes.len();
-    let reader = Reader {
-        scope: Scope::Watch,
-        label,
-        layer,
-    };
-    let database = database(reader, database_help, mistakes);
-    mistakes.append(&mut reader.mistakes());
+    let mut reader = Reader::new(Scope::Watch, label, layer);
+    let database = database(&mut reader, layer, database_help);
     let longest_name = match database.as_ref().map(DatabaseSource::resolve) {
         Some(Ok(DatabaseUrl::Postgres(_))) => Some(LONGEST_NAME),
         _ => None,
     };
-    mistakes.append(&mut Rules { reader, longest_name }.broken());
-    if mistakes.len() > before {
-        return None;
-    }
-    let watch = watch(reader, name, database?)?;
+    let preset = reader.text("preset");
+    // The name is settled already, from what is a text; what is none is refused here.
+    reader.text("name");
+    let table = table(&mut reader);
+    let repair = repair(&mut reader);
+    let watch = times_and_rest(&mut reader, name, database, preset, table, repair);
+    mistakes.append(&mut reader.mistakes);
+    let rules = Rules {
+        label,
+        layer,
+        longest_name,
+    };
+    mistakes.append(&mut rules.broken());
+    let watch = watch.filter(|_| mistakes.len() == before)?;
     let warnings = warnings(&watch, label);
     Some(Checked { watch, warnings })
 }
 
-fn database(reader: Reader<'_>, help: &str, mistakes: &mut Vec<ConfigError>) -> Option<DatabaseSource> {
-    let key = reader.full_key("database");
-    let source = match (reader.get::<String>("database"), reader.get::<String>("database_file")) {
+fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<DatabaseSource> {
+    let (url, file) = (reader.text("database"), reader.text("database_file"));
+    let source = match (url, file) {
         (Some(url), None) => DatabaseSource::Url(Secret::new(url)),
         (None, Some(path)) if path.contains("://") => {
             let (key, problem) = (reader.full_key("database_file"), "names no file, but a URL".to_owned());
             let remedy = "put the URL into database, or into a file that database_file names".to_owned();
-            mistakes.push(ConfigError::Conflict { key, problem, remedy });
+            reader.mistakes.push(ConfigError::Conflict { key, problem, remedy });
             return None;
         }
         (None, Some(path)) => DatabaseSource::File(PathBuf::from(path)),
         (Some(_), Some(_)) => {
+            let key = reader.full_key("database");
             let problem = format!("given beside database_file ({})", reader.origin("database_file"));
             let remedy = "keep one of the two".to_owned();
-            mistakes.push(ConfigError::Conflict { key, problem, remedy });
+            reader.mistakes.push(ConfigError::Conflict { key, problem, remedy });
             return None;
         }
         (None, None) => {
-            let has_other_kind = ["database", "database_file"]
-                .iter()
-                .any(|path| is_said(reader.layer, path));
+            let has_other_kind = ["database", "database_file"].iter().any(|path| is_said(layer, path));
             if !has_other_kind {
-                let remedy = help.to_owned();
-                mistakes.push(ConfigError::Missing { key, remedy });
+                let (key, remedy) = (reader.full_key("database"), help.to_owned());
+                reader.mistakes.push(ConfigError::Missing { key, remedy });
             }
             return None;
         }
     };
     if let Err(mistake) = source.resolve() {
-        let path = match source {
-            DatabaseSource::Url(_) => "database",
-            DatabaseSource::File(_) => "database_file",
+        let path = if matches!(source, DatabaseSource::Url(_)) {
+            "database"
+        } else {
+            "database_file"
         };
-        mistakes.push(mistake.of_key(format!("{} ({})", reader.full_key(path), reader.origin(path))));
+        let key = format!("{} ({})", reader.full_key(path), reader.origin(path));
+        reader.mistakes.push(mistake.of_key(key));
     }
     Some(source)
 }
@@ -95,63 +100,107 @@ fn is_said(layer: &Layer, path: &str) -> bool {
         .is_some_and(|setting| !matches!(&setting.value, ::config::ValueKind::String(text) if text.is_empty()))
 }
 
-/// The watch, unless a value is missing or a mistake.
-fn watch(reader: Reader<'_>, name: &str, database: DatabaseSource) -> Option<WatchConfig> {
+fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
+    let name = reader.text("table.name");
+    let id = reader.text("table.id");
+    let born_running = reader.switch("table.born_running");
+    let job_name = reader.text("table.job_name");
+    let state = reader.text("table.state");
+    let running = reader.texts("table.running");
+    let success = reader.texts("table.success");
+    let failure = reader.texts("table.failure");
+    let waiting = reader.texts("table.waiting");
+    let ignore = reader.texts("table.ignore");
+    let started_at = reader.text("table.started_at");
+    let last_heartbeat_at = reader.text("table.last_heartbeat_at");
+    let ended_at = reader.text("table.ended_at");
+    let time_format = reader.choice("table.time_format", TimeFormat::from_spelling);
+    let time_zone = reader.text("table.time_zone");
+    let error = error_column(reader);
+    Some(TableConfig {
+        name: name?,
+        id: id?,
+        born_running: born_running?,
+        job_name,
+        state: state?,
+        states: States {
+            running: running?,
+            success: success?,
+            failure: failure?,
+            waiting: waiting?,
+            ignore: ignore?,
+        },
+        started_at: started_at?,
+        last_heartbeat_at: last_heartbeat_at?,
+        ended_at,
+        time_format: time_format?,
+        time_zone: time_zone?,
+        error,
+    })
+}
+
+fn error_column(reader: &mut Reader<'_>) -> Option<ErrorColumn> {
+    let (column, json_key) = (reader.text("table.error.column"), reader.text("table.error.json_key"));
+    let (column, json_key) = (column?, json_key?);
+    Some(ErrorColumn { column, json_key })
+}
+
+fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
+    let missed_first = reader.choice("repair.missed_first", Action::from_spelling);
+    let max_per_pass = reader.count("repair.max_per_pass");
+    let fuse_min_jobs = reader.count("repair.fuse_min_jobs");
+    let fuse_share = reader.share("repair.fuse_share");
+    let ledger = reader.text("repair.ledger");
+    Some(RepairConfig {
+        missed_first: missed_first?,
+        max_per_pass: max_per_pass?,
+        fuse_min_jobs: fuse_min_jobs?,
+        fuse_share: fuse_share?,
+        ledger: ledger?,
+    })
+}
+
+fn times_and_rest(
+    reader: &mut Reader<'_>,
+    name: &str,
+    database: Option<DatabaseSource>,
+    preset: Option<String>,
+    table: Option<TableConfig>,
+    repair: Option<RepairConfig>,
+) -> Option<WatchConfig> {
+    let poll_interval = reader.span("poll_interval");
+    let poll_timeout = reader.span("poll_timeout");
+    let init_deadline = reader.span("init_deadline");
+    let heartbeat_timeout = reader.span("heartbeat_timeout");
+    let seed_tolerance = reader.span("seed_tolerance");
+    let max_age = reader.span("max_age");
+    let init_window = reader.span("init_window");
+    let init_objective = reader.share("init_objective");
+    let writer_stale_after = reader.span("writer_stale_after");
+    let writer_stale_after_without_heartbeat = reader.span("writer_stale_after_without_heartbeat");
+    let discovery = reader.choice("discovery", DiscoverySetting::from_spelling);
+    let full_look_interval = reader.span("full_look_interval");
+    let job_name_label = reader.switch("job_name_label");
     Some(WatchConfig {
         name: name.to_owned(),
-        database,
-        preset: reader.get("preset"),
-        poll_interval: reader.get("poll_interval")?,
-        poll_timeout: reader.get("poll_timeout")?,
-        init_deadline: reader.get("init_deadline")?,
-        heartbeat_timeout: reader.get("heartbeat_timeout")?,
-        seed_tolerance: reader.get("seed_tolerance")?,
-        max_age: reader.get("max_age")?,
-        init_window: reader.get("init_window")?,
-        init_objective: reader.get("init_objective")?,
-        writer_stale_after: reader.get("writer_stale_after"),
-        writer_stale_after_without_heartbeat: reader.get("writer_stale_after_without_heartbeat"),
-        discovery: reader.get("discovery")?,
-        full_look_interval: reader.get("full_look_interval")?,
-        job_name_label: reader.get("job_name_label")?,
-        table: table(reader)?,
-        repair: repair(reader)?,
+        database: database?,
+        preset,
+        poll_interval: poll_interval?,
+        poll_timeout: poll_timeout?,
+        init_deadline: init_deadline?,
+        heartbeat_timeout: heartbeat_timeout?,
+        seed_tolerance: seed_tolerance?,
+        max_age: max_age?,
+        init_window: init_window?,
+        init_objective: init_objective?,
+        writer_stale_after,
+        writer_stale_after_without_heartbeat,
+        discovery: discovery?,
+        full_look_interval: full_look_interval?,
+        job_name_label: job_name_label?,
+        table: table?,
+        repair: repair?,
         meltano: None,
-    })
-}
-
-fn table(reader: Reader<'_>) -> Option<TableConfig> {
-    let json_key = reader.get("table.error.json_key")?;
-    let error = |column| ErrorColumn { column, json_key };
-    Some(TableConfig {
-        name: reader.get("table.name")?,
-        id: reader.get("table.id")?,
-        born_running: reader.get("table.born_running")?,
-        job_name: reader.get("table.job_name"),
-        state: reader.get("table.state")?,
-        states: States {
-            running: reader.get("table.running")?,
-            success: reader.get("table.success")?,
-            failure: reader.get("table.failure")?,
-            waiting: reader.get("table.waiting")?,
-            ignore: reader.get("table.ignore")?,
-        },
-        started_at: reader.get("table.started_at")?,
-        last_heartbeat_at: reader.get("table.last_heartbeat_at")?,
-        ended_at: reader.get("table.ended_at"),
-        time_format: reader.get("table.time_format")?,
-        time_zone: reader.get("table.time_zone")?,
-        error: reader.get("table.error.column").map(error),
-    })
-}
-
-fn repair(reader: Reader<'_>) -> Option<RepairConfig> {
-    Some(RepairConfig {
-        missed_first: reader.get("repair.missed_first")?,
-        max_per_pass: reader.get("repair.max_per_pass")?,
-        fuse_min_jobs: reader.get("repair.fuse_min_jobs")?,
-        fuse_share: reader.get("repair.fuse_share")?,
-        ledger: reader.get("repair.ledger")?,
     })
 }
 

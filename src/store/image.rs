@@ -1,13 +1,24 @@
 //! The images in a ledger entry: JSON objects of the changed columns, before and after. Owns the keys that are no columns.
 
 use crate::domain::{LedgerEntry, TimeValue};
+use serde_json::Value;
 
-/// One value of an image, as text; `None` for NULL and for what isn't there.
+/// One value of an image; NULL for what isn't there.
+pub(crate) fn raw(image: &str, key: &str) -> Value {
+    let image: Value = serde_json::from_str(image).unwrap_or_default();
+    image.get(key).cloned().unwrap_or_default()
+}
+
+/// The same as text; `None` for NULL.
 pub(crate) fn value(image: &str, key: &str) -> Option<String> {
-    let image: serde_json::Value = serde_json::from_str(image).ok()?;
-    match image.get(key)? {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text.clone()),
+    text(&raw(image, key))
+}
+
+/// A value as people read it; `None` for NULL.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
     }
 }
@@ -24,10 +35,10 @@ pub(crate) fn error_text(entry: &LedgerEntry) -> Option<String> {
 
 /// The heartbeat in the after-image of a `fail`, under the name of its column; entries of the first layout have none.
 pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<TimeValue> {
-    let image: serde_json::Value = serde_json::from_str(after).ok()?;
+    let image: Value = serde_json::from_str(after).ok()?;
     match image.get(column)? {
-        serde_json::Value::Null => Some(TimeValue::Absent),
-        serde_json::Value::String(text) => {
+        Value::Null => Some(TimeValue::Absent),
+        Value::String(text) => {
             let at = text.parse::<jiff::Timestamp>().ok()?;
             Some(TimeValue::from_micros(at.as_microsecond()))
         }

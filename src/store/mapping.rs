@@ -132,6 +132,13 @@ pub struct ErrorText {
     pub key: String,
 }
 
+impl ErrorText {
+    /// The key and a text that is escaped already, as they stand in the column.
+    pub(super) fn pair(&self, text: &str) -> String {
+        format!("{}: \"{text}\"", serde_json::Value::from(self.key.as_str()))
+    }
+}
+
 /// The watched table as the configuration describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {

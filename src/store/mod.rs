@@ -127,29 +127,24 @@ pub trait Store: Send {
     }
 }
 
+/// Which entries of this table's ledger are asked for.
+#[derive(Clone, Debug)]
+pub enum Entries {
+    /// The newest, so many at most, and every false repair that no one acknowledged, however old; newest first.
+    Newest(u32),
+    /// Those whose identities lie between two, both included; 20 at most, newest first.
+    Between(RepairId, RepairId),
+    /// Every one of a job, oldest first.
+    OfJob(JobId),
+}
+
 /// What an operator does with the ledger. Every call ends within a deadline of its own.
 pub trait Ledger: Send {
-    /// The newest entries of this table, and every false repair that no one acknowledged, however old; newest first.
+    /// The entries that are asked for.
     ///
     /// # Errors
     /// If the ledger can't be read; one that isn't there yet is empty.
-    fn history(&mut self, limit: u32) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
-
-    /// The entries whose identities lie between two, both included; 20 at most, newest first.
-    ///
-    /// # Errors
-    /// As `history`.
-    fn between(
-        &mut self,
-        lowest: RepairId,
-        highest: RepairId,
-    ) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
-
-    /// Every entry of one job, oldest first.
-    ///
-    /// # Errors
-    /// As `history`.
-    fn history_of(&mut self, job: &JobId) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
+    fn entries(&mut self, which: Entries) -> impl Future<Output = Result<Vec<LedgerEntry>, StoreError>> + Send;
 
     /// The newest run of a name: the key of the row that started last; nothing where the table has no names, or not this one.
     ///

@@ -31,26 +31,6 @@ pub(crate) const LONGEST_IMAGE: usize = 8_000;
 /// Bytes that the rows and ledger entries of one pass may take, their texts included. A process that is killed for want of memory
 /// takes all of its watches along; a pass that fails says why.
 pub(crate) const HEAVIEST: usize = 64 << 20;
-/// Columns of the ledger; a table of its name without them is not ours.
-pub(crate) const LEDGER_COLUMNS: [&str; 17] = [
-    "repair_id",
-    "watch",
-    "table_name",
-    "job_id",
-    "job_name",
-    "reason",
-    "action",
-    "instance",
-    "started_at",
-    "repaired_at",
-    "before",
-    "after",
-    "outcome",
-    "outcome_at",
-    "acknowledged_at",
-    "undo_of",
-    "version",
-];
 
 /// The error of a table with too many running rows.
 pub(crate) fn too_many(mapping: &Mapping) -> StoreError {

@@ -44,33 +44,23 @@ async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), Stor
     link.within_for(WITHIN, what, created).await
 }
 
-/// The columns of a ledger, as `ledger_flaw.sql` compares them.
-const COLUMNS: [(&str, Type); 17] = [
-    ("repair_id", Type::UUID),
-    ("watch", Type::TEXT),
-    ("table_name", Type::TEXT),
-    ("job_id", Type::TEXT),
-    ("job_name", Type::TEXT),
-    ("reason", Type::TEXT),
-    ("action", Type::TEXT),
-    ("instance", Type::TEXT),
-    ("started_at", Type::TIMESTAMPTZ),
-    ("repaired_at", Type::TIMESTAMPTZ),
-    ("before", Type::JSONB),
-    ("after", Type::JSONB),
-    ("outcome", Type::TEXT),
-    ("outcome_at", Type::TIMESTAMPTZ),
-    ("acknowledged_at", Type::TIMESTAMPTZ),
-    ("undo_of", Type::UUID),
-    ("version", Type::INT4),
-];
-
-/// The same, each as one text.
+/// The columns of a ledger, as `ledger_flaw.sql` compares them: each with the number of its type.
 pub(super) fn ledger_columns() -> Vec<String> {
-    COLUMNS
-        .iter()
-        .map(|(name, ty)| format!("{name} {}", ty.oid()))
-        .collect()
+    let columns = [
+        (Type::UUID, "repair_id undo_of"),
+        (
+            Type::TEXT,
+            "watch table_name job_id job_name reason action instance outcome",
+        ),
+        (Type::TIMESTAMPTZ, "started_at repaired_at outcome_at acknowledged_at"),
+        (Type::JSONB, "before after"),
+        (Type::INT4, "version"),
+    ];
+    let of_type = |(ty, names): &(Type, &'static str)| {
+        let number = ty.oid();
+        names.split(' ').map(move |name| format!("{name} {number}"))
+    };
+    columns.iter().flat_map(of_type).collect()
 }
 
 /// What is wrong with a ledger that is there, as `ledger_flaw.sql` puts it.

@@ -51,7 +51,9 @@ pub use settings::{PostgresSettings, TargetSource};
 pub use target::Target;
 pub use tls::Security;
 
-use super::{Acknowledged, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, look::Carried, repair_id};
+use super::{
+    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, look::Carried, repair_id,
+};
 use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use addresses::Addresses;
 use catalog::Catalog;
@@ -374,19 +376,9 @@ impl Store for PostgresStore {
 }
 
 impl Ledger for PostgresStore {
-    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+    async fn entries(&mut self, which: Entries) -> Result<Vec<LedgerEntry>, StoreError> {
         let lent = self.for_operator().await?;
-        operator::history(self.ledger_session(&lent), limit).await
-    }
-
-    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let lent = self.for_operator().await?;
-        operator::between(self.ledger_session(&lent), lowest, highest).await
-    }
-
-    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let lent = self.for_operator().await?;
-        operator::history_of(self.ledger_session(&lent), &job.text()).await
+        operator::entries(self.ledger_session(&lent), &which).await
     }
 
     async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {

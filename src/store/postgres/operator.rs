@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
     store::{
-        Acknowledged, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
+        Acknowledged, Entries, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
         refusal::{CurrentRow, refusal},
         undo_id,
@@ -44,56 +44,35 @@ impl LedgerSession<'_> {
     }
 }
 
-/// The newest entries.
-pub(super) async fn history(session: LedgerSession<'_>, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-    let (tables, limit) = (&session.ready.catalog.spellings, i64::from(limit));
-    let params: Vec<Param<'_>> = vec![
-        (tables, Type::TEXT_ARRAY),
-        (&limit, Type::INT8),
-        (&0_i64, Type::INT8),
-        (&UNACKNOWLEDGED, Type::INT8),
-    ];
-    entries(session, &session.ready.statements.ledger_newest, params).await
-}
-
-/// The entries whose identities lie between two, both included.
-pub(super) async fn between(
-    session: LedgerSession<'_>,
-    lowest: RepairId,
-    highest: RepairId,
-) -> Result<Vec<LedgerEntry>, StoreError> {
-    let [lowest, highest] = [lowest, highest].map(|id| uuid::Uuid::from_u128(id.0));
-    let params: Vec<Param<'_>> = vec![
-        (&session.ready.catalog.spellings, Type::TEXT_ARRAY),
-        (&lowest, Type::UUID),
-        (&highest, Type::UUID),
-    ];
-    entries(session, &session.ready.statements.ledger_between, params).await
-}
-
-/// The entries of one job.
-pub(super) async fn history_of(session: LedgerSession<'_>, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
-    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&job, Type::TEXT)];
-    entries(session, &session.ready.statements.ledger_of_job, params).await
-}
-
-async fn entries(
-    session: LedgerSession<'_>,
-    statement: &str,
-    params: Vec<Param<'_>>,
-) -> Result<Vec<LedgerEntry>, StoreError> {
+/// The entries that are asked for.
+pub(super) async fn entries(session: LedgerSession<'_>, which: &Entries) -> Result<Vec<LedgerEntry>, StoreError> {
     if !ledger::exists(session.link, session.ready).await? {
         return Ok(Vec::new());
     }
-    let rows = session
-        .link
-        .within("reading the ledger", session.read(statement, params))
-        .await?;
+    let statements = &session.ready.statements;
+    let tables: Param<'_> = (&session.ready.catalog.spellings, Type::TEXT_ARRAY);
+    let (limit, bounds, key);
+    let answer = match which {
+        Entries::Newest(most) => {
+            limit = i64::from(*most);
+            let none = (&0_i64 as _, Type::INT8);
+            let params = vec![tables, (&limit, Type::INT8), none, (&UNACKNOWLEDGED, Type::INT8)];
+            session.read(&statements.ledger_newest, params)
+        }
+        Entries::Between(lowest, highest) => {
+            bounds = [lowest, highest].map(|id| uuid::Uuid::from_u128(id.0));
+            let params = vec![tables, (&bounds[0], Type::UUID), (&bounds[1], Type::UUID)];
+            session.read(&statements.ledger_between, params)
+        }
+        Entries::OfJob(job) => {
+            key = job.text();
+            session.read(&statements.ledger_of_job, vec![tables, (&key, Type::TEXT)])
+        }
+    };
+    let rows = session.link.within("reading the ledger", answer).await?;
     let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
-    Ok(rows
-        .iter()
-        .filter_map(|row| row::ledger_entry(row, heartbeat))
-        .collect())
+    let entry = |row| row::ledger_entry(row, heartbeat);
+    Ok(rows.iter().filter_map(entry).collect())
 }
 
 /// The newest run of a name.
@@ -288,13 +267,13 @@ impl Attempt<'_> {
             (&gate, Type::INT4),
             (&entry.job_name, Type::TEXT),
         ];
-        let text = self.written_text();
-        let error_key = mapping
+        // Empty, so that it is found nowhere, where the entry doesn't keep it.
+        let text = image::error_text(entry).unwrap_or_default();
+        let error = mapping
             .error
             .as_ref()
-            .map(|error| error.key.clone())
-            .unwrap_or_default();
-        let pair = format!("{}: \"{text}\"", serde_json::Value::String(error_key.clone()));
+            .map(|error| (error.pair(&text), error.key.as_str()));
+        let (pair, error_key) = error.unwrap_or_default();
         let statement = if entry.action == LedgerAction::Fail {
             let extra: [Param<'_>; 5] = [
                 (&entry.before, Type::TEXT),
@@ -342,11 +321,6 @@ impl Attempt<'_> {
                 (true, false) => ErrorTextRemoval::LeftAlone,
             },
         }
-    }
-
-    /// The error text as the repair wrote it; empty, so that it is found nowhere, where the entry doesn't keep it.
-    fn written_text(&self) -> String {
-        image::error_text(self.entry).unwrap_or_default()
     }
 
     /// Asks the ledger whether the undo was made, once its transaction has ended; `None` if it was not, and never will be.

@@ -90,12 +90,11 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     ];
     let failure = mapping.states.failure.first();
     let text = error_text(id, repair.init_deadline);
-    let error_key = mapping
+    let error = mapping
         .error
         .as_ref()
-        .map(|error| error.key.clone())
-        .unwrap_or_default();
-    let pair = format!("{}: \"{text}\"", serde_json::Value::String(error_key.clone()));
+        .map(|error| (error.pair(&text), error.key.as_str()));
+    let (pair, error_key) = error.unwrap_or_default();
     let statement = match repair.action {
         Repairing::Fail => {
             let extra: [Param<'_>; 4] = [

@@ -2,7 +2,15 @@
 //! transaction would block the writer's commit in rollback-journal mode, and no snapshot is held for long.
 
 use super::{
-    SqliteSettings, access::Reason, connection::Open, failures::failed, guard, key::keys, ledger, place, row::job,
+    SqliteSettings,
+    access::Reason,
+    connection::Open,
+    failures::failed,
+    guard,
+    key::keys,
+    ledger::{self, Bearer},
+    place,
+    row::job,
 };
 use crate::{
     domain::{Access, Action, Cause, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
@@ -225,12 +233,12 @@ impl Driver<'_> {
     }
 
     fn facts(&self) -> Result<Facts, StoreError> {
-        let is_there = ledger::is_there(self.open, self.settings)?;
+        let Bearer { is_ledger, unfit } = ledger::bearer(self.open, self.settings)?;
         Ok(Facts {
-            obstacles: obstacles(self.open, self.settings)?,
+            obstacles: obstacles(self.open, self.settings, unfit),
             guard: guard::guard(self.open, self.settings)?,
-            ledger_readable: is_there,
-            ledger_exists: is_there,
+            ledger_readable: is_ledger,
+            ledger_exists: is_ledger,
         })
     }
 
@@ -281,7 +289,7 @@ fn json<T: AsRef<str>>(texts: &[T]) -> String {
 }
 
 /// What keeps this watch from repairing at all, in order of precedence.
-fn obstacles(open: &Open, settings: &SqliteSettings) -> Result<Vec<Obstacle>, StoreError> {
+fn obstacles(open: &Open, settings: &SqliteSettings, unfit: Option<String>) -> Vec<Obstacle> {
     let path = open.path.display();
     let mut obstacles: Vec<Obstacle> = open.catalog.obstacle.iter().cloned().collect();
     let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
@@ -294,10 +302,8 @@ fn obstacles(open: &Open, settings: &SqliteSettings) -> Result<Vec<Obstacle>, St
         let reason = format!("{path} lies on a network file system, whose locks can't be trusted: run beside the file");
         add(Cause::NetworkFs, reason);
     }
-    if settings.action != Action::Observe
-        && let Some(reason) = ledger::unfit(open, settings)?
-    {
+    if let Some(reason) = unfit.filter(|_| settings.action != Action::Observe) {
         add(Cause::NoLedger, reason);
     }
-    Ok(obstacles)
+    obstacles
 }

@@ -4,7 +4,7 @@ use super::{
     SqliteSettings, SqliteStore,
     connection::Open,
     failures::failed,
-    ledger::under_write_lock,
+    ledger::{has_index, under_write_lock},
     render::{FORMER_INDEX, FORMER_INSERT, FORMER_UPDATE, GuardNames, index_name},
 };
 use crate::{
@@ -173,10 +173,7 @@ impl Guarded for SqliteStore {
             let name = index_name(table);
             let failure = |error| failed("building the index", &open.path, error);
             for name in [name.as_str(), FORMER_INDEX] {
-                let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
-                              WHERE type = 'index' AND lower(name) = lower(?1) AND lower(tbl_name) = lower(?2))";
-                let row = open.connection.query_row(there, (name, table.as_str()), |row| row.get(0));
-                if row.map_err(failure)? {
+                if has_index(&open.connection, name, table).map_err(failure)? {
                     return Ok(name.to_owned());
                 }
             }

@@ -2,10 +2,12 @@
 
 use super::{SqliteSettings, connection::Open, failures::failed, render::Statements, row::text};
 use crate::{
-    domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
+    domain::{
+        Finding, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp,
+    },
     store::{
-        Resolution, StoreError, image,
-        reading::{LEDGER_COLUMNS, SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
+        Identifier, Resolution, StoreError, image,
+        reading::{SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
         repair_id, rfc3339,
     },
 };
@@ -15,78 +17,44 @@ use std::time::Duration;
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
 pub(super) const WRITE_BUSY: Duration = Duration::from_millis(200);
 
-/// The columns of a table of the ledger's name.
-fn columns(open: &Open, settings: &SqliteSettings) -> Result<Vec<String>, StoreError> {
-    let read = || -> rusqlite::Result<Vec<String>> {
-        let mut statement = open
-            .connection
-            .prepare_cached("SELECT name FROM pragma_table_info(?1, ?2)")?;
-        let schema = settings
-            .mapping
-            .ledger
-            .schema
-            .as_ref()
-            .map_or("main", |schema| schema.as_str());
-        let rows = statement.query_map((settings.mapping.ledger.name.as_str(), schema), |row| row.get(0))?;
-        rows.collect()
+/// The columns of the ledger; a table of its name without them is not ours.
+const COLUMNS: &str = "repair_id watch table_name job_id job_name reason action instance started_at repaired_at before after \
+                       outcome outcome_at acknowledged_at undo_of version";
+
+/// What bears the ledger's name.
+pub(super) struct Bearer {
+    /// Whether it has the ledger's columns, and so can be read.
+    pub is_ledger: bool,
+    /// Why it can't be relied on to keep an entry; `None` where it can, or where there is nothing yet.
+    pub unfit: Option<String>,
+}
+
+/// Looks at what bears the ledger's name.
+pub(super) fn bearer(open: &Open, settings: &SqliteSettings) -> Result<Bearer, StoreError> {
+    let named = &settings.mapping.ledger;
+    let schema = named.schema.as_ref().map_or("main", Identifier::as_str);
+    let columns = serde_json::json!(COLUMNS.split(' ').collect::<Vec<_>>()).to_string();
+    let read = || -> rusqlite::Result<(bool, Option<String>)> {
+        let mut statement = open.connection.prepare_cached(include_str!("sql/ledger_flaw.sql"))?;
+        statement.query_row((named.name.as_str(), schema, columns), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
     };
-    read().map_err(|error| failed("looking for the ledger", &open.path, error))
-}
-
-fn is_ours(columns: &[String]) -> bool {
-    LEDGER_COLUMNS
-        .iter()
-        .all(|wanted| columns.iter().any(|column| column == wanted))
-}
-
-/// Why what bears the ledger's name can't be relied on to keep an entry; `None` where it can, or where there is nothing yet.
-pub(super) fn unfit(open: &Open, settings: &SqliteSettings) -> Result<Option<String>, StoreError> {
-    let mapping = &settings.mapping.ledger;
-    let ledger = mapping.plain();
-    let columns = columns(open, settings)?;
-    if columns.is_empty() {
-        return Ok(None);
-    }
+    let (is_there, flaw) = read().map_err(|error| failed("looking for the ledger", &open.path, error))?;
+    let (ledger, flaw) = (named.plain(), flaw.filter(|_| is_there));
     let other = "name another one in watch.repair.ledger";
-    if !is_ours(&columns) {
-        return Ok(Some(format!("`{ledger}` is another program's table: {other}")));
-    }
-    let name = mapping.name.as_str();
-    let asked = |sql: &str| -> rusqlite::Result<Option<String>> {
-        open.connection
-            .prepare_cached(sql)?
-            .query_row([name], |row| row.get(0))
-            .optional()
-    };
-    let read = || -> rusqlite::Result<Option<String>> {
-        let kind = asked("SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1) AND type IN ('table', 'view')")?;
-        let kind = kind.unwrap_or_default();
-        if kind != "table" {
-            return Ok(Some(format!(
-                "`{ledger}` is a {kind} and keeps nothing itself: {other}"
-            )));
+    let reason = |flaw: &str| match flaw.split_once(' ').unwrap_or((flaw, "")) {
+        ("columns", _) => format!("`{ledger}` is another program's table: {other}"),
+        ("kind", kind) => format!("`{ledger}` is a {kind} and keeps nothing itself: {other}"),
+        ("trigger", name) => {
+            format!("the trigger `{name}` on `{ledger}` can keep entries out of it: remove it, or {other}")
         }
-        let key = asked(
-            "SELECT name FROM pragma_table_info(?1) WHERE pk = 1 AND lower(name) = 'repair_id'
-                          AND (SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1",
-        )?;
-        if key.is_none() {
-            return Ok(Some(format!(
-                "`{ledger}` has no primary key on repair_id, so a repair could be made twice: {other}"
-            )));
-        }
-        // An audit that comes after is seen by the reading back of the entry; what comes before can keep an entry, or a note
-        // on it, from being written without an error. That is what a trigger does whose time is not named.
-        let trigger = asked(
-            "SELECT name FROM (SELECT name, upper(replace(replace(replace(sql, char(9), ' '), char(10), ' '), char(13), ' ')) AS sql
-                                 FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1))
-              WHERE substr(sql, 1, instr(sql, ' ON ')) NOT LIKE '% AFTER %' LIMIT 1",
-        )?;
-        Ok(trigger.map(|trigger| {
-            format!("the trigger `{trigger}` on `{ledger}` can keep entries out of it: remove it, or {other}")
-        }))
+        _ => format!("`{ledger}` has no primary key on repair_id, so a repair could be made twice: {other}"),
     };
-    read().map_err(|error| failed("looking at the ledger", &open.path, error))
+    Ok(Bearer {
+        is_ledger: is_there && flaw.as_deref() != Some("columns"),
+        unfit: flaw.as_deref().map(reason),
+    })
 }
 
 /// How entries of the ledger may name the table, as a JSON array: the plain name, as this version writes it, or with the
@@ -119,7 +87,8 @@ pub(super) fn newest(open: &Open, settings: &SqliteSettings) -> Result<Vec<Ledge
     entries(open, settings, &open.catalog.statements.ledger_newest, &limits)
 }
 
-fn entries(
+/// The entries that a statement returns.
+pub(super) fn entries(
     open: &Open,
     settings: &SqliteSettings,
     sql: &str,
@@ -197,24 +166,26 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
 
 /// Creates the ledger and its indexes, as far as they aren't there: a ledger of an earlier version lacks some of these.
 pub(super) fn create(open: &mut Open, settings: &SqliteSettings) -> Result<(), StoreError> {
-    if let Some(reason) = unfit(open, settings)? {
+    if let Some(reason) = bearer(open, settings)?.unfit {
         return Err(StoreError::Schema(reason));
     }
     let statements = &open.catalog.statements;
     let (connection, sql) = (&mut open.connection, &statements.ledger_create);
-    let index = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1)";
-    let made = connection
-        .query_row(index, [&statements.last_index], |row| row.get::<_, bool>(0))
-        .and_then(|is_there| match is_there {
-            true => Ok(()),
-            false => under_write_lock(connection, |transaction| transaction.execute_batch(sql)),
-        });
+    let made =
+        has_index(connection, &statements.last_index, &settings.mapping.ledger.name).and_then(
+            |is_there| match is_there {
+                true => Ok(()),
+                false => under_write_lock(connection, |transaction| transaction.execute_batch(sql)),
+            },
+        );
     made.map_err(|error| failed("creating the ledger", &open.path, error))
 }
 
-/// Whether the ledger is there, and ours.
-pub(super) fn is_there(open: &Open, settings: &SqliteSettings) -> Result<bool, StoreError> {
-    Ok(is_ours(&columns(open, settings)?))
+/// Whether a table has an index of this name.
+pub(super) fn has_index(connection: &Connection, name: &str, table: &Identifier) -> rusqlite::Result<bool> {
+    connection.query_row(include_str!("sql/index_state.sql"), (name, table.as_str()), |row| {
+        row.get(0)
+    })
 }
 
 /// The database's own time.
@@ -224,20 +195,33 @@ pub(super) fn now(connection: &Connection) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_micros(millis.saturating_mul(1_000)))
 }
 
-/// An entry to be made.
-pub(super) struct NewEntry<'a> {
-    pub id: RepairId,
-    pub watch: &'a str,
-    pub table: &'a str,
-    pub job: &'a str,
-    pub name: Option<&'a str>,
-    pub action: LedgerAction,
-    pub instance: &'a str,
-    pub started_at: Option<Timestamp>,
-    pub at: Timestamp,
-    pub before: String,
-    pub after: String,
-    pub undo_of: Option<RepairId>,
+/// An entry of ours about no job yet.
+pub(super) fn new_entry(
+    settings: &SqliteSettings,
+    repair_id: RepairId,
+    action: LedgerAction,
+    repaired_at: Timestamp,
+) -> LedgerEntry {
+    LedgerEntry {
+        repair_id,
+        watch: settings.mapping.watch.clone(),
+        table_name: settings.mapping.table.name.as_str().to_owned(),
+        job_id: JobId::new(""),
+        job_name: None,
+        reason: "missed_first".to_owned(),
+        action,
+        instance: settings.instance.clone(),
+        started_at: None,
+        repaired_at,
+        before: "{}".to_owned(),
+        after: "{}".to_owned(),
+        outcome: None,
+        outcome_at: None,
+        acknowledged_at: None,
+        undo_of: None,
+        heartbeat_after: None,
+        version: LEDGER_LAYOUT,
+    }
 }
 
 /// An identity as the ledger has it.
@@ -246,34 +230,26 @@ pub(super) fn text_of(id: RepairId) -> String {
 }
 
 /// Adds an entry, and demands that it is there: a trigger can drop or change it without an error.
-pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &NewEntry<'_>) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &LedgerEntry) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(&statements.ledger_insert)?;
+    let (id, job, action) = (text_of(entry.repair_id), entry.job_id.text(), entry.action.as_str());
+    let (start, at) = (entry.started_at.map(rfc3339), rfc3339(entry.repaired_at));
+    let LedgerEntry {
+        watch,
+        table_name,
+        job_name,
+        instance,
+        before,
+        after,
+        ..
+    } = entry;
+    let undo_of = entry.undo_of.map(text_of);
     let values: [&dyn ToSql; 12] = [
-        &text_of(entry.id),
-        &entry.watch,
-        &entry.table,
-        &entry.job,
-        &entry.name,
-        &entry.action.as_str(),
-        &entry.instance,
-        &entry.started_at.map(rfc3339),
-        &rfc3339(entry.at),
-        &entry.before,
-        &entry.after,
-        &entry.undo_of.map(text_of),
+        &id, watch, table_name, &job, job_name, &action, instance, &start, &at, before, after, &undo_of,
     ];
     let added = statement.execute(&values[..])?;
-    let kept: bool = connection.prepare_cached(&statements.ledger_kept)?.query_row(
-        [
-            &text_of(entry.id) as &dyn ToSql,
-            &entry.job,
-            &entry.action.as_str(),
-            &entry.instance,
-            &entry.before,
-            &entry.after,
-        ],
-        |row| row.get(0),
-    )?;
+    let mut kept = connection.prepare_cached(&statements.ledger_kept)?;
+    let kept: bool = kept.query_row((&id, &job, action, instance, before, after), |row| row.get(0))?;
     if added == 1 && kept {
         return Ok(());
     }
@@ -312,13 +288,12 @@ pub(super) fn under_write_lock<T>(
 /// Asks the ledger for a repair, under the write lock: no other transaction is open then.
 pub(super) fn resolve(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Result<Resolution, StoreError> {
     let id = identity(settings, repair);
-    if !is_ours(&columns(open, settings)?) {
+    if !bearer(open, settings)?.is_ledger {
         return Ok(Resolution::NotCommitted);
     }
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_find);
-    let key = uuid::Uuid::from_u128(id.0).to_string();
     let found = under_write_lock(connection, |transaction| {
-        let ours = transaction.query_row(sql, [&key, &settings.instance], |row| row.get::<_, bool>(0));
+        let ours = transaction.query_row(sql, [&text_of(id), &settings.instance], |row| row.get::<_, bool>(0));
         ours.optional()
     });
     match found {

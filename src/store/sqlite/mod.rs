@@ -20,7 +20,9 @@ mod survey;
 mod thread;
 mod times;
 
-use super::{Acknowledged, DiscoverySetting, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo};
+use super::{
+    Acknowledged, DiscoverySetting, Entries, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo,
+};
 use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -180,32 +182,10 @@ impl Store for SqliteStore {
 }
 
 impl Ledger for SqliteStore {
-    async fn history(&mut self, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-        self.call(
-            "reading the ledger",
-            self.settings.poll_timeout,
-            move |open, settings| operator::history(open, settings, limit),
-        )
-        .await
-    }
-
-    async fn between(&mut self, lowest: RepairId, highest: RepairId) -> Result<Vec<LedgerEntry>, StoreError> {
-        self.call(
-            "reading the ledger",
-            self.settings.poll_timeout,
-            move |open, settings| operator::between(open, settings, lowest, highest),
-        )
-        .await
-    }
-
-    async fn history_of(&mut self, job: &JobId) -> Result<Vec<LedgerEntry>, StoreError> {
-        let job = job.clone();
-        self.call(
-            "reading the ledger",
-            self.settings.poll_timeout,
-            move |open, settings| operator::history_of(open, settings, &job.text()),
-        )
-        .await
+    async fn entries(&mut self, which: Entries) -> Result<Vec<LedgerEntry>, StoreError> {
+        let within = self.settings.poll_timeout;
+        let read = move |open: &mut Open, settings: &SqliteSettings| operator::entries(open, settings, &which);
+        self.call("reading the ledger", within, read).await
     }
 
     async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {

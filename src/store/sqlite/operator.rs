@@ -5,14 +5,14 @@ use super::{
     connection::Open,
     failures::failed,
     key::key,
-    ledger::{self, NewEntry, spellings, text_of, under_write_lock},
-    repair::{ErrorColumn, Row, Text, is_primary_key_conflict, pair, row, shown},
+    ledger::{self, new_entry, spellings, text_of, under_write_lock},
+    repair::{ErrorColumn, Row, Text, change, is_primary_key_conflict, row, shown},
     row::job,
 };
 use crate::{
     domain::{JobId, LedgerAction, LedgerEntry, RepairId, Timestamp},
     store::{
-        Acknowledged, ErrorTextRemoval, StoreError, Undo,
+        Acknowledged, Entries, ErrorTextRemoval, StoreError, Undo,
         error_text_merge::unmerge,
         fresh_id, image,
         reading::{Strings, UNACKNOWLEDGED},
@@ -23,54 +23,27 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension, ToSql, types::Value};
 use serde_json::json;
 
-/// The newest entries.
-pub(super) fn history(open: &Open, settings: &SqliteSettings, limit: u32) -> Result<Vec<LedgerEntry>, StoreError> {
-    let sql = &open.catalog.statements.ledger_newest;
-    entries(
-        open,
-        settings,
-        sql,
-        &[&spellings(settings), &limit, &0, &UNACKNOWLEDGED],
-    )
-}
-
-/// The entries whose identities lie between two, both included.
-pub(super) fn between(
-    open: &Open,
-    settings: &SqliteSettings,
-    lowest: RepairId,
-    highest: RepairId,
-) -> Result<Vec<LedgerEntry>, StoreError> {
-    let sql = &open.catalog.statements.ledger_between;
-    let bounds = [text_of(lowest), text_of(highest)];
-    entries(open, settings, sql, &[&spellings(settings), &bounds[0], &bounds[1]])
-}
-
-/// The entries of one job.
-pub(super) fn history_of(open: &Open, settings: &SqliteSettings, job: &str) -> Result<Vec<LedgerEntry>, StoreError> {
-    let sql = &open.catalog.statements.ledger_of_job;
-    entries(open, settings, sql, &[&spellings(settings), &job])
-}
-
-fn entries(
-    open: &Open,
-    settings: &SqliteSettings,
-    sql: &str,
-    params: &[&dyn ToSql],
-) -> Result<Vec<LedgerEntry>, StoreError> {
-    if !ledger::is_there(open, settings)? {
+/// The entries that are asked for.
+pub(super) fn entries(open: &Open, settings: &SqliteSettings, which: &Entries) -> Result<Vec<LedgerEntry>, StoreError> {
+    if !ledger::bearer(open, settings)?.is_ledger {
         return Ok(Vec::new());
     }
-    let read = || -> rusqlite::Result<Vec<LedgerEntry>> {
-        let mut statement = open.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params, |row| ledger::entry(row, settings))?;
-        Ok(rows
-            .collect::<rusqlite::Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect())
-    };
-    read().map_err(|error| failed("reading the ledger", &open.path, error))
+    let (statements, tables) = (&open.catalog.statements, spellings(settings));
+    let read = |sql, params: &[&dyn ToSql]| ledger::entries(open, settings, sql, params);
+    match which {
+        Entries::Newest(most) => read(&statements.ledger_newest, &[&tables, most, &0, &UNACKNOWLEDGED]),
+        Entries::Between(lowest, highest) => read(
+            &statements.ledger_between,
+            &[&tables, &text_of(*lowest), &text_of(*highest)],
+        ),
+        Entries::OfJob(job) => read(&statements.ledger_of_job, &[&tables, &job.text()]),
+    }
+}
+
+/// One entry, if it is there.
+fn find(open: &Open, settings: &SqliteSettings, id: RepairId) -> Result<Option<LedgerEntry>, StoreError> {
+    let found = entries(open, settings, &Entries::Between(id, id))?;
+    Ok(found.into_iter().next())
 }
 
 /// The newest run of a name.
@@ -90,8 +63,7 @@ pub(super) fn acknowledge(
     settings: &SqliteSettings,
     id: RepairId,
 ) -> Result<Acknowledged, StoreError> {
-    let found = between(open, settings, id, id)?;
-    let Some(entry) = found.into_iter().next() else {
+    let Some(entry) = find(open, settings, id)? else {
         return Ok(Acknowledged::NotFound);
     };
     let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_acknowledge);
@@ -113,20 +85,7 @@ pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Re
     let id = fresh_id();
     let (connection, statements) = (&mut open.connection, &open.catalog.statements);
     let made = under_write_lock(connection, |transaction| {
-        let entry = NewEntry {
-            id,
-            watch: &settings.mapping.watch,
-            table: settings.mapping.table.name.as_str(),
-            job: "",
-            name: None,
-            action: LedgerAction::AckFuse,
-            instance: &settings.instance,
-            started_at: None,
-            at: ledger::now(transaction)?,
-            before: "{}".to_owned(),
-            after: "{}".to_owned(),
-            undo_of: None,
-        };
+        let entry = new_entry(settings, id, LedgerAction::AckFuse, ledger::now(transaction)?);
         ledger::insert(transaction, statements, &entry)
     });
     made.map_err(|error| failed("acknowledging the fuse", &open.path, error))?;
@@ -135,8 +94,7 @@ pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Re
 
 /// Takes a repair back: everything under one write lock, so nothing can change between look and change.
 pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> Result<Undo, StoreError> {
-    let found = between(open, settings, id, id)?;
-    let Some(entry) = found.into_iter().next() else {
+    let Some(entry) = find(open, settings, id)? else {
         return Ok(Undo::NotFound);
     };
     let key: Value = key(open, &entry.job_id).into();
@@ -187,19 +145,15 @@ impl TakingBack<'_> {
             _ => self.backfill(&row)?,
         };
         let undo = undo_id(self.entry.repair_id);
-        let entry = NewEntry {
-            id: undo,
-            watch: &self.entry.watch,
-            table: &self.entry.table_name,
-            job: &self.entry.job_id.text(),
-            name: self.entry.job_name.as_deref(),
+        let entry = LedgerEntry {
+            repair_id: undo,
             action: LedgerAction::Undo,
-            instance: &self.settings.instance,
-            started_at: self.entry.started_at,
-            at: ledger::now(self.transaction)?,
+            instance: self.settings.instance.clone(),
+            repaired_at: ledger::now(self.transaction)?,
             before: self.entry.after.clone(),
             after: self.image_after(),
             undo_of: Some(self.entry.repair_id),
+            ..self.entry.clone()
         };
         ledger::insert(self.transaction, self.statements, &entry)?;
         Ok(Undo::Done {
@@ -229,19 +183,9 @@ impl TakingBack<'_> {
         image.to_string()
     }
 
-    fn image(&self, image: &str, column: &str) -> serde_json::Value {
-        let image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();
-        image.get(column).cloned().unwrap_or_default()
-    }
-
     fn current(&self, row: &Row) -> rusqlite::Result<CurrentRow> {
         let mapping = &self.settings.mapping;
-        let unchanged = |value: &serde_json::Value, column: &str| *value == self.image(&self.entry.after, column);
-        let text = |value: &serde_json::Value| match value {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        };
+        let unchanged = |value: &serde_json::Value, column: &str| *value == image::raw(&self.entry.after, column);
         let beat = shown((&row.heartbeat_at).into());
         Ok(CurrentRow {
             started_at: row.job.started_at.at(),
@@ -250,9 +194,9 @@ impl TakingBack<'_> {
                 .ended_at
                 .as_ref()
                 .is_none_or(|column| unchanged(&row.ended_at, column.as_str())),
-            ended_at: text(&row.ended_at),
+            ended_at: image::text(&row.ended_at),
             heartbeat_unchanged: unchanged(&beat, mapping.last_heartbeat_at.as_str()),
-            heartbeat_at: text(&beat),
+            heartbeat_at: image::text(&beat),
             newer: self.newer()?,
         })
     }
@@ -277,14 +221,14 @@ impl TakingBack<'_> {
     }
 
     fn backfill(&self, row: &Row) -> rusqlite::Result<ErrorTextRemoval> {
-        let mut statement = self.transaction.prepare_cached(&self.statements.undo_backfill)?;
-        exactly_one(statement.execute((&self.key, &row.started_at, &row.heartbeat_at))?)?;
+        let values: [&dyn ToSql; 3] = [&self.key, &row.started_at, &row.heartbeat_at];
+        exactly_one(change(self.transaction, &self.statements.undo_backfill, &values)?)?;
         Ok(ErrorTextRemoval::NotThere)
     }
 
     fn fail(&self, row: &Row) -> rusqlite::Result<ErrorTextRemoval> {
         let mapping = &self.settings.mapping;
-        let before = |column: &str| stored(&self.image(&self.entry.before, column));
+        let before = |column: &str| stored(&image::raw(&self.entry.before, column));
         let state = before(mapping.state.as_str());
         let end = mapping.ended_at.as_ref().map(|column| before(column.as_str()));
         let cleaned = self.cleaned(row);
@@ -294,11 +238,8 @@ impl TakingBack<'_> {
             Some(Some(value)) => (ErrorTextRemoval::TakenOut, value.as_deref().map(Text)),
         };
         let taken_out = removal == ErrorTextRemoval::TakenOut;
-        let mut statement = self.transaction.prepare_cached(&self.statements.undo_fail)?;
         let values: [&dyn ToSql; 7] = [&self.key, &row.started_at, &row.state, &state, &end, &value, &taken_out];
-        // Without a column for the end or the error the statement has fewer parameters.
-        let count = statement.parameter_count();
-        exactly_one(statement.execute(&values[..count])?)?;
+        exactly_one(change(self.transaction, &self.statements.undo_fail, &values)?)?;
         Ok(removal)
     }
 
@@ -313,7 +254,7 @@ impl TakingBack<'_> {
         let was = image::error_was(self.entry).filter(|was| was != "other")?;
         let text = image::error_text(self.entry).unwrap_or_default();
         Some(match &row.error {
-            ErrorColumn::Text(bytes) => unmerge(bytes, &was, &pair(&error.key, &text)),
+            ErrorColumn::Text(bytes) => unmerge(bytes, &was, &error.pair(&text)),
             ErrorColumn::Null | ErrorColumn::NoText => None,
         })
     }

@@ -5,13 +5,16 @@ use super::{
     SqliteSettings,
     connection::Open,
     key::key,
-    ledger::{self, NewEntry, WRITE_BUSY},
+    ledger::{self, WRITE_BUSY, new_entry},
     render::Statements,
     row::{job, text},
     times::Times,
 };
 use crate::{
-    domain::{Job, LONGEST_FOREIGN, LedgerAction, Outcome, Repair, RepairId, Repairing, StartCheck, Timestamp, cut},
+    domain::{
+        Job, LONGEST_FOREIGN, LedgerAction, LedgerEntry, Outcome, Repair, RepairId, Repairing, StartCheck, Timestamp,
+        cut,
+    },
     store::{
         error_text,
         error_text_merge::{Merge, merge},
@@ -186,8 +189,8 @@ impl Change<'_> {
             heartbeat_at,
             ..
         } = &self.row;
-        let mut statement = self.transaction.prepare_cached(&self.statements.repair_backfill)?;
-        exactly_one(statement.execute((&self.key, state, started_at))?)?;
+        let values: [&dyn ToSql; 3] = [&self.key, state, started_at];
+        exactly_one(change(self.transaction, &self.statements.repair_backfill, &values)?)?;
         let column = self.settings.mapping.last_heartbeat_at.as_str();
         Ok(Images {
             before: json!({ column: shown(heartbeat_at.into()) }),
@@ -204,12 +207,9 @@ impl Change<'_> {
         };
         let merged = self.merged_error();
         let error = merged.as_ref().and_then(|merge| merge.value.as_deref()).map(Text);
-        let guards = (&self.key, &row.state, &row.started_at, &row.heartbeat_at);
-        let mut statement = self.transaction.prepare_cached(&self.statements.repair_fail)?;
-        let values: [&dyn ToSql; 7] = [guards.0, guards.1, guards.2, guards.3, failure, &end, &error];
-        // Without a column for the end or the error the statement has fewer parameters.
-        let count = statement.parameter_count();
-        exactly_one(statement.execute(&values[..count])?)?;
+        let guards: [&dyn ToSql; 4] = [&self.key, &row.state, &row.started_at, &row.heartbeat_at];
+        let values = [&guards[..], &[failure, &end, &error]].concat();
+        exactly_one(change(self.transaction, &self.statements.repair_fail, &values)?)?;
         let mut before = json!({ mapping.state.as_str(): shown((&row.state).into()) });
         let mut after = json!({ mapping.state.as_str(): failure });
         if let Some(ended_at) = &mapping.ended_at {
@@ -229,7 +229,7 @@ impl Change<'_> {
     /// The error text in what the error column holds, where one is configured.
     fn merged_error(&self) -> Option<Merge> {
         let error = self.settings.mapping.error.as_ref()?;
-        let pair = pair(&error.key, &self.error_text());
+        let pair = error.pair(&self.error_text());
         Some(match &self.row.error {
             ErrorColumn::Null => merge(None, &pair),
             ErrorColumn::Text(bytes) => merge(Some(bytes), &pair),
@@ -243,28 +243,20 @@ impl Change<'_> {
 
     /// Enters the change in the ledger.
     fn enter(&self, images: &Images) -> Result<(), RepairError> {
-        let (mapping, repair) = (&self.settings.mapping, self.repair);
-        let entered = ledger::insert(
-            self.transaction,
-            self.statements,
-            &NewEntry {
-                id: self.id,
-                watch: &mapping.watch,
-                table: mapping.table.name.as_str(),
-                job: &repair.job.id.text(),
-                name: repair.job.name.as_deref(),
-                action: match repair.action {
-                    Repairing::Fail => LedgerAction::Fail,
-                    Repairing::Backfill => LedgerAction::Backfill,
-                },
-                instance: &self.settings.instance,
-                started_at: repair.job.started_at.at(),
-                at: self.now,
-                before: images.before.to_string(),
-                after: images.after.to_string(),
-                undo_of: None,
-            },
-        );
+        let repair = self.repair;
+        let action = match repair.action {
+            Repairing::Fail => LedgerAction::Fail,
+            Repairing::Backfill => LedgerAction::Backfill,
+        };
+        let entry = LedgerEntry {
+            job_id: repair.job.id.clone(),
+            job_name: repair.job.name.as_deref().map(str::to_owned),
+            started_at: repair.job.started_at.at(),
+            before: images.before.to_string(),
+            after: images.after.to_string(),
+            ..new_entry(self.settings, self.id, action, self.now)
+        };
+        let entered = ledger::insert(self.transaction, self.statements, &entry);
         match entered {
             Ok(()) => Ok(()),
             // The repair's identity is the ledger's key: this incident already had this action.
@@ -274,9 +266,11 @@ impl Change<'_> {
     }
 }
 
-/// A JSON key and a text that is escaped already, as they stand in the error column.
-pub(super) fn pair(key: &str, text: &str) -> String {
-    format!("{}: \"{text}\"", json!(key))
+/// Runs a statement that changes the row. Without a column for the end or the error it has fewer parameters than `values`.
+pub(super) fn change(transaction: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let count = statement.parameter_count();
+    statement.execute(&values[..count])
 }
 
 pub(super) fn is_primary_key_conflict(error: &rusqlite::Error) -> bool {

@@ -4,7 +4,7 @@
 use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, LateOutcome, LedgerAction, Outcome, Precedent, Precedents, RepairId, Snapshot},
-    store::{Acknowledged, Ledger, Store, TableName, Undo},
+    store::{Acknowledged, Entries, Ledger, Store, TableName, Undo},
 };
 
 contract!(
@@ -78,7 +78,7 @@ async fn an_undone_incident_stays_undone_under_every_name_of_the_watch(bed: impl
             known.failed && !known.fail_stands && known.undone.is_some(),
             "{watch}: {known:?}"
         );
-        let entries = store.history(10).await.unwrap();
+        let entries = store.entries(Entries::Newest(10)).await.unwrap();
         assert_eq!(entries.len(), 2, "{watch}");
         // The entry of the undo belongs where the repair does, so that every version finds it.
         assert_eq!(
@@ -143,11 +143,11 @@ async fn entries_of_another_table_belong_to_no_other(bed: impl Bed) {
     let mut other = named(&bed, "same", "other", Action::Fail);
     let seen = snapshot(&mut other).await;
     assert_eq!(precedent(&seen), Precedent::default());
-    assert!(seen.newest_repairs.is_empty() && other.history(10).await.unwrap().is_empty());
+    assert!(seen.newest_repairs.is_empty() && other.entries(Entries::Newest(10)).await.unwrap().is_empty());
     assert_eq!(other.undo(id).await.unwrap(), Undo::NotFound);
     let made = repair(&mut other, &repair_of(&seen, 2, Action::Fail)).await;
     assert!(matches!(made, Outcome::Repaired(made) if made != id), "{made:?}");
-    assert_eq!(one.history(10).await.unwrap().len(), 1);
+    assert_eq!(one.entries(Entries::Newest(10)).await.unwrap().len(), 1);
 }
 
 async fn a_false_repair_is_found_however_many_came_after_it(bed: impl Bed) {
@@ -160,7 +160,7 @@ async fn a_false_repair_is_found_however_many_came_after_it(bed: impl Bed) {
         let id = format!("{number:08}-0000-4000-8000-000000000000");
         earlier(&bed, &id, ("meltano", "runs"), "backfill", "NULL").await;
     }
-    let entries = store.history(50).await.unwrap();
+    let entries = store.entries(Entries::Newest(50)).await.unwrap();
     assert_eq!(entries.len(), 51);
     let last = entries.last().unwrap();
     assert_eq!((last.repair_id, last.outcome), (old(), Some(LateOutcome::FalseRepair)));
@@ -197,11 +197,14 @@ async fn a_repair_is_found_by_the_first_characters_of_its_identity(bed: impl Bed
     .await;
     let rest = u128::MAX >> 32;
     let first = old().0 & !rest;
-    let mut found = store.between(RepairId(first), RepairId(first | rest)).await.unwrap();
+    let mut found = store
+        .entries(Entries::Between(RepairId(first), RepairId(first | rest)))
+        .await
+        .unwrap();
     found.sort_by_key(|entry| entry.action.as_str());
     let actions: Vec<LedgerAction> = found.iter().map(|entry| entry.action).collect();
     assert_eq!(actions, [LedgerAction::Fail, LedgerAction::Undo]);
-    assert_eq!(store.between(old(), old()).await.unwrap().len(), 1);
+    assert_eq!(store.entries(Entries::Between(old(), old())).await.unwrap().len(), 1);
 }
 
 /// It asks by the watch, and stops repairing beside entries of a layout that it doesn't know.
@@ -211,7 +214,7 @@ async fn an_earlier_version_finds_the_entries_of_this_one_by_the_watch(bed: impl
     let observed = snapshot(&mut store).await;
     let made = repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await;
     assert!(matches!(made, Outcome::Repaired(_)), "{made:?}");
-    let entry = &store.history(1).await.unwrap()[0];
+    let entry = &store.entries(Entries::Newest(1)).await.unwrap()[0];
     assert_eq!((entry.watch.as_str(), entry.version), ("meltano", 2));
     let name = if bed.locks_the_file() { "runs" } else { "public.runs" };
     assert_eq!(entry.table_name, name);

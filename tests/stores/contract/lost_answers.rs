@@ -5,7 +5,7 @@ use super::{Bed, PostgresBed, operator::failed, snapshot, with_victim};
 use crate::support::proxy::Proxy;
 use beatwarden::{
     domain::{Action, Look},
-    store::{ErrorTextRemoval, Failure, Ledger, ObserveRequest, Store, Undo},
+    store::{Entries, ErrorTextRemoval, Failure, Ledger, ObserveRequest, Store, Undo},
 };
 
 const PAYLOAD: &str = "UPDATE runs SET payload = '{\"a\": 1e2, \"b\": NaN}' WHERE id = 2";
@@ -27,7 +27,7 @@ async fn an_undo_that_was_committed_before_the_connection_broke_is_reported_as_i
     };
     assert_eq!(error_text, ErrorTextRemoval::TakenOut);
     assert_eq!(bed.rows().await, before, "every row and column as before");
-    let entries = store.history(10).await.unwrap();
+    let entries = store.entries(Entries::Newest(10)).await.unwrap();
     assert_eq!((entries.len(), entries[0].repair_id), (2, entry));
 }
 
@@ -87,7 +87,7 @@ async fn an_undo_that_the_server_ended_half_way_is_made_through_another_connecti
         "{undone:?}"
     );
     assert_eq!(bed.rows().await, before, "every row and column as before");
-    assert_eq!(store.history(10).await.unwrap().len(), 2);
+    assert_eq!(store.entries(Entries::Newest(10)).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

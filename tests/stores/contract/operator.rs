@@ -4,7 +4,7 @@
 use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, RepairId, TimeValue},
-    store::{Acknowledged, ErrorTextRemoval, Ledger, Store, Undo},
+    store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, Store, Undo},
 };
 
 contract!(
@@ -72,7 +72,7 @@ async fn a_finding_about_a_repair_that_was_undone_is_not_written(bed: impl Bed) 
     assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
     let noted = store.note(&finding(id, LateOutcome::FalseRepair)).await.unwrap();
     assert_eq!(noted, Noted::Known);
-    let entries = store.history(10).await.unwrap();
+    let entries = store.entries(Entries::Newest(10)).await.unwrap();
     assert!(entries.iter().all(|entry| entry.outcome.is_none()), "{entries:?}");
 }
 
@@ -89,7 +89,7 @@ async fn a_fail_is_taken_back_byte_for_byte(bed: impl Bed) {
     };
     assert_eq!(bed.rows().await, before, "every row and column as before");
     assert_eq!(error_text, ErrorTextRemoval::TakenOut);
-    let entries = store.history(10).await.unwrap();
+    let entries = store.entries(Entries::Newest(10)).await.unwrap();
     assert_eq!(
         (
             entries[0].repair_id,
@@ -224,7 +224,11 @@ async fn what_others_changed_is_refused_with_column_and_values(bed: impl Bed) {
         };
         assert!(words.iter().all(|word| why.contains(word)), "{change}: {why}");
         assert_eq!(bed.rows().await, before, "{change}");
-        assert_eq!(store.history(10).await.unwrap()[0].repair_id, id, "no entry of an undo");
+        assert_eq!(
+            store.entries(Entries::Newest(10)).await.unwrap()[0].repair_id,
+            id,
+            "no entry of an undo"
+        );
         bed.sql("DELETE FROM beatwarden_repairs").await;
     }
 }
@@ -261,7 +265,7 @@ async fn an_undone_repair_can_be_insisted_on_once_more(bed: impl Bed) {
     assert_eq!(store.repair(&again).await, Outcome::Already, "not automatically");
     again.after_undo = Some(undo);
     assert!(matches!(store.repair(&again).await, Outcome::Repaired(new) if new != id));
-    assert_eq!(store.history_of(&JobId::new("2")).await.unwrap().len(), 3);
+    assert_eq!(store.entries(Entries::OfJob(JobId::new("2"))).await.unwrap().len(), 3);
     assert_eq!(again.init_deadline, DEADLINE);
 }
 
@@ -275,7 +279,7 @@ async fn a_false_repair_is_acknowledged_once(bed: impl Bed) {
     store.note(&finding(id, LateOutcome::FalseRepair)).await.unwrap();
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Now);
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
-    let entry = &store.history(1).await.unwrap()[0];
+    let entry = &store.entries(Entries::Newest(1)).await.unwrap()[0];
     assert!(entry.acknowledged_at >= entry.outcome_at, "{entry:?}");
 }
 
@@ -290,7 +294,7 @@ async fn the_fuse_is_acknowledged_for_all_replicas(bed: impl Bed) {
 async fn a_ledger_that_is_not_there_is_empty(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store(Action::Fail);
-    assert_eq!(store.history(10).await.unwrap(), []);
+    assert_eq!(store.entries(Entries::Newest(10)).await.unwrap(), []);
     assert_eq!(store.undo(RepairId(7)).await.unwrap(), Undo::NotFound);
     assert_eq!(store.acknowledge(RepairId(7)).await.unwrap(), Acknowledged::NotFound);
     assert_eq!(snapshot(&mut store).await.newest_repairs, []);
@@ -310,7 +314,7 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
         1,
         "the index of the second layout is there"
     );
-    let entries = store.history(10).await.unwrap();
+    let entries = store.entries(Entries::Newest(10)).await.unwrap();
     let new = &entries[0];
     assert_eq!(
         (new.repair_id, new.version, new.heartbeat_after),
