@@ -46,6 +46,7 @@ pub fn pace_of(watch: &WatchConfig) -> Pace {
 pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
     WatchTerms {
         policy: policy_of(watch),
+        writer: config::writer_of(watch.preset.as_deref()),
         poll_interval: watch.poll_interval,
         poll_timeout: watch.poll_timeout,
         init_objective: watch.init_objective,

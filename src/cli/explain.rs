@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     app::{self, AppError, Examination},
-    config::{Loaded, WatchConfig},
+    config::{self, Loaded, WatchConfig},
     domain::{Cause, Holder, JobId, Phase, Timestamp},
     present::{Facts, Judged, json as shapes, safe, sentences},
 };
@@ -103,6 +103,7 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
         now: examination.now,
         row,
         policy: &examination.policy,
+        writer: config::writer_of(watch.preset.as_deref()),
         judged,
         entries: &examination.entries,
     };
@@ -140,7 +141,7 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     );
     let json = json!({
         "watch": watch.name,
-        "job": shapes::examined_job(row, judged),
+        "job": shapes::examined_job(row, judged, examination.now),
         "sentences": said,
         "repairs": shapes::repairs(&examination.entries)["repairs"],
     });

@@ -114,7 +114,9 @@ fn show(watch: &Value) {
         .iter()
         .map(|phase| format!("{} {}", count(&watch["phases"][phase.as_str()]), phase.as_str()))
         .collect();
-    outln!("  {}", counts.join(", "));
+    let blocking = watch["blocking_jobs"].as_u64();
+    let blocking = blocking.map(|jobs| format!("; {jobs} blocking new runs"));
+    outln!("  {}{}", counts.join(", "), blocking.unwrap_or_default());
     match watch["init"]["ratio"].as_f64() {
         Some(ratio) => outln!(
             "  inits: {} decided in the window, {:.1} % good",
@@ -203,13 +205,8 @@ fn next(job: &Value, now: Timestamp) -> String {
     let due = time_in(&job["due_at"])
         .filter(|due| *due > now)
         .map(|due| format!(", due in {}", span(now.age_at(due))));
-    let frees = time_in(&job["writer_frees_at"])
-        .filter(|_| phase.is_some_and(Phase::is_stuck))
-        .map(|at| match at > now {
-            true => format!("; the writer frees it in {}", span(now.age_at(at))),
-            false => "; the writer frees it at its next start".to_owned(),
-        });
-    format!("{next}{}{}", due.unwrap_or_default(), frees.unwrap_or_default())
+    let blocking = job["blocking_words"].as_str().map(|words| format!("; {words}"));
+    format!("{next}{}{}", due.unwrap_or_default(), blocking.unwrap_or_default())
 }
 
 /// The last few; `beatwarden history` has them all.

@@ -10,6 +10,14 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
 
+/// What people call the application that writes a table, by the preset in force.
+pub fn writer_of(preset: Option<&str>) -> &'static str {
+    match preset {
+        Some("meltano") => "Meltano",
+        _ => "the application",
+    }
+}
+
 /// The text of a preset.
 pub(super) fn text_of(name: &str) -> Option<&'static str> {
     PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)

@@ -2,7 +2,8 @@
 
 use super::{
     Action, Cause, Event, Heartbeat, Init, Job, JobView, Known, Left, Phase, Policy, StateKind, TimeValue, Timestamp,
-    init::decide_running, jobs::Walk, names::Label, pass::Pass, phase_of, watching::restarted_under,
+    blocking::writer_frees_at, init::decide_running, jobs::Walk, names::Label, pass::Pass, phase_of,
+    watching::restarted_under,
 };
 use std::time::Duration;
 
@@ -122,15 +123,6 @@ fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy
     match phase {
         Phase::Starting | Phase::MissedFirst => Some(by_watching.max(known.start().plus(policy.init_deadline))),
         Phase::Beating | Phase::Lost | Phase::Abandoned => None,
-    }
-}
-
-fn writer_frees_at(known: &Known, policy: &Policy) -> Option<Timestamp> {
-    match known.job.heartbeat_at.at() {
-        Some(beat) => policy.writer_stale_after.map(|after| beat.plus(after)),
-        None => policy
-            .writer_stale_after_without_heartbeat
-            .and_then(|after| Some(known.job.started_at.at()?.plus(after))),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | observation | [`Observation`] | what one pass read, with the times at which it was read |
 //! | memory | [`Memory`] | all that is remembered between passes |
 //! | plan | [`Plan`] | what one pass will do, and what it withholds and why |
+//! | blocking | [`Blocking`] | stuck, and the writer refuses another run of the same name now; else a leftover |
 //! | repair | [`Repair`] | one planned change of one job |
 //! | cause | [`Cause`] | why an overdue job is not repaired |
 //! | outcome | [`Outcome`] | what became of a planned repair |
@@ -19,6 +20,7 @@
 
 mod aftermath;
 mod ages;
+mod blocking;
 mod causes;
 mod decide;
 mod foreign;
@@ -46,6 +48,7 @@ mod window;
 
 pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign, Noted};
 pub use ages::{AgeStep, Ages};
+pub use blocking::{Blocking, StuckName};
 pub use causes::Cause;
 pub use decide::plan;
 pub use foreign::{LONGEST_FOREIGN, cut};

@@ -39,6 +39,16 @@ impl LabelSlots {
     }
 }
 
+impl LabelSlots {
+    /// The name of each label of its own.
+    pub(super) fn by_slot(&self) -> BTreeMap<usize, Arc<str>> {
+        self.0
+            .iter()
+            .map(|(name, slot)| (usize::from(*slot), name.clone()))
+            .collect()
+    }
+}
+
 /// The oldest age under each label.
 #[derive(Debug)]
 pub(super) struct OldestByName([Option<Duration>; NAMED_SLOTS + 1]);

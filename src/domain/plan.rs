@@ -1,8 +1,8 @@
 //! What one pass decided, as a value: the judged jobs, the repairs to make, what happened since the last pass.
 
 use super::{
-    Cause, Finding, Guard, Incident, Job, JobId, LateOutcome, LedgerEntry, Phase, RepairId, Repairing, ServerIdentity,
-    Timestamp, WindowCount, names::Label,
+    Blocking, Cause, Finding, Guard, Incident, Job, JobId, LateOutcome, LedgerEntry, Phase, RepairId, Repairing,
+    ServerIdentity, Timestamp, WindowCount, names::Label,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -109,10 +109,17 @@ pub struct JobView {
     pub due_at: Option<Timestamp>,
     /// What withholds it, if it is overdue and not in the plan.
     pub cause: Option<Cause>,
-    /// When the writer's own rule frees it, where that rule is configured.
+    /// When the writer's own rule takes it for dead, where that rule is configured.
     pub writer_frees_at: Option<Timestamp>,
     /// What its name is shown under.
     pub(super) label: Label,
+}
+
+impl JobView {
+    /// What it means for the next run of the same name, at `now`, if it is stuck and the writer's rule is known.
+    pub fn blocking(&self, now: Timestamp) -> Option<Blocking> {
+        Blocking::of(self.phase, self.writer_frees_at, now)
+    }
 }
 
 /// More jobs than the rule allows would be failed at once.

@@ -1,8 +1,9 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Ages, Attempted, Cause, Event, Finding, Guard, HeldUp, JobId, LedgerEntry, Memory, Noted, Observation,
-    Obstacle, Outcome, Phase, Plan, Policy, Storm, Timestamp, WindowCount, names::OldestByName,
+    Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, LedgerEntry, Memory, Noted,
+    Observation, Obstacle, Outcome, Phase, Plan, Policy, Storm, StuckName, Timestamp, WindowCount,
+    blocking::OldestStuck, names::OldestByName,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,8 +28,10 @@ pub struct JobLine {
     pub due_at: Option<Timestamp>,
     /// What withholds it.
     pub withheld_cause: Option<Cause>,
-    /// When the writer's own rule frees it.
+    /// When the writer's own rule takes it for dead.
     pub writer_frees_at: Option<Timestamp>,
+    /// What it means for the next run of the same name, if it is stuck and the writer's rule is known.
+    pub blocking: Option<Blocking>,
 }
 
 /// What one pass found and did.
@@ -48,6 +51,10 @@ pub struct Report {
     pub ages: Ages,
     /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
     pub ages_by_name: BTreeMap<Option<Arc<str>>, Duration>,
+    /// Stuck jobs that keep the writer from starting another run of the same name; `None` where its rule is not known.
+    pub blocking: Option<u64>,
+    /// The names whose stuck jobs are the oldest, 20 at most, oldest first.
+    pub stuck_names: Vec<StuckName>,
     /// Overdue jobs that were not repaired, by cause.
     pub withheld: BTreeMap<Cause, u64>,
     /// Jobs that are withheld for a cause for the first time.
@@ -153,6 +160,8 @@ pub fn report(
         oldest_sign: None,
         ages: Ages::default(),
         ages_by_name: BTreeMap::new(),
+        blocking: policy.knows_writers_rule().then_some(0),
+        stuck_names: Vec::new(),
         withheld: Cause::ALL.into_iter().map(|cause| (cause, 0)).collect(),
         window: plan.window,
         writer_offset_micros: plan.newest_beat.map(|beat| plan.at.micros_since(beat)),
@@ -172,11 +181,16 @@ pub fn report(
         events: plan.events,
     };
     let mut by_name = OldestByName::new();
+    let mut stuck = OldestStuck::default();
     for view in &plan.jobs {
         *report.phases.entry(view.phase).or_default() += 1;
         if let Some(cause) = view.cause {
             *report.withheld.entry(cause).or_default() += 1;
         }
+        if let Some(blocking) = &mut report.blocking {
+            *blocking += u64::from(matches!(view.blocking(plan.at), Some(Blocking::Until(_))));
+        }
+        stuck.add(view);
         let age = view.last_sign.age_at(plan.at);
         report.ages.add(view.phase, age);
         if view.phase != Phase::Abandoned {
@@ -185,6 +199,8 @@ pub fn report(
         }
     }
     report.ages_by_name = by_name.into_names(&memory.names);
+    let names = memory.names.by_slot();
+    report.stuck_names = stuck.into_names(|slot| names.get(&slot).cloned());
     report
 }
 
@@ -224,6 +240,7 @@ fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
                 due_at: view.due_at.filter(|_| acts),
                 withheld_cause: view.cause,
                 writer_frees_at: view.writer_frees_at,
+                blocking: view.blocking(plan.at),
             }
         })
         .collect()

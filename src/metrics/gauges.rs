@@ -7,7 +7,7 @@ use crate::{
     status::{JobNameLabels, ReloadStatus, Roster, WatchStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A label is cut here; Prometheus takes longer ones, people don't.
 const NAME: usize = 128;
@@ -221,6 +221,18 @@ fn table(scrape: &Scrape<'_>, shown: &[View]) {
         stuck,
     );
     scrape.gauge(
+        "blocking_jobs",
+        "Stuck jobs that keep the writer from starting another run of the same name now, by its own rule.",
+        &["watch"],
+        of_current(shown, |pass| pass.report.blocking.map(|count| count as f64)),
+    );
+    scrape.gauge(
+        "stuck_job_started_timestamp_seconds",
+        "Start of the oldest stuck job of a name, for the 20 names with the oldest.",
+        &["watch", "job_name", "reason"],
+        shown.iter().flat_map(stuck_names),
+    );
+    scrape.gauge(
         "withheld_repairs",
         "Overdue jobs that are not repaired now, by cause.",
         &["watch", "cause"],
@@ -253,6 +265,32 @@ fn table(scrape: &Scrape<'_>, shown: &[View]) {
     );
 }
 
+/// The names with the oldest stuck jobs, where names are labels; names that are cut to the same label share a series.
+fn stuck_names(one: &View) -> BTreeMap<Vec<String>, f64> {
+    let mut oldest = BTreeMap::new();
+    let labelled = one.status.terms.names == JobNameLabels::Labelled;
+    for found in one
+        .current
+        .iter()
+        .filter(|_| labelled)
+        .flat_map(|pass| &pass.report.stuck_names)
+    {
+        let labels = vec![
+            one.name.clone(),
+            label(found.name.as_ref()),
+            found.phase.as_str().to_owned(),
+        ];
+        // The oldest comes first.
+        oldest.entry(labels).or_insert(found.started_at.as_seconds());
+    }
+    oldest
+}
+
+/// A name as a label.
+fn label(name: Option<&Arc<str>>) -> String {
+    name.map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect())
+}
+
 fn ages(scrape: &Scrape<'_>, shown: &[View]) {
     let watch = &["watch"];
     scrape.gauge(
@@ -275,10 +313,7 @@ fn ages(scrape: &Scrape<'_>, shown: &[View]) {
             continue;
         };
         for (name, age) in &pass.report.ages_by_name {
-            let label = name
-                .as_ref()
-                .map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect());
-            let oldest = by_name.entry((one.name.clone(), label)).or_default();
+            let oldest = by_name.entry((one.name.clone(), label(name.as_ref()))).or_default();
             *oldest = oldest.max(age.as_secs_f64());
         }
     }

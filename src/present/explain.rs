@@ -7,8 +7,8 @@ use super::{
     words,
 };
 use crate::domain::{
-    Action, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, StateKind, TimeValue,
-    Timestamp,
+    Action, Blocking, Cause, Heartbeat, Job, LateOutcome, LedgerAction, LedgerEntry, Phase, Policy, StateKind,
+    TimeValue, Timestamp,
 };
 
 /// What is known of one job.
@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub row: &'a Job,
     /// The rules.
     pub policy: &'a Policy,
+    /// What people call the application that writes the table.
+    pub writer: &'a str,
     /// The judgement, if the job runs and can be read.
     pub judged: Option<Judged>,
     /// Everything that the ledger has of it, oldest first.
@@ -34,8 +36,15 @@ pub struct Judged {
     pub cause: Option<Cause>,
     /// When it is due, if nothing changes.
     pub due_at: Option<Timestamp>,
-    /// When the writer's own rule frees it.
+    /// When the writer's own rule takes it for dead.
     pub writer_frees_at: Option<Timestamp>,
+}
+
+impl Judged {
+    /// What it means for the next run of the same name, at `now`.
+    pub fn blocking(&self, now: Timestamp) -> Option<Blocking> {
+        Blocking::of(self.phase, self.writer_frees_at, now)
+    }
 }
 
 /// All sentences, in order.
@@ -165,22 +174,24 @@ fn price(facts: &Facts<'_>, judged: Judged) -> Option<&'static str> {
     }
 }
 
+/// What it means for the next run of the same name.
 fn writers_rule(facts: &Facts<'_>, judged: Judged) -> Option<String> {
-    if matches!(judged.phase, Phase::Beating) {
-        return None;
+    let (writer, at) = (facts.writer, judged.writer_frees_at?);
+    let shown = when(at, facts.now);
+    match (judged.phase, judged.blocking(facts.now)) {
+        (_, Some(Blocking::Until(_))) => Some(format!(
+            "It blocks new runs until {shown}: so long {writer} takes it for alive, and starts no other run of the same name."
+        )),
+        (_, Some(Blocking::Leftover)) => Some(format!(
+            "It is a leftover and blocks no one: {writer} takes it for dead since {shown}, and starts the next run of the same \
+             name."
+        )),
+        (Phase::Starting, None) if at > facts.now => Some(format!(
+            "If its process is dead, it blocks new runs until {shown}: so long {writer} takes it for alive, and starts no other \
+             run of the same name."
+        )),
+        _ => None,
     }
-    let at = judged.writer_frees_at?;
-    Some(if at <= facts.now {
-        format!(
-            "The writer's own rule takes it for dead since {}; most writers look only when the same job starts again.",
-            when(at, facts.now)
-        )
-    } else {
-        format!(
-            "If no one else does anything, the writer's own rule frees it at {}.",
-            when(at, facts.now)
-        )
-    })
 }
 
 /// Rows that have no phase.

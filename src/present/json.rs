@@ -4,9 +4,12 @@ use super::{
     Judged, View,
     time::rfc3339,
     verdict::{Verdict, verdict_of},
+    words,
 };
 use crate::{
-    domain::{Access, Discovery, Job, JobId, JobLine, LedgerEntry, Newcomers, Phase, RepairId, Report, Timestamp},
+    domain::{
+        Access, Blocking, Discovery, Job, JobId, JobLine, LedgerEntry, Newcomers, Phase, RepairId, Report, Timestamp,
+    },
     pass::GoodPass,
     status::{Passed, WatchStatus},
 };
@@ -29,7 +32,13 @@ fn watch(view: &View) -> Value {
         phases.map(|phase| (phase.as_str(), view.count(phase))).collect()
     };
     let window = view.known(|pass| pass.report.window);
-    let jobs = view.known(|pass| pass.report.jobs.iter().map(job).collect::<Vec<_>>());
+    let jobs = view.known(|pass| {
+        pass.report
+            .jobs
+            .iter()
+            .map(|line| job(line, pass.report.at))
+            .collect::<Vec<_>>()
+    });
     json!({
         "name": view.name,
         "target": status.terms.target,
@@ -50,6 +59,7 @@ fn watch(view: &View) -> Value {
         "thresholds": thresholds(status),
         "phases": counts(|_| true),
         "stuck": counts(Phase::is_stuck),
+        "blocking_jobs": view.known(|pass| pass.report.blocking),
         "unreadable_jobs": view.known(|pass| pass.report.unreadable),
         "unknown_state_jobs": view.known(|pass| pass.report.unknown_state),
         "ages": view.known(|pass| ages(&pass.report)),
@@ -83,7 +93,7 @@ fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(rfc3339)
 }
 
-fn job(line: &JobLine) -> Value {
+fn job(line: &JobLine, now: Timestamp) -> Value {
     json!({
         "id": line.id.text(),
         "name": name(line.name.as_deref()),
@@ -95,11 +105,15 @@ fn job(line: &JobLine) -> Value {
         "due_at": time(line.due_at),
         "withheld_cause": line.withheld_cause.map(|cause| cause.as_str()),
         "writer_frees_at": time(line.writer_frees_at),
+        "blocks_until": time(line.blocking.and_then(Blocking::until)),
+        "leftover": line.blocking == Some(Blocking::Leftover),
+        "blocking_words": line.blocking.map(|blocking| words::blocking(blocking, now)),
     })
 }
 
 /// A row and its judgement, as `beatwarden explain --json` has it.
-pub fn examined_job(row: &Job, judged: Option<Judged>) -> Value {
+pub fn examined_job(row: &Job, judged: Option<Judged>, now: Timestamp) -> Value {
+    let blocking = judged.and_then(|judged| judged.blocking(now));
     json!({
         "id": row.id.text(),
         "name": name(row.name.as_deref()),
@@ -111,6 +125,9 @@ pub fn examined_job(row: &Job, judged: Option<Judged>) -> Value {
         "withheld_cause": judged.and_then(|judged| judged.cause).map(|cause| cause.as_str()),
         "due_at": time(judged.and_then(|judged| judged.due_at)),
         "writer_frees_at": time(judged.and_then(|judged| judged.writer_frees_at)),
+        "blocks_until": time(blocking.and_then(Blocking::until)),
+        "leftover": blocking == Some(Blocking::Leftover),
+        "blocking_words": blocking.map(|blocking| words::blocking(blocking, now)),
     })
 }
 

@@ -86,6 +86,16 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The end of something, as a clock shows it: a whole second by which it is over, with the date where it is another day.
+pub fn until(at: Timestamp, now: Timestamp) -> String {
+    let whole = at.plus(Duration::from_micros(999_999));
+    let (then, today) = (clock(whole), clock(now));
+    match (then.split_once(' '), today.split_once(' ')) {
+        (Some((day, time)), Some((today, _))) if day == today => format!("{time} UTC"),
+        _ => format!("{then} UTC"),
+    }
+}
+
 /// A time to come: how far it is, and what a clock will show then; with the date where it is another day.
 pub fn to_come(at: Timestamp, now: Timestamp) -> String {
     let (then, today) = (clock(at), clock(now));
@@ -127,6 +137,8 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000);
         assert_eq!(when(at(-75), at(0)), "2027-01-15 07:58:45 UTC (1m 15s ago)");
         assert_eq!(when(at(30), at(0)), "2027-01-15 08:00:30 UTC (in 30s)");
+        assert_eq!(until(at(75).plus(Duration::from_micros(1)), at(0)), "08:01:16 UTC");
+        assert_eq!(until(at(86_400), at(0)), "2027-01-16 08:00:00 UTC");
         assert_eq!(to_come(at(75), at(0)), "in 1 min 15 s, at 08:01:15 UTC");
         assert_eq!(to_come(at(86_400), at(0)), "in 1 d, at 2027-01-16 08:00 UTC");
     }

@@ -1,6 +1,7 @@
 //! Phases, actions and counts as people read them.
 
-use crate::domain::{Action, Phase};
+use super::time::until;
+use crate::domain::{Action, Blocking, Phase, Timestamp};
 
 /// A phase as people read it.
 pub const fn phase(phase: Phase) -> &'static str {
@@ -8,6 +9,14 @@ pub const fn phase(phase: Phase) -> &'static str {
         Phase::MissedFirst => "no first heartbeat",
         Phase::Lost => "lost heartbeat",
         other => other.as_str(),
+    }
+}
+
+/// What a stuck job means for the next run of the same name, read at `now`.
+pub fn blocking(blocking: Blocking, now: Timestamp) -> String {
+    match blocking {
+        Blocking::Until(at) => format!("blocks new runs until {}", until(at, now)),
+        Blocking::Leftover => "leftover, blocks no one".to_owned(),
     }
 }
 

@@ -15,6 +15,8 @@ use std::{
 pub struct WatchTerms {
     /// Deadlines, states and action.
     pub policy: Policy,
+    /// What people call the application that writes the table.
+    pub writer: &'static str,
     /// The poll interval of the configuration.
     pub poll_interval: Duration,
     /// The deadline of one look.

@@ -103,6 +103,7 @@ pub async fn served() -> Served {
 pub async fn served_as(name: &str, policy: Policy) -> Served {
     let board = Arc::new(Board::new(WatchTerms {
         policy: policy.clone(),
+        writer: "Meltano",
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,

@@ -343,7 +343,7 @@ fn status_is_one_look_as_a_table_or_as_json() {
     let (code, said, _) = status(&[]);
     assert!(code.success(), "stuck jobs are no failure: {said}");
     assert!(
-        said.contains("0 starting, 1 beating, 1 missed_first, 0 lost, 0 abandoned"),
+        said.contains("0 starting, 1 beating, 1 missed_first, 0 lost, 0 abandoned; 1 blocking new runs"),
         "{said}"
     );
     assert!(
@@ -351,7 +351,7 @@ fn status_is_one_look_as_a_table_or_as_json() {
         "{said}"
     );
     assert!(said.contains("mode backfill, first heartbeat due after 1m"), "{said}");
-    assert!(said.contains("due in 1m; the writer frees it in 23h "), "{said}");
+    assert!(said.contains("due in 1m; blocks new runs until "), "{said}");
     assert!(
         said.contains("withheld: watching") && !said.contains('\u{1b}'),
         "{said:?}"

@@ -101,6 +101,8 @@ async fn before_the_first_pass_counters_exist_and_nothing_is_claimed_of_the_tabl
     for absent in [
         "running_jobs",
         "stuck_jobs",
+        "blocking_jobs",
+        "stuck_job_started",
         "heartbeat_age",
         "init_success_ratio",
         "repair_enabled",
@@ -147,6 +149,84 @@ async fn counts_are_there_at_zero_and_ages_only_if_there_is_something_to_age() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_blocks_the_writer_is_the_same_number_everywhere() {
+    let served = served().await;
+    served.pass(vec![]);
+    assert_eq!(served.metric("blocking_jobs{watch=\"meltano\"}").as_deref(), Some("0"));
+    served.pass(vec![
+        job("1", "a", -90, None),
+        job("2", "a", -86_401, None),
+        job("3", "b", -1_000, Some(-301)),
+        job("4", "c", -8 * 86_400, None),
+        job("5", "d", -1_000, Some(-299)),
+    ]);
+    assert_eq!(served.metric("blocking_jobs{watch=\"meltano\"}").as_deref(), Some("1"));
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let watch = &status["watches"][0];
+    assert_eq!(watch["blocking_jobs"], 1);
+    let facts = |id: &str| {
+        let line = watch["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|line| line["id"] == id)
+            .unwrap();
+        (
+            line["blocks_until"].clone(),
+            line["leftover"].clone(),
+            line["blocking_words"].clone(),
+        )
+    };
+    let words = "blocks new runs until 2027-01-16 07:58:30 UTC";
+    assert_eq!(
+        facts("1"),
+        ("2027-01-16T07:58:30.000000Z".into(), false.into(), words.into())
+    );
+    for id in ["2", "3"] {
+        assert_eq!(
+            facts(id),
+            (().into(), true.into(), "leftover, blocks no one".into()),
+            "{id}"
+        );
+    }
+    assert_eq!(facts("5"), (().into(), false.into(), ().into()), "it beats");
+    let page = get(served.address, "/").text();
+    assert!(
+        page.contains(words) && page.contains("leftover, blocks no one"),
+        "{page}"
+    );
+    let start = |name: &str, reason: &str| {
+        let labels = format!("job_name=\"{name}\",reason=\"{reason}\",watch=\"meltano\"");
+        served.metric(&format!("stuck_job_started_timestamp_seconds{{{labels}}}"))
+    };
+    let now = NOW / 1_000_000;
+    assert_eq!(start("a", "missed_first"), Some((now - 86_401).to_string()));
+    assert_eq!(start("b", "lost"), Some((now - 1_000).to_string()));
+    assert_eq!(
+        (start("a", "lost"), start("c", "missed_first"), start("d", "lost")),
+        (None, None, None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_writers_rule_is_not_known_nothing_is_said_of_blocking() {
+    let unknown = Policy {
+        writer_stale_after: None,
+        writer_stale_after_without_heartbeat: None,
+        ..served::policy()
+    };
+    let served = served::served_as("meltano", unknown).await;
+    served.pass(vec![job("1", "a", -90, None)]);
+    assert!(!served.metrics().contains("beatwarden_blocking_jobs"));
+    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let watch = &status["watches"][0];
+    assert_eq!(
+        (&watch["blocking_jobs"], &watch["jobs"][0]["blocks_until"]),
+        (&().into(), &().into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn old_data_is_never_shown_as_the_present() {
     let served = served().await;
     served.pass(vec![job("1", "a", -10, Some(-1))]);
@@ -154,7 +234,12 @@ async fn old_data_is_never_shown_as_the_present() {
     assert_eq!(served.metric("up{watch=\"meltano\"}").as_deref(), Some("1"));
     served.later(Duration::from_millis(1));
     assert_eq!(served.metric("up{watch=\"meltano\"}").as_deref(), Some("0"));
-    assert!(!served.metrics().contains("beatwarden_running_jobs"));
+    let gone = ["running_jobs", "blocking_jobs", "stuck_job_started"];
+    let text = served.metrics();
+    assert!(
+        gone.iter().all(|name| !text.contains(&format!("beatwarden_{name}"))),
+        "{text}"
+    );
     assert_eq!(get(served.address, "/-/ready").status, 503);
     let page = get(served.address, "/").text();
     assert!(
@@ -280,6 +365,7 @@ async fn the_status_has_the_promised_shape() {
         keys(watch),
         [
             "ages",
+            "blocking_jobs",
             "clock_skew_seconds",
             "database_time",
             "discovery",
@@ -320,9 +406,12 @@ async fn the_status_has_the_promised_shape() {
         keys(line),
         [
             "age_seconds",
+            "blocking_words",
+            "blocks_until",
             "due_at",
             "id",
             "last_heartbeat_at",
+            "leftover",
             "name",
             "next_action",
             "phase",

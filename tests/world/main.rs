@@ -11,5 +11,6 @@ mod dist;
 mod make_observe;
 mod meltano;
 mod meltano_bed;
+mod meltano_blocking;
 mod shipped;
 mod wheel;

@@ -96,11 +96,10 @@ fn whole(words: &str) -> Markup {
 }
 
 fn table_of_jobs(caption: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
-    let headings = ["job", "phase", "silent for", "what happens next", "the writer frees it"];
-    let frees = |job: &JobLine| match job.writer_frees_at.filter(|_| job.phase != Phase::Beating) {
-        None => "–".to_owned(),
-        Some(when) if when <= at => "at its next start".to_owned(),
-        Some(when) => to_come(when, at),
+    let headings = ["job", "phase", "silent for", "what happens next", "new runs"];
+    let blocking = |job: &JobLine| {
+        job.blocking
+            .map_or_else(|| "–".to_owned(), |blocking| words::blocking(blocking, at))
     };
     let row = |job: &&JobLine| {
         let cells = [
@@ -108,7 +107,7 @@ fn table_of_jobs(caption: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
             whole(words::phase(job.phase)),
             whole(&span(job.age)),
             html! { (next(job, at)) },
-            html! { (frees(job)) },
+            html! { (blocking(job)) },
         ];
         (job.phase.as_str(), cells)
     };

@@ -52,6 +52,7 @@ fn explained(row: &Job, action: Action, judged: Option<Judged>, entries: &[Ledge
         now: at(0),
         row,
         policy: &policy(action),
+        writer: "Meltano",
         judged,
         entries,
     };
