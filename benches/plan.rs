@@ -154,6 +154,7 @@ fn policy() -> Policy {
             failure: list(&["FAIL", "DEAD"]),
             waiting: list(&["IDLE"]),
             ignore: list(&["STATE_EDIT"]),
+            ..States::default()
         },
         init_deadline: SECOND * 60,
         heartbeat_timeout: SECOND * 300,

@@ -222,6 +222,12 @@ pub(super) fn from_text(kind: Kind, text: &str) -> ValueKind {
         Kind::Switch => text.parse().map_or_else(|_| same(), ValueKind::Boolean),
         Kind::Count(..) => text.parse().map_or_else(|_| same(), ValueKind::I64),
         Kind::Share(..) => text.parse().map_or_else(|_| same(), ValueKind::Float),
-        Kind::Text | Kind::Secret | Kind::Address | Kind::Choice(_) | Kind::Span(..) => same(),
+        Kind::Text
+        | Kind::Time
+        | Kind::Conditions
+        | Kind::Secret
+        | Kind::Address
+        | Kind::Choice(_)
+        | Kind::Span(..) => same(),
     }
 }

@@ -22,6 +22,7 @@ mod preset;
 mod provenance;
 mod rules;
 mod secret;
+mod shapes;
 mod sqlalchemy;
 mod text;
 mod types;
@@ -36,7 +37,10 @@ pub use postgres_url::PostgresUrl;
 pub use preset::{preset_names, writer_of};
 pub use secret::Secret;
 use std::{ffi::OsString, path::PathBuf};
-pub use types::{Config, DatabaseSource, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, WatchConfig};
+pub use types::{
+    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig,
+    TimeConfig, WatchConfig,
+};
 pub use url::DatabaseUrl;
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.

@@ -205,6 +205,7 @@ fn not_judged(facts: &Facts<'_>) -> String {
         StateKind::Success => "a success",
         StateKind::Failure => "a failure",
         StateKind::Waiting => "waiting: neither running nor ended",
+        StateKind::Ignored if facts.row.state.is_none() => "the row is no job (watch.table.null_state)",
         StateKind::Ignored => "one of watch.table.ignore: the row is no job",
         StateKind::Unknown => {
             return "This state is in no list of watch.table, so the row is counted as unknown and never repaired: put the state \

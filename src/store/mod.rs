@@ -19,7 +19,9 @@ mod template;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
-pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName};
+pub use mapping::{
+    Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
+};
 
 pub(crate) use derived::{derived, formerly};
 pub(crate) use template::{fill, part};

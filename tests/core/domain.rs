@@ -29,6 +29,7 @@ fn policy(action: Action) -> Policy {
             failure: list(&["FAIL", "DEAD"]),
             waiting: list(&["IDLE"]),
             ignore: list(&["STATE_EDIT"]),
+            ..States::default()
         },
         init_deadline: DEADLINE,
         heartbeat_timeout: TIMEOUT,

@@ -52,6 +52,7 @@ fn states() -> States {
         failure: list(&["FAIL", "DEAD"]),
         waiting: list(&["IDLE"]),
         ignore: list(&["STATE_EDIT"]),
+        ..States::default()
     }
 }
 

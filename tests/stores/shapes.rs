@@ -38,9 +38,11 @@ fn mapping(table: &str) -> Mapping {
             failure: list(&["failed"]),
             waiting: list(&["pending"]),
             ignore: Vec::new(),
+            ..States::default()
         },
-        started_at: name("started"),
-        last_heartbeat_at: name("beat"),
+        only: Vec::new(),
+        started_at: name("started").into(),
+        last_heartbeat_at: Some(name("beat").into()),
         ended_at: Some(name("ended")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),
@@ -167,9 +169,9 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     mapping.table.name = name("Job.Runs");
     mapping.id = name("Id");
     mapping.state = name("The State");
-    mapping.started_at = name("Started \"At\"");
+    mapping.started_at = name("Started \"At\"").into();
     // A name that looks like a place in our own statements.
-    mapping.last_heartbeat_at = name("{{id}}");
+    mapping.last_heartbeat_at = Some(name("{{id}}").into());
     mapping.ended_at = Some(name("Ended"));
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
     read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;

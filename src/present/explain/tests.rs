@@ -20,6 +20,7 @@ fn policy(action: Action) -> Policy {
             failure: list("FAIL"),
             waiting: list("IDLE"),
             ignore: list("STATE_EDIT"),
+            ..States::default()
         },
         init_deadline: Duration::from_secs(60),
         heartbeat_timeout: Duration::from_secs(300),

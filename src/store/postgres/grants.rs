@@ -131,16 +131,13 @@ fn list(columns: &[&Identifier]) -> String {
 }
 
 fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &mut String) {
-    let mut read = vec![
-        &mapping.id,
-        &mapping.state,
-        &mapping.started_at,
-        &mapping.last_heartbeat_at,
-    ];
+    let mut read = vec![&mapping.id, &mapping.state];
+    read.extend(mapping.own_start());
+    read.extend(mapping.own_heartbeat());
     read.extend(&mapping.job_name);
     read.extend(&mapping.ended_at);
     let error = mapping.error.as_ref().map(|error| &error.column);
-    let heartbeat = vec![&mapping.last_heartbeat_at];
+    let heartbeat: Vec<&Identifier> = mapping.own_heartbeat().into_iter().collect();
     let mut end = vec![&mapping.state];
     end.extend(&mapping.ended_at);
     let (written, no_longer) = match action {

@@ -70,8 +70,8 @@ pub(super) async fn entries(session: LedgerSession<'_>, which: &Entries) -> Resu
         }
     };
     let rows = session.link.within("reading the ledger", answer).await?;
-    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
-    let entry = |row| row::ledger_entry(row, heartbeat);
+    let heartbeat = session.settings.mapping.heartbeat_name();
+    let entry = |row| row::ledger_entry(row, &heartbeat);
     Ok(rows.iter().filter_map(entry).collect())
 }
 
@@ -102,9 +102,9 @@ async fn find(
     let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
     let answer = session.read(&session.ready.statements.ledger_entry, params);
     let rows = session.link.within("reading the ledger", answer).await?;
-    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
+    let heartbeat = session.settings.mapping.heartbeat_name();
     Ok(rows.first().and_then(|row| {
-        let entry = row::ledger_entry(row, heartbeat)?;
+        let entry = row::ledger_entry(row, &heartbeat)?;
         Some((entry, row::timestamp(row, "undone_at")))
     }))
 }

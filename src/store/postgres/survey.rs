@@ -4,7 +4,7 @@ use super::{PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, lin
 use crate::{
     domain::JobId,
     store::{
-        Identifier, StoreError,
+        StoreError,
         survey::{Role, Surroundings, Surveyed},
     },
 };
@@ -116,12 +116,12 @@ impl Surveyed for PostgresStore {
         let rows = link.within("reading the times of a row", answer).await?;
         let mapping = &self.settings.mapping;
         let columns = [
-            ("started_at", &mapping.started_at),
-            ("heartbeat_at", &mapping.last_heartbeat_at),
+            ("started_at", mapping.started_at.plain()),
+            ("heartbeat_at", mapping.heartbeat_name()),
         ];
-        let read = |(column, name): (&str, &Identifier)| {
+        let read = |(column, name): (&str, String)| {
             let value: Option<String> = rows.first()?.get(column);
-            Some((name.as_str().to_owned(), value?))
+            Some((name, value?))
         };
         Ok(columns.into_iter().filter_map(read).collect())
     }

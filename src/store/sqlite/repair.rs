@@ -191,10 +191,10 @@ impl Change<'_> {
         } = &self.row;
         let values: [&dyn ToSql; 3] = [&self.key, state, started_at];
         exactly_one(change(self.transaction, &self.statements.repair_backfill, &values)?)?;
-        let column = self.settings.mapping.last_heartbeat_at.as_str();
+        let column = self.settings.mapping.heartbeat_name();
         Ok(Images {
-            before: json!({ column: shown(heartbeat_at.into()) }),
-            after: json!({ column: shown(started_at.into()) }),
+            before: json!({ &column: shown(heartbeat_at.into()) }),
+            after: json!({ &column: shown(started_at.into()) }),
         })
     }
 
@@ -217,7 +217,7 @@ impl Change<'_> {
             after[ended_at.as_str()] = shown((&end).into());
         }
         // What false repairs are recognised by.
-        after[mapping.last_heartbeat_at.as_str()] = row.job.heartbeat_at.at().map(rfc3339).into();
+        after[mapping.heartbeat_name()] = row.job.heartbeat_at.at().map(rfc3339).into();
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
             // What undo takes out again.

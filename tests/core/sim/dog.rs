@@ -143,6 +143,7 @@ pub async fn live(world: Shared, dog: usize) {
             failure: list(&["FAIL"]),
             waiting: Vec::new(),
             ignore: Vec::new(),
+            ..States::default()
         },
         init_deadline: scenario.deadline,
         heartbeat_timeout: scenario.heartbeat_timeout,
