@@ -1,10 +1,6 @@
 //! What stands behind the answers to one pass: its connection, its deadline, and its share of the memory.
 
-use super::{
-    PostgresSettings, Ready,
-    link::{Link, Param},
-    row,
-};
+use super::{PostgresSettings, Ready, link::Link, param::Param, row};
 use crate::{
     domain::LedgerEntry,
     store::{

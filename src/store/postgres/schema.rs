@@ -14,7 +14,7 @@ use crate::{
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, part, reading::not_unique},
 };
 use std::sync::OnceLock;
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::Row;
 
 /// The question for the columns, with the expression that says which of them may be read.
 fn with_rights(readable: &str) -> String {
@@ -30,8 +30,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     let answers = async {
         let (table, columns) = tokio::join!(
             biased;
-            link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
-            link.ask(&columns, vec![(&wanted, Type::TEXT)]),
+            link.ask(include_str!("sql/table.sql"), vec![&wanted]),
+            link.ask(&columns, vec![&wanted]),
         );
         Ok((table?, columns))
     };
@@ -41,8 +41,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         // Where rights can't be asked for, a column that may not be read is found by reading it.
         Err(error) => {
             refusal(WHAT, error)?;
-            link.within(WHAT, link.ask(&with_rights("true"), vec![(&wanted, Type::TEXT)]))
-                .await?
+            link.within(WHAT, link.ask(&with_rights("true"), vec![&wanted])).await?
         }
     };
     let Some(found) = found.first() else {

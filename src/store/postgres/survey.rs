@@ -12,7 +12,6 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tokio_postgres::types::Type;
 
 /// So long a pass may wait for the survey at the start: a catalog of many tables takes longer, and the log does without.
 const AT_THE_START: Duration = Duration::from_millis(300);
@@ -52,12 +51,7 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
         link,
         within,
         include_str!("sql/survey.sql"),
-        vec![
-            (&catalog.oid, Type::OID),
-            (&columns, Type::TEXT_ARRAY),
-            (&ledger, Type::TEXT),
-            (&TRIGGER, Type::TEXT),
-        ],
+        vec![&catalog.oid, &columns, &ledger, &TRIGGER],
     );
     let rows = link.within("looking around the table", answer).await?;
     let mut found = Surroundings {
@@ -112,7 +106,7 @@ impl Surveyed for PostgresStore {
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
         let (slot, ready) = self.for_operator().await?;
         let (link, key) = (super::held(&slot), job.to_string());
-        let answer = link.ask(&ready.statements.job_times, vec![(&key, Type::TEXT)]);
+        let answer = link.ask(&ready.statements.job_times, vec![&key]);
         let rows = link.within("reading the times of a row", answer).await?;
         let mapping = &self.settings.mapping;
         let columns = [
