@@ -157,6 +157,7 @@ fn policy() -> Policy {
             ..States::default()
         },
         init_deadline: SECOND * 60,
+        max_runtime: None,
         heartbeat_timeout: SECOND * 300,
         seed_tolerance: Duration::from_millis(5),
         max_age: SECOND * 7 * 86_400,

@@ -14,7 +14,7 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartCheck, States},
+    domain::{Action, Job, JobId, Look, Outcome, Phase, Repair, Repairing, StartCheck, States},
     store::{
         DiscoverySetting, ErrorText, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -142,7 +142,8 @@ impl<S: Store> Observed<S> {
         let template = snapshot.rows.first().map(|job| Repair {
             action: Repairing::Fail,
             job: job.clone(),
-            init_deadline: DEADLINE,
+            reason: Phase::MissedFirst,
+            deadline: DEADLINE,
             server: snapshot.server.clone(),
             start: StartCheck::Overdue,
             after_undo: None,

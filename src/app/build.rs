@@ -19,6 +19,7 @@ pub fn policy_of(watch: &WatchConfig) -> Policy {
         watch: watch.name.clone(),
         states: watch.table.states.clone(),
         init_deadline: watch.init_deadline,
+        max_runtime: None,
         heartbeat_timeout: watch.heartbeat_timeout,
         seed_tolerance: watch.seed_tolerance,
         max_age: watch.max_age,

@@ -165,7 +165,10 @@ fn health(scrape: &Scrape<'_>, shown: &[View]) {
         "init_tracking",
         "1 if jobs that start and end between two polls are counted.",
         watch,
-        of_current(shown, |pass| Some(number(pass.newcomers == Newcomers::Followed))),
+        each(shown, |one| {
+            let has_inits = one.status.terms.policy.max_runtime.is_none();
+            one.known(|pass| number(has_inits && pass.newcomers == Newcomers::Followed))
+        }),
     );
     scrape.gauge(
         "clock_skew_seconds",
@@ -216,7 +219,7 @@ fn table(scrape: &Scrape<'_>, shown: &[View]) {
     scrape.gauge("running_jobs", "Running jobs by phase.", &["watch", "phase"], running);
     scrape.gauge(
         "stuck_jobs",
-        "Jobs that never beat in time (missed_first), or beat and stopped (lost).",
+        "Jobs that never beat in time (missed_first), beat and stopped (lost), or run for longer than allowed (overrun).",
         &["watch", "reason"],
         stuck,
     );

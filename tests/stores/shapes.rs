@@ -5,8 +5,8 @@ use crate::support::postgres::{self, Cluster, TestDatabase};
 use beatwarden::{
     connection::SslMode,
     domain::{
-        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck, States,
-        TimeValue,
+        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
+        States, TimeValue,
     },
     store::{
         DiscoverySetting, Failure, Identifier, Mapping, ObserveRequest, Store, TableName, TimeBudget, TimeFormat,
@@ -89,7 +89,8 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
     let repair = Repair {
         action: action.repairing().expect("an action that repairs"),
         job: job(&snapshot, id),
-        init_deadline: DEADLINE,
+        reason: Phase::MissedFirst,
+        deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,

@@ -64,7 +64,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let waived = repair.start == StartCheck::Waived;
     let mapping = &settings.mapping;
     let times = [job.started_at, job.heartbeat_at, job.ended_at].map(|reading| BoundTime(reading.at()));
-    let seconds = repair.init_deadline.as_secs_f64();
+    let seconds = repair.deadline.as_secs_f64();
     let gate = ready.catalog.gate();
     let repair_id = uuid::Uuid::from_u128(id.0);
     let table = ready.catalog.table.plain();
@@ -90,7 +90,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
         &waived,
     ];
     let failure = mapping.states.failure.first();
-    let text = error_text(id, repair.init_deadline);
+    let text = error_text(id, repair);
     let error = mapping
         .error
         .as_ref()

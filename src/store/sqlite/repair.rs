@@ -148,7 +148,7 @@ fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
     let overdue = job
         .started_at
         .at()
-        .is_some_and(|start| start <= now.minus(repair.init_deadline));
+        .is_some_and(|start| start <= now.minus(repair.deadline));
     *job == repair.job && (overdue || repair.start == StartCheck::Waived)
 }
 
@@ -238,7 +238,7 @@ impl Change<'_> {
     }
 
     fn error_text(&self) -> String {
-        error_text(self.id, self.repair.init_deadline)
+        error_text(self.id, self.repair)
     }
 
     /// Enters the change in the ledger.

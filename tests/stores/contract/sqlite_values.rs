@@ -6,7 +6,7 @@ use super::{
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Repair, Snapshot, StartCheck, TimeValue},
+    domain::{Action, Look, Outcome, Phase, Repair, Snapshot, StartCheck, TimeValue},
     store::{Identifier, ObserveRequest, Store, TimeFormat},
 };
 use std::time::Duration;
@@ -84,7 +84,8 @@ fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
         job: found
             .unwrap_or_else(|| panic!("{key} is not among {:?}", snapshot.rows))
             .clone(),
-        init_deadline: DEADLINE,
+        reason: Phase::MissedFirst,
+        deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,
