@@ -3,7 +3,7 @@
 //! Owns the order of the steps and the search for the file. Names of watches are in `drafts`, single values are judged in `validate`, whole
 //! watches in `watch`.
 
-use super::drafts::{self, Draft, TableFrom};
+use super::drafts::{self, Draft};
 use super::environment::{Environment, short_keys};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
@@ -13,7 +13,7 @@ use super::validate::Reader;
 use super::{
     ConfigError, ConfigErrors, DatabaseUrl, Flags, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
 };
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         mistakes.extend(
             found
                 .into_iter()
-                .filter(|mistake| draft.table == TableFrom::Keys || !is_noise(mistake)),
+                .filter(|mistake| !draft.lacks_preset || !is_noise(mistake)),
         );
     }
     for watch in &mut watches {
@@ -144,7 +144,7 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
                 if let Some(list) = table.remove("watch") {
                     file_watches = watch_tables(list.kind, &origin, &mut mistakes);
                 }
-                file_program = layers::flatten(Scope::Program, "", &table, &origin, &mut mistakes);
+                file_program = layers::flatten(Scope::Program, &table, &origin, &mut mistakes);
             }
             // Without the file every further complaint would be about what it may well say.
             Err(mistake) => {
@@ -276,8 +276,7 @@ fn checked_program(program: &Layer, watches: Vec<WatchConfig>, mistakes: &mut Ve
 fn select(wanted: Option<&str>, names: &[&str], watches: &mut Vec<WatchConfig>, mistakes: &mut Vec<ConfigError>) {
     let Some(wanted) = wanted else { return };
     if !names.contains(&wanted) {
-        let meant = nearest(wanted, names.iter().copied());
-        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        let meant = did_you_mean(wanted, names.iter().copied());
         mistakes.push(ConfigError::Value {
             key: "--watch".to_owned(),
             origin: "command line".to_owned(),

@@ -6,7 +6,7 @@ use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope, WITHOUT_HEARTBEAT};
 use super::layers::{Layer, Setting};
 use super::text::given;
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -189,10 +189,9 @@ fn expected(key: &Key, value: &ValueKind) -> String {
         Kind::Switch => "true or false".to_owned(),
         Kind::Choice(words) => {
             let meant = match value {
-                ValueKind::String(text) => nearest(text, words.iter().copied()),
-                _ => None,
+                ValueKind::String(text) => did_you_mean(text, words.iter().copied()),
+                _ => String::new(),
             };
-            let meant = meant.map_or_else(String::new, |word| format!("; did you mean {word}?"));
             format!("one of {}{meant}", words.join(", "))
         }
         Kind::Span(least, most) => {
