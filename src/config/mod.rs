@@ -22,7 +22,6 @@ mod preset;
 mod provenance;
 mod rules;
 mod secret;
-mod shapes;
 mod sqlalchemy;
 mod text;
 mod types;
@@ -36,11 +35,8 @@ pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::PostgresUrl;
 pub use preset::{preset_names, writer_of};
 pub use secret::Secret;
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
-pub use types::{
-    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig,
-    TimeConfig, WatchConfig,
-};
+use std::{ffi::OsString, path::PathBuf};
+pub use types::{Config, DatabaseSource, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, WatchConfig};
 pub use url::DatabaseUrl;
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.
@@ -84,9 +80,34 @@ impl Sources {
     }
 }
 
-/// The texts of the flags that were given, by their names with underscores, such as `poll_interval`; any may hold a password.
-/// `watch` is no key: only the watch of this name is kept.
-pub type Flags = BTreeMap<&'static str, Secret>;
+/// The flags of all commands, as they were typed.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--database`; may hold a password.
+    pub database: Option<Secret>,
+    /// `--database-file`.
+    pub database_file: Option<String>,
+    /// `--preset`.
+    pub preset: Option<String>,
+    /// `--poll-interval`.
+    pub poll_interval: Option<String>,
+    /// `--init-deadline`.
+    pub init_deadline: Option<String>,
+    /// `--heartbeat-timeout`.
+    pub heartbeat_timeout: Option<String>,
+    /// `--missed-first`.
+    pub missed_first: Option<String>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--web-config-file`.
+    pub web_config_file: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--watch`: only the watch of this name is kept.
+    pub watch: Option<String>,
+}
 
 /// A checked configuration, and how it came about.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use crate::support::postgres::{self, Cluster, TestDatabase};
 use beatwarden::{
     connection::SslMode,
     domain::{
-        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
-        States, TimeValue,
+        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck, States,
+        TimeValue,
     },
     store::{
         DiscoverySetting, Failure, Identifier, Mapping, ObserveRequest, Store, TableName, TimeBudget, TimeFormat,
@@ -38,11 +38,9 @@ fn mapping(table: &str) -> Mapping {
             failure: list(&["failed"]),
             waiting: list(&["pending"]),
             ignore: Vec::new(),
-            ..States::default()
         },
-        only: Vec::new(),
-        started_at: name("started").into(),
-        last_heartbeat_at: Some(name("beat").into()),
+        started_at: name("started"),
+        last_heartbeat_at: name("beat"),
         ended_at: Some(name("ended")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),
@@ -89,8 +87,7 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
     let repair = Repair {
         action: action.repairing().expect("an action that repairs"),
         job: job(&snapshot, id),
-        reason: Phase::MissedFirst,
-        deadline: DEADLINE,
+        init_deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,
@@ -170,9 +167,9 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     mapping.table.name = name("Job.Runs");
     mapping.id = name("Id");
     mapping.state = name("The State");
-    mapping.started_at = name("Started \"At\"").into();
+    mapping.started_at = name("Started \"At\"");
     // A name that looks like a place in our own statements.
-    mapping.last_heartbeat_at = Some(name("{{id}}").into());
+    mapping.last_heartbeat_at = name("{{id}}");
     mapping.ended_at = Some(name("Ended"));
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
     read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;

@@ -44,11 +44,11 @@ fn an_alert_fires_and_resolves_after_the_repair() {
         "healthy: four pipelines beat",
         "is killed between its start and its first heartbeat",
         "Beatwarden reports it as stuck",
-        "FIRING    BeatwardenJobsStuckMissedFirst",
+        "FIRING    BeatwardenJobsBlocking",
         "the action becomes fail",
         "as FAIL, with an entry in its ledger",
         "orders-to-warehouse runs again",
-        "RESOLVED  BeatwardenJobsStuckMissedFirst",
+        "RESOLVED  BeatwardenJobsBlocking",
         "healthy again",
     ] {
         rest = rest

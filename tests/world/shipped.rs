@@ -75,10 +75,14 @@ fn panels(dashboard: &Value) -> Vec<&Value> {
         .collect()
 }
 
+/// The external labels of Prometheus that say where the links of an alert lead.
+const LINKS: [&str; 2] = ["beatwarden_page", "beatwarden_runbook"];
+
 /// `beatwarden_...` as a whole word; recorded series have a colon in front and don't count.
 fn metric_names(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
-        .filter(|word| word.starts_with("beatwarden_"))
+        .map(|word| word.trim_end_matches(':'))
+        .filter(|word| word.starts_with("beatwarden_") && *word != "beatwarden_" && !LINKS.contains(word))
         .map(str::to_owned)
         .collect()
 }
@@ -149,6 +153,11 @@ fn a_missing_promtool_is_named_with_the_command_that_installs_it() {
     assert!(message.contains("apt-get install"), "{message}");
 }
 
+/// An annotation that is an external label of Prometheus, and a text where that is not set.
+fn linked(label: &str, otherwise: &str) -> String {
+    format!("{{{{ with $externalLabels.beatwarden_{label} }}}}{{{{ . }}}}{{{{ else }}}}{otherwise}{{{{ end }}}}")
+}
+
 #[test]
 fn every_alert_says_how_bad_it_is_and_where_to_read_on() {
     let sections = anchors(&text("docs/runbook.md"));
@@ -161,11 +170,23 @@ fn every_alert_says_how_bad_it_is_and_where_to_read_on() {
             ["critical", "warning"].contains(&severity),
             "{name}: severity {severity:?}"
         );
+        let first = string(&alert["annotations"], "description").contains("First: ");
+        assert!(first, "{name}: no first step");
+        let about_watch = !["BeatwardenDown", "BeatwardenTargetDown", "BeatwardenReloadFailed"].contains(&name);
         for annotation in ["summary", "description"] {
-            assert_ne!(string(&alert["annotations"], annotation), "", "{name}: {annotation}");
+            let text = string(&alert["annotations"], annotation);
+            assert!(
+                !about_watch || text.contains("{{ $labels.watch }}"),
+                "{name}: {annotation} names no watch"
+            );
         }
+        assert_eq!(
+            string(&alert["annotations"], "page_url"),
+            linked("page", "port 12328 of Beatwarden"),
+            "{name}"
+        );
         let url = string(&alert["annotations"], "runbook_url");
-        let anchor = url.strip_prefix("docs/runbook.md#");
+        let anchor = url.strip_prefix(&format!("{}#", linked("runbook", "docs/runbook.md")));
         assert_eq!(
             anchor,
             Some(name.to_lowercase().as_str()),
@@ -211,26 +232,47 @@ fn every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() {
     }
 }
 
+/// The alerts that a matcher names; `Beatwarden.+` names none.
+fn words_of_alerts(matcher: &str) -> Vec<String> {
+    matcher
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| word.len() > "Beatwarden".len() && word.starts_with("Beatwarden"))
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn every_alert_that_is_inhibited_exists_and_only_by_its_own_deployment() {
     let alertmanager = yaml("config/prometheus/alertmanager.yml");
     let names: BTreeSet<String> = alerts().iter().map(|alert| string(alert, "alert").to_owned()).collect();
     let rules = list(&alertmanager, "inhibit_rules");
     assert!(rules.len() >= 5, "{rules:?}");
+    let critical: BTreeSet<String> = alerts()
+        .iter()
+        .filter(|alert| alert["labels"]["severity"] == "critical")
+        .map(|alert| string(alert, "alert").to_owned())
+        .collect();
+    let names_in = |rule: &Value, side: &str| -> BTreeSet<String> {
+        list(rule, side)
+            .iter()
+            .filter_map(Value::as_str)
+            .flat_map(words_of_alerts)
+            .collect()
+    };
     for rule in rules {
+        if names_in(rule, "source_matchers").is_disjoint(&critical) {
+            let woken = &names_in(rule, "target_matchers") & &critical;
+            assert!(woken.is_empty(), "a warning inhibits what wakes someone: {woken:?}");
+        }
         let equal: Vec<&str> = list(rule, "equal").iter().filter_map(Value::as_str).collect();
         assert!(equal.contains(&"cluster"), "{rule}: silences other deployments");
         let matchers = list(rule, "source_matchers")
             .iter()
             .chain(list(rule, "target_matchers"));
-        let named: Vec<&str> = matchers
-            .filter_map(Value::as_str)
-            .flat_map(|matcher| matcher.split(|letter: char| !letter.is_ascii_alphanumeric()))
-            .filter(|word| word.len() > "Beatwarden".len() && word.starts_with("Beatwarden"))
-            .collect();
+        let named: Vec<String> = matchers.filter_map(Value::as_str).flat_map(words_of_alerts).collect();
         assert!(!named.is_empty(), "{rule}");
         for name in named {
-            assert!(names.contains(name), "{name} is no alert: {rule}");
+            assert!(names.contains(&name), "{name} is no alert: {rule}");
         }
     }
 }

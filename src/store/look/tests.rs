@@ -25,11 +25,9 @@ fn mapping() -> Mapping {
             failure: vec!["FAIL".into()],
             waiting: Vec::new(),
             ignore: Vec::new(),
-            ..States::default()
         },
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("beat_at").into()),
+        started_at: name("started_at"),
+        last_heartbeat_at: name("beat_at"),
         ended_at: None,
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),

@@ -7,9 +7,8 @@ use super::{
     guard_sql::TRIGGER,
     guard_state::guard_of,
     ledger::{Flaw, ledger_columns},
-    link::Link,
+    link::{Link, Param},
     obstacles,
-    param::Param,
     server::probe,
     transaction::look_alone,
 };
@@ -18,7 +17,7 @@ use crate::{
     store::{StoreError, guard::GuardState, question::Facts},
 };
 use std::time::{Duration, Instant};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Type};
 
 /// What the facts are asked about, kept while the answer is on its way.
 pub(super) struct Asked<'a> {
@@ -47,19 +46,19 @@ impl<'a> Asked<'a> {
 
     /// What shows whether the facts still hold.
     pub(super) fn names(&self) -> Vec<Param<'_>> {
-        vec![&self.table, &self.ledger]
+        vec![(&self.table, Type::TEXT), (&self.ledger, Type::TEXT)]
     }
 
     pub(super) fn params(&self) -> Vec<Param<'_>> {
         vec![
-            &self.table,
-            &self.ledger,
-            &self.columns,
-            &self.written,
-            &self.schema,
-            &self.ledger_columns,
-            &self.state,
-            &TRIGGER,
+            (&self.table, Type::TEXT),
+            (&self.ledger, Type::TEXT),
+            (&self.columns, Type::TEXT_ARRAY),
+            (&self.written, Type::TEXT_ARRAY),
+            (&self.schema, Type::TEXT),
+            (&self.ledger_columns, Type::TEXT_ARRAY),
+            (&self.state, Type::TEXT),
+            (&TRIGGER, Type::TEXT),
         ]
     }
 }

@@ -26,7 +26,6 @@ mod named;
 mod observe;
 mod obstacles;
 mod operator;
-mod param;
 mod passfile;
 mod render;
 mod repair;

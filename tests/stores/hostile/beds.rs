@@ -41,9 +41,8 @@ fn mapping(shape: Shape) -> Mapping {
         job_name: Some(name("job_name")),
         state: name("state"),
         states: states(),
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
+        started_at: name("started_at"),
+        last_heartbeat_at: name("last_heartbeat_at"),
         ended_at: Some(name("ended_at")),
         time_format: match shape {
             Shape::Timestamps | Shape::Zoned | Shape::SqliteTexts => TimeFormat::Timestamp,
