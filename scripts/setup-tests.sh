@@ -146,6 +146,10 @@ python_packages() {
 
 python_packages meltano-3.6 'meltano==3.6.0' psycopg2-binary
 python_packages meltano-4 'meltano>=4,<5' psycopg2-binary
+# The job systems of the presets that are small; one environment holds them all.
+python_packages engines 'optuna==5.0.0' 'mlflow-skinny==3.17.2' 'alembic==1.20.1' 'sqlparse==0.6.1' 'sqlalchemy==2.1.9' \
+    'django==5.2.19' 'django-tasks==0.12.0' 'django-tasks-db==0.13.0' 'dbos==3.4.0' 'procrastinate==3.10.0' 'pgqueuer==1.6.0' \
+    'typer==0.24.2' 'asyncpg==0.32.0' 'psycopg[binary]==3.3.9' 'psycopg2-binary==2.9.13'
 # What builds the wheel.
 python_packages maturin 'maturin==1.16.0'
 # The published schemas of Kubernetes and of the compose specification, with what reads them.

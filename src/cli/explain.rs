@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     app::{self, AppError, Examination},
-    config::{self, Loaded, WatchConfig},
+    config::{self, Loaded, OwnWay, WatchConfig},
     domain::{Cause, Holder, JobId, Phase, Timestamp},
     present::{Facts, Judged, json as shapes, safe, sentences},
 };
@@ -108,8 +108,11 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
         entries: &examination.entries,
     };
     let mut said = sentences(&facts);
+    let is_stuck = judged.is_some_and(|judged| judged.phase.is_stuck());
     let beside = watch.meltano.as_ref().map(|_| super::check::action(watch));
-    said.extend(beside.filter(|_| judged.is_some_and(|judged| judged.phase.is_stuck())));
+    said.extend(beside.filter(|_| is_stuck));
+    let own = watch.preset.as_deref().and_then(config::own_way);
+    said.extend(own.filter(|_| is_stuck).map(|own| by_its_own_system(own, &row.id)));
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));
     let waits = judged.is_some_and(|judged| judged.cause == Some(Cause::Watching) || judged.phase == Phase::Starting);
     let by = match seen {
@@ -151,6 +154,12 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
             .collect(),
         json,
     }
+}
+
+/// How a system ends the job that Beatwarden must not end.
+fn by_its_own_system(own: &OwnWay, id: &JobId) -> String {
+    let command = own.command.replace("{id}", &safe::cut(&id.text(), 100));
+    format!("Beatwarden doesn't end it: {}. {}: {command}", own.why, own.does)
 }
 
 /// The session that keeps its repair waiting, if there is one: named as the cause, or holding on for long.

@@ -74,6 +74,14 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
             watch.name
         )));
     }
+    if let Some(own) = watch.preset.as_deref().and_then(config::own_way)
+        && watch.repair.missed_first == Action::Fail
+    {
+        return Err(AppError::Usage(format!(
+            "action fail is refused for watch `{}`: {}; `beatwarden explain JOB` prints the system's own command",
+            watch.name, own.why
+        )));
+    }
     if watch.repair.missed_first == Action::Fail && watch.table.states.failure.is_empty() {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",

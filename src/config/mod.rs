@@ -33,7 +33,7 @@ pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
 pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::PostgresUrl;
-pub use preset::{preset_names, writer_of};
+pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{ffi::OsString, path::PathBuf};
 pub use types::{Config, DatabaseSource, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, WatchConfig};

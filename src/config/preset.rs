@@ -1,24 +1,68 @@
 //! The job systems that Beatwarden knows, compiled in from `config/presets`.
 //!
-//! Owns the list of names; what a preset's keys mean is in `keys`.
+//! Owns the list of presets, and which systems only end their jobs themselves; what a preset's keys mean is in `keys`.
 
-/// Every preset: its name and its text, written like a `[[watch]]` without name and database.
-pub(super) const PRESETS: &[(&str, &str)] = &[("meltano", include_str!("../../config/presets/meltano.toml"))];
+/// One job system.
+struct Preset {
+    name: &'static str,
+    /// What people call it.
+    writer: &'static str,
+    /// Written like a `[[watch]]` without name and database.
+    text: &'static str,
+    own_way: Option<OwnWay>,
+}
+
+/// How a system ends a dead job where an UPDATE of its row doesn't do it: `fail` is refused there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnWay {
+    /// Why a plain UPDATE is wrong.
+    pub why: &'static str,
+    /// What the system's own command does, as a sentence that the command ends.
+    pub does: &'static str,
+    /// The command; `{id}` stands for the job's key.
+    pub command: &'static str,
+}
+
+const PRESETS: &[Preset] = &[
+    Preset {
+        name: "meltano",
+        writer: "Meltano",
+        text: include_str!("../../config/presets/meltano.toml"),
+        own_way: None,
+    },
+    Preset {
+        name: "pgqueuer",
+        writer: "PgQueuer",
+        text: include_str!("../../config/presets/pgqueuer.toml"),
+        own_way: Some(OwnWay {
+            why: "a worker takes a job over whose heartbeat is old, and one that is ended from outside leaves no entry in \
+                  pgqueuer_log",
+            does: "PgQueuer takes the job over, and tries it again, as soon as a worker serves its entrypoint",
+            command: "pgq run MODULE:FACTORY",
+        }),
+    },
+];
+
+fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}
 
 /// The names of all presets.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|(name, _)| *name)
+    PRESETS.iter().map(|preset| preset.name)
+}
+
+/// How the system of a preset ends a dead job, where Beatwarden must not.
+pub fn own_way(name: &str) -> Option<&'static OwnWay> {
+    find(name)?.own_way.as_ref()
 }
 
 /// What people call the application that writes a table, by the preset in force.
 pub fn writer_of(preset: Option<&str>) -> &'static str {
-    match preset {
-        Some("meltano") => "Meltano",
-        _ => "the application",
-    }
+    preset.and_then(find).map_or("the application", |preset| preset.writer)
 }
 
 /// The text of a preset.
 pub(super) fn text_of(name: &str) -> Option<&'static str> {
-    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    find(name).map(|preset| preset.text)
 }

@@ -6,6 +6,7 @@
 use super::ConfigError;
 use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
+use super::preset::own_way;
 use super::text::shown;
 use super::validate::{Reader, echo};
 use crate::domain::{Action, DiscoverySetting};
@@ -188,6 +189,13 @@ impl Rules<'_> {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
             let remedy = "set table.failure, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));
+        }
+        let preset = self.quietly(|reader| reader.text("preset"));
+        if let Some(own) = preset.as_deref().and_then(own_way)
+            && action == Some(Action::Fail)
+        {
+            let remedy = "take observe: `beatwarden explain JOB` prints the system's own command";
+            mistakes.push(self.conflict("repair.missed_first", format!("fail is refused: {}", own.why), remedy));
         }
         let discovery = self.quietly(|reader| reader.choice("discovery", DiscoverySetting::from_spelling));
         let born_running = self.quietly(|reader| reader.switch("table.born_running"));

@@ -7,6 +7,7 @@
 
 pub mod beatwarden;
 pub mod certificates;
+pub mod engine;
 pub mod http;
 pub mod meltano;
 pub mod pooler;

@@ -8,6 +8,7 @@ mod browser;
 mod dashboard;
 mod deploy;
 mod dist;
+mod engines;
 mod make_observe;
 mod meltano;
 mod meltano_bed;

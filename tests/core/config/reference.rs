@@ -3,6 +3,7 @@
 use super::support::Given;
 use beatwarden::config::keys::{Fallback, KEYS, Scope};
 use beatwarden::config::{Loaded, Secret, preset_names};
+use beatwarden::domain::Action;
 use std::{fs, path::PathBuf};
 
 fn reference() -> String {
@@ -130,4 +131,19 @@ fn every_preset_is_complete() {
             "a preset holds no key that a watch doesn't know"
         );
     }
+}
+
+#[test]
+fn fail_is_refused_where_only_the_system_itself_ends_its_jobs() {
+    let text = "[[watch]]\npreset = \"pgqueuer\"\ndatabase = \"jobs.db\"\n";
+    assert_eq!(
+        Given::toml(text).good().config.watches[0].repair.missed_first,
+        Action::Observe
+    );
+    let mistakes = Given::toml(&format!("{text}[watch.repair]\nmissed_first = \"fail\"\n")).mistakes();
+    assert!(
+        mistakes.contains("watch.pgqueuer.repair.missed_first (beatwarden.toml): fail is refused: "),
+        "{mistakes}"
+    );
+    assert!(mistakes.contains("`beatwarden explain JOB`"), "{mistakes}");
 }
