@@ -154,8 +154,10 @@ fn policy() -> Policy {
             failure: list(&["FAIL", "DEAD"]),
             waiting: list(&["IDLE"]),
             ignore: list(&["STATE_EDIT"]),
+            ..States::default()
         },
         init_deadline: SECOND * 60,
+        max_runtime: None,
         heartbeat_timeout: SECOND * 300,
         seed_tolerance: Duration::from_millis(5),
         max_age: SECOND * 7 * 86_400,

@@ -14,7 +14,7 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, Job, JobId, Look, Outcome, Repair, Repairing, StartCheck, States},
+    domain::{Action, Job, JobId, Look, Outcome, Phase, Repair, Repairing, StartCheck, States},
     store::{
         DiscoverySetting, ErrorText, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -111,9 +111,11 @@ fn mapping() -> Mapping {
             failure: list(&["FAIL"]),
             waiting: Vec::new(),
             ignore: Vec::new(),
+            ..States::default()
         },
-        started_at: name("started_at"),
-        last_heartbeat_at: name("last_heartbeat_at"),
+        only: Vec::new(),
+        started_at: name("started_at").into(),
+        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
         ended_at: Some(name("ended_at")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),
@@ -140,7 +142,8 @@ impl<S: Store> Observed<S> {
         let template = snapshot.rows.first().map(|job| Repair {
             action: Repairing::Fail,
             job: job.clone(),
-            init_deadline: DEADLINE,
+            reason: Phase::MissedFirst,
+            deadline: DEADLINE,
             server: snapshot.server.clone(),
             start: StartCheck::Overdue,
             after_undo: None,

@@ -20,6 +20,11 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
+/// `; did you mean NAME?` where a known name was probably meant, and nothing elsewhere.
+pub fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(text, known).map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+}
+
 /// What is there, and which of it was probably meant: "the table has id, state, ...; did you mean `beat_on`?".
 pub fn listed<'a>(wanted: &str, there: impl Iterator<Item = &'a str>, who: &str) -> String {
     let names: Vec<&str> = there.collect();

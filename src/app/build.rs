@@ -2,11 +2,11 @@
 
 use super::{any_store::AnyStore, error::AppError, target};
 use crate::{
-    config::{self, DatabaseUrl, WatchConfig},
+    config::{self, DatabaseUrl, TimeConfig, WatchConfig},
     domain::Policy,
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, ErrorText, Identifier, IdentifierError, Mapping, TableName,
+        self, Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeSource,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -19,6 +19,7 @@ pub fn policy_of(watch: &WatchConfig) -> Policy {
         watch: watch.name.clone(),
         states: watch.table.states.clone(),
         init_deadline: watch.init_deadline,
+        max_runtime: None,
         heartbeat_timeout: watch.heartbeat_timeout,
         seed_tolerance: watch.seed_tolerance,
         max_age: watch.max_age,
@@ -63,7 +64,7 @@ pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
 /// Table and columns of a watch, their names checked.
 fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let table = &watch.table;
-    let check = match watch.database.resolve() {
+    let check: Check = match watch.database.resolve() {
         Ok(DatabaseUrl::Sqlite(_)) => Identifier::of_any_length,
         _ => Identifier::new,
     };
@@ -76,8 +77,13 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
         job_name: optional(&table.job_name)?,
         state: check(&table.state)?,
         states: table.states.clone(),
-        started_at: check(&table.started_at)?,
-        last_heartbeat_at: check(&table.last_heartbeat_at)?,
+        only: conditions_of(&table.only, check)?,
+        started_at: time_of(&table.started_at, &table.id, check)?,
+        last_heartbeat_at: table
+            .last_heartbeat_at
+            .as_ref()
+            .map(|time| time_of(time, &table.id, check))
+            .transpose()?,
         ended_at: optional(&table.ended_at)?,
         time_format: table.time_format,
         time_zone: table.time_zone.clone(),
@@ -93,6 +99,38 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
             .transpose()?,
         born_running: table.born_running,
     })
+}
+
+/// How one database checks a name.
+type Check = fn(&str) -> Result<Identifier, IdentifierError>;
+
+/// Where a time stands; `id` names the job where nothing else does.
+fn time_of(time: &TimeConfig, id: &str, check: Check) -> Result<TimeSource, IdentifierError> {
+    let elsewhere = time.elsewhere.as_ref().map(|elsewhere| {
+        Ok(Elsewhere {
+            table: TableName::parse_by(&elsewhere.table, check)?,
+            key: check(&elsewhere.key)?,
+            matching: check(elsewhere.matching.as_deref().unwrap_or(id))?,
+            prefix: elsewhere.match_prefix.clone(),
+            conditions: conditions_of(&elsewhere.conditions, check)?,
+        })
+    });
+    Ok(TimeSource {
+        column: check(&time.column)?,
+        elsewhere: elsewhere.transpose()?,
+        format: time.time_format,
+        zone: time.time_zone.clone(),
+    })
+}
+
+fn conditions_of(conditions: &[config::Condition], check: Check) -> Result<Vec<Condition>, IdentifierError> {
+    let checked = conditions.iter().map(|condition| {
+        Ok(Condition {
+            column: check(&condition.column)?,
+            test: condition.test.clone(),
+        })
+    });
+    checked.collect()
 }
 
 /// The statement that creates the index which makes finding running jobs cheap; empty where a name can't be used.

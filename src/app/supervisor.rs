@@ -98,14 +98,14 @@ impl Supervisor {
     fn begin(&self, config: &WatchConfig, store: AnyStore) -> Running {
         let shared = &self.shared;
         let board = Arc::new(Board::since(shared.clock.moment(), terms_of(config)));
+        let (policy, pace) = (policy_of(config), pace_of(config));
         let subscribers = Subscribers {
             board: board.clone(),
-            metrics: shared.metrics.watch(&config.name),
+            metrics: shared.metrics.watch(&config.name, &policy),
             journal: Journal::new(&config.name),
             service: shared.service.clone(),
         };
         let stop = self.shared.stop.child_token();
-        let (policy, pace) = (policy_of(config), pace_of(config));
         let mut watch = Watch::new(store, shared.clock, subscribers, policy, pace, stop.clone());
         Running {
             config: config.clone(),

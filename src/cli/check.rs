@@ -167,8 +167,8 @@ pub(super) fn action(watch: &WatchConfig) -> String {
 
 /// What to do with states of no list.
 const OF_LISTS: &str = "put each into running, success, failure, waiting or ignore";
-const OF_NULL: &str = "NULL can't stand in a list: such rows are counted as unknown and left alone, or watch a view that names \
-                       them, such as SELECT coalesce(state, 'none') AS state, ..., and put that name into waiting or ignore";
+const OF_NULL: &str = "NULL can't stand in a list: such rows are counted as unknown and left alone, or say in \
+                       watch.table.null_state whether they are waiting or no jobs (ignore)";
 
 /// Whether the rows' states are those of the configuration.
 fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {

@@ -169,7 +169,7 @@ fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
     let is_cause = matches!(judged.cause, Some(Cause::NotLeader | Cause::Locked));
     let keeps_waiting = |holder: &&Holder| is_cause || holder.age.is_some_and(|age| age > LONG);
     let holder = holders.iter().find(keeps_waiting)?;
-    (judged.phase == Phase::MissedFirst).then(|| {
+    judged.phase.is_overdue().then(|| {
         format!(
             "{holder}, which keeps repairs waiting: if that is no other Beatwarden at work, end it \
              (SELECT pg_terminate_backend({})) or let its owner do so.",

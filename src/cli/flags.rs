@@ -1,6 +1,6 @@
 //! The flags that every command takes, what a shell completes in them, and which commands don't list them.
 
-use crate::config::{self, Flags, LogFormat, LogLevel, Secret, Sources};
+use crate::config::{self, LogFormat, LogLevel, Secret, Sources};
 use clap::{
     Arg, Args, Command, ValueHint,
     builder::{PossibleValue, StringValueParser, TypedValueParser},
@@ -121,24 +121,28 @@ impl CommonFlags {
     /// Everything that the configuration of this process is made of.
     pub fn sources(self) -> Sources {
         let (environment, unreadable) = config::variables(std::env::vars_os());
+        let flags = [
+            ("database", self.database),
+            ("database_file", self.database_file),
+            ("preset", self.preset),
+            ("watch", self.watch),
+            ("poll_interval", self.poll_interval),
+            ("init_deadline", self.init_deadline),
+            ("heartbeat_timeout", self.heartbeat_timeout),
+            ("missed_first", self.missed_first),
+            ("listen", self.listen),
+            ("web_config_file", self.web_config_file),
+            ("log_format", self.log_format),
+            ("log_level", self.log_level),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, Secret::new(text?))));
         Sources {
             file: self.config,
             environment,
             unreadable,
-            flags: Flags {
-                database: self.database.map(Secret::new),
-                database_file: self.database_file,
-                preset: self.preset,
-                watch: self.watch,
-                poll_interval: self.poll_interval,
-                init_deadline: self.init_deadline,
-                heartbeat_timeout: self.heartbeat_timeout,
-                missed_first: self.missed_first,
-                listen: self.listen,
-                web_config_file: self.web_config_file,
-                log_format: self.log_format,
-                log_level: self.log_level,
-            },
+            flags: given.collect(),
             search: Sources::usual_places(),
             folder: std::env::current_dir().ok(),
         }

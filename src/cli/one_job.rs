@@ -34,20 +34,24 @@ fn of_running(key: &str, view: &JobView, examination: &Examination) -> String {
             "job {key} has lost its heartbeat, and such jobs are reported, never repaired: its process may live; look for it, and \
              end the job where it was started"
         ),
+        (Phase::Running, _) => format!(
+            "job {key} is running, and may do so for {} from its start",
+            span(policy.deadline())
+        ),
         (Phase::Abandoned, _) => {
             format!("job {key} is abandoned, and did beat: only a job that missed its first heartbeat is repaired")
         }
         (Phase::MissedFirst, Some(Cause::AwaitingWriter)) => format!(
             "job {key} has a heartbeat already, so there is nothing to backfill: the application has to end it, or use --action fail"
         ),
-        (Phase::MissedFirst, Some(Cause::Repaired)) => {
+        (Phase::MissedFirst | Phase::Overrun, Some(Cause::Repaired)) => {
             format!("job {key} was repaired that way before, and each start gets each action once")
         }
-        (Phase::MissedFirst, Some(cause)) => format!(
+        (Phase::MissedFirst | Phase::Overrun, Some(cause)) => format!(
             "job {key} is withheld ({}): `beatwarden explain {key}` says why",
             cause.as_str()
         ),
-        (Phase::MissedFirst, None) => format!("job {key} is due"),
+        (Phase::MissedFirst | Phase::Overrun, None) => format!("job {key} is due"),
     }
 }
 

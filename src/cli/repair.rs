@@ -186,17 +186,15 @@ impl Session<'_> {
 
     /// An overdue job that this command could have repaired, and doesn't.
     fn is_withheld(&self, view: &JobView) -> bool {
-        view.phase == Phase::MissedFirst && view.cause.is_some() && !self.policy.excludes(&view.id)
+        view.phase.is_overdue() && view.cause.is_some() && !self.policy.excludes(&view.id)
     }
 
     /// Whether watching on can make a job due.
     fn may_become_due(&self, plan: &Plan) -> bool {
         plan.jobs.iter().any(|view| {
-            let waits = match view.phase {
-                Phase::Starting => true,
-                Phase::MissedFirst => matches!(view.cause, None | Some(Cause::Watching)),
-                Phase::Beating | Phase::Lost | Phase::Abandoned => false,
-            };
+            let is_watched = view.phase.is_overdue() && matches!(view.cause, None | Some(Cause::Watching));
+            // A job that may run for hours is not waited for.
+            let waits = is_watched || view.phase == Phase::Starting;
             waits && !self.policy.excludes(&view.id)
         })
     }
@@ -212,7 +210,7 @@ impl Session<'_> {
                 Ok((observation, plan)) => {
                     failures = 0;
                     let watched = began.get_or_insert_with(Instant::now).elapsed();
-                    let overdue = plan.jobs.iter().filter(|view| view.phase == Phase::MissedFirst).count();
+                    let overdue = plan.jobs.iter().filter(|view| view.phase.is_overdue()).count();
                     bar.show(watched, overdue);
                     if watched >= self.watch_for || !self.may_become_due(&plan) {
                         bar.end();

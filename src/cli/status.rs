@@ -110,14 +110,15 @@ fn show(watch: &Value) {
     let Some(read_at) = time_in(&watch["database_time"]) else {
         return;
     };
-    let counts: Vec<String> = Phase::ALL
-        .iter()
-        .map(|phase| format!("{} {}", count(&watch["phases"][phase.as_str()]), phase.as_str()))
+    let phases = Phase::ALL.iter().map(|phase| (phase, &watch["phases"][phase.as_str()]));
+    let counts: Vec<String> = phases
+        .filter_map(|(phase, jobs)| Some(format!("{} {}", jobs.as_u64()?, phase.as_str())))
         .collect();
     let blocking = watch["blocking_jobs"].as_u64();
     let blocking = blocking.map(|jobs| format!("; {jobs} blocking new runs"));
     outln!("  {}{}", counts.join(", "), blocking.unwrap_or_default());
     match watch["init"]["ratio"].as_f64() {
+        _ if watch["thresholds"]["max_runtime_seconds"].is_number() => {}
         Some(ratio) => outln!(
             "  inits: {} decided in the window, {:.1} % good",
             count(&watch["init"]["inits"]),
@@ -160,12 +161,20 @@ fn list(value: &Value) -> &[Value] {
 /// Mode and thresholds.
 fn terms(watch: &Value) {
     let thresholds = &watch["thresholds"];
+    let interval = humantime::format_duration(seconds(&watch["poll_interval_seconds"]));
+    if let Some(longest) = thresholds["max_runtime_seconds"].as_f64() {
+        outln!(
+            "  mode {}, overdue after running for {}, a pass every {interval}",
+            words(&watch["overrun_action"]),
+            span(Duration::from_secs_f64(longest)),
+        );
+        return;
+    }
     outln!(
-        "  mode {}, first heartbeat due after {}, lost after {}, a pass every {}",
+        "  mode {}, first heartbeat due after {}, lost after {}, a pass every {interval}",
         words(&watch["missed_first_action"]),
         span(seconds(&thresholds["init_deadline_seconds"])),
         span(seconds(&thresholds["heartbeat_timeout_seconds"])),
-        humantime::format_duration(seconds(&watch["poll_interval_seconds"])),
     );
 }
 

@@ -7,7 +7,7 @@ use super::keys::Scope;
 use super::layers::{self, Layer, Table};
 use super::text::{printable, shown};
 use super::{ConfigError, preset};
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 
 /// Longest name of a watch: it is a label of every metric.
 const MOST_NAME_CHARS: usize = 64;
@@ -22,17 +22,8 @@ pub(super) struct Draft {
     pub(super) label: String,
     /// What is said about it; everything once it is put together.
     pub(super) layer: Layer,
-    /// Where its table is described.
-    pub(super) table: TableFrom,
-}
-
-/// Where the table of a watch is described.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum TableFrom {
-    /// In its own keys, over those of a preset if it has one.
-    Keys,
-    /// In a preset that is missing or unknown: what it might have said is no mistake of its own.
-    UnknownPreset,
+    /// Its preset is missing or unknown: what that might have said is no mistake of its own.
+    pub(super) lacks_preset: bool,
 }
 
 /// The single watch of a program whose file has none; its name and its table come from the preset.
@@ -41,7 +32,7 @@ pub(super) fn single(environment: &Layer, flags: &Layer, mistakes: &mut Vec<Conf
     said.put_over(flags);
     let mut draft = name_draft(Layer::default(), &said, 1, mistakes);
     if said.text("preset").is_none() {
-        draft.table = TableFrom::UnknownPreset;
+        draft.lacks_preset = true;
         let names: Vec<_> = preset::preset_names().collect();
         mistakes.push(ConfigError::Missing {
             key: format!("{}preset", draft.label),
@@ -61,10 +52,10 @@ pub(super) fn from_file(tables: &[Table], origin: &str, flags: &Layer, mistakes:
     let flags = if tables.len() == 1 { flags } else { &nothing };
     let mut drafts = Vec::new();
     for (at, table) in tables.iter().enumerate() {
-        let layer = layers::flatten(Scope::Watch, "", table, origin, &mut Vec::new());
+        let mut unknown = Vec::new();
+        let layer = layers::flatten(Scope::Watch, table, origin, &mut unknown);
         let draft = name_draft(layer, flags, at + 1, mistakes);
-        // Once more for the messages, now that the name is known.
-        layers::flatten(Scope::Watch, &draft.label, table, origin, mistakes);
+        mistakes.extend(unknown.into_iter().map(|mistake| mistake.below(&draft.label)));
         drafts.push(draft);
     }
     drafts
@@ -73,34 +64,19 @@ pub(super) fn from_file(tables: &[Table], origin: &str, flags: &Layer, mistakes:
 fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Vec<ConfigError>) -> Draft {
     let preset = stronger.text("preset").or(layer.text("preset"));
     let from_preset = preset.filter(|name| preset::text_of(name).is_some());
-    let (name, name_origin) = if let Some(name) = layer.text("name") {
-        (
-            Some(name),
-            layer
-                .get("name")
-                .map_or_else(String::new, |setting| setting.origin.clone()),
-        )
-    } else if let Some(name) = from_preset {
-        (Some(name), "the preset's name".to_owned())
-    } else {
-        (layer.text("table.name"), "the table's name".to_owned())
-    };
+    let of_layer = layer.text("name").map(|name| (name, origin_in(&layer, "name")));
+    let named = of_layer
+        .or(from_preset.map(|name| (name, "the preset's name")))
+        .or(layer.text("table.name").map(|name| (name, "the table's name")));
     let stand_in = if position == 1 {
         "watch".to_owned()
     } else {
         format!("watch[{position}]")
     };
-    let Some(name) = name.map(printable) else {
-        let label = format!("{stand_in}.");
-        let (name_origin, table) = ("default".to_owned(), TableFrom::Keys);
-        return Draft {
-            name: stand_in,
-            name_origin,
-            label,
-            layer,
-            table,
-        };
-    };
+    let (name, name_origin) = named.map_or_else(
+        || (stand_in.clone(), "default".to_owned()),
+        |(name, origin)| (printable(name), origin.to_owned()),
+    );
     let is_too_long = name.chars().count() > MOST_NAME_CHARS;
     if is_too_long {
         mistakes.push(ConfigError::Value {
@@ -110,7 +86,7 @@ fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Ve
             expected: format!("at most {MOST_NAME_CHARS} characters, those included that had to be escaped; set name"),
         });
     }
-    let label = if is_too_long {
+    let label = if named.is_none() || is_too_long {
         format!("{stand_in}.")
     } else {
         format!("watch.{name}.")
@@ -120,8 +96,13 @@ fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Ve
         name_origin,
         label,
         layer,
-        table: TableFrom::Keys,
+        lacks_preset: false,
     }
+}
+
+/// Where the value of a key came from, if it is there.
+fn origin_in<'a>(layer: &'a Layer, path: &str) -> &'a str {
+    layer.get(path).map_or("", |setting| &setting.origin)
 }
 
 /// Defaults, preset, file and the stronger layers of one watch, in this order.
@@ -135,15 +116,12 @@ pub(super) fn put_together(draft: &mut Draft, stronger: &[&Layer], mistakes: &mu
         match layers::preset(name) {
             Some(preset) => merged.put_over(&preset),
             None => {
-                draft.table = TableFrom::UnknownPreset;
-                let meant = nearest(name, preset::preset_names());
-                let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+                draft.lacks_preset = true;
+                let meant = did_you_mean(name, preset::preset_names());
                 let names: Vec<_> = preset::preset_names().collect();
                 mistakes.push(ConfigError::Value {
                     key: format!("{}preset", draft.label),
-                    origin: said
-                        .get("preset")
-                        .map_or_else(String::new, |setting| setting.origin.clone()),
+                    origin: origin_in(&said, "preset").to_owned(),
                     given: Some(shown(name)),
                     expected: format!("one of {}{meant}", names.join(", ")),
                 });

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 pub(super) const PREFIX: &str = "BEATWARDEN__";
 const WATCH_PREFIX: &str = "WATCH__";
 
-/// Keys of a watch that have a short variable and a flag of their own: for the one watch of a program without a file.
-pub(super) const TWINS: &[(&str, &str)] = &[
+/// Keys of a watch that have a short name, for the one watch of a program without a file.
+const TWINS: &[(&str, &str)] = &[
     ("database", "database"),
     ("database_file", "database_file"),
     ("preset", "preset"),
@@ -23,6 +23,15 @@ pub(super) const TWINS: &[(&str, &str)] = &[
     ("heartbeat_timeout", "heartbeat_timeout"),
     ("missed_first", "repair.missed_first"),
 ];
+
+/// The keys that have a variable and a flag of their own, by the names of these.
+pub(super) fn short_keys() -> impl Iterator<Item = (&'static str, &'static Key)> {
+    let program = keys::KEYS.iter().filter(|key| key.scope == Scope::Program);
+    let twins = TWINS
+        .iter()
+        .filter_map(|(name, path)| Some((*name, keys::find(Scope::Watch, path)?)));
+    program.map(|key| (key.path, key)).chain(twins)
+}
 
 /// One `BEATWARDEN__WATCH__<NAME>__<KEY>`, before the watch is known.
 struct Overlay {
@@ -59,19 +68,17 @@ impl Environment {
         ours.sort();
         for (variable, rest, text) in ours {
             let origin = format!("environment {variable}");
-            let twin = TWINS.iter().find(|(twin, _)| rest == twin.to_uppercase());
-            let program = keys::KEYS
-                .iter()
-                .find(|key| key.scope == Scope::Program && rest == key.path.to_uppercase());
             if rest == "CONFIG" {
                 sorted.file = (!text.is_empty()).then(|| PathBuf::from(text));
             } else if let Some(rest) = rest.strip_prefix(WATCH_PREFIX) {
                 let (variable, rest, text) = (variable.clone(), rest.to_owned(), text.clone());
                 sorted.overlays.push(Overlay { variable, rest, text });
-            } else if let Some(key) = program {
-                sorted.program.set(key, from_text(key.kind, text), &origin);
-            } else if let Some(key) = twin.and_then(|(_, path)| keys::find(Scope::Watch, path)) {
-                sorted.single.set(key, from_text(key.kind, text), &origin);
+            } else if let Some((_, key)) = short_keys().find(|(name, _)| rest == name.to_uppercase()) {
+                let layer = match key.scope {
+                    Scope::Program => &mut sorted.program,
+                    Scope::Watch => &mut sorted.single,
+                };
+                layer.set(key, from_text(key.kind, text), &origin);
             } else {
                 mistakes.push(unknown(variable, remedy_top(rest)));
             }
@@ -202,15 +209,8 @@ fn unknown(variable: &str, remedy: String) -> ConfigError {
 
 /// What may stand right behind the prefix.
 fn known_top() -> Vec<String> {
-    let program = keys::KEYS
-        .iter()
-        .filter(|key| key.scope == Scope::Program)
-        .map(|key| key.path);
-    program
-        .chain(TWINS.iter().map(|(twin, _)| *twin))
-        .chain(["config"])
-        .map(str::to_uppercase)
-        .collect()
+    let names = short_keys().map(|(name, _)| name);
+    names.chain(["config"]).map(str::to_uppercase).collect()
 }
 
 fn remedy_top(rest: &str) -> String {

@@ -88,6 +88,14 @@ impl ConfigError {
         }
         self
     }
+
+    /// The same mistake with `label` before its key.
+    pub(super) fn below(mut self, label: &str) -> Self {
+        if let Self::Value { key, .. } | Self::UnknownKey { key, .. } = &mut self {
+            key.insert_str(0, label);
+        }
+        self
+    }
 }
 
 fn shown_given(given: Option<&str>) -> String {

@@ -4,7 +4,7 @@
 //! `config/beatwarden.toml`. A key is here only if a constant would not do.
 
 use super::types::{LogFormat, LogLevel};
-use crate::domain::{Action, DiscoverySetting, TimeFormat};
+use crate::domain::{Action, DiscoverySetting, NullState, TimeFormat};
 use std::time::Duration;
 
 /// Where a key may stand.
@@ -27,6 +27,10 @@ pub enum Kind {
     Address,
     /// A list of texts; comma-separated in the environment.
     Texts,
+    /// A column, or a table that says where a time stands.
+    Time,
+    /// A table of columns and what they have to hold.
+    Conditions,
     /// `true` or `false`.
     Switch,
     /// One of a few words.
@@ -145,7 +149,7 @@ const fn watch(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static
 }
 
 use Fallback::{Needed, Nothing, Value};
-use Kind::{Address, Choice, Secret, Share, Switch, Text, Texts};
+use Kind::{Address, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
 
 /// Every key, in the order of the commented file.
 #[rustfmt::skip]
@@ -212,9 +216,13 @@ pub const KEYS: &[Key] = &[
         "States that are neither running nor an end."),
     watch("table.ignore", Texts, Value("[]"),
         "States of rows that are no jobs."),
-    watch("table.started_at", Text, Needed(r#""started_at""#),
+    watch("table.null_state", Choice(NullState::SPELLINGS), Value(r#""unknown""#),
+        "What NULL in the state column means: unknown, waiting or ignore."),
+    watch("table.only", Conditions, Nothing(r#"{ deleted_at = "null", type = ["import"] }"#),
+        "Only rows with these values are jobs: null, set, or a list of values for each column."),
+    watch("table.started_at", Time, Needed(r#""started_at""#),
         "Column with the time of the start."),
-    watch("table.last_heartbeat_at", Text, Needed(r#""last_heartbeat_at""#),
+    watch("table.last_heartbeat_at", Time, Needed(r#""last_heartbeat_at""#),
         "Column with the time of the last heartbeat."),
     watch("table.ended_at", Text, Nothing(r#""ended_at""#),
         "Column with the time of the end; without it a job ends when it is first seen ended."),

@@ -68,19 +68,14 @@ pub(super) fn defaults(scope: Scope) -> Layer {
     let lines = of_scope.filter_map(|key| Some(format!("{} = {}\n", key.path, key.default()?)));
     let table =
         parse(&lines.collect::<String>(), FileFormat::Toml).expect("the table of keys spells its defaults in TOML");
-    flatten(scope, "", &table, "default", &mut Vec::new())
+    flatten(scope, &table, "default", &mut Vec::new())
 }
 
 /// A preset as a layer.
 pub(super) fn preset(name: &str) -> Option<Layer> {
     let table = parse(super::preset::text_of(name)?, FileFormat::Toml).expect("presets are compiled in and tested");
-    Some(flatten(
-        Scope::Watch,
-        "",
-        &table,
-        &format!("preset {name}"),
-        &mut Vec::new(),
-    ))
+    let origin = format!("preset {name}");
+    Some(flatten(Scope::Watch, &table, &origin, &mut Vec::new()))
 }
 
 /// Reads a file: YAML by its ending `.yaml` or `.yml`, TOML otherwise.
@@ -112,14 +107,8 @@ fn parse(text: &str, format: FileFormat) -> Result<Table, String> {
     document.collect().map_err(|error| files::problem_of(&error))
 }
 
-/// Sorts a table's keys into a layer. `label` stands before each key in the mistakes.
-pub(super) fn flatten(
-    scope: Scope,
-    label: &str,
-    table: &Table,
-    origin: &str,
-    mistakes: &mut Vec<ConfigError>,
-) -> Layer {
+/// Sorts a table's keys into a layer.
+pub(super) fn flatten(scope: Scope, table: &Table, origin: &str, mistakes: &mut Vec<ConfigError>) -> Layer {
     let mut layer = Layer::default();
     let mut pending: Vec<(String, &Table)> = vec![(String::new(), table)];
     let mut unknown = Vec::new();
@@ -132,7 +121,7 @@ pub(super) fn flatten(
                 match &value.kind {
                     ValueKind::Table(inner) => pending.push((format!("{path}."), inner)),
                     other => unknown.push(ConfigError::Value {
-                        key: format!("{label}{path}"),
+                        key: path.clone(),
                         origin: origin.to_owned(),
                         given: Some(given(other)),
                         expected: format!("a table with {}", names_below(scope, &format!("{path}."))),
@@ -140,7 +129,7 @@ pub(super) fn flatten(
                 }
             } else {
                 unknown.push(ConfigError::UnknownKey {
-                    key: format!("{label}{}", shown_key(&path)),
+                    key: shown_key(&path),
                     origin: origin.to_owned(),
                     remedy: remedy_unknown(scope, &path),
                 });
@@ -222,6 +211,12 @@ pub(super) fn from_text(kind: Kind, text: &str) -> ValueKind {
         Kind::Switch => text.parse().map_or_else(|_| same(), ValueKind::Boolean),
         Kind::Count(..) => text.parse().map_or_else(|_| same(), ValueKind::I64),
         Kind::Share(..) => text.parse().map_or_else(|_| same(), ValueKind::Float),
-        Kind::Text | Kind::Secret | Kind::Address | Kind::Choice(_) | Kind::Span(..) => same(),
+        Kind::Text
+        | Kind::Time
+        | Kind::Conditions
+        | Kind::Secret
+        | Kind::Address
+        | Kind::Choice(_)
+        | Kind::Span(..) => same(),
     }
 }

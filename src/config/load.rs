@@ -3,17 +3,17 @@
 //! Owns the order of the steps and the search for the file. Names of watches are in `drafts`, single values are judged in `validate`, whole
 //! watches in `watch`.
 
-use super::drafts::{self, Draft, TableFrom};
-use super::environment::{Environment, TWINS};
+use super::drafts::{self, Draft};
+use super::environment::{Environment, short_keys};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
 use super::text::{given, printable, shown};
 use super::types::{Config, LogFormat, LogLevel, WatchConfig};
 use super::validate::Reader;
 use super::{
-    ConfigError, ConfigErrors, DatabaseUrl, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
+    ConfigError, ConfigErrors, DatabaseUrl, Flags, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
 };
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::path::{Path, PathBuf};
 
@@ -56,14 +56,19 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         mistakes.extend(
             found
                 .into_iter()
-                .filter(|mistake| draft.table == TableFrom::Keys || !is_noise(mistake)),
+                .filter(|mistake| !draft.lacks_preset || !is_noise(mistake)),
         );
     }
     for watch in &mut watches {
         watch.meltano = read.project.as_ref().and_then(|project| project.version.clone());
     }
     let names: Vec<&str> = drafts.iter().map(|draft| draft.name.as_str()).collect();
-    select(sources.flags.watch.as_deref(), &names, &mut watches, &mut mistakes);
+    select(
+        sources.flags.get("watch").map(Secret::expose),
+        &names,
+        &mut watches,
+        &mut mistakes,
+    );
     let config = checked_program(&program, watches, &mut mistakes);
     match config {
         Some(config) if mistakes.is_empty() => {
@@ -122,7 +127,7 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
         given: None,
         expected: "a text in UTF-8".to_owned(),
     }));
-    let (flags_program, flags_watch) = flag_layers(sources);
+    let (flags_program, flags_watch) = flag_layers(&sources.flags);
     let (key, file) = match (&sources.file, &environment.file) {
         (Some(path), _) => ("--config", Some(path.clone())),
         (None, Some(path)) => ("BEATWARDEN__CONFIG", Some(path.clone())),
@@ -139,7 +144,7 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
                 if let Some(list) = table.remove("watch") {
                     file_watches = watch_tables(list.kind, &origin, &mut mistakes);
                 }
-                file_program = layers::flatten(Scope::Program, "", &table, &origin, &mut mistakes);
+                file_program = layers::flatten(Scope::Program, &table, &origin, &mut mistakes);
             }
             // Without the file every further complaint would be about what it may well say.
             Err(mistake) => {
@@ -227,33 +232,18 @@ fn watch_tables(list: ValueKind, origin: &str, mistakes: &mut Vec<ConfigError>) 
     Some(tables)
 }
 
-fn flag_layers(sources: &Sources) -> (Layer, Layer) {
-    let flags = &sources.flags;
+fn flag_layers(flags: &Flags) -> (Layer, Layer) {
     let (mut program, mut watch) = (Layer::default(), Layer::default());
-    let set = |layer: &mut Layer, scope, flag: &str, path, text: Option<&str>| {
-        if let (Some(text), Some(key)) = (text, keys::find(scope, path)) {
-            layer.set(key, from_text(key.kind, text), &format!("--{}", flag.replace('_', "-")));
+    for (flag, text) in flags {
+        if let Some((_, key)) = short_keys().find(|(name, _)| name == flag) {
+            let layer = if key.scope == Scope::Program {
+                &mut program
+            } else {
+                &mut watch
+            };
+            let origin = format!("--{}", flag.replace('_', "-"));
+            layer.set(key, from_text(key.kind, text.expose()), &origin);
         }
-    };
-    for (path, text) in [
-        ("listen", &flags.listen),
-        ("web_config_file", &flags.web_config_file),
-        ("log_format", &flags.log_format),
-        ("log_level", &flags.log_level),
-    ] {
-        set(&mut program, Scope::Program, path, path, text.as_deref());
-    }
-    let texts = [
-        flags.database.as_ref().map(Secret::expose),
-        flags.database_file.as_deref(),
-        flags.preset.as_deref(),
-        flags.poll_interval.as_deref(),
-        flags.init_deadline.as_deref(),
-        flags.heartbeat_timeout.as_deref(),
-        flags.missed_first.as_deref(),
-    ];
-    for ((flag, path), text) in TWINS.iter().zip(texts) {
-        set(&mut watch, Scope::Watch, flag, path, text);
     }
     (program, watch)
 }
@@ -286,8 +276,7 @@ fn checked_program(program: &Layer, watches: Vec<WatchConfig>, mistakes: &mut Ve
 fn select(wanted: Option<&str>, names: &[&str], watches: &mut Vec<WatchConfig>, mistakes: &mut Vec<ConfigError>) {
     let Some(wanted) = wanted else { return };
     if !names.contains(&wanted) {
-        let meant = nearest(wanted, names.iter().copied());
-        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        let meant = did_you_mean(wanted, names.iter().copied());
         mistakes.push(ConfigError::Value {
             key: "--watch".to_owned(),
             origin: "command line".to_owned(),
@@ -316,6 +305,6 @@ fn database_help(file: Option<&Path>, has_watches: bool) -> String {
 fn password_warnings(sources: &Sources) -> Vec<String> {
     let has_password = |text: &Secret| matches!(DatabaseUrl::parse(text.expose()), Ok(DatabaseUrl::Postgres(url)) if url.has_password());
     let warning = "the password in --database can be read by every user of this host; use --database-file, or BEATWARDEN__DATABASE";
-    let found = sources.flags.database.as_ref().is_some_and(has_password);
+    let found = sources.flags.get("database").is_some_and(has_password);
     found.then(|| warning.to_owned()).into_iter().collect()
 }

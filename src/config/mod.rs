@@ -22,6 +22,7 @@ mod preset;
 mod provenance;
 mod rules;
 mod secret;
+mod shapes;
 mod sqlalchemy;
 mod text;
 mod types;
@@ -35,8 +36,11 @@ pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::PostgresUrl;
 pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
-use std::{ffi::OsString, path::PathBuf};
-pub use types::{Config, DatabaseSource, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig, WatchConfig};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+pub use types::{
+    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig,
+    TimeConfig, WatchConfig,
+};
 pub use url::DatabaseUrl;
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.
@@ -80,34 +84,9 @@ impl Sources {
     }
 }
 
-/// The flags of all commands, as they were typed.
-#[derive(Clone, Debug, Default)]
-pub struct Flags {
-    /// `--database`; may hold a password.
-    pub database: Option<Secret>,
-    /// `--database-file`.
-    pub database_file: Option<String>,
-    /// `--preset`.
-    pub preset: Option<String>,
-    /// `--poll-interval`.
-    pub poll_interval: Option<String>,
-    /// `--init-deadline`.
-    pub init_deadline: Option<String>,
-    /// `--heartbeat-timeout`.
-    pub heartbeat_timeout: Option<String>,
-    /// `--missed-first`.
-    pub missed_first: Option<String>,
-    /// `--listen`.
-    pub listen: Option<String>,
-    /// `--web-config-file`.
-    pub web_config_file: Option<String>,
-    /// `--log-format`.
-    pub log_format: Option<String>,
-    /// `--log-level`.
-    pub log_level: Option<String>,
-    /// `--watch`: only the watch of this name is kept.
-    pub watch: Option<String>,
-}
+/// The texts of the flags that were given, by their names with underscores, such as `poll_interval`; any may hold a password.
+/// `watch` is no key: only the watch of this name is kept.
+pub type Flags = BTreeMap<&'static str, Secret>;
 
 /// A checked configuration, and how it came about.
 #[derive(Clone, Debug, PartialEq)]

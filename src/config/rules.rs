@@ -8,8 +8,10 @@ use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
 use super::preset::own_way;
 use super::text::shown;
+use super::types::TimeConfig;
 use super::validate::{Reader, echo};
 use crate::domain::{Action, DiscoverySetting};
+use ::config::ValueKind;
 
 /// The merged layers of one watch, under the label that stands before its keys.
 pub(super) struct Rules<'a> {
@@ -18,6 +20,9 @@ pub(super) struct Rules<'a> {
     /// Bytes of the longest name that the database takes; none where it takes any, or is not known.
     pub(super) longest_name: Option<usize>,
 }
+
+/// Keys of times that may stand in another table.
+const TIMES: [&str; 2] = ["table.started_at", "table.last_heartbeat_at"];
 
 /// PostgreSQL cuts names at so many bytes, which would make it another name.
 pub(super) const LONGEST_NAME: usize = 63;
@@ -32,6 +37,7 @@ impl Rules<'_> {
         self.columns(&mut mistakes);
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
+        self.shapes(&mut mistakes);
         mistakes
     }
 
@@ -41,7 +47,13 @@ impl Rules<'_> {
     }
 
     fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
-        let origin = self.layer.get(path).map_or("default", |setting| &setting.origin);
+        // What stands inside a value came with it.
+        let whole = TIMES
+            .into_iter()
+            .chain(["table.only"])
+            .find(|whole| path.starts_with(whole));
+        let setting = self.layer.get(path).or_else(|| self.layer.get(whole?));
+        let origin = setting.map_or("default", |setting| &setting.origin);
         ConfigError::Conflict {
             key: format!("{}{path} ({origin})", self.label),
             problem,
@@ -112,17 +124,16 @@ impl Rules<'_> {
             "table.id",
             "table.job_name",
             "table.state",
-            "table.started_at",
-            "table.last_heartbeat_at",
             "table.ended_at",
             "table.error.column",
         ];
-        for path in tables.into_iter().chain(columns) {
-            let Some(text) = self.quietly(|reader| reader.text(path)) else {
-                continue;
-            };
+        let named = tables.into_iter().chain(columns).filter_map(|path| {
+            let text = self.quietly(|reader| reader.text(path))?;
+            Some((path.to_owned(), text, tables.contains(&path)))
+        });
+        for (path, text, is_table) in named.chain(self.names_inside()) {
             let parts = match text.split_once('.') {
-                Some((schema, name)) if tables.contains(&path) => vec![schema, name],
+                Some((schema, name)) if is_table => vec![schema, name],
                 _ => vec![text.as_str()],
             };
             for part in parts {
@@ -135,14 +146,56 @@ impl Rules<'_> {
                     let problem = format!("{} is {} bytes long", shown(part), part.len());
                     let remedy =
                         format!("PostgreSQL cuts names at {longest} bytes: write the name as the catalog has it");
-                    mistakes.push(self.conflict(path, problem, &remedy));
+                    mistakes.push(self.conflict(&path, problem, &remedy));
                     continue;
                 } else {
                     continue;
                 };
-                mistakes.push(self.conflict(path, problem, remedy));
+                mistakes.push(self.conflict(&path, problem, remedy));
             }
         }
+    }
+
+    /// The times that may stand in another table, with their keys.
+    fn times_said(&self) -> Vec<(&'static str, TimeConfig)> {
+        let said = TIMES.into_iter();
+        said.filter_map(|path| Some((path, self.quietly(|reader| reader.time(path))?)))
+            .collect()
+    }
+
+    /// The names inside of values that are tables: the key, the name, and whether it names a table.
+    fn names_inside(&self) -> Vec<(String, String, bool)> {
+        let mut names = Vec::new();
+        for (path, time) in self.times_said() {
+            let at = |key: &str| format!("{path}.{key}");
+            let column = if self.is_table(path) {
+                at("column")
+            } else {
+                path.to_owned()
+            };
+            names.push((column, time.column, false));
+            if let Some(elsewhere) = time.elsewhere {
+                names.push((at("table"), elsewhere.table, true));
+                names.push((at("key"), elsewhere.key, false));
+                names.extend(elsewhere.matching.map(|matching| (at("match"), matching, false)));
+                let columns = elsewhere.conditions.into_iter().map(|condition| condition.column);
+                names.extend(columns.map(|column| (at("where"), column, false)));
+            }
+        }
+        let only = self
+            .quietly(|reader| reader.conditions("table.only"))
+            .unwrap_or_default();
+        names.extend(
+            only.into_iter()
+                .map(|condition| ("table.only".to_owned(), condition.column, false)),
+        );
+        names
+    }
+
+    fn is_table(&self, path: &str) -> bool {
+        self.layer
+            .get(path)
+            .is_some_and(|setting| matches!(setting.value, ValueKind::Table(_)))
     }
 
     fn columns(&self, mistakes: &mut Vec<ConfigError>) {
@@ -154,7 +207,15 @@ impl Rules<'_> {
             "table.ended_at",
             "table.error.column",
         ];
-        let columns = paths.map(|path| (path, self.quietly(|reader| reader.text(path))));
+        let columns = paths.map(|path| {
+            let column = if TIMES.contains(&path) {
+                let time = self.quietly(|reader| reader.time(path));
+                time.filter(|time| time.elsewhere.is_none()).map(|time| time.column)
+            } else {
+                self.quietly(|reader| reader.text(path))
+            };
+            (path, column)
+        });
         for (at, (path, column)) in columns.iter().enumerate() {
             let Some(column) = column else { continue };
             for (earlier, _) in columns[..at]
@@ -172,13 +233,36 @@ impl Rules<'_> {
     }
 
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
-        let zone = self.quietly(|reader| reader.text("table.time_zone"));
-        // Looking one up reads the names of all; the default is there without any.
-        let is_unknown = |zone: &String| zone != "UTC" && jiff::tz::TimeZone::get(zone).is_err();
-        if let Some(zone) = zone.filter(is_unknown) {
+        let of_table = self.quietly(|reader| reader.text("table.time_zone"));
+        let own = self.times_said().into_iter();
+        let own = own.filter_map(|(path, time)| Some((format!("{path}.time_zone"), time.time_zone?)));
+        let zones = of_table
+            .map(|zone| ("table.time_zone".to_owned(), zone))
+            .into_iter()
+            .chain(own);
+        // Looking one up reads the names of all; these are there without any.
+        let is_known = |zone: &str| zone == "UTC" || jiff::tz::TimeZone::get(zone).is_ok();
+        for (path, zone) in zones.filter(|(_, zone)| !is_known(zone)) {
             let problem = format!("no zone {} in the time zone database of this host", shown(&zone));
             let remedy = "expected an IANA name such as UTC or Europe/Berlin";
-            mistakes.push(self.conflict("table.time_zone", problem, remedy));
+            mistakes.push(self.conflict(&path, problem, remedy));
+        }
+    }
+
+    fn shapes(&self, mistakes: &mut Vec<ConfigError>) {
+        let not_yet = "this version only reads a column of the job table: name one, or watch a view";
+        for path in TIMES.into_iter().filter(|path| self.is_table(path)) {
+            mistakes.push(self.conflict(path, "is a table".to_owned(), not_yet));
+        }
+        let only = self
+            .quietly(|reader| reader.conditions("table.only"))
+            .unwrap_or_default();
+        if !only.is_empty() {
+            mistakes.push(self.conflict(
+                "table.only",
+                "has conditions".to_owned(),
+                "this version takes all rows: watch a view with those that are jobs",
+            ));
         }
     }
 

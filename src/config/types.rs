@@ -3,7 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
-use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
+use crate::domain::{Action, DiscoverySetting, States, TimeFormat, ValueTest};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -83,18 +83,58 @@ pub struct TableConfig {
     pub state: String,
     /// What the values of that column mean; at least one of them is running.
     pub states: States,
-    /// Column with the time of the start.
-    pub started_at: String,
-    /// Column with the time of the last heartbeat.
-    pub last_heartbeat_at: String,
+    /// Which rows are jobs: those that meet all of these.
+    pub only: Vec<Condition>,
+    /// Where the time of the start stands.
+    pub started_at: TimeConfig,
+    /// Where the time of the last heartbeat stands; none where jobs send none.
+    pub last_heartbeat_at: Option<TimeConfig>,
     /// Column with the time of the end.
     pub ended_at: Option<String>,
-    /// How the time columns hold a time.
+    /// How the time columns hold a time, but for those with a format of their own.
     pub time_format: TimeFormat,
-    /// IANA zone of timestamps without a zone; known to the time zone database.
+    /// IANA zone of timestamps without a zone, known to the time zone database, or `server`; but for columns with a zone of
+    /// their own.
     pub time_zone: String,
     /// Where `fail` leaves its error text.
     pub error: Option<ErrorColumn>,
+}
+
+/// Where a time of a job stands: in a column of the job table, or in rows of another table, of which the newest time counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeConfig {
+    /// The column, of the job table or of the other one.
+    pub column: String,
+    /// The other table, where the time is not in the job table.
+    pub elsewhere: Option<ElsewhereConfig>,
+    /// How the column holds a time, where not as the table's times do.
+    pub time_format: Option<TimeFormat>,
+    /// IANA zone of its timestamps without a zone, or `server`, where it is not the table's.
+    pub time_zone: Option<String>,
+}
+
+/// The rows of another table that belong to a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElsewhereConfig {
+    /// `table` or `schema.table`, not quoted.
+    pub table: String,
+    /// Its column that names the job.
+    pub key: String,
+    /// The column of the job table that `key` equals; none means the job's key.
+    pub matching: Option<String>,
+    /// What stands before that value in `key`.
+    pub match_prefix: Option<String>,
+    /// Which of its rows count: those that meet all of these.
+    pub conditions: Vec<Condition>,
+}
+
+/// What a column has to hold so that its row counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The column.
+    pub column: String,
+    /// What it has to hold.
+    pub test: ValueTest,
 }
 
 /// The column that takes the error text of `fail`.

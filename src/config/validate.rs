@@ -6,7 +6,7 @@ use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope, WITHOUT_HEARTBEAT};
 use super::layers::{Layer, Setting};
 use super::text::given;
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         self.layer.get(path).map_or("default", |setting| &setting.origin)
     }
 
-    fn setting(&mut self, path: &'static str) -> Option<(&'static Key, &'a Setting)> {
+    pub(super) fn setting(&mut self, path: &'static str) -> Option<(&'static Key, &'a Setting)> {
         let key = keys::find(self.scope, path).expect("the program asks for keys of its own table only");
         let setting = self.layer.get(path);
         let is_left_out = setting.is_none_or(|setting| match &setting.value {
@@ -176,6 +176,7 @@ fn expected(key: &Key, value: &ValueKind) -> String {
                 .to_owned()
         }
         Kind::Text => "a text that is not empty".to_owned(),
+        Kind::Time | Kind::Conditions => format!("a value such as {example}"),
         Kind::Secret => "a text".to_owned(),
         Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),
         Kind::Texts => {
@@ -188,10 +189,9 @@ fn expected(key: &Key, value: &ValueKind) -> String {
         Kind::Switch => "true or false".to_owned(),
         Kind::Choice(words) => {
             let meant = match value {
-                ValueKind::String(text) => nearest(text, words.iter().copied()),
-                _ => None,
+                ValueKind::String(text) => did_you_mean(text, words.iter().copied()),
+                _ => String::new(),
             };
-            let meant = meant.map_or_else(String::new, |word| format!("; did you mean {word}?"));
             format!("one of {}{meant}", words.join(", "))
         }
         Kind::Span(least, most) => {

@@ -10,7 +10,7 @@ use super::types::{DatabaseSource, ErrorColumn, RepairConfig, TableConfig, Watch
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
-use crate::domain::{Action, DiscoverySetting, States, TimeFormat};
+use crate::domain::{Action, DiscoverySetting, NullState, States, TimeFormat};
 use std::path::PathBuf;
 
 /// The validated watch, with what is allowed but unlikely to be meant.
@@ -111,8 +111,10 @@ fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
     let failure = reader.texts("table.failure");
     let waiting = reader.texts("table.waiting");
     let ignore = reader.texts("table.ignore");
-    let started_at = reader.text("table.started_at");
-    let last_heartbeat_at = reader.text("table.last_heartbeat_at");
+    let null = reader.choice("table.null_state", NullState::from_spelling);
+    let only = reader.conditions("table.only");
+    let started_at = reader.time("table.started_at");
+    let last_heartbeat_at = reader.time("table.last_heartbeat_at");
     let ended_at = reader.text("table.ended_at");
     let time_format = reader.choice("table.time_format", TimeFormat::from_spelling);
     let time_zone = reader.text("table.time_zone");
@@ -129,9 +131,11 @@ fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
             failure: failure?,
             waiting: waiting?,
             ignore: ignore?,
+            null: null?,
         },
+        only: only?,
         started_at: started_at?,
-        last_heartbeat_at: last_heartbeat_at?,
+        last_heartbeat_at: Some(last_heartbeat_at?),
         ended_at,
         time_format: time_format?,
         time_zone: time_zone?,

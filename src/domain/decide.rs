@@ -1,8 +1,8 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Event, Job, Left, Memory, Observation, Phase, Plan, Policy, Precedents, Repair, Restarted,
-    StartCheck, StateKind, WindowCount,
+    Action, Cause, Event, Job, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted, StartCheck,
+    StateKind, WindowCount,
     aftermath::follow,
     init::decide_ended,
     judge::{judge, note_unlisted, remember},
@@ -118,7 +118,7 @@ fn choose(pass: &mut Pass<'_>) {
     let (memory, plan, policy) = (&mut *pass.memory, &mut pass.plan, pass.policy);
     let snapshot = &pass.observation.snapshot;
     let mut due: Vec<usize> = (0..plan.jobs.len())
-        .filter(|index| plan.jobs[*index].phase == Phase::MissedFirst && plan.jobs[*index].cause.is_none())
+        .filter(|index| plan.jobs[*index].phase.is_overdue() && plan.jobs[*index].cause.is_none())
         .collect();
     let place = |index: &usize| {
         let view = &plan.jobs[*index];
@@ -158,7 +158,8 @@ fn choose(pass: &mut Pass<'_>) {
         Some(Repair {
             action,
             job: known.job.clone(),
-            init_deadline: policy.init_deadline,
+            reason: policy.overdue(),
+            deadline: policy.deadline(),
             server: snapshot.server.clone(),
             start: match known.start_stand_in {
                 Some(_) if insisted => StartCheck::Waived,

@@ -36,7 +36,7 @@ impl Fuse {
         let alive = plan
             .jobs
             .iter()
-            .filter(|view| matches!(view.phase, Phase::Starting | Phase::Beating))
+            .filter(|view| view.phase.has_time_left() || view.phase == Phase::Beating)
             .count();
         let of = alive + failing;
         let share = failing as f64 / of.max(1) as f64;

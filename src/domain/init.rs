@@ -1,4 +1,5 @@
-//! Inits: how a job's way from its start to its first real heartbeat is decided, once for each start.
+//! Inits: how a job's way from its start to its first real heartbeat is decided, once for each start. Where the writer makes
+//! no heartbeats there are none.
 
 use super::{Event, Heartbeat, Init, Job, Known, Memory, Phase, Policy, StateKind, Timestamp, pass::Pass};
 use std::time::Duration;
@@ -6,6 +7,9 @@ use std::time::Duration;
 /// Decides the init of a running job as soon as its phase shows it.
 pub(super) fn decide_running(pass: &mut Pass<'_>, known: &mut Known, phase: Phase, watched: Duration) {
     let policy = pass.policy;
+    if policy.max_runtime.is_some() {
+        return;
+    }
     let was_missed = known.phase == Some(Phase::MissedFirst);
     // A heartbeat in time may only have been seen late.
     let beat_in_time = known
@@ -26,7 +30,7 @@ pub(super) fn decide_running(pass: &mut Pass<'_>, known: &mut Known, phase: Phas
         Phase::Beating | Phase::Lost if is_late || is_repaired => Init::Failed,
         Phase::Beating | Phase::Lost => Init::Succeeded,
         // There is still time, it was not watched for long enough, or it is too old to be in any counter.
-        Phase::Starting | Phase::MissedFirst | Phase::Abandoned => return,
+        Phase::Starting | Phase::MissedFirst | Phase::Running | Phase::Overrun | Phase::Abandoned => return,
     };
     known.init = Some(init);
     // A miss was watched, so it counts whatever its age.
@@ -36,6 +40,9 @@ pub(super) fn decide_running(pass: &mut Pass<'_>, known: &mut Known, phase: Phas
 
 /// Decides the init of a job that its writer has ended, unless it was decided while it ran.
 pub(super) fn decide_ended(pass: &mut Pass<'_>, known: Option<&Known>, row: &Job, kind: StateKind) {
+    if pass.policy.max_runtime.is_some() {
+        return;
+    }
     let known = known.filter(|known| known.job.started_at == row.started_at);
     let is_decided = known.is_some_and(|known| known.init.is_some());
     if !kind.is_end() && !is_decided {

@@ -1,6 +1,6 @@
 //! A job as it stands in its table: key, name, state and three times. Owns the difference between *seeded* and *real*.
 
-use super::Timestamp;
+use super::{NullState, Timestamp};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 /// The key of a job, whatever the column's type is. A whole number is kept as one: most keys are, and then a key takes no
@@ -191,7 +191,7 @@ pub enum StateKind {
     Waiting,
     /// No job at all.
     Ignored,
-    /// In no list, or NULL.
+    /// In no list, or NULL where `null_state` says so.
     Unknown,
 }
 
@@ -215,13 +215,19 @@ pub struct States {
     pub waiting: Vec<String>,
     /// Rows that are no jobs.
     pub ignore: Vec<String>,
+    /// What NULL means.
+    pub null: NullState,
 }
 
 impl States {
     /// What `state` means.
     pub fn kind_of(&self, state: Option<&str>) -> StateKind {
         let Some(state) = state else {
-            return StateKind::Unknown;
+            return match self.null {
+                NullState::Unknown => StateKind::Unknown,
+                NullState::Waiting => StateKind::Waiting,
+                NullState::Ignore => StateKind::Ignored,
+            };
         };
         let lists = [
             (&self.running, StateKind::Running),

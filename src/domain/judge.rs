@@ -88,7 +88,7 @@ pub(super) fn judge(pass: &mut Pass<'_>, known: &mut Known) {
     let phase = match phase_of(&signs, now, policy) {
         // However old it is: an operator insists on it.
         Phase::Abandoned if policy.overrides_for(&id) && !matches!(signs.heartbeat, Heartbeat::Real(_)) => {
-            Phase::MissedFirst
+            policy.overdue()
         }
         phase => phase,
     };
@@ -101,9 +101,7 @@ pub(super) fn judge(pass: &mut Pass<'_>, known: &mut Known) {
         pass.plan.events.push(Event::Recovered(id.clone()));
     }
     known.phase = Some(phase);
-    let cause = (phase == Phase::MissedFirst)
-        .then(|| cause_of(pass, known, watched))
-        .flatten();
+    let cause = phase.is_overdue().then(|| cause_of(pass, known, watched)).flatten();
     pass.plan.jobs.push(JobView {
         due_at: due_at(phase, known, watched, now, policy),
         last_sign: signs.last_sign(),
@@ -120,10 +118,8 @@ pub(super) fn judge(pass: &mut Pass<'_>, known: &mut Known) {
 
 fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy: &Policy) -> Option<Timestamp> {
     let by_watching = now.plus(policy.watch_for().saturating_sub(watched));
-    match phase {
-        Phase::Starting | Phase::MissedFirst => Some(by_watching.max(known.start().plus(policy.init_deadline))),
-        Phase::Beating | Phase::Lost | Phase::Abandoned => None,
-    }
+    let acts = phase.has_time_left() || phase.is_overdue();
+    acts.then(|| by_watching.max(known.start().plus(policy.deadline())))
 }
 
 /// What withholds an overdue job, up to `watching`; fuse and limit are questions of the whole plan.

@@ -95,7 +95,7 @@ pub struct LedgerEntry {
     pub job_id: JobId,
     /// Its name.
     pub job_name: Option<String>,
-    /// Why: `missed_first`.
+    /// Why: `missed_first` or `overrun`.
     pub reason: String,
     /// What was done.
     pub action: LedgerAction,

@@ -65,7 +65,7 @@ pub use phase::Phase;
 pub use plan::{Event, JobView, Left, Plan, Repair, Restarted, StartCheck, Storm};
 pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force};
 pub use report::{JobLine, Report, report};
-pub use setting::{Action, DiscoverySetting, TimeFormat};
+pub use setting::{Action, DiscoverySetting, NullState, TimeFormat, ValueTest};
 pub use time::{Moment, Timestamp};
 pub use window::WindowCount;
 

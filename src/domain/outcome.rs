@@ -1,6 +1,6 @@
 //! What became of planned repairs, and what plan and memory learn from it.
 
-use super::{Cause, JobView, Memory, Phase, Plan, Repair, RepairId, Repairing};
+use super::{Cause, JobView, Memory, Plan, Repair, RepairId, Repairing};
 
 /// What became of a planned repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempte
             failed.push(id);
         }
         // A job that is no longer overdue, as after an answer that came late, has no cause.
-        let overdue = |view: &&mut JobView| view.id == *id && view.phase == Phase::MissedFirst;
+        let overdue = |view: &&mut JobView| view.id == *id && view.phase.is_overdue();
         if let Some(cause) = cause_after(attempted)
             && let Some(view) = plan.jobs.iter_mut().find(overdue)
         {
@@ -65,7 +65,7 @@ pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempte
     }
     // Only as it was when it was repaired: a job that runs again since then stays.
     plan.jobs
-        .retain(|view| view.phase != Phase::MissedFirst || !failed.contains(&&view.id));
+        .retain(|view| !view.phase.is_overdue() || !failed.contains(&&view.id));
     for view in &plan.jobs {
         if let Some(cause) = view.cause
             && let Some(known) = memory.jobs.get_mut(&view.id)

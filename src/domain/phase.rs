@@ -14,19 +14,37 @@ pub enum Phase {
     MissedFirst,
     /// It beat, and stopped.
     Lost,
+    /// Its writer makes no heartbeats, and it may still run.
+    Running,
+    /// It has run for `max_runtime` or longer, where its writer makes no heartbeats: overdue.
+    Overrun,
     /// Silent for so long that it counts nowhere else.
     Abandoned,
 }
 
 impl Phase {
     /// All phases, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Beating,
+        Self::MissedFirst,
+        Self::Lost,
+        Self::Running,
+        Self::Overrun,
+        Self::Abandoned,
+    ];
+
+    /// The phases of jobs whose writer makes heartbeats.
+    const WITH_HEARTBEATS: [Self; 5] = [
         Self::Starting,
         Self::Beating,
         Self::MissedFirst,
         Self::Lost,
         Self::Abandoned,
     ];
+
+    /// The phases of the other jobs: their age is all that is known.
+    const WITHOUT_HEARTBEATS: [Self; 3] = [Self::Running, Self::Overrun, Self::Abandoned];
 
     /// The word of metrics, pages and JSON.
     pub const fn as_str(self) -> &'static str {
@@ -35,13 +53,43 @@ impl Phase {
             Self::Beating => "beating",
             Self::MissedFirst => "missed_first",
             Self::Lost => "lost",
+            Self::Running => "running",
+            Self::Overrun => "overrun",
             Self::Abandoned => "abandoned",
         }
     }
 
     /// Whether the job is stuck.
     pub const fn is_stuck(self) -> bool {
-        matches!(self, Self::MissedFirst | Self::Lost)
+        matches!(self, Self::MissedFirst | Self::Lost | Self::Overrun)
+    }
+
+    /// Whether the job is past its deadline, so that the action is for it.
+    pub const fn is_overdue(self) -> bool {
+        matches!(self, Self::MissedFirst | Self::Overrun)
+    }
+
+    /// Whether the job becomes overdue if nothing changes.
+    pub const fn has_time_left(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+}
+
+impl Policy {
+    /// The phases that jobs of this watch can have, in the order in which they are shown.
+    pub const fn phases(&self) -> &'static [Phase] {
+        match self.max_runtime {
+            None => &Phase::WITH_HEARTBEATS,
+            Some(_) => &Phase::WITHOUT_HEARTBEATS,
+        }
+    }
+
+    /// The phase of a job that is past its deadline: the reason of a repair.
+    pub const fn overdue(&self) -> Phase {
+        match self.max_runtime {
+            None => Phase::MissedFirst,
+            Some(_) => Phase::Overrun,
+        }
     }
 }
 
@@ -75,6 +123,12 @@ pub fn phase_of(signs: &Signs, now: Timestamp, policy: &Policy) -> Phase {
     }
     if signs.last_sign().age_at(now) > policy.max_age {
         return Phase::Abandoned;
+    }
+    if let Some(longest) = policy.max_runtime {
+        return match signs.start.age_at(now) < longest {
+            true => Phase::Running,
+            false => Phase::Overrun,
+        };
     }
     match (signs.heartbeat, signs.heartbeat_from) {
         (Heartbeat::Real(_), Some(from)) if from.age_at(now) <= policy.heartbeat_timeout => Phase::Beating,

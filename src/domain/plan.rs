@@ -13,8 +13,10 @@ pub struct Repair {
     pub action: Repairing,
     /// The row as observed: what the row check compares.
     pub job: Job,
+    /// Why: the phase of the job, `missed_first` or `overrun`.
+    pub reason: Phase,
     /// The row's start must still lie at least this far back.
-    pub init_deadline: Duration,
+    pub deadline: Duration,
     /// The server as observed.
     pub server: ServerIdentity,
     /// Whether the row's start must lie a deadline back.

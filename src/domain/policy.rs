@@ -40,8 +40,10 @@ pub struct Policy {
     pub watch: String,
     /// What the states mean.
     pub states: States,
-    /// A job's time from its start to its first real heartbeat.
+    /// A job's time from its start to its first real heartbeat. Also how long a row is watched before it is repaired.
     pub init_deadline: Duration,
+    /// The longest that a job may run, where its writer makes no heartbeats; nothing where it makes them.
+    pub max_runtime: Option<Duration>,
     /// The longest silence of a living job.
     pub heartbeat_timeout: Duration,
     /// How far after the start a heartbeat still counts as written together with it.
@@ -50,7 +52,7 @@ pub struct Policy {
     pub max_age: Duration,
     /// The window of the init success ratio.
     pub init_window: Duration,
-    /// What is done with jobs that missed their first heartbeat.
+    /// What is done with overdue jobs: those that missed their first heartbeat, or ran for longer than allowed.
     pub action: Action,
     /// Up to so many failing jobs the fuse stays closed, whatever their share.
     pub fuse_min_jobs: usize,
@@ -77,6 +79,11 @@ pub struct ByHand {
 }
 
 impl Policy {
+    /// The age from which a job without a sign of life is overdue.
+    pub fn deadline(&self) -> Duration {
+        self.max_runtime.unwrap_or(self.init_deadline)
+    }
+
     /// How long a row has to be watched, unchanged, before it is repaired.
     pub fn watch_for(&self) -> Duration {
         self.by_hand

@@ -130,6 +130,12 @@ impl Report {
         Some(format!("The fuse is open: {}.", parts.join(". And ")))
     }
 
+    /// Stuck jobs, whatever the reason.
+    pub fn stuck(&self) -> u64 {
+        let stuck = self.phases.iter().filter(|(phase, _)| phase.is_stuck());
+        stuck.map(|(_, count)| count).sum()
+    }
+
     /// Running jobs in a phase.
     pub fn count(&self, phase: Phase) -> u64 {
         self.phases.get(&phase).copied().unwrap_or_default()
@@ -154,7 +160,7 @@ pub fn report(
     let newest = &observation.snapshot.newest_repairs;
     let mut report = Report {
         at: plan.at,
-        phases: Phase::ALL.into_iter().map(|phase| (phase, 0)).collect(),
+        phases: policy.phases().iter().map(|phase| (*phase, 0)).collect(),
         unreadable: plan.unreadable,
         unknown_state: plan.unknown_state,
         oldest_sign: None,
@@ -222,7 +228,7 @@ fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
         .into_iter()
         .map(|index| {
             let view = &plan.jobs[index];
-            let acts = matches!(view.phase, Phase::Starting | Phase::MissedFirst)
+            let acts = (view.phase.has_time_left() || view.phase.is_overdue())
                 && policy.action != Action::Observe
                 && !matches!(
                     view.cause,

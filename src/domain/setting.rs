@@ -25,6 +25,20 @@ choice! {
 }
 
 choice! {
+    /// What NULL in the state column means.
+    #[derive(Default)]
+    NullState {
+        /// A state that no list names.
+        #[default]
+        Unknown = "unknown",
+        /// Not running, no end.
+        Waiting = "waiting",
+        /// No job at all.
+        Ignore = "ignore",
+    }
+}
+
+choice! {
     /// How the time columns hold a time.
     TimeFormat {
         /// `timestamp`, `timestamptz`, or text in SQLite.
@@ -34,4 +48,15 @@ choice! {
         /// Milliseconds since 1970.
         EpochMillis = "epoch_ms",
     }
+}
+
+/// What a column has to hold so that its row counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueTest {
+    /// NULL.
+    Null,
+    /// Anything but NULL.
+    Set,
+    /// One of these values, in the text form of the column's type; at least one.
+    OneOf(Vec<String>),
 }

@@ -1,7 +1,7 @@
 //! Counters and histograms: what happened since this process started.
 
 use crate::{
-    domain::{Action, Cause, Event, LateOutcome, Noted, Outcome},
+    domain::{Cause, Event, LateOutcome, Noted, Outcome, Phase, Policy, Repairing},
     pass::{FailedPass, GoodPass},
     store::Failure,
 };
@@ -13,9 +13,6 @@ const INIT_BUCKETS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
 const POLL_BUCKETS: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0,
 ];
-
-/// The one reason for repairs today.
-const MISSED_FIRST: &str = "missed_first";
 
 /// All of them; a clone counts into the same ones.
 #[derive(Clone)]
@@ -98,8 +95,9 @@ impl Counters {
         }
     }
 
-    /// Every series that a watch can have: each counter with each known value of its labels.
-    fn series<'a>(&'a self, watch: &'a str) -> impl Iterator<Item = (&'a IntCounterVec, Vec<&'a str>)> {
+    /// Every series that a watch can have whose jobs are overdue in the phase `reason`: each counter with each known value of
+    /// its labels.
+    fn series<'a>(&'a self, watch: &'a str, reason: Phase) -> impl Iterator<Item = (&'a IntCounterVec, Vec<&'a str>)> {
         let of_watch = [
             &self.inits,
             &self.init_failures,
@@ -110,8 +108,10 @@ impl Counters {
             &self.polls,
             &self.names_dropped,
         ];
-        let actions = [Action::Backfill, Action::Fail].into_iter().map(Action::as_str);
-        let repairs = actions.map(move |action| (&self.repairs, vec![watch, MISSED_FIRST, action]));
+        // Without a heartbeat there is none to fill in.
+        let actions = [Repairing::Backfill, Repairing::Fail].into_iter();
+        let actions = actions.skip(usize::from(reason == Phase::Overrun));
+        let repairs = actions.map(move |action| (&self.repairs, vec![watch, reason.as_str(), action.as_str()]));
         let causes = Cause::ALL.into_iter().map(Cause::as_str);
         let withheld = causes.map(move |cause| (&self.withheld, vec![watch, cause]));
         let failures = Failure::ALL.into_iter().map(Failure::as_str);
@@ -121,8 +121,8 @@ impl Counters {
     }
 
     /// Makes every known label value exist at 0: a counter that appears with its first event hides that event from rate().
-    pub(super) fn initialise(&self, watch: &str) {
-        for (counter, labels) in self.series(watch) {
+    pub(super) fn initialise(&self, watch: &str, policy: &Policy) {
+        for (counter, labels) in self.series(watch, policy.overdue()) {
             counter.with_label_values(&labels);
         }
         self.init_seconds.with_label_values(&[watch]);
@@ -132,7 +132,8 @@ impl Counters {
     /// Drops every series of a watch.
     pub(super) fn forget(&self, watch: &str) {
         // A label value that was never there can't be removed, which is as good.
-        for (counter, labels) in self.series(watch) {
+        let series = [Phase::MissedFirst, Phase::Overrun].map(|reason| self.series(watch, reason));
+        for (counter, labels) in series.into_iter().flatten() {
             let _ = counter.remove_label_values(&labels);
         }
         let _ = self.init_seconds.remove_label_values(&[watch]);
@@ -162,8 +163,8 @@ impl Counters {
         for attempted in &pass.report.attempts {
             match attempted.outcome {
                 Outcome::Repaired(_) => {
-                    let action = attempted.repair.action.as_str();
-                    self.repairs.with_label_values(&[watch, MISSED_FIRST, action]).inc();
+                    let (reason, action) = (attempted.repair.reason.as_str(), attempted.repair.action.as_str());
+                    self.repairs.with_label_values(&[watch, reason, action]).inc();
                 }
                 Outcome::Failed(_) => self.repair_failures.with_label_values(&[watch]).inc(),
                 // An unknown outcome becomes one of the others once it is known.

@@ -12,7 +12,7 @@ mod scrape;
 pub use scrape::Scrape;
 
 use crate::{
-    domain::Moment,
+    domain::{Moment, Policy},
     pass::{Audience, Clock, FailedPass, GoodPass},
     status::Roster,
 };
@@ -51,8 +51,8 @@ impl Metrics {
     pub fn new(version: &str, revision: &str, roster: Arc<Roster>, clock: impl Clock + 'static) -> Self {
         let registry = Registry::new();
         let counters = Counters::register(&registry);
-        for (watch, _) in roster.boards().iter() {
-            counters.initialise(watch);
+        for (watch, board) in roster.boards().iter() {
+            counters.initialise(watch, &board.read().terms.policy);
         }
         #[cfg(target_os = "linux")]
         registry
@@ -70,10 +70,10 @@ impl Metrics {
     }
 
     /// The audience that feeds the counters of the watch; every known label value exists from here on.
-    pub fn watch(&self, name: &str) -> WatchMetrics {
+    pub fn watch(&self, name: &str, policy: &Policy) -> WatchMetrics {
         let mut feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
         *feeding.entry(name.to_owned()).or_default() += 1;
-        self.counters.initialise(name);
+        self.counters.initialise(name, policy);
         WatchMetrics {
             counters: self.counters.clone(),
             watch: name.to_owned(),

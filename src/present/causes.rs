@@ -1,6 +1,9 @@
 //! Why an overdue job is not repaired, and what would change that: the one list of causes in words.
 
-use super::time::{span_short, when};
+use super::{
+    time::{span_short, when},
+    words,
+};
 use crate::domain::{Cause, JobId, Policy, Timestamp};
 
 /// A cause in words.
@@ -8,7 +11,7 @@ use crate::domain::{Cause, JobId, Policy, Timestamp};
 pub struct CauseWords {
     /// In a few words that need no glossary, for a table.
     pub short: &'static str,
-    /// In a clause, with places to be filled: `{action}`, `{insist}`, `{init_deadline}`, `{heartbeat_timeout}`,
+    /// In a clause, with places to be filled: `{choice}`, `{action}`, `{insist}`, `{init_deadline}`, `{heartbeat_timeout}`,
     /// `{max_per_pass}` and `{due}`.
     long: &'static str,
 }
@@ -19,8 +22,7 @@ impl CauseWords {
         let (short, long) = match cause {
             Cause::Observe => (
                 "nothing: the mode is observe",
-                "the configured action is observe, which never changes anything; choose backfill or fail in \
-                 watch.repair.missed_first to have such jobs repaired",
+                "the configured action is observe, which never changes anything; choose {choice} to have such jobs repaired",
             ),
             Cause::Rights => (
                 "nothing: the rights on the table don't allow it (see beatwarden check)",
@@ -116,6 +118,7 @@ impl CauseWords {
                 "{insist}",
                 "`beatwarden repair --job {job}` does it all the same, if you are sure that it is dead",
             )
+            .replace("{choice}", words::choice(policy))
             .replace("{action}", action)
             .replace("{init_deadline}", &span_short(policy.init_deadline))
             .replace("{heartbeat_timeout}", &span_short(policy.heartbeat_timeout))

@@ -77,6 +77,7 @@ fn row(facts: &Facts<'_>) -> String {
     };
     let beat = match facts.row.heartbeat(facts.policy.seed_tolerance) {
         _ if facts.row.heartbeat_at == TimeValue::Unreadable => "has a heartbeat that can't be read".to_owned(),
+        Heartbeat::Absent if facts.policy.max_runtime.is_some() => "makes no heartbeats".to_owned(),
         Heartbeat::Absent => "has no heartbeat".to_owned(),
         Heartbeat::Seeded(at) => format!(
             "has a heartbeat of {}, written together with the start, which proves nothing",
@@ -94,7 +95,7 @@ fn row(facts: &Facts<'_>) -> String {
 /// Why it has its phase.
 fn phase(facts: &Facts<'_>, judged: Judged) -> String {
     let policy = facts.policy;
-    let deadline = span(policy.init_deadline);
+    let deadline = span(policy.deadline());
     match judged.phase {
         Phase::Starting => format!(
             "Phase starting: it has no real heartbeat yet, and {deadline} (init_deadline) from its start to make one."
@@ -111,6 +112,14 @@ fn phase(facts: &Facts<'_>, judged: Judged) -> String {
         Phase::Lost => format!(
             "Phase lost: it did beat, and has been silent for longer than {} (heartbeat_timeout). It is stuck.",
             span(policy.heartbeat_timeout)
+        ),
+        Phase::Running => format!(
+            "Phase running: no heartbeat is mapped, so its age is all that is known of it, and it may run for {deadline} \
+             (max_runtime)."
+        ),
+        Phase::Overrun => format!(
+            "Phase overrun: it has been running for longer than {deadline} (max_runtime). That is no evidence that it died: \
+             it may be slow. It is stuck."
         ),
         Phase::Abandoned => format!(
             "Phase abandoned: its last sign of life is older than {} (max_age). It is counted in this phase and nowhere else.",
@@ -134,17 +143,21 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
             "It is never repaired automatically; `beatwarden repair --job {}` can do it.",
             facts.row.id.text().escape_debug()
         ),
-        Phase::Starting if policy.action == Action::Observe => {
+        Phase::Starting | Phase::Running if policy.action == Action::Observe => {
             "Nothing will be done to it: the configured action is observe.".to_owned()
         }
-        Phase::Starting => {
+        Phase::Starting | Phase::Running => {
             let due = judged.due_at.map(|at| format!(" at {}", when(at, facts.now)));
+            let condition = match judged.phase {
+                Phase::Running => "If it doesn't end before",
+                _ => "If it stays silent",
+            };
             format!(
-                "If it stays silent, it is overdue{}, and Beatwarden will then {action}.",
+                "{condition}, it is overdue{}, and Beatwarden will then {action}.",
                 due.unwrap_or_default()
             )
         }
-        Phase::MissedFirst => match judged.cause {
+        Phase::MissedFirst | Phase::Overrun => match judged.cause {
             None => format!("It is due: the next pass will {action}."),
             Some(cause) => format!(
                 "It is overdue, and not repaired (cause {}): {}.",
@@ -157,11 +170,16 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
 
 /// What the configured action can't do, said before it is done.
 fn price(facts: &Facts<'_>, judged: Judged) -> Option<&'static str> {
-    if !matches!(judged.phase, Phase::Starting | Phase::MissedFirst) {
+    if !judged.phase.has_time_left() && !judged.phase.is_overdue() {
         return None;
     }
     match facts.policy.action {
         Action::Observe => None,
+        Action::Fail if facts.policy.max_runtime.is_some() => Some(
+            "A job that is failed and was alive all the same breaks when it ends. Its age is no evidence of death, and without \
+             heartbeats Beatwarden finds out only if the row shows a success or a running state again; it would then open the \
+             fuse, and `beatwarden undo` could give the job back.",
+        ),
         Action::Backfill => Some(
             "A backfill ends nothing on its own: it writes the heartbeat that the start should have had, and the writer's own \
              rule does the rest. Where the heartbeat was written with the start there is nothing to backfill; and a living job \
@@ -205,6 +223,7 @@ fn not_judged(facts: &Facts<'_>) -> String {
         StateKind::Success => "a success",
         StateKind::Failure => "a failure",
         StateKind::Waiting => "waiting: neither running nor ended",
+        StateKind::Ignored if facts.row.state.is_none() => "the row is no job (watch.table.null_state)",
         StateKind::Ignored => "one of watch.table.ignore: the row is no job",
         StateKind::Unknown => {
             return "This state is in no list of watch.table, so the row is counted as unknown and never repaired: put the state \

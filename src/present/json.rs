@@ -28,8 +28,8 @@ fn watch(view: &View) -> Value {
     let Verdict { tone, words } = verdict_of(view);
     // Unknown counts are null, under their keys: a reader needn't ask first whether there are any.
     let counts = |wanted: fn(Phase) -> bool| -> BTreeMap<&str, Option<u64>> {
-        let phases = Phase::ALL.into_iter().filter(|phase| wanted(*phase));
-        phases.map(|phase| (phase.as_str(), view.count(phase))).collect()
+        let phases = policy.phases().iter().filter(|phase| wanted(**phase));
+        phases.map(|phase| (phase.as_str(), view.count(*phase))).collect()
     };
     let window = view.known(|pass| pass.report.window);
     let jobs = view.known(|pass| {
@@ -39,6 +39,7 @@ fn watch(view: &View) -> Value {
             .map(|line| job(line, pass.report.at))
             .collect::<Vec<_>>()
     });
+    let action_for = |reason: Phase| (policy.overdue() == reason).then(|| policy.action.as_str());
     json!({
         "name": view.name,
         "target": status.terms.target,
@@ -71,7 +72,8 @@ fn watch(view: &View) -> Value {
         },
         "init_day": init_day(status),
         "last_passes": last_passes(status),
-        "missed_first_action": policy.action.as_str(),
+        "missed_first_action": action_for(Phase::MissedFirst),
+        "overrun_action": action_for(Phase::Overrun),
         "repair_enabled": view.repair_enabled(),
         "obstacles": view.known(|pass| obstacles(&pass.report)),
         "fuse_open": view.fuse_open(),
@@ -225,6 +227,7 @@ fn thresholds(status: &WatchStatus) -> Value {
     json!({
         "init_deadline_seconds": policy.init_deadline.as_secs_f64(),
         "heartbeat_timeout_seconds": policy.heartbeat_timeout.as_secs_f64(),
+        "max_runtime_seconds": policy.max_runtime.map(|longest| longest.as_secs_f64()),
         "max_age_seconds": policy.max_age.as_secs_f64(),
         "configured_poll_interval_seconds": status.terms.poll_interval.as_secs_f64(),
         "init_objective": status.terms.init_objective,

@@ -53,7 +53,7 @@ pub fn verdict_of(view: &View) -> Verdict {
         };
         return Verdict { tone: Tone::Old, words };
     };
-    let stuck = pass.report.count(Phase::MissedFirst) + pass.report.count(Phase::Lost);
+    let stuck = pass.report.stuck();
     let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
     let unjudged = of_unjudged(&pass.report);
     let tone = match (view.is_up(), stuck > 0 || hindered || unjudged.is_some()) {
@@ -62,11 +62,14 @@ pub fn verdict_of(view: &View) -> Verdict {
         (true, false) => Tone::Good,
     };
     let (beating, starting) = (pass.report.count(Phase::Beating), pass.report.count(Phase::Starting));
+    let running = pass.report.count(Phase::Running);
     let judged = if stuck > 0 {
         Some(of_stuck(&pass.report))
-    } else if beating + starting == 0 && unjudged.is_some() {
+    } else if beating + starting + running == 0 && unjudged.is_some() {
         // Nothing that could be judged runs, which is not to say that nothing runs.
         None
+    } else if running > 0 {
+        Some(of_running(running))
     } else {
         Some(of_living(beating, starting))
     };
@@ -98,7 +101,11 @@ fn of_stuck(report: &Report) -> String {
             None => format!("{} silent", number(silent)),
         });
     }
-    format!("{} stuck: {}.", number(never + silent), parts.join(", "))
+    let overrun = report.count(Phase::Overrun);
+    if overrun > 0 {
+        parts.push(format!("{} {}", number(overrun), words::phase(Phase::Overrun)));
+    }
+    format!("{} stuck: {}.", number(report.stuck()), parts.join(", "))
 }
 
 /// The rows that no phase can be given to, and why.
@@ -132,6 +139,14 @@ fn of_unjudged(report: &Report) -> Option<String> {
             parts.join(", ")
         )
     })
+}
+
+/// Jobs without heartbeats, of which no more is known than that they are not over.
+fn of_running(running: u64) -> String {
+    match running {
+        1 => "One job is running.".to_owned(),
+        running => format!("{} jobs are running.", number(running)),
+    }
 }
 
 fn of_living(beating: u64, starting: u64) -> String {

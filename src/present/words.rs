@@ -1,13 +1,14 @@
 //! Phases, actions and counts as people read them.
 
 use super::time::until;
-use crate::domain::{Action, Blocking, Phase, Timestamp};
+use crate::domain::{Action, Blocking, Phase, Policy, Timestamp};
 
 /// A phase as people read it.
 pub const fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::MissedFirst => "no first heartbeat",
         Phase::Lost => "lost heartbeat",
+        Phase::Overrun => "running for longer than allowed",
         other => other.as_str(),
     }
 }
@@ -17,6 +18,14 @@ pub fn blocking(blocking: Blocking, now: Timestamp) -> String {
     match blocking {
         Blocking::Until(at) => format!("blocks new runs until {}", until(at, now)),
         Blocking::Leftover => "leftover, blocks no one".to_owned(),
+    }
+}
+
+/// The actions that repair an overdue job of a watch, and the key that has them.
+pub const fn choice(policy: &Policy) -> &'static str {
+    match policy.max_runtime {
+        None => "backfill or fail in watch.repair.missed_first",
+        Some(_) => "fail in watch.repair.overrun",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
-use crate::domain::{States, TimeFormat};
+use crate::domain::{NullState, States, TimeFormat, ValueTest};
 use jiff::tz::TimeZone;
 
 /// A name in SQL: checked once, always quoted.
@@ -139,6 +139,76 @@ impl ErrorText {
     }
 }
 
+/// What a column has to hold so that its row counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The column.
+    pub column: Identifier,
+    /// What it has to hold.
+    pub test: ValueTest,
+}
+
+/// Where a time of a job stands: in a column of the job table, or in rows of another table, of which the newest time counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeSource {
+    /// The column with the time: of the job table, or of the other one.
+    pub column: Identifier,
+    /// The other table, where the time is not in the job table.
+    pub elsewhere: Option<Elsewhere>,
+    /// How the column holds a time, where not as the mapping says.
+    pub format: Option<TimeFormat>,
+    /// The zone of its timestamps without one, where not as the mapping says; [`SERVER_ZONE`] is the database's own.
+    pub zone: Option<String>,
+}
+
+/// The rows of another table that belong to a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The other table.
+    pub table: TableName,
+    /// Its column that names the job.
+    pub key: Identifier,
+    /// The column of the job table that `key` equals.
+    pub matching: Identifier,
+    /// What stands before that value in `key`.
+    pub prefix: Option<String>,
+    /// What holds for the rows that count.
+    pub conditions: Vec<Condition>,
+}
+
+/// In place of a zone: that of the database.
+pub const SERVER_ZONE: &str = "server";
+
+impl TimeSource {
+    /// The column, where it is one of the job table.
+    pub fn own(&self) -> Option<&Identifier> {
+        match self.elsewhere {
+            None => Some(&self.column),
+            Some(_) => None,
+        }
+    }
+
+    /// The column as people read it, with its table where that is not the job table.
+    pub fn plain(&self) -> String {
+        match &self.elsewhere {
+            None => self.column.as_str().to_owned(),
+            Some(elsewhere) => format!("{}.{}", elsewhere.table.plain(), self.column.as_str()),
+        }
+    }
+}
+
+impl From<Identifier> for TimeSource {
+    /// A column of the job table, as its other times are.
+    fn from(column: Identifier) -> Self {
+        Self {
+            column,
+            elsewhere: None,
+            format: None,
+            zone: None,
+        }
+    }
+}
+
 /// The watched table as the configuration describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -156,15 +226,17 @@ pub struct Mapping {
     pub state: Identifier,
     /// What the states mean.
     pub states: States,
-    /// The column of the start.
-    pub started_at: Identifier,
-    /// The column of the heartbeat.
-    pub last_heartbeat_at: Identifier,
+    /// What holds for the rows that are jobs.
+    pub only: Vec<Condition>,
+    /// Where the start stands.
+    pub started_at: TimeSource,
+    /// Where the heartbeat stands; none where jobs send none.
+    pub last_heartbeat_at: Option<TimeSource>,
     /// The column of the end.
     pub ended_at: Option<Identifier>,
-    /// How times are written.
+    /// How the end is written, and the times that have no format of their own.
     pub time_format: TimeFormat,
-    /// The zone of timestamps without one.
+    /// The zone of timestamps without one, of the same columns; [`SERVER_ZONE`] is the database's own.
     pub time_zone: String,
     /// Where `fail` writes its error text.
     pub error: Option<ErrorText>,
@@ -173,6 +245,30 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// The column of the start, where it is one of the job table.
+    pub fn own_start(&self) -> Option<&Identifier> {
+        self.started_at.own()
+    }
+
+    /// The column of the heartbeat, where it is one of the job table.
+    pub fn own_heartbeat(&self) -> Option<&Identifier> {
+        self.last_heartbeat_at.as_ref().and_then(TimeSource::own)
+    }
+
+    /// What the heartbeat is called in messages and in the images of the ledger.
+    pub fn heartbeat_name(&self) -> String {
+        let source = self.last_heartbeat_at.as_ref();
+        source.map_or_else(|| "last_heartbeat_at".to_owned(), TimeSource::plain)
+    }
+
+    /// As a condition of the canonical relation, whether NULL makes the state of a row unknown.
+    pub(super) fn null_is_unknown(&self) -> &'static str {
+        match self.states.null {
+            NullState::Unknown => "raw_state IS NULL",
+            NullState::Waiting | NullState::Ignore => "false",
+        }
+    }
+
     /// Whether a timestamp without a zone is in UTC, so that it needs no conversion.
     pub fn keeps_utc(&self) -> bool {
         matches!(self.time_zone.as_str(), "UTC" | "Etc/UTC")

@@ -19,13 +19,15 @@ mod template;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
-pub use mapping::{ErrorText, Identifier, IdentifierError, Mapping, TableName};
+pub use mapping::{
+    Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
+};
 
 pub(crate) use derived::{derived, formerly};
 pub(crate) use template::{fill, part};
 
 use crate::domain::{
-    Finding, Holder, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
+    Finding, Holder, Incident, JobId, LedgerEntry, Look, Noted, Outcome, Phase, Repair, RepairId, Snapshot, Timestamp,
 };
 use std::{future::Future, time::Duration};
 
@@ -246,12 +248,15 @@ fn named<'a>(parts: impl IntoIterator<Item = &'a str>) -> RepairId {
 }
 
 /// The text that `fail` writes where an error column is configured, JSON-escaped, without quotes around it.
-pub fn error_text(id: RepairId, deadline: std::time::Duration) -> String {
-    let text = format!(
-        "Beatwarden: no heartbeat within {}s of the start (repair {})",
-        deadline.as_secs_f64(),
-        uuid::Uuid::from_u128(id.0)
-    );
+pub fn error_text(id: RepairId, repair: &Repair) -> String {
+    let what = match repair.reason {
+        Phase::Overrun => format!(
+            "running for longer than {}",
+            humantime::format_duration(repair.deadline)
+        ),
+        _ => format!("no heartbeat within {}s of the start", repair.deadline.as_secs_f64()),
+    };
+    let text = format!("Beatwarden: {what} (repair {id})");
     let quoted = serde_json::Value::String(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
@@ -281,7 +286,8 @@ mod tests {
                 heartbeat_at: TimeValue::Absent,
                 ended_at: TimeValue::Absent,
             },
-            init_deadline: Duration::from_secs(60),
+            reason: Phase::MissedFirst,
+            deadline: Duration::from_secs(60),
             server: ServerIdentity(String::new()),
             start: StartCheck::Overdue,
             after_undo: None,
@@ -303,9 +309,19 @@ mod tests {
 
     #[test]
     fn the_error_text_names_deadline_and_repair() {
+        let missed = repair("1", 5, Repairing::Fail);
         assert_eq!(
-            error_text(RepairId(0), Duration::from_secs(60)),
+            error_text(RepairId(0), &missed),
             "Beatwarden: no heartbeat within 60s of the start (repair 00000000-0000-0000-0000-000000000000)"
+        );
+        let overrun = Repair {
+            reason: Phase::Overrun,
+            deadline: Duration::from_secs(6 * 3600),
+            ..missed
+        };
+        assert_eq!(
+            error_text(RepairId(0), &overrun),
+            "Beatwarden: running for longer than 6h (repair 00000000-0000-0000-0000-000000000000)"
         );
     }
 }

@@ -41,9 +41,9 @@ pub(crate) fn refusal(
     };
     let left = |column: &str| image::value(&entry.after, column);
     let (start, state, beat) = (
-        mapping.started_at.as_str(),
+        mapping.started_at.plain(),
         mapping.state.as_str(),
-        mapping.last_heartbeat_at.as_str(),
+        mapping.heartbeat_name(),
     );
     if row.started_at != entry.started_at {
         let shown = |at: Option<Timestamp>| at.map_or_else(|| "NULL".to_owned(), rfc3339);
@@ -58,7 +58,7 @@ pub(crate) fn refusal(
             format!(
                 "{beat} is {}, and the repair left {}: the writer has written it since",
                 value(row.heartbeat_at.as_deref()),
-                value(left(beat).as_deref())
+                value(left(&beat).as_deref())
             )
         });
     }

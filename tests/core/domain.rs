@@ -1,6 +1,8 @@
 //! The decision logic: the phase table, the transition table row by row, the rule of two clocks, and properties of plans.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod overrun;
+
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
@@ -29,8 +31,10 @@ fn policy(action: Action) -> Policy {
             failure: list(&["FAIL", "DEAD"]),
             waiting: list(&["IDLE"]),
             ignore: list(&["STATE_EDIT"]),
+            ..States::default()
         },
         init_deadline: DEADLINE,
+        max_runtime: None,
         heartbeat_timeout: TIMEOUT,
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(7 * 86_400),

@@ -11,7 +11,7 @@ mod sqlite_values;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck,
+        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
         TimeValue,
     },
     store::{ObserveRequest, Resolution, Store, StoreError},
@@ -101,7 +101,8 @@ fn repair_of(snapshot: &Snapshot, id: u32, action: Action) -> Repair {
     Repair {
         action: action.repairing().expect("an action that repairs"),
         job: job(snapshot, id),
-        init_deadline: DEADLINE,
+        reason: Phase::MissedFirst,
+        deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,

@@ -52,6 +52,7 @@ fn states() -> States {
         failure: list(&["FAIL", "DEAD"]),
         waiting: list(&["IDLE"]),
         ignore: list(&["STATE_EDIT"]),
+        ..States::default()
     }
 }
 
@@ -60,6 +61,7 @@ fn policy(action: Action) -> Policy {
         watch: "hostile".to_owned(),
         states: states(),
         init_deadline: INTERVAL * 2,
+        max_runtime: None,
         heartbeat_timeout: INTERVAL * 4,
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(7 * 86_400),

@@ -5,8 +5,8 @@ use crate::support::postgres::{self, Cluster, TestDatabase};
 use beatwarden::{
     connection::SslMode,
     domain::{
-        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Repair, Snapshot, StartCheck, States,
-        TimeValue,
+        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
+        States, TimeValue,
     },
     store::{
         DiscoverySetting, Failure, Identifier, Mapping, ObserveRequest, Store, TableName, TimeBudget, TimeFormat,
@@ -38,9 +38,11 @@ fn mapping(table: &str) -> Mapping {
             failure: list(&["failed"]),
             waiting: list(&["pending"]),
             ignore: Vec::new(),
+            ..States::default()
         },
-        started_at: name("started"),
-        last_heartbeat_at: name("beat"),
+        only: Vec::new(),
+        started_at: name("started").into(),
+        last_heartbeat_at: Some(name("beat").into()),
         ended_at: Some(name("ended")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),
@@ -87,7 +89,8 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
     let repair = Repair {
         action: action.repairing().expect("an action that repairs"),
         job: job(&snapshot, id),
-        init_deadline: DEADLINE,
+        reason: Phase::MissedFirst,
+        deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,
@@ -167,9 +170,9 @@ async fn quoted_uuid_enum(database: TestDatabase) {
     mapping.table.name = name("Job.Runs");
     mapping.id = name("Id");
     mapping.state = name("The State");
-    mapping.started_at = name("Started \"At\"");
+    mapping.started_at = name("Started \"At\"").into();
     // A name that looks like a place in our own statements.
-    mapping.last_heartbeat_at = name("{{id}}");
+    mapping.last_heartbeat_at = Some(name("{{id}}").into());
     mapping.ended_at = Some(name("Ended"));
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
     read_and_repair(store(Action::Backfill), store(Action::Fail), UUIDS).await;

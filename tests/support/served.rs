@@ -81,6 +81,7 @@ pub fn policy() -> Policy {
             ..States::default()
         },
         init_deadline: Duration::from_secs(60),
+        max_runtime: None,
         heartbeat_timeout: Duration::from_secs(300),
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(604_800),
@@ -203,7 +204,9 @@ impl Served {
             discovery: Discovery::State,
             look: Look::Full,
         });
-        self.metrics.watch("meltano").good(pass.clone());
+        self.metrics
+            .watch("meltano", &self.board.read().terms.policy)
+            .good(pass.clone());
         self.board.good(pass);
     }
 
@@ -223,7 +226,9 @@ impl Served {
             took: Duration::from_secs(1),
             retry_in: Duration::from_secs(5),
         };
-        self.metrics.watch("meltano").failed(pass.clone());
+        self.metrics
+            .watch("meltano", &self.board.read().terms.policy)
+            .failed(pass.clone());
         self.board.failed(pass);
     }
 

@@ -326,7 +326,8 @@ async fn a_watch_that_comes_back_while_its_last_pass_hangs_keeps_its_series() {
     let served = served().await;
     let polls = || served.metric("polls_total{watch=\"other\"}");
     // It begins, is removed while a pass hangs, comes back, and only then the old pass ends.
-    let (_old, _new) = (served.metrics.watch("other"), served.metrics.watch("other"));
+    let watch = || served.metrics.watch("other", &served.board.read().terms.policy);
+    let (_old, _new) = (watch(), watch());
     served.metrics.forget("other");
     served.later(Duration::from_secs(2));
     assert_eq!(polls().as_deref(), Some("0"));

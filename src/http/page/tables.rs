@@ -18,7 +18,7 @@ const REPAIRS: usize = 10;
 /// The stuck and late jobs; the others are folded away.
 pub(super) fn jobs(report: &Report) -> Markup {
     let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
-    let stuck = report.count(Phase::MissedFirst) + report.count(Phase::Lost);
+    let stuck = report.stuck();
     let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
     html! {
         h3 { "Stuck and late jobs" }
@@ -49,8 +49,8 @@ pub(super) fn jobs(report: &Report) -> Markup {
 fn is_pressing(job: &JobLine) -> bool {
     let half_gone = |due: Timestamp, started: Timestamp| job.age > started.age_at(due) / 2;
     match job.phase {
-        Phase::MissedFirst | Phase::Lost => true,
-        Phase::Starting => job
+        Phase::MissedFirst | Phase::Lost | Phase::Overrun => true,
+        Phase::Starting | Phase::Running => job
             .due_at
             .zip(job.started_at)
             .is_some_and(|(due, started)| half_gone(due, started)),
@@ -119,7 +119,7 @@ fn next(job: &JobLine, at: Timestamp) -> String {
     match job.phase {
         Phase::Lost => return "reported only: lost heartbeats are not repaired".to_owned(),
         Phase::Beating => return "nothing: it is alive".to_owned(),
-        Phase::Starting | Phase::MissedFirst | Phase::Abandoned => {}
+        Phase::Starting | Phase::MissedFirst | Phase::Running | Phase::Overrun | Phase::Abandoned => {}
     }
     let what = words::done_by(job.next_action);
     let when = |due: Timestamp| match due > at {

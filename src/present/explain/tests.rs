@@ -20,8 +20,10 @@ fn policy(action: Action) -> Policy {
             failure: list("FAIL"),
             waiting: list("IDLE"),
             ignore: list("STATE_EDIT"),
+            ..States::default()
         },
         init_deadline: Duration::from_secs(60),
+        max_runtime: None,
         heartbeat_timeout: Duration::from_secs(300),
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(604_800),
@@ -78,7 +80,7 @@ fn every_phase_and_every_cause_has_its_sentences() {
     let silent = job("RUNNING", TimeValue::At(at(-120)), TimeValue::Absent);
     let seeded = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-120)));
     let beats = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-2)));
-    for phase in Phase::ALL {
+    for &phase in policy(Action::Observe).phases() {
         let row = if matches!(phase, Phase::Beating | Phase::Lost) {
             &beats
         } else {
@@ -106,6 +108,38 @@ fn every_phase_and_every_cause_has_its_sentences() {
     text.push_str("due:\n");
     text.push_str(&explained(&silent, Action::Fail, judged(Phase::MissedFirst, None), &[]));
     insta::assert_snapshot!("phases_and_causes", text);
+}
+
+#[test]
+fn a_job_without_heartbeats_is_judged_by_its_age_and_said_to_be() {
+    let row = job("RUNNING", TimeValue::At(at(-120)), TimeValue::Absent);
+    let mut text = String::new();
+    for action in [Action::Observe, Action::Fail] {
+        let policy = Policy {
+            max_runtime: Some(Duration::from_secs(60)),
+            ..policy(action)
+        };
+        for &phase in policy.phases() {
+            let cause = if action == Action::Observe {
+                Cause::Observe
+            } else {
+                Cause::Watching
+            };
+            let facts = Facts {
+                now: at(0),
+                row: &row,
+                policy: &policy,
+                judged: judged(phase, phase.is_overdue().then_some(cause)),
+                entries: &[],
+                writer: "the application",
+            };
+            let _ = writeln!(text, "{} under {}:", phase.as_str(), action.as_str());
+            for sentence in sentences(&facts) {
+                let _ = writeln!(text, "  {sentence}");
+            }
+        }
+    }
+    insta::assert_snapshot!("without_heartbeats", text);
 }
 
 #[test]

@@ -25,9 +25,11 @@ fn mapping() -> Mapping {
             failure: vec!["FAIL".into()],
             waiting: Vec::new(),
             ignore: Vec::new(),
+            ..States::default()
         },
-        started_at: name("started_at"),
-        last_heartbeat_at: name("beat_at"),
+        only: Vec::new(),
+        started_at: name("started_at").into(),
+        last_heartbeat_at: Some(name("beat_at").into()),
         ended_at: None,
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),

@@ -4,7 +4,7 @@ use super::{
     driver::Driver,
     facts::{Asked, facts_of},
     failures::refusal,
-    link::Param,
+    param::Param,
     row,
     transaction::{begin, look_alone},
 };
@@ -21,7 +21,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use std::{ops::RangeInclusive, time::Duration};
-use tokio_postgres::{Error, Row, types::Type};
+use tokio_postgres::{Error, Row};
 
 /// A scan that the planner estimates as more expensive than this is left for the key tail: some ten thousand rows. Below
 /// it a scan costs nothing, and sees rows that return to a running state at once.
@@ -83,7 +83,7 @@ impl Driver<'_> {
     async fn answer(&self, question: &Question) -> Answered {
         let (link, statements) = (self.link, &self.ready.statements);
         let (mapping, tables) = (&self.settings.mapping, &self.ready.catalog.spellings);
-        let (zone, running) = (&mapping.time_zone, &mapping.states.running);
+        let (zone, running): (Param<'_>, Param<'_>) = (&mapping.time_zone, &mapping.states.running);
         Ok(Ok(match question {
             Question::Plan | Question::Unknown => unreachable!("asked outside of the snapshot"),
             Question::Moment => {
@@ -98,8 +98,7 @@ impl Driver<'_> {
             Question::Tail(span) => Answer::Tail(self.tail(span).await?),
             Question::Newcomers { newest } => {
                 let newest = newest.to_string();
-                let params: Vec<Param<'_>> =
-                    vec![(zone, Type::TEXT), (&newest, Type::TEXT), (&MOST_NEWCOMERS, Type::INT8)];
+                let params: Vec<Param<'_>> = vec![zone, &newest, &MOST_NEWCOMERS];
                 Answer::Tail(self.jobs(&statements.newcomers, params, 1).await?)
             }
             Question::Newest { window } => {
@@ -109,7 +108,7 @@ impl Driver<'_> {
                         None => Ok(None),
                     }
                 };
-                let keys = link.ask(&statements.keys, vec![(&FIRST_OVERLAP, Type::INT8)]);
+                let keys = link.ask(&statements.keys, vec![&FIRST_OVERLAP]);
                 let (keys, rows) = tokio::join!(biased; keys, history);
                 let keys = keys?;
                 let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
@@ -122,14 +121,13 @@ impl Driver<'_> {
                 Answer::Page(rows, below)
             }
             Question::Keyless => {
-                let rows = link.ask(&statements.keyless, vec![(running, Type::TEXT_ARRAY)]).await?;
+                let rows = link.ask(&statements.keyless, vec![running]).await?;
                 let count = rows.first().map_or(0, |row| row.get::<_, i64>("keyless"));
                 Answer::Keyless(u64::try_from(count).unwrap_or_default())
             }
             Question::Known(jobs) => {
                 let keys = texts(jobs);
-                let params: Vec<Param<'_>> = vec![(zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
-                Answer::Rows(self.jobs(&statements.known, params, keys.len()).await?)
+                Answer::Rows(self.jobs(&statements.known, vec![zone, &keys], keys.len()).await?)
             }
             Question::Facts => {
                 let asked = Asked::of(self.ready, self.settings);
@@ -137,23 +135,16 @@ impl Driver<'_> {
                 return Ok(facts_of(&rows, self.ready, self.settings).map(Answer::Facts));
             }
             Question::LedgerProbe => {
-                let rows = link
-                    .ask(&statements.ledger_probe, vec![(tables, Type::TEXT_ARRAY)])
-                    .await?;
+                let rows = link.ask(&statements.ledger_probe, vec![tables]).await?;
                 Answer::LedgerProbe(rows.first().is_none_or(|row| row.get("found")))
             }
             Question::LedgerOfJobs(jobs) => {
                 let keys = texts(jobs);
-                let params: Vec<Param<'_>> = vec![(tables, Type::TEXT_ARRAY), (&keys, Type::TEXT_ARRAY)];
-                Answer::LedgerOfJobs(self.entries(&statements.ledger_of_jobs, params).await?.0)
+                let entries = self.entries(&statements.ledger_of_jobs, vec![tables, &keys]).await?;
+                Answer::LedgerOfJobs(entries.0)
             }
             Question::LedgerNewest => {
-                let params: Vec<Param<'_>> = vec![
-                    (tables, Type::TEXT_ARRAY),
-                    (&SHOWN_REPAIRS, Type::INT8),
-                    (&WATCHED_REPAIRS, Type::INT8),
-                    (&UNACKNOWLEDGED, Type::INT8),
-                ];
+                let params: Vec<Param<'_>> = vec![tables, &SHOWN_REPAIRS, &WATCHED_REPAIRS, &UNACKNOWLEDGED];
                 let (entries, rows) = self.entries(&statements.ledger_newest, params).await?;
                 Answer::LedgerNewest(entries, rows)
             }
@@ -190,11 +181,7 @@ impl Driver<'_> {
         let mapping = &self.settings.mapping;
         let states: Vec<&str> = mapping.states.all();
         let within = UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2);
-        let params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&states, Type::TEXT_ARRAY),
-            (&MOST_UNKNOWN, Type::INT8),
-        ];
+        let params: Vec<Param<'_>> = vec![&mapping.time_zone, &states, &MOST_UNKNOWN];
         let answer = look_alone(self.link, within, &self.ready.statements.unknown, params);
         match self.link.within_for(within * 2, Question::Unknown.what(), answer).await {
             Ok(rows) => {
@@ -213,11 +200,7 @@ impl Driver<'_> {
 
     fn of_running(&self) -> Vec<Param<'_>> {
         let mapping = &self.settings.mapping;
-        vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&mapping.states.running, Type::TEXT_ARRAY),
-            (&MOST_RUNNING, Type::INT8),
-        ]
+        vec![&mapping.time_zone, &mapping.states.running, &MOST_RUNNING]
     }
 
     /// The running rows by their state, and what the scan for them cost the server.
@@ -239,28 +222,17 @@ impl Driver<'_> {
 
     async fn tail(&self, span: &Span) -> Result<Rows, Error> {
         let mapping = &self.settings.mapping;
+        let (zone, running) = (&mapping.time_zone, &mapping.states.running);
         let (from, newest) = (span.from.to_string(), span.newest.to_string());
         let gaps: Vec<String> = span.gaps.iter().map(i64::to_string).collect();
-        let params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&from, Type::TEXT),
-            (&newest, Type::TEXT),
-            (&mapping.states.running, Type::TEXT_ARRAY),
-            (&gaps, Type::TEXT_ARRAY),
-            (&span.most, Type::INT8),
-        ];
+        let params: Vec<Param<'_>> = vec![zone, &from, &newest, running, &gaps, &span.most];
         self.jobs(&self.ready.statements.tail, params, span.known + ROOM).await
     }
 
     async fn history(&self, window: Duration) -> Result<Rows, Error> {
         let mapping = &self.settings.mapping;
         let window = window.as_secs_f64();
-        let params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&HISTORY, Type::INT8),
-            (&mapping.states.running, Type::TEXT_ARRAY),
-            (&window, Type::FLOAT8),
-        ];
+        let params: Vec<Param<'_>> = vec![&mapping.time_zone, &HISTORY, &mapping.states.running, &window];
         self.jobs(&self.ready.statements.history, params, 0).await
     }
 
@@ -268,18 +240,12 @@ impl Driver<'_> {
         let mapping = &self.settings.mapping;
         let (from, to) = (keys.start().to_string(), keys.end().to_string());
         let all = mapping.states.all();
-        let params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&from, Type::TEXT),
-            (&to, Type::TEXT),
-            (&mapping.states.running, Type::TEXT_ARRAY),
-            (&all, Type::TEXT_ARRAY),
-        ];
+        let params: Vec<Param<'_>> = vec![&mapping.time_zone, &from, &to, &mapping.states.running, &all];
         let statements = &self.ready.statements;
         let (rows, below) = tokio::join!(
             biased;
             self.jobs(&statements.page, params, 0),
-            self.link.ask(&statements.below, vec![(&from, Type::TEXT)]),
+            self.link.ask(&statements.below, vec![&from]),
         );
         Ok((rows?, key(&below?, "below")))
     }

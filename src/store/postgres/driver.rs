@@ -1,10 +1,6 @@
 //! What stands behind the answers to one pass: its connection, its deadline, and its share of the memory.
 
-use super::{
-    PostgresSettings, Ready,
-    link::{Link, Param},
-    row,
-};
+use super::{PostgresSettings, Ready, link::Link, param::Param, row};
 use crate::{
     domain::LedgerEntry,
     store::{
@@ -114,11 +110,11 @@ impl<'a> Driver<'a> {
         statement: &str,
         params: Vec<Param<'_>>,
     ) -> Result<(Vec<LedgerEntry>, usize), tokio_postgres::Error> {
-        let heartbeat = self.settings.mapping.last_heartbeat_at.as_str();
+        let heartbeat = self.settings.mapping.heartbeat_name();
         let (mut entries, mut rows) = (Vec::new(), 0);
         let take = |row: &Row| {
             rows += 1;
-            let Some(entry) = row::ledger_entry(row, heartbeat) else {
+            let Some(entry) = row::ledger_entry(row, &heartbeat) else {
                 return ControlFlow::Continue(());
             };
             let weight = weight_of_entry(&entry);

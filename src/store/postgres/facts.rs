@@ -7,8 +7,9 @@ use super::{
     guard_sql::TRIGGER,
     guard_state::guard_of,
     ledger::{Flaw, ledger_columns},
-    link::{Link, Param},
+    link::Link,
     obstacles,
+    param::Param,
     server::probe,
     transaction::look_alone,
 };
@@ -17,7 +18,7 @@ use crate::{
     store::{StoreError, guard::GuardState, question::Facts},
 };
 use std::time::{Duration, Instant};
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::Row;
 
 /// What the facts are asked about, kept while the answer is on its way.
 pub(super) struct Asked<'a> {
@@ -46,19 +47,19 @@ impl<'a> Asked<'a> {
 
     /// What shows whether the facts still hold.
     pub(super) fn names(&self) -> Vec<Param<'_>> {
-        vec![(&self.table, Type::TEXT), (&self.ledger, Type::TEXT)]
+        vec![&self.table, &self.ledger]
     }
 
     pub(super) fn params(&self) -> Vec<Param<'_>> {
         vec![
-            (&self.table, Type::TEXT),
-            (&self.ledger, Type::TEXT),
-            (&self.columns, Type::TEXT_ARRAY),
-            (&self.written, Type::TEXT_ARRAY),
-            (&self.schema, Type::TEXT),
-            (&self.ledger_columns, Type::TEXT_ARRAY),
-            (&self.state, Type::TEXT),
-            (&TRIGGER, Type::TEXT),
+            &self.table,
+            &self.ledger,
+            &self.columns,
+            &self.written,
+            &self.schema,
+            &self.ledger_columns,
+            &self.state,
+            &TRIGGER,
         ]
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     store::{Identifier, Mapping, StoreError, TableName, derived, fill, part},
 };
 use std::time::Duration;
-use tokio_postgres::types::Type;
 
 /// The longest that looking for the table may take: the SQL is of use without it.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -35,7 +34,7 @@ pub async fn locate(target: Target, mapping: &Mapping, role: &Identifier) -> Res
         Some(schema) => vec![schema.as_str().to_owned()],
         None => {
             let role_name = role.as_str();
-            let answer = link.ask(include_str!("sql/grants_path.sql"), vec![(&role_name, Type::TEXT)]);
+            let answer = link.ask(include_str!("sql/grants_path.sql"), vec![&role_name]);
             let rows = link.within("reading the role's search path", answer).await?;
             let path: Option<String> = rows.first().and_then(|row| row.get("path"));
             let path = search_path::parse(&path.unwrap_or_default()).unwrap_or_default();
@@ -49,11 +48,7 @@ pub async fn locate(target: Target, mapping: &Mapping, role: &Identifier) -> Res
             path.into_iter().map(schema).collect()
         }
     };
-    let params = vec![
-        (&schemas as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
-        (&name, Type::TEXT),
-    ];
-    let answer = link.ask(include_str!("sql/grants_table.sql"), params);
+    let answer = link.ask(include_str!("sql/grants_table.sql"), vec![&schemas, &name]);
     let rows = link.within("looking for the table", answer).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let schema = Identifier::new(row.get("schema")).map_err(|error| StoreError::Schema(error.to_string()))?;
@@ -131,16 +126,13 @@ fn list(columns: &[&Identifier]) -> String {
 }
 
 fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &mut String) {
-    let mut read = vec![
-        &mapping.id,
-        &mapping.state,
-        &mapping.started_at,
-        &mapping.last_heartbeat_at,
-    ];
+    let mut read = vec![&mapping.id, &mapping.state];
+    read.extend(mapping.own_start());
+    read.extend(mapping.own_heartbeat());
     read.extend(&mapping.job_name);
     read.extend(&mapping.ended_at);
     let error = mapping.error.as_ref().map(|error| &error.column);
-    let heartbeat = vec![&mapping.last_heartbeat_at];
+    let heartbeat: Vec<&Identifier> = mapping.own_heartbeat().into_iter().collect();
     let mut end = vec![&mapping.state];
     end.extend(&mapping.ended_at);
     let (written, no_longer) = match action {

@@ -9,7 +9,6 @@ use crate::{
     },
 };
 use std::time::{Duration, Instant};
-use tokio_postgres::types::Type;
 
 /// A session that waits behind us for the table waits so long at most.
 const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '10s'; \
@@ -213,7 +212,7 @@ async fn is_free(link: &Link, ready: &super::Ready) -> Result<(), StoreError> {
     let signature = &ready.statements.guard.signature;
     let answer = link.ask(
         include_str!("sql/guard_holder.sql"),
-        vec![(signature, Type::TEXT), (&ready.catalog.oid, Type::OID)],
+        vec![signature, &ready.catalog.oid],
     );
     let rows = link.within("looking for the guard's function", answer).await?;
     match rows.first().map(|row| row.get::<_, String>("holder")) {
@@ -228,19 +227,13 @@ async fn is_free(link: &Link, ready: &super::Ready) -> Result<(), StoreError> {
 }
 
 async fn index_is_valid(link: &Link, ready: &super::Ready, name: &str) -> Result<Option<bool>, StoreError> {
-    let answer = link.ask(
-        include_str!("sql/index_state.sql"),
-        vec![(&ready.catalog.oid, Type::OID), (&name, Type::TEXT)],
-    );
+    let answer = link.ask(include_str!("sql/index_state.sql"), vec![&ready.catalog.oid, &name]);
     let rows = link.within("looking for the index", answer).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 
 async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
-    let answer = link.ask(
-        include_str!("sql/long_transactions.sql"),
-        vec![(&LONG_SECONDS, Type::FLOAT8)],
-    );
+    let answer = link.ask(include_str!("sql/long_transactions.sql"), vec![&LONG_SECONDS]);
     let rows = link.within("looking for long transactions", answer).await?;
     if rows.is_empty() {
         return Ok(());

@@ -1,17 +1,12 @@
 //! Who keeps repairs waiting, from the server's own table of locks.
 
-use super::{
-    PostgresSettings, Ready,
-    catalog::GATE,
-    link::{Link, Param},
-    transaction::look_alone,
-};
+use super::{PostgresSettings, Ready, catalog::GATE, link::Link, param::Param, transaction::look_alone};
 use crate::{
     domain::{Held, Holder, JobId},
     store::StoreError,
 };
 use std::time::Duration;
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::Row;
 
 /// The longest that it may take: nothing depends on it.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -25,7 +20,7 @@ pub(super) async fn holders(
 ) -> Result<Vec<Holder>, StoreError> {
     let (class, table) = (GATE.cast_unsigned(), ready.catalog.gate().cast_unsigned());
     let key = job.map(JobId::to_string);
-    let params: Vec<Param<'_>> = vec![(&class, Type::OID), (&table, Type::OID), (&key, Type::TEXT)];
+    let params: Vec<Param<'_>> = vec![&class, &table, &key];
     let answers = look_alone(
         link,
         WITHIN.min(settings.poll_timeout),

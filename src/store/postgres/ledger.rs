@@ -3,7 +3,8 @@
 use super::{
     Ready,
     catalog::{Catalog, GATE},
-    link::{Link, Param},
+    link::Link,
+    param::Param,
     search_path::OF_READS,
     sql::NO_ENTRY,
     transaction::{LIMITS, ask_in},
@@ -140,14 +141,7 @@ async fn found(link: &Link, ready: &Ready) -> Result<Option<Option<Flaw>>, Store
     let columns = ledger_columns();
     // The numbers of the parameters are those of the facts, which have the same part.
     let nothing: Option<String> = None;
-    let params: Vec<Param<'_>> = vec![
-        (&table, Type::TEXT),
-        (&ledger, Type::TEXT),
-        (&nothing, Type::TEXT),
-        (&nothing, Type::TEXT),
-        (&nothing, Type::TEXT),
-        (&columns, Type::TEXT_ARRAY),
-    ];
+    let params: Vec<Param<'_>> = vec![&table, &ledger, &nothing, &nothing, &nothing, &columns];
     let answer = link.ask(&ready.statements.ledger_exists, params);
     let rows = link.within("looking for the ledger", answer).await?;
     let row = rows.first().filter(|row| row.get("found"));
@@ -159,7 +153,7 @@ async fn found(link: &Link, ready: &Ready) -> Result<Option<Option<Flaw>>, Store
 pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
     let (ledger, index) = (ready.catalog.ledger.quoted(), &ready.statements.last_index);
     let statement = include_str!("sql/ledger_lacks_index.sql");
-    let answer = link.ask(statement, vec![(&ledger, Type::TEXT), (index, Type::TEXT)]);
+    let answer = link.ask(statement, vec![&ledger, index]);
     let rows = link.within_for(WITHIN, "reading the ledger's layout", answer).await?;
     if !rows.first().is_some_and(|row| row.get(0)) {
         return Ok(false);
@@ -187,18 +181,9 @@ pub(super) async fn write(
 pub(super) async fn note(link: &Link, ready: &Ready, finding: &Finding) -> Result<Noted, StoreError> {
     let key = uuid::Uuid::from_u128(finding.repair_id.0);
     let outcome = finding.outcome.as_str();
-    let params: Vec<Param<'_>> = vec![
-        (&ready.catalog.spellings, Type::TEXT_ARRAY),
-        (&key, Type::UUID),
-        (&outcome, Type::TEXT),
-    ];
-    let changed = write(
-        (link, ready),
-        "noting what became of a repair",
-        &ready.statements.ledger_note,
-        params,
-    )
-    .await?;
+    let (statement, tables) = (&ready.statements.ledger_note, &ready.catalog.spellings);
+    let what = "noting what became of a repair";
+    let changed = write((link, ready), what, statement, vec![tables, &key, &outcome]).await?;
     Ok(if changed.is_empty() { Noted::Known } else { Noted::First })
 }
 
@@ -229,11 +214,11 @@ pub(super) async fn resolve(
             client.batch_execute(&begin),
             link.ask(
                 &ready.statements.ledger_gate,
-                vec![(&GATE, Type::INT4), (&gate, Type::INT4)],
+                vec![&GATE, &gate],
             ),
             link.ask(
                 &ready.statements.ledger_find,
-                vec![(&key, Type::UUID), (instance, Type::TEXT)],
+                vec![&key, instance],
             ),
             client.batch_execute("COMMIT"),
         );

@@ -3,6 +3,7 @@
 use super::{
     connector::{Connector, connect_by},
     failures::{is_unfinished, query_error},
+    param::{Bound, Param},
     server_addr::ServerAddr,
     target::Target,
 };
@@ -21,13 +22,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{
-    CancelToken, Client, Config, Row,
-    types::{ToSql, Type},
-};
-
-/// A bound value and its type.
-pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+use tokio_postgres::{CancelToken, Client, Config, Row};
 
 /// The longest that a cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
@@ -146,6 +141,7 @@ impl Link {
     /// Sends a statement with its own parameter types; nothing is prepared or kept. The first poll sends it, so several
     /// of these joined in order travel together.
     pub(super) async fn ask(&self, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let params: Vec<_> = params.into_iter().map(Bound::typed).collect();
         self.client.query_typed(statement, &params).await
     }
 
@@ -156,6 +152,7 @@ impl Link {
         params: Vec<Param<'_>>,
         mut take: impl FnMut(&Row) -> ControlFlow<()>,
     ) -> Result<(), tokio_postgres::Error> {
+        let params = params.into_iter().map(Bound::typed);
         let mut rows = std::pin::pin!(self.client.query_typed_raw(statement, params).await?);
         while let Some(row) = rows.try_next().await? {
             if take(&row).is_break() {

@@ -26,6 +26,7 @@ mod named;
 mod observe;
 mod obstacles;
 mod operator;
+mod param;
 mod passfile;
 mod render;
 mod repair;

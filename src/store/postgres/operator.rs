@@ -5,13 +5,14 @@ use super::{
     addresses::Addresses,
     catalog::GATE,
     ledger,
-    link::{Link, Param},
+    link::Link,
+    param::Param,
     repair::{Batch, Judged, judge, send_batch},
     row::{self, BoundTime},
     transaction::look_alone,
 };
 use crate::{
-    domain::{JobId, LateOutcome, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
+    domain::{JobId, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
     store::{
         Acknowledged, Entries, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 use std::time::{Duration, Instant};
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::Row;
 
 /// How often the gate is tried while another repair is in progress, and how long between two tries.
 const TRIES: u32 = 10;
@@ -42,6 +43,12 @@ impl LedgerSession<'_> {
     async fn read(self, statement: &str, params: Vec<Param<'_>>) -> Result<Vec<Row>, tokio_postgres::Error> {
         look_alone(self.link, self.settings.poll_timeout, statement, params).await
     }
+
+    /// Writes to the ledger alone; whether it was an entry of this table that was written.
+    async fn write(self, what: &'static str, statement: &str, params: Vec<Param<'_>>) -> Result<bool, StoreError> {
+        let written = ledger::write((self.link, self.ready), what, statement, params).await?;
+        Ok(!written.is_empty())
+    }
 }
 
 /// The entries that are asked for.
@@ -50,38 +57,32 @@ pub(super) async fn entries(session: LedgerSession<'_>, which: &Entries) -> Resu
         return Ok(Vec::new());
     }
     let statements = &session.ready.statements;
-    let tables: Param<'_> = (&session.ready.catalog.spellings, Type::TEXT_ARRAY);
+    let tables: Param<'_> = &session.ready.catalog.spellings;
     let (limit, bounds, key);
     let answer = match which {
         Entries::Newest(most) => {
             limit = i64::from(*most);
-            let none = (&0_i64 as _, Type::INT8);
-            let params = vec![tables, (&limit, Type::INT8), none, (&UNACKNOWLEDGED, Type::INT8)];
-            session.read(&statements.ledger_newest, params)
+            session.read(&statements.ledger_newest, vec![tables, &limit, &0_i64, &UNACKNOWLEDGED])
         }
         Entries::Between(lowest, highest) => {
             bounds = [lowest, highest].map(|id| uuid::Uuid::from_u128(id.0));
-            let params = vec![tables, (&bounds[0], Type::UUID), (&bounds[1], Type::UUID)];
-            session.read(&statements.ledger_between, params)
+            session.read(&statements.ledger_between, vec![tables, &bounds[0], &bounds[1]])
         }
         Entries::OfJob(job) => {
-            key = job.text();
-            session.read(&statements.ledger_of_job, vec![tables, (&key, Type::TEXT)])
+            key = job.to_string();
+            session.read(&statements.ledger_of_job, vec![tables, &key])
         }
     };
     let rows = session.link.within("reading the ledger", answer).await?;
-    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
-    let entry = |row| row::ledger_entry(row, heartbeat);
+    let heartbeat = session.settings.mapping.heartbeat_name();
+    let entry = |row| row::ledger_entry(row, &heartbeat);
     Ok(rows.iter().filter_map(entry).collect())
 }
 
 /// The newest run of a name.
 pub(super) async fn newest_run(session: LedgerSession<'_>, name: &str) -> Result<Option<JobId>, StoreError> {
     let zone = &session.settings.mapping.time_zone;
-    let answer = session.read(
-        &session.ready.statements.job_of_name,
-        vec![(zone, Type::TEXT), (&name, Type::TEXT)],
-    );
+    let answer = session.read(&session.ready.statements.job_of_name, vec![zone, &name]);
     let rows = session.link.within("looking for a job by its name", answer).await?;
     Ok(rows
         .first()
@@ -99,12 +100,12 @@ async fn find(
         return Ok(None);
     }
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
-    let answer = session.read(&session.ready.statements.ledger_entry, params);
+    let (statement, tables) = (&session.ready.statements.ledger_entry, &session.ready.catalog.spellings);
+    let answer = session.read(statement, vec![tables, &key]);
     let rows = session.link.within("reading the ledger", answer).await?;
-    let heartbeat = session.settings.mapping.last_heartbeat_at.as_str();
+    let heartbeat = session.settings.mapping.heartbeat_name();
     Ok(rows.first().and_then(|row| {
-        let entry = row::ledger_entry(row, heartbeat)?;
+        let entry = row::ledger_entry(row, &heartbeat)?;
         Some((entry, row::timestamp(row, "undone_at")))
     }))
 }
@@ -115,20 +116,17 @@ pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Res
         return Ok(Acknowledged::NotFound);
     };
     let key = uuid::Uuid::from_u128(id.0);
-    let params: Vec<Param<'_>> = vec![(&session.ready.catalog.spellings, Type::TEXT_ARRAY), (&key, Type::UUID)];
-    let statement = &session.ready.statements.ledger_acknowledge;
-    let changed = ledger::write(
-        (session.link, session.ready),
-        "acknowledging a false repair",
-        statement,
-        params,
-    )
-    .await?;
-    Ok(match (changed.is_empty(), entry.acknowledged_at) {
-        (false, _) => Acknowledged::Now,
-        (true, Some(_)) => Acknowledged::Before,
-        (true, None) if entry.outcome == Some(LateOutcome::FalseRepair) => return Err(ledger::no_entry()),
-        (true, None) => Acknowledged::NotFalse,
+    let (statement, tables) = (
+        &session.ready.statements.ledger_acknowledge,
+        &session.ready.catalog.spellings,
+    );
+    let what = "acknowledging a false repair";
+    let changed = session.write(what, statement, vec![tables, &key]).await?;
+    Ok(match (changed, entry.acknowledged_at) {
+        (true, _) => Acknowledged::Now,
+        (false, Some(_)) => Acknowledged::Before,
+        (false, None) if entry.holds_the_fuse() => return Err(ledger::no_entry()),
+        (false, None) => Acknowledged::NotFalse,
     })
 }
 
@@ -136,22 +134,13 @@ pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Res
 pub(super) async fn acknowledge_fuse(session: LedgerSession<'_>) -> Result<RepairId, StoreError> {
     let id = fresh_id();
     let key = uuid::Uuid::from_u128(id.0);
-    let table = session.ready.catalog.table.plain();
-    let params: Vec<Param<'_>> = vec![
-        (&key, Type::UUID),
-        (&session.settings.mapping.watch, Type::TEXT),
-        (&table, Type::TEXT),
-        (&session.settings.instance, Type::TEXT),
-    ];
-    let statement = &session.ready.statements.ledger_ack_fuse;
-    let written = ledger::write(
-        (session.link, session.ready),
-        "acknowledging the fuse",
-        statement,
-        params,
-    )
-    .await?;
-    if written.is_empty() {
+    let (table, statement) = (
+        session.ready.catalog.table.plain(),
+        &session.ready.statements.ledger_ack_fuse,
+    );
+    let (watch, instance) = (&session.settings.mapping.watch, &session.settings.instance);
+    let params: Vec<Param<'_>> = vec![&key, watch, &table, instance];
+    if !session.write("acknowledging the fuse", statement, params).await? {
         return Err(ledger::no_entry());
     }
     Ok(id)
@@ -220,12 +209,7 @@ impl Attempt<'_> {
     async fn look(&self) -> Result<Option<CurrentRow>, StoreError> {
         let mapping = &self.session.settings.mapping;
         let (key, states) = (self.entry.job_id.to_string(), &mapping.states.running);
-        let params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&key, Type::TEXT),
-            (&self.entry.after, Type::TEXT),
-            (states, Type::TEXT_ARRAY),
-        ];
+        let params: Vec<Param<'_>> = vec![&mapping.time_zone, &key, &self.entry.after, states];
         let answer = self.session.read(&self.session.ready.statements.undo_look, params);
         let rows = self
             .session
@@ -254,18 +238,18 @@ impl Attempt<'_> {
         let (key, start) = (entry.job_id.to_string(), BoundTime(entry.started_at));
         let gate = self.session.ready.catalog.gate();
         let mut params: Vec<Param<'_>> = vec![
-            (&mapping.time_zone, Type::TEXT),
-            (&key, Type::TEXT),
-            (&start, Type::TIMESTAMPTZ),
-            (&entry.after, Type::TEXT),
-            (&repair_key, Type::UUID),
-            (&undo_key, Type::UUID),
-            (&entry.watch, Type::TEXT),
-            (&entry.table_name, Type::TEXT),
-            (&self.session.settings.instance, Type::TEXT),
-            (&GATE, Type::INT4),
-            (&gate, Type::INT4),
-            (&entry.job_name, Type::TEXT),
+            &mapping.time_zone,
+            &key,
+            &start,
+            &entry.after,
+            &repair_key,
+            &undo_key,
+            &entry.watch,
+            &entry.table_name,
+            &self.session.settings.instance,
+            &GATE,
+            &gate,
+            &entry.job_name,
         ];
         // Empty, so that it is found nowhere, where the entry doesn't keep it.
         let text = image::error_text(entry).unwrap_or_default();
@@ -275,13 +259,7 @@ impl Attempt<'_> {
             .map(|error| (error.pair(&text), error.key.as_str()));
         let (pair, error_key) = error.unwrap_or_default();
         let statement = if entry.action == LedgerAction::Fail {
-            let extra: [Param<'_>; 5] = [
-                (&entry.before, Type::TEXT),
-                (&mapping.states.running, Type::TEXT_ARRAY),
-                (&pair, Type::TEXT),
-                (&text, Type::TEXT),
-                (&error_key, Type::TEXT),
-            ];
+            let extra: [Param<'_>; 5] = [&entry.before, &mapping.states.running, &pair, &text, &error_key];
             params.extend(extra);
             &self.session.ready.statements.undo_fail
         } else {

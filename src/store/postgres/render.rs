@@ -117,6 +117,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("id_equals", catalog.id.equality.clone()),
         ("job_name", job_name),
         ("state", mapping.state.quoted()),
+        ("null_unknown", mapping.null_is_unknown().to_owned()),
         ("state_array", state_array),
         ("longest_text", LONGEST_TEXT.to_string()),
         ("longest_image", LONGEST_IMAGE.to_string()),
@@ -147,9 +148,9 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
             "ended_at_sent",
             or_null(catalog.ended_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
         ),
-        ("started_at", mapping.started_at.quoted()),
-        ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
-        ("heartbeat_at_literal", literal(mapping.last_heartbeat_at.as_str())),
+        ("started_at", mapping.started_at.column.quoted()),
+        ("heartbeat_at", quoted(&catalog.heartbeat_at.0.name)),
+        ("heartbeat_at_literal", literal(&mapping.heartbeat_name())),
     ]
 }
 

@@ -4,7 +4,8 @@ use super::{
     PostgresSettings, Ready,
     catalog::GATE,
     failures::described,
-    link::{Link, Param},
+    link::Link,
+    param::Param,
     row::{self, BoundTime},
     sql::NO_ENTRY,
     transaction::look_alone,
@@ -15,7 +16,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::time::timeout;
-use tokio_postgres::{Error, Row, error::SqlState, types::Type};
+use tokio_postgres::{Error, Row, error::SqlState};
 
 /// Past this the answer counts as missing. The server cancels the statement after 2 s on its own; what remains is a
 /// COMMIT that waits for a standby, which no timeout of the server bounds.
@@ -63,7 +64,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let waived = repair.start == StartCheck::Waived;
     let mapping = &settings.mapping;
     let times = [job.started_at, job.heartbeat_at, job.ended_at].map(|reading| BoundTime(reading.at()));
-    let seconds = repair.init_deadline.as_secs_f64();
+    let seconds = repair.deadline.as_secs_f64();
     let gate = ready.catalog.gate();
     let repair_id = uuid::Uuid::from_u128(id.0);
     let table = ready.catalog.table.plain();
@@ -71,25 +72,25 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let key = job.id.text();
     let key: &str = &key;
     let mut params: Vec<Param<'_>> = vec![
-        (&mapping.time_zone, Type::TEXT),
-        (&key, Type::TEXT),
-        (&name, Type::TEXT),
-        (&state, Type::TEXT),
-        (&times[0], Type::TIMESTAMPTZ),
-        (&times[1], Type::TIMESTAMPTZ),
-        (&times[2], Type::TIMESTAMPTZ),
-        (&repair.server.0, Type::TEXT),
-        (&seconds, Type::FLOAT8),
-        (&GATE, Type::INT4),
-        (&gate, Type::INT4),
-        (&repair_id, Type::UUID),
-        (&mapping.watch, Type::TEXT),
-        (&table, Type::TEXT),
-        (&settings.instance, Type::TEXT),
-        (&waived, Type::BOOL),
+        &mapping.time_zone,
+        &key,
+        &name,
+        &state,
+        &times[0],
+        &times[1],
+        &times[2],
+        &repair.server.0,
+        &seconds,
+        &GATE,
+        &gate,
+        &repair_id,
+        &mapping.watch,
+        &table,
+        &settings.instance,
+        &waived,
     ];
     let failure = mapping.states.failure.first();
-    let text = error_text(id, repair.init_deadline);
+    let text = error_text(id, repair);
     let error = mapping
         .error
         .as_ref()
@@ -97,12 +98,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
     let (pair, error_key) = error.unwrap_or_default();
     let statement = match repair.action {
         Repairing::Fail => {
-            let extra: [Param<'_>; 4] = [
-                (&failure, Type::TEXT),
-                (&pair, Type::TEXT),
-                (&text, Type::TEXT),
-                (&error_key, Type::TEXT),
-            ];
+            let extra: [Param<'_>; 4] = [&failure, &pair, &text, &error_key];
             params.extend(extra);
             &ready.statements.repair_fail
         }
@@ -132,7 +128,7 @@ pub(super) async fn send_batch(link: &Link, batch: Batch<'_>, params: Vec<Param<
         statement,
         entry: (id, instance, job),
     } = batch;
-    let entry: Vec<Param<'_>> = vec![(id, Type::UUID), (instance, Type::TEXT), (&job, Type::TEXT)];
+    let entry: Vec<Param<'_>> = vec![id, instance, &job];
     let (begin, lock, statement_timeout, idle, path, statement, at_once, made, commit) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
@@ -241,7 +237,7 @@ fn is_ledger_key(error: &Error) -> bool {
 /// Reads the row plainly: as it was observed means that another session held it, anything else that it changed.
 async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair) -> Outcome {
     let keys = vec![repair.job.id.to_string()];
-    let params: Vec<Param<'_>> = vec![(&settings.mapping.time_zone, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
+    let params: Vec<Param<'_>> = vec![&settings.mapping.time_zone, &keys];
     let answer = look_alone(link, WITHIN, &ready.statements.known, params);
     let read = |row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default());
     match link

@@ -14,7 +14,7 @@ use crate::{
     store::{Identifier, Mapping, StoreError, TableName, TimeFormat, part, reading::not_unique},
 };
 use std::sync::OnceLock;
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::Row;
 
 /// The question for the columns, with the expression that says which of them may be read.
 fn with_rights(readable: &str) -> String {
@@ -30,8 +30,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     let answers = async {
         let (table, columns) = tokio::join!(
             biased;
-            link.ask(include_str!("sql/table.sql"), vec![(&wanted, Type::TEXT)]),
-            link.ask(&columns, vec![(&wanted, Type::TEXT)]),
+            link.ask(include_str!("sql/table.sql"), vec![&wanted]),
+            link.ask(&columns, vec![&wanted]),
         );
         Ok((table?, columns))
     };
@@ -41,8 +41,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         // Where rights can't be asked for, a column that may not be read is found by reading it.
         Err(error) => {
             refusal(WHAT, error)?;
-            link.within(WHAT, link.ask(&with_rights("true"), vec![(&wanted, Type::TEXT)]))
-                .await?
+            link.within(WHAT, link.ask(&with_rights("true"), vec![&wanted])).await?
         }
     };
     let Some(found) = found.first() else {
@@ -121,8 +120,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
             None => None,
         },
         state,
-        started_at: columns.time(&mapping.started_at, "started_at")?,
-        heartbeat_at: columns.time(&mapping.last_heartbeat_at, "last_heartbeat_at")?,
+        started_at: columns.time(own(mapping.own_start(), "started_at")?, "started_at")?,
+        heartbeat_at: columns.time(own(mapping.own_heartbeat(), "last_heartbeat_at")?, "last_heartbeat_at")?,
         ended_at: match &mapping.ended_at {
             Some(ended_at) => Some(columns.time(ended_at, "ended_at")?),
             None => None,
@@ -166,6 +165,11 @@ fn obstacle(mapping: &Mapping, kind: &str, id: &Column, is_unique: bool) -> Opti
     })
 }
 
+/// A time that has to stand in the job table.
+fn own<'a>(column: Option<&'a Identifier>, key: &str) -> Result<&'a Identifier, StoreError> {
+    column.ok_or_else(|| StoreError::Schema(format!("watch.table.{key} names no column of the job table")))
+}
+
 fn name(text: &str) -> Result<Identifier, StoreError> {
     Identifier::new(text).map_err(|error| StoreError::Schema(error.to_string()))
 }
@@ -203,12 +207,9 @@ impl Columns<'_> {
     /// Every mapped column with its key.
     fn wanted(&self, action: Action) -> Vec<(&Identifier, &'static str)> {
         let mapping = self.mapping;
-        let mut wanted = vec![
-            (&mapping.id, "id"),
-            (&mapping.state, "state"),
-            (&mapping.started_at, "started_at"),
-            (&mapping.last_heartbeat_at, "last_heartbeat_at"),
-        ];
+        let mut wanted = vec![(&mapping.id, "id"), (&mapping.state, "state")];
+        wanted.extend(mapping.own_start().map(|name| (name, "started_at")));
+        wanted.extend(mapping.own_heartbeat().map(|name| (name, "last_heartbeat_at")));
         wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
         wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
         if action == Action::Fail {

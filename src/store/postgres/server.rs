@@ -1,17 +1,12 @@
 //! What a server reports about itself, part by part: which parts it refuses is found out once at each connect, and what is
 //! left is its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
 
-use super::{
-    catalog::GATE,
-    failures::refusal,
-    link::{Link, Param},
-    sql::Names,
-};
+use super::{catalog::GATE, failures::refusal, link::Link, param::Param, sql::Names};
 use crate::{
     domain::{Action, Cause, Obstacle, Unknowns},
     store::{StoreError, part},
 };
-use tokio_postgres::{Error, Row, types::Type};
+use tokio_postgres::{Error, Row};
 
 /// One part of what a server reports, with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +82,8 @@ pub(super) struct Server {
 /// Asks for every part; each by a statement of its own, so that none that is refused takes the others along.
 pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
     const WHAT: &str = "asking which server this is";
-    let params: Vec<Param<'_>> = vec![
-        (&"pg_catalog.pg_class", Type::TEXT),
-        (&"pg_catalog.pg_class", Type::TEXT),
-    ];
-    let gate: Vec<Param<'_>> = vec![(&GATE, Type::INT4), (&0_i32, Type::INT4)];
+    let params: Vec<Param<'_>> = vec![&"pg_catalog.pg_class", &"pg_catalog.pg_class"];
+    let gate: Vec<Param<'_>> = vec![&GATE, &0_i32];
     let lock_alone = question("pg_catalog.pg_try_advisory_xact_lock($1, $2)");
     let statements = [
         Part::System,

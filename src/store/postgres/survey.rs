@@ -4,7 +4,7 @@ use super::{PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, lin
 use crate::{
     domain::JobId,
     store::{
-        Identifier, StoreError,
+        StoreError,
         survey::{Role, Surroundings, Surveyed},
     },
 };
@@ -12,7 +12,6 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tokio_postgres::types::Type;
 
 /// So long a pass may wait for the survey at the start: a catalog of many tables takes longer, and the log does without.
 const AT_THE_START: Duration = Duration::from_millis(300);
@@ -52,12 +51,7 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
         link,
         within,
         include_str!("sql/survey.sql"),
-        vec![
-            (&catalog.oid, Type::OID),
-            (&columns, Type::TEXT_ARRAY),
-            (&ledger, Type::TEXT),
-            (&TRIGGER, Type::TEXT),
-        ],
+        vec![&catalog.oid, &columns, &ledger, &TRIGGER],
     );
     let rows = link.within("looking around the table", answer).await?;
     let mut found = Surroundings {
@@ -112,16 +106,16 @@ impl Surveyed for PostgresStore {
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
         let (slot, ready) = self.for_operator().await?;
         let (link, key) = (super::held(&slot), job.to_string());
-        let answer = link.ask(&ready.statements.job_times, vec![(&key, Type::TEXT)]);
+        let answer = link.ask(&ready.statements.job_times, vec![&key]);
         let rows = link.within("reading the times of a row", answer).await?;
         let mapping = &self.settings.mapping;
         let columns = [
-            ("started_at", &mapping.started_at),
-            ("heartbeat_at", &mapping.last_heartbeat_at),
+            ("started_at", mapping.started_at.plain()),
+            ("heartbeat_at", mapping.heartbeat_name()),
         ];
-        let read = |(column, name): (&str, &Identifier)| {
+        let read = |(column, name): (&str, String)| {
             let value: Option<String> = rows.first()?.get(column);
-            Some((name.as_str().to_owned(), value?))
+            Some((name, value?))
         };
         Ok(columns.into_iter().filter_map(read).collect())
     }

@@ -1,9 +1,6 @@
 //! Transactions of one question: begun with limits that end with them, asked and ended in one round trip.
 
-use super::{
-    link::{Link, Param},
-    search_path::OF_READS,
-};
+use super::{link::Link, param::Param, search_path::OF_READS};
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
 

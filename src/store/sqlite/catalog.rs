@@ -92,12 +92,9 @@ fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<C
 
 /// All missing columns in one error.
 fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
-    let mut wanted = vec![
-        (&mapping.id, "id"),
-        (&mapping.state, "state"),
-        (&mapping.started_at, "started_at"),
-        (&mapping.last_heartbeat_at, "last_heartbeat_at"),
-    ];
+    let mut wanted = vec![(&mapping.id, "id"), (&mapping.state, "state")];
+    wanted.extend(mapping.own_start().map(|name| (name, "started_at")));
+    wanted.extend(mapping.own_heartbeat().map(|name| (name, "last_heartbeat_at")));
     wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
     wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
     wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));

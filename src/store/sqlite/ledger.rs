@@ -138,7 +138,7 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
         return Ok(None);
     };
     let after = image("after")?;
-    let heartbeat = settings.mapping.last_heartbeat_at.as_str();
+    let heartbeat = settings.mapping.heartbeat_name();
     Ok(Some(LedgerEntry {
         repair_id,
         watch: word("watch")?,
@@ -151,7 +151,7 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
         started_at: time("started_at")?,
         repaired_at,
         before: image("before")?,
-        heartbeat_after: image::heartbeat_after(&after, heartbeat),
+        heartbeat_after: image::heartbeat_after(&after, &heartbeat),
         after,
         outcome: LateOutcome::from_word(&word("outcome")?),
         outcome_at: time("outcome_at")?,

@@ -195,7 +195,7 @@ impl TakingBack<'_> {
                 .as_ref()
                 .is_none_or(|column| unchanged(&row.ended_at, column.as_str())),
             ended_at: image::text(&row.ended_at),
-            heartbeat_unchanged: unchanged(&beat, mapping.last_heartbeat_at.as_str()),
+            heartbeat_unchanged: unchanged(&beat, &mapping.heartbeat_name()),
             heartbeat_at: image::text(&beat),
             newer: self.newer()?,
         })

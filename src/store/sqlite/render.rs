@@ -123,8 +123,14 @@ impl Statements {
             ("longest_read", LONGEST_READ.to_string()),
             ("longest_time", LONGEST_TIME.to_string()),
             ("state", mapping.state.quoted()),
-            ("started_at", mapping.started_at.quoted()),
-            ("heartbeat_at", mapping.last_heartbeat_at.quoted()),
+            ("null_unknown", mapping.null_is_unknown().to_owned()),
+            ("started_at", mapping.started_at.column.quoted()),
+            (
+                "heartbeat_at",
+                mapping
+                    .own_heartbeat()
+                    .map_or_else(|| "NULL".to_owned(), Identifier::quoted),
+            ),
             ("ended_at", optional(&mapping.ended_at, "NULL")),
             ("error", optional(&error_column, "NULL")),
             ("fail_set", fail_set.join(", ")),

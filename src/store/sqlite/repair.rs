@@ -148,7 +148,7 @@ fn is_as_observed(job: &Job, repair: &Repair, now: Timestamp) -> bool {
     let overdue = job
         .started_at
         .at()
-        .is_some_and(|start| start <= now.minus(repair.init_deadline));
+        .is_some_and(|start| start <= now.minus(repair.deadline));
     *job == repair.job && (overdue || repair.start == StartCheck::Waived)
 }
 
@@ -191,10 +191,10 @@ impl Change<'_> {
         } = &self.row;
         let values: [&dyn ToSql; 3] = [&self.key, state, started_at];
         exactly_one(change(self.transaction, &self.statements.repair_backfill, &values)?)?;
-        let column = self.settings.mapping.last_heartbeat_at.as_str();
+        let column = self.settings.mapping.heartbeat_name();
         Ok(Images {
-            before: json!({ column: shown(heartbeat_at.into()) }),
-            after: json!({ column: shown(started_at.into()) }),
+            before: json!({ &column: shown(heartbeat_at.into()) }),
+            after: json!({ &column: shown(started_at.into()) }),
         })
     }
 
@@ -217,7 +217,7 @@ impl Change<'_> {
             after[ended_at.as_str()] = shown((&end).into());
         }
         // What false repairs are recognised by.
-        after[mapping.last_heartbeat_at.as_str()] = row.job.heartbeat_at.at().map(rfc3339).into();
+        after[mapping.heartbeat_name()] = row.job.heartbeat_at.at().map(rfc3339).into();
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
             // What undo takes out again.
@@ -238,7 +238,7 @@ impl Change<'_> {
     }
 
     fn error_text(&self) -> String {
-        error_text(self.id, self.repair.init_deadline)
+        error_text(self.id, self.repair)
     }
 
     /// Enters the change in the ledger.

@@ -45,11 +45,9 @@ impl Surveyed for SqliteStore {
                 .query_row(sql, [&key], |row| Ok([row.get::<_, Option<String>>(0)?, row.get(1)?]))
                 .optional()
                 .map_err(|error| failed("reading the times of a row", &open.path, error))?;
-            let columns = [&mapping.started_at, &mapping.last_heartbeat_at];
+            let columns = [mapping.started_at.plain(), mapping.heartbeat_name()];
             let found = columns.into_iter().zip(row.into_iter().flatten());
-            Ok(found
-                .filter_map(|(column, value)| Some((column.as_str().to_owned(), value?)))
-                .collect())
+            Ok(found.filter_map(|(column, value)| Some((column, value?))).collect())
         })
         .await
     }

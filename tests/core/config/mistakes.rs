@@ -1,7 +1,6 @@
 //! Every mistake with its exact words. The snapshot is the list to read: what was given, and what the user reads.
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
-use beatwarden::config::Secret;
 
 fn watch(lines: &str) -> Given {
     Given::toml(&format!("{MELTANO}{lines}\n"))
@@ -97,6 +96,7 @@ fn files() -> Vec<(&'static str, Given)> {
         ("list that is a text", watch("[watch.table]\nrunning = \"RUNNING\"")),
         ("empty list of running states", watch("[watch.table]\nrunning = []")),
         ("list of numbers", watch("[watch.table]\nsuccess = [1, 2]")),
+        ("unknown meaning of NULL", watch("[watch.table]\nnull_state = \"wait\"")),
         ("address without a port", top("listen = \"127.0.0.1\"")),
         ("address by name", top("listen = \"localhost:12328\"")),
         ("unknown log format", top("log_format = \"jsn\"")),
@@ -192,14 +192,8 @@ fn files() -> Vec<(&'static str, Given)> {
 fn variables_and_flags() -> Vec<(&'static str, Given)> {
     vec![
         ("nothing at all", Given::nothing()),
-        (
-            "no preset",
-            Given::nothing().flags(|flags| flags.database = Some(Secret::new("m.db"))),
-        ),
-        (
-            "no database but a preset",
-            Given::nothing().flags(|flags| flags.preset = Some("meltano".to_owned())),
-        ),
+        ("no preset", Given::nothing().flag("database", "m.db")),
+        ("no database but a preset", Given::nothing().flag("preset", "meltano")),
         ("file without a watch", Given::toml("listen = \"127.0.0.1:0\"")),
         (
             "file that is not there",
@@ -267,28 +261,20 @@ fn variables_and_flags() -> Vec<(&'static str, Given)> {
         ),
         (
             "flags beside several watches",
-            Given::toml(&two_watches()).flags(|flags| {
-                flags.database = Some(Secret::new("postgres://u:hunter2@h/d"));
-                flags.missed_first = Some("fail".to_owned());
-            }),
+            Given::toml(&two_watches())
+                .flag("database", "postgres://u:hunter2@h/d")
+                .flag("missed_first", "fail"),
         ),
-        (
-            "no such watch",
-            Given::toml(&two_watches()).flags(|flags| flags.watch = Some("meltanp".to_owned())),
-        ),
+        ("no such watch", Given::toml(&two_watches()).flag("watch", "meltanp")),
         (
             "bad flags",
-            by_flags().flags(|flags| {
-                flags.poll_interval = Some("1".to_owned());
-                flags.init_deadline = Some("soon".to_owned());
-                flags.missed_first = Some("kill".to_owned());
-                flags.listen = Some("12328".to_owned());
-            }),
+            by_flags()
+                .flag("poll_interval", "1")
+                .flag("init_deadline", "soon")
+                .flag("missed_first", "kill")
+                .flag("listen", "12328"),
         ),
-        (
-            "two databases by flags",
-            by_flags().flags(|flags| flags.database_file = Some("url".to_owned())),
-        ),
+        ("two databases by flags", by_flags().flag("database_file", "url")),
     ]
 }
 

@@ -27,7 +27,7 @@ fn flags_win_over_environment_over_file_over_preset_over_defaults() {
         overlaid().shown(DEADLINE),
         shown("\"62s\"", &format!("environment {variable}"))
     );
-    let flagged = overlaid().flags(|flags| flags.init_deadline = Some("63s".to_owned()));
+    let flagged = overlaid().flag("init_deadline", "63s");
     assert_eq!(flagged.shown(DEADLINE), shown("\"63s\"", "--init-deadline"));
     assert_eq!(flagged.good().config.watches[0].init_deadline, Duration::from_secs(63));
 }
@@ -165,7 +165,7 @@ fn a_stronger_database_file_takes_the_place_of_a_weaker_url() {
         given.good().config.watches[0].database,
         DatabaseSource::File(url.clone())
     );
-    let given = given.flags(|flags| flags.database = Some(Secret::new("third.db")));
+    let given = given.flag("database", "third.db");
     assert_eq!(
         given.good().config.watches[0].database,
         DatabaseSource::Url(Secret::new("third.db"))
@@ -213,9 +213,7 @@ fn the_first_usual_place_with_a_file_is_taken() {
 fn a_file_without_watches_leaves_the_watch_to_flags_and_variables() {
     let given = Given::toml("log_level = \"debug\"")
         .variable("BEATWARDEN__DATABASE", "m.db")
-        .flags(|flags| {
-            flags.preset = Some("meltano".to_owned());
-        });
+        .flag("preset", "meltano");
     let config = given.good().config;
     assert_eq!((config.log_level, config.watches.len()), (LogLevel::Debug, 1));
 }
@@ -224,7 +222,7 @@ fn a_file_without_watches_leaves_the_watch_to_flags_and_variables() {
 fn one_watch_of_several_can_be_asked_for() {
     let given = Given::toml(&format!("{MELTANO}{JOBS}"));
     assert_eq!(given.good().config.watches.len(), 2);
-    let given = given.flags(|flags| flags.watch = Some("jobs".to_owned()));
+    let given = given.flag("watch", "jobs");
     let names: Vec<_> = given
         .good()
         .config
@@ -258,8 +256,8 @@ fn no_secret_is_shown_anywhere() {
         Given::nothing()
             .variable("BEATWARDEN__DATABASE", url)
             .variable("BEATWARDEN__PRESET", "meltano"),
-        by_flags().flags(|flags| flags.database = Some(Secret::new(url))),
-        by_flags().flags(|flags| flags.database = Some(Secret::new("host=db user=u password='hunter2' dbname=m"))),
+        by_flags().flag("database", url),
+        by_flags().flag("database", "host=db user=u password='hunter2' dbname=m"),
     ] {
         let loaded = given.good();
         let resolved = loaded.config.watches[0].database.resolve().unwrap();
@@ -275,12 +273,7 @@ fn no_secret_is_shown_anywhere() {
 
 #[test]
 fn a_password_on_the_command_line_works_with_a_warning() {
-    let with = |url: &str| {
-        by_flags()
-            .flags(|flags| flags.database = Some(Secret::new(url)))
-            .good()
-            .warnings
-    };
+    let with = |url: &str| by_flags().flag("database", url).good().warnings;
     assert_eq!(
         with("postgres://u:hunter2@db/m"),
         [
@@ -295,10 +288,7 @@ fn a_password_on_the_command_line_works_with_a_warning() {
 fn authorities_that_nothing_is_verified_by_are_warned_about() {
     let warnings = |settings: &str| {
         let url = format!("postgres://db/m?{settings}");
-        by_flags()
-            .flags(|flags| flags.database = Some(Secret::new(url)))
-            .good()
-            .warnings
+        by_flags().flag("database", url).good().warnings
     };
     for settings in ["sslrootcert=ca.pem", "sslrootcert=ca.pem&sslmode=disable"] {
         let warnings = warnings(settings);

@@ -2,7 +2,7 @@
 
 use super::support::Given;
 use beatwarden::config::keys::{Fallback, KEYS, Scope};
-use beatwarden::config::{Loaded, Secret, preset_names};
+use beatwarden::config::{Loaded, preset_names};
 use beatwarden::domain::Action;
 use std::{fs, path::PathBuf};
 
@@ -111,12 +111,7 @@ fn a_default_that_is_uncommented_changes_nothing() {
 fn every_preset_is_complete() {
     assert!(preset_names().count() > 0);
     for name in preset_names() {
-        let loaded = Given::nothing()
-            .flags(|flags| {
-                flags.database = Some(Secret::new("jobs.db"));
-                flags.preset = Some(name.to_owned());
-            })
-            .good();
+        let loaded = Given::nothing().flag("database", "jobs.db").flag("preset", name).good();
         assert_eq!(loaded.config.watches[0].preset.as_deref(), Some(name));
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("config/presets/{name}.toml"));
         let text = format!(

@@ -1,6 +1,6 @@
 //! Sources for one test: a file in a folder of its own, variables, flags.
 
-use beatwarden::config::{Config, ConfigErrors, Flags, Loaded, Secret, Sources};
+use beatwarden::config::{Config, ConfigErrors, Loaded, Secret, Sources};
 use std::fs;
 use tempfile::TempDir;
 
@@ -57,8 +57,8 @@ impl Given {
         self
     }
 
-    pub fn flags(mut self, set: impl FnOnce(&mut Flags)) -> Self {
-        set(&mut self.sources.flags);
+    pub fn flag(mut self, name: &'static str, text: impl Into<String>) -> Self {
+        self.sources.flags.insert(name, Secret::new(text));
         self
     }
 
@@ -103,8 +103,7 @@ impl Given {
 
 /// A database and a preset by flags alone.
 pub fn by_flags() -> Given {
-    Given::nothing().flags(|flags| {
-        flags.database = Some(Secret::new("meltano.db"));
-        flags.preset = Some("meltano".to_owned());
-    })
+    Given::nothing()
+        .flag("database", "meltano.db")
+        .flag("preset", "meltano")
 }

@@ -143,8 +143,10 @@ pub async fn live(world: Shared, dog: usize) {
             failure: list(&["FAIL"]),
             waiting: Vec::new(),
             ignore: Vec::new(),
+            ..States::default()
         },
         init_deadline: scenario.deadline,
+        max_runtime: None,
         heartbeat_timeout: scenario.heartbeat_timeout,
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(7 * 86_400),

@@ -286,7 +286,7 @@ impl Server {
         let Some(row) = self.now.rows.get(&job) else {
             return Begun::Over(Outcome::LostRace);
         };
-        let overdue = row.started_at <= db - micros(repair.init_deadline);
+        let overdue = row.started_at <= db - micros(repair.deadline);
         if row.job(job) != repair.job || !overdue {
             return Begun::Over(Outcome::LostRace);
         }

@@ -169,9 +169,11 @@ pub fn mapping() -> Mapping {
             failure: list(&["FAIL", "DEAD"]),
             waiting: list(&["IDLE"]),
             ignore: list(&["STATE_EDIT"]),
+            ..States::default()
         },
-        started_at: name("started_at"),
-        last_heartbeat_at: name("last_heartbeat_at"),
+        only: Vec::new(),
+        started_at: name("started_at").into(),
+        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
         ended_at: Some(name("ended_at")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),

@@ -266,7 +266,7 @@ async fn an_undone_repair_can_be_insisted_on_once_more(bed: impl Bed) {
     again.after_undo = Some(undo);
     assert!(matches!(store.repair(&again).await, Outcome::Repaired(new) if new != id));
     assert_eq!(store.entries(Entries::OfJob(JobId::new("2"))).await.unwrap().len(), 3);
-    assert_eq!(again.init_deadline, DEADLINE);
+    assert_eq!(again.deadline, DEADLINE);
 }
 
 async fn a_false_repair_is_acknowledged_once(bed: impl Bed) {

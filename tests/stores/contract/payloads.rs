@@ -7,7 +7,7 @@ use super::{
     job, look,
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Repair, Repairing, StartCheck},
+    domain::{Action, Look, Outcome, Phase, Repair, Repairing, StartCheck},
     store::{Ledger, Store, Undo},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -116,7 +116,8 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
         let repair = Repair {
             action: Repairing::Fail,
             job: job(&snapshot, u32::try_from(id).unwrap()),
-            init_deadline: DEADLINE,
+            reason: Phase::MissedFirst,
+            deadline: DEADLINE,
             server: snapshot.server.clone(),
             start: StartCheck::Overdue,
             after_undo: None,

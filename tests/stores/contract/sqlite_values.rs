@@ -6,7 +6,7 @@ use super::{
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Repair, Snapshot, StartCheck, TimeValue},
+    domain::{Action, Look, Outcome, Phase, Repair, Snapshot, StartCheck, TimeValue},
     store::{Identifier, ObserveRequest, Store, TimeFormat},
 };
 use std::time::Duration;
@@ -84,7 +84,8 @@ fn repair_by_key(snapshot: &Snapshot, key: &str, action: Action) -> Repair {
         job: found
             .unwrap_or_else(|| panic!("{key} is not among {:?}", snapshot.rows))
             .clone(),
-        init_deadline: DEADLINE,
+        reason: Phase::MissedFirst,
+        deadline: DEADLINE,
         server: snapshot.server.clone(),
         start: StartCheck::Overdue,
         after_undo: None,
@@ -224,8 +225,8 @@ async fn hostile_column_names_are_only_names() {
     let mut file = File::empty();
     file.mapping.id = name("{{state}}");
     file.mapping.state = name("a\"; DROP TABLE runs; --");
-    file.mapping.started_at = name("select");
-    file.mapping.last_heartbeat_at = name("{{id}} \"x\"");
+    file.mapping.started_at = name("select").into();
+    file.mapping.last_heartbeat_at = Some(name("{{id}} \"x\"").into());
     file.mapping.ended_at = Some(name("?1"));
     let quoted = |name: &Identifier| name.quoted();
     let of = &file.mapping;
@@ -234,8 +235,8 @@ async fn hostile_column_names_are_only_names() {
          INSERT INTO runs VALUES (2, 'b', 'RUNNING', '2026-01-01 00:00:00', NULL, NULL, NULL)",
         quoted(&of.id),
         quoted(&of.state),
-        quoted(&of.started_at),
-        quoted(&of.last_heartbeat_at),
+        quoted(&of.started_at.column),
+        quoted(of.own_heartbeat().unwrap()),
         of.ended_at.as_ref().map(quoted).unwrap(),
     ));
     let mut store = file.store(Action::Backfill);

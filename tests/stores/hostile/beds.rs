@@ -41,8 +41,9 @@ fn mapping(shape: Shape) -> Mapping {
         job_name: Some(name("job_name")),
         state: name("state"),
         states: states(),
-        started_at: name("started_at"),
-        last_heartbeat_at: name("last_heartbeat_at"),
+        only: Vec::new(),
+        started_at: name("started_at").into(),
+        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
         ended_at: Some(name("ended_at")),
         time_format: match shape {
             Shape::Timestamps | Shape::Zoned | Shape::SqliteTexts => TimeFormat::Timestamp,

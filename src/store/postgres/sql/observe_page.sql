@@ -4,4 +4,4 @@
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
  WHERE raw_id OPERATOR(pg_catalog.>=) $2::pg_catalog.text::{{id_type}} AND raw_id OPERATOR(pg_catalog.<=) $3::pg_catalog.text::{{id_type}}
-   AND (raw_state OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[]{{state_array}}) OR raw_state IS NULL OR raw_state::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($5::pg_catalog.text[]))
+   AND (raw_state OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[]{{state_array}}) OR {{null_unknown}} OR raw_state::pg_catalog.text OPERATOR(pg_catalog.<>) ALL ($5::pg_catalog.text[]))

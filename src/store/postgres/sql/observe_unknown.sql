@@ -3,5 +3,5 @@
 -- transaction of its own, with a short timeout.
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{job}}) AS job
- WHERE state IS NULL OR state OPERATOR(pg_catalog.<>) ALL ($2::pg_catalog.text[])
+ WHERE {{null_unknown}} OR state OPERATOR(pg_catalog.<>) ALL ($2::pg_catalog.text[])
  LIMIT $3

@@ -4,5 +4,5 @@
 SELECT NULL, id, name, state, started_at, heartbeat_at, ended_at
   FROM ({{job}}) AS job
  WHERE raw_id BETWEEN ?1 AND ?2
-   AND (+raw_state IN (SELECT value FROM json_each(?3)) OR +raw_state IS NULL
+   AND (+raw_state IN (SELECT value FROM json_each(?3)) OR {{null_unknown}}
         OR typeof(raw_state) = 'blob' OR CAST(raw_state AS TEXT) NOT IN (SELECT value FROM json_each(?4)))

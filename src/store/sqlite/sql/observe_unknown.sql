@@ -3,5 +3,5 @@
 -- look, and interrupted early.
 SELECT NULL, id, name, state, started_at, heartbeat_at, ended_at
   FROM ({{job}}) AS job
- WHERE raw_state IS NULL OR raw_state NOT IN (SELECT value FROM json_each(?1))
+ WHERE {{null_unknown}} OR raw_state NOT IN (SELECT value FROM json_each(?1))
  LIMIT ?2
