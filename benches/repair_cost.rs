@@ -196,7 +196,7 @@ impl Server {
         }
         let url = database.url.clone();
         let store = PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
+            address: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
             mapping: mapping(),
             action: Action::Fail,
             poll_timeout: Duration::from_secs(10),
@@ -269,7 +269,7 @@ impl File {
             ))
             .unwrap();
         let store = SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping: mapping(),
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),

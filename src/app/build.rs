@@ -194,7 +194,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
     let database = watch.database.clone();
     match database.resolve().map_err(|error| bad(error.into()))? {
         DatabaseUrl::Sqlite(_) => Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(SqliteSettings {
-            path: Box::new(move || match database.resolve()? {
+            address: Box::new(move || match database.resolve()? {
                 DatabaseUrl::Sqlite(path) => Ok(path),
                 DatabaseUrl::Postgres(_) => Err(changed_kind()),
             }),
@@ -208,7 +208,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
         DatabaseUrl::Postgres(url) => {
             target_of(&url).map_err(bad)?;
             Ok(AnyStore::Postgres(Box::new(PostgresStore::new(PostgresSettings {
-                target: Box::new(move || match database.resolve()? {
+                address: Box::new(move || match database.resolve()? {
                     DatabaseUrl::Postgres(url) => target_of(&url),
                     DatabaseUrl::Sqlite(_) => Err(changed_kind()),
                 }),

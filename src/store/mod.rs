@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod question;
 mod reading;
 mod refusal;
+mod settings;
 pub mod sqlite;
 pub mod survey;
 mod template;
@@ -22,6 +23,7 @@ pub use error::{Barrier, Failure, StoreError};
 pub use mapping::{
     Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
 };
+pub use settings::Settings;
 
 pub(crate) use derived::{derived, formerly};
 pub(crate) use template::{fill, part};

@@ -54,7 +54,7 @@ fn mapping(table: &str) -> Mapping {
 fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore {
     let url = url.to_owned();
     PostgresStore::new(PostgresSettings {
-        target: Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?)),
+        address: Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?)),
         mapping,
         action,
         poll_timeout: Duration::from_secs(10),
@@ -410,7 +410,7 @@ async fn a_text_key_on_sqlite() {
     let store = |action| {
         let path = path.clone();
         SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping: mapping("job table"),
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: TOLERANCE,

@@ -3,7 +3,7 @@
 //! Files may lie on a volume that hangs. They are read on a thread of their own, one at a time for each watch, so that neither
 //! the other watches nor the end of the process wait for it.
 
-use super::{hosts, link::Link, server_addr::ServerAddr, settings::PostgresSettings, target::Target};
+use super::{PostgresSettings, hosts, link::Link, server_addr::ServerAddr, target::Target};
 use crate::{domain::Action, store::StoreError};
 use std::{
     sync::{
@@ -71,7 +71,7 @@ impl Addresses {
         let (settings, (answer, target)) = (self.settings.clone(), oneshot::channel());
         let read = move || {
             let _permit = permit;
-            let target = (settings.target)().map_err(nowhere).and_then(Target::read_files);
+            let target = (settings.address)().map_err(nowhere).and_then(Target::read_files);
             // No one may be left to hear it.
             let _ = answer.send(target);
         };

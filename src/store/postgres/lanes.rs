@@ -99,9 +99,14 @@ impl Lane {
     fn leave(&self) {
         let mut state = self.state();
         state.homes = state.homes.saturating_sub(1);
-        if state.homes == 0
-            && let Ok(mut link) = self.link.try_lock()
-        {
+        if state.homes == 0 {
+            self.close_idle();
+        }
+    }
+
+    /// Closes the connection, if it is not in use now.
+    fn close_idle(&self) {
+        if let Ok(mut link) = self.link.try_lock() {
             *link = None;
         }
     }
@@ -120,11 +125,7 @@ impl Lanes {
 
     /// Closes what is not in use at the moment.
     pub(super) fn close_idle(&self) {
-        for lane in &self.shared {
-            if let Ok(mut link) = lane.link.try_lock() {
-                *link = None;
-            }
-        }
+        self.shared.iter().for_each(|lane| lane.close_idle());
     }
 
     /// The shared lane with the shortest queue, of those that no watch keeps for long.
@@ -244,9 +245,10 @@ impl Drop for WatchLane {
 /// How a wait ended.
 enum Waited {
     Got(OwnedMutexGuard<Option<Link>>),
-    /// Another watch keeps the connection for long.
-    Busy,
-    LongQueue,
+    /// Another watch keeps the connection for long, or the queue is long and another one is shorter.
+    Elsewhere {
+        is_busy: bool,
+    },
     Late,
 }
 
@@ -254,9 +256,7 @@ impl WatchLane {
     /// Closes its connection and the shared ones, if they are not in use now.
     pub(super) fn close_idle(&self) {
         self.lanes.close_idle();
-        if let Ok(mut link) = locked(&self.home).lane.link.try_lock() {
-            *link = None;
-        }
+        locked(&self.home).lane.close_idle();
     }
 
     pub(super) fn new(lanes: Arc<Lanes>, patience: Duration) -> Self {
@@ -288,12 +288,8 @@ impl WatchLane {
             let link = match self.wait(&lane, until).await {
                 Waited::Got(link) => link,
                 Waited::Late => return Err(late()),
-                Waited::Busy => {
-                    self.move_away(&lane);
-                    continue;
-                }
-                Waited::LongQueue => {
-                    self.move_to_shorter(&lane);
+                Waited::Elsewhere { is_busy } => {
+                    self.move_away(&lane, is_busy);
                     continue;
                 }
             };
@@ -346,11 +342,11 @@ impl WatchLane {
                 && hold.is_long(self.patience)
             {
                 hold.kept_waiting = true;
-                return Waited::Busy;
+                return Waited::Elsewhere { is_busy: true };
             }
             let is_shorter = |other: &Arc<Lane>| other.load() + 1 < lane.load();
             if Instant::now() >= crowded_at && self.lanes.roomiest(self.patience).is_some_and(is_shorter) {
-                return Waited::LongQueue;
+                return Waited::Elsewhere { is_busy: false };
             }
         }
     }
@@ -371,22 +367,13 @@ impl WatchLane {
         }
     }
 
-    /// Away from a lane that is kept for long, to the best of those that are free.
-    fn move_away(&self, from: &Arc<Lane>) {
+    /// Away from a lane to the best of those that are free; from one that is kept for long also to a lane of its own.
+    fn move_away(&self, from: &Arc<Lane>, is_busy: bool) {
         let mut home = locked(&self.home);
         match self.lanes.roomiest(self.patience) {
             Some(lane) if !Arc::ptr_eq(lane, from) => home.move_to(lane.clone(), None),
-            _ => self.own_lane(&mut home),
-        }
-    }
-
-    /// Away from a lane with a long queue.
-    fn move_to_shorter(&self, from: &Arc<Lane>) {
-        let mut home = locked(&self.home);
-        if let Some(lane) = self.lanes.roomiest(self.patience)
-            && !Arc::ptr_eq(lane, from)
-        {
-            home.move_to(lane.clone(), None);
+            _ if is_busy => self.own_lane(&mut home),
+            _ => {}
         }
     }
 

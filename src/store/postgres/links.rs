@@ -3,7 +3,7 @@
 //! stand in the queue that they would be late, further ones are made, so that no watch waits for another's table.
 
 use super::{
-    lanes::{Lanes, Slot, WatchLane},
+    lanes::{Lanes, WatchLane},
     link::Link,
     server_addr::ServerAddr,
 };
@@ -91,8 +91,8 @@ impl Links {
 /// Where one watch finds its connections.
 #[derive(Debug)]
 pub(super) struct WatchLanes {
-    passes: WatchLane,
-    repairs: WatchLane,
+    pub passes: WatchLane,
+    pub repairs: WatchLane,
 }
 
 impl WatchLanes {
@@ -103,21 +103,6 @@ impl WatchLanes {
             passes: WatchLane::new(links.passes.clone(), patience),
             repairs: WatchLane::new(links.repairs.clone(), patience),
         }
-    }
-
-    /// The connection for passes.
-    pub(super) async fn passes(&self, within: Duration) -> Result<Slot, StoreError> {
-        self.passes.take(within).await
-    }
-
-    /// Closes the connections for repairs that are not in use now.
-    pub(super) fn end_repairs(&self) {
-        self.repairs.close_idle();
-    }
-
-    /// The connection for repairs.
-    pub(super) async fn repairs(&self, within: Duration) -> Result<Slot, StoreError> {
-        self.repairs.take(within).await
     }
 }
 

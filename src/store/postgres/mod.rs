@@ -35,7 +35,6 @@ mod schema;
 mod search_path;
 mod server;
 mod server_addr;
-mod settings;
 mod sql;
 mod survey;
 mod target;
@@ -48,12 +47,12 @@ pub use grants::{grants, index_advice, locate};
 pub use links::Links;
 pub use named::database_named_by;
 pub use passfile::PassFile;
-pub use settings::{PostgresSettings, TargetSource};
 pub use target::Target;
 pub use tls::Security;
 
 use super::{
-    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo, look::Carried, repair_id,
+    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, look::Carried,
+    repair_id, settings::Source,
 };
 use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use addresses::Addresses;
@@ -73,6 +72,11 @@ use std::{
     time::{Duration, Instant},
 };
 use survey::Announced;
+
+/// Where a target comes from.
+pub type TargetSource = Source<Target>;
+/// What a PostgreSQL store needs to know.
+pub type PostgresSettings = Settings<TargetSource>;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -142,7 +146,7 @@ impl PostgresStore {
 
     /// The connection for passes, opened if there is none, and what is known through it.
     async fn passes(&mut self) -> Result<(Slot, Arc<Ready>), StoreError> {
-        let mut slot = self.lanes.passes(self.settings.poll_timeout).await?;
+        let mut slot = self.lanes.passes.take(self.settings.poll_timeout).await?;
         // As long as none is found, the server that we have is the best one.
         if let Some(better) = self.links.better() {
             *slot = Some(better);
@@ -230,7 +234,7 @@ impl PostgresStore {
 
     /// The connection for repairs, opened if there is none.
     async fn repairs(&self) -> Result<Slot, StoreError> {
-        let mut slot = self.lanes.repairs(self.settings.poll_timeout).await?;
+        let mut slot = self.lanes.repairs.take(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
         // And what triggers of one table left in a session (settings, locks, temporary tables) must not reach another's.
@@ -284,7 +288,7 @@ impl Store for PostgresStore {
         // A session that repaired ends with the pass, and with it whatever the table's triggers left in it: a lock that they
         // took would keep every other process from its gate.
         if self.has_written.swap(false, Ordering::Relaxed) {
-            self.lanes.end_repairs();
+            self.lanes.repairs.close_idle();
         }
         let (mut slot, ready) = self.passes().await?;
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.

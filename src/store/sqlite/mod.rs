@@ -21,35 +21,17 @@ mod thread;
 mod times;
 
 use super::{
-    Acknowledged, DiscoverySetting, Entries, Ledger, Mapping, ObserveRequest, Resolution, Store, StoreError, Undo,
+    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, settings::Source,
 };
-use crate::domain::{Action, Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
+use crate::domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use thread::Thread;
 
-/// Where the path of the file comes from: asked again at every connect.
-pub type PathSource = Box<dyn Fn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
-
 pub use render::index_advice;
 
-/// What a [`SqliteStore`] needs to know.
-pub struct SqliteSettings {
-    /// The database file.
-    pub path: PathSource,
-    /// Table, columns and ledger.
-    pub mapping: Mapping,
-    /// The deadline of one look at the table.
-    pub poll_timeout: Duration,
-    /// How far after the start a heartbeat still counts as written together with it.
-    pub seed_tolerance: Duration,
-    /// The name of this process in the ledger.
-    pub instance: String,
-    /// What will be done with jobs that missed their first heartbeat.
-    pub action: Action,
-    /// How running jobs are to be found.
-    pub discovery: DiscoverySetting,
-}
+/// What a [`SqliteStore`] needs to know; its address is the path of the file.
+pub type SqliteSettings = Settings<Source<PathBuf>>;
 
 /// What a user needs: SQLite knows no roles.
 pub fn grants(path: &std::path::Path) -> String {
@@ -66,13 +48,8 @@ const REPAIR_WITHIN: Duration = Duration::from_secs(5);
 /// The watched database in a SQLite file.
 pub struct SqliteStore {
     settings: Arc<SqliteSettings>,
-    thread: Thread<Place>,
-}
-
-/// What the thread keeps between two calls.
-#[derive(Default)]
-struct Place {
-    kept: Option<Kept>,
+    /// It keeps what is known of the file between two calls.
+    thread: Thread<Option<Kept>>,
 }
 
 impl SqliteStore {
@@ -94,19 +71,19 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let settings = self.settings.clone();
         self.thread
-            .call(what, within, move |place: &mut Place, interrupt| {
+            .call(what, within, move |kept: &mut Option<Kept>, interrupt| {
                 access::act_as_ourselves();
-                let path = (settings.path)().map_err(|source| StoreError::Connect {
+                let path = (settings.address)().map_err(|source| StoreError::Connect {
                     to: "the database file".to_owned(),
                     source,
                 })?;
-                let mut open = Open::at(&path, &settings, place.kept.take())?;
+                let mut open = Open::at(&path, &settings, kept.take())?;
                 interrupt.arm(open.interrupt());
                 let result = work(&mut open, &settings);
                 interrupt.disarm();
-                let kept = open.close(what);
+                let closed = open.close(what);
                 let result = result?;
-                place.kept = Some(kept?);
+                *kept = Some(closed?);
                 Ok(result)
             })
             .await?

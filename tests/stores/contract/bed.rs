@@ -246,7 +246,7 @@ impl PostgresBed {
         (mapping, action, discovery): (Mapping, Action, DiscoverySetting),
     ) -> PostgresStore {
         PostgresStore::new(PostgresSettings {
-            target,
+            address: target,
             mapping,
             action,
             poll_timeout,
@@ -428,7 +428,7 @@ impl SqliteBed {
     fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> SqliteStore {
         let path = self.folder.path().join("jobs.db");
         SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping,
             poll_timeout: POLL_TIMEOUT,
             seed_tolerance: SEED_TOLERANCE,

@@ -98,7 +98,7 @@ impl File {
     pub fn store(&self, action: Action) -> SqliteStore {
         let path = self.path();
         SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping: self.mapping.clone(),
             poll_timeout: self.poll_timeout,
             seed_tolerance: Duration::from_millis(5),
@@ -656,7 +656,7 @@ async fn a_path_that_names_no_database_file_is_named_for_what_it_is() {
     let store = || {
         let path = path.clone();
         SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping: mapping(),
             poll_timeout: Duration::from_secs(10),
             seed_tolerance: Duration::from_millis(5),

@@ -143,7 +143,7 @@ impl Bed for PostgresBed {
     fn store(&self, action: Action) -> impl Store {
         let url = self.database.url.clone();
         PostgresStore::new(PostgresSettings {
-            target: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
+            address: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
             mapping: mapping(self.shape),
             action,
             poll_timeout: Duration::from_secs(10),
@@ -218,7 +218,7 @@ impl Bed for SqliteBed {
     fn store(&self, action: Action) -> impl Store {
         let path = self.folder.path().join("jobs.db");
         SqliteStore::new(SqliteSettings {
-            path: Box::new(move || Ok(path.clone())),
+            address: Box::new(move || Ok(path.clone())),
             mapping: mapping(self.shape),
             action,
             poll_timeout: Duration::from_secs(10),

@@ -1,19 +1,13 @@
-//! What a store of PostgreSQL has to know of its watch.
+//! What a store has to know of its watch.
 
-use super::target::Target;
-use crate::{
-    domain::{Action, DiscoverySetting},
-    store::Mapping,
-};
+use super::Mapping;
+use crate::domain::{Action, DiscoverySetting};
 use std::time::Duration;
 
-/// Where the address of the database comes from: asked again at every connect, so that a rotated secret is taken up.
-pub type TargetSource = Box<dyn Fn() -> Result<Target, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
-
-/// What a PostgreSQL store needs to know.
-pub struct PostgresSettings {
-    /// Where to connect to.
-    pub target: TargetSource,
+/// What a store needs to know.
+pub struct Settings<Address> {
+    /// Where the address of the database comes from: asked again at every connect, so that a rotated secret is taken up.
+    pub address: Address,
     /// Table, columns and ledger.
     pub mapping: Mapping,
     /// What will be done with jobs that missed their first heartbeat: decides which rights are needed.
@@ -27,3 +21,6 @@ pub struct PostgresSettings {
     /// How running jobs are to be found.
     pub discovery: DiscoverySetting,
 }
+
+/// Asked for an address at every connect.
+pub(super) type Source<T> = Box<dyn Fn() -> Result<T, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
