@@ -30,10 +30,13 @@ pub(super) fn newer_layout(entries: &[LedgerEntry], action: Action) -> Option<Ob
     })
 }
 
+fn runs(job: &Job, mapping: &Mapping) -> bool {
+    mapping.states.kind_of(job.state.as_deref()) == StateKind::Running
+}
+
 /// Whether the judgement of a row may need the ledger: a running job with a real heartbeat never does.
 pub(super) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Duration) -> bool {
-    let running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    !(running && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
+    !(runs(job, mapping) && matches!(job.heartbeat(seed_tolerance), Heartbeat::Real(_)))
 }
 
 /// Of the rows of a page those in a running state, and as many others as there is `room` for: unknown states serve a count,
@@ -41,8 +44,7 @@ pub(super) fn needs_precedents(job: &Job, mapping: &Mapping, seed_tolerance: Dur
 pub(super) fn within_room(page: Vec<Job>, mapping: &Mapping, room: &mut usize) -> Vec<Job> {
     let mut kept = Vec::with_capacity(page.len());
     for job in page {
-        let is_running = mapping.states.kind_of(job.state.as_deref()) == StateKind::Running;
-        if !is_running {
+        if !runs(&job, mapping) {
             if *room == 0 {
                 continue;
             }
@@ -55,7 +57,7 @@ pub(super) fn within_room(page: Vec<Job>, mapping: &Mapping, room: &mut usize) -
 
 /// Whether the newest row, which is asked for to see that it is still there, is news: it runs, or is known.
 pub(super) fn is_news(newest: &Job, mapping: &Mapping, known: &[JobId]) -> bool {
-    mapping.states.kind_of(newest.state.as_deref()) == StateKind::Running || known.binary_search(&newest.id).is_ok()
+    runs(newest, mapping) || known.binary_search(&newest.id).is_ok()
 }
 
 /// The known jobs that are not among `rows`; both are in the order of their keys.

@@ -62,9 +62,7 @@ fn barrier(error: &Error) -> Option<Barrier> {
         return match *code {
             SqlState::INVALID_CATALOG_NAME => Some(Barrier::Database),
             SqlState::TOO_MANY_CONNECTIONS => Some(Barrier::Full),
-            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
-                Some(Barrier::NotServing)
-            }
+            ref code if is_ending(code) => Some(Barrier::NotServing),
             SqlState::UNDEFINED_OBJECT
             | SqlState::INVALID_PARAMETER_VALUE
             | SqlState::CANT_CHANGE_RUNTIME_PARAM
@@ -83,6 +81,21 @@ fn barrier(error: &Error) -> Option<Barrier> {
         }
         _ => None,
     }
+}
+
+/// Whether a server that says so takes no sessions now.
+fn is_ending(code: &SqlState) -> bool {
+    let codes = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+    ];
+    codes.contains(code)
+}
+
+/// Whether a server that says so has ended the session: it has answered, but not what became of a transaction.
+pub(super) fn ends_session(code: &SqlState) -> bool {
+    is_ending(code) || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
 }
 
 /// The operating system's or the driver's I/O error at the root.
@@ -160,10 +173,7 @@ pub(super) fn query_error(what: &'static str, error: Error) -> StoreError {
         | SqlState::NUMERIC_VALUE_OUT_OF_RANGE
         | SqlState::CHARACTER_NOT_IN_REPERTOIRE
         | SqlState::UNTRANSLATABLE_CHARACTER => StoreError::BadValue { what, source },
-        SqlState::ADMIN_SHUTDOWN
-        | SqlState::CRASH_SHUTDOWN
-        | SqlState::CANNOT_CONNECT_NOW
-        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Closed { during: what, source },
+        code if ends_session(&code) => StoreError::Closed { during: what, source },
         _ => StoreError::Query { what, source },
     }
 }

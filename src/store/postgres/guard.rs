@@ -4,7 +4,7 @@ use super::{PostgresStore, failures::WHERE_RIGHTS_ARE, held, link::Link};
 use crate::{
     domain::Guard,
     store::{
-        Identifier, StoreError,
+        Identifier, StoreError, TableName,
         guard::{GuardSql, GuardState, Guarded, Progress, Waiting},
     },
 };
@@ -65,26 +65,16 @@ impl PostgresStore {
     /// Whether a pooler that hands server connections from one session to another stands in between: then two sessions
     /// that are open at the same time can have the same server process, or one session two of them.
     async fn is_pooled(&mut self) -> Result<bool, StoreError> {
-        let pid = "SELECT pg_catalog.pg_backend_pid()";
+        const WHAT: &str = "asking for the server process";
         let read = async |link: &Link| -> Result<i32, StoreError> {
-            let rows = link
-                .within("asking for the server process", link.ask(pid, vec![]))
-                .await?;
-            Ok(rows[0].get(0))
+            let pid = link.ask("SELECT pg_catalog.pg_backend_pid()", vec![]);
+            Ok(link.within(WHAT, pid).await?[0].get(0))
         };
         let (one, other) = (self.connect().await?, self.connect().await?);
         let first = read(&one).await?;
-        other
-            .within("asking for the server process", other.client().batch_execute("BEGIN"))
-            .await?;
-        let second = read(&other).await?;
-        let again = read(&one).await?;
-        other
-            .within(
-                "asking for the server process",
-                other.client().batch_execute("ROLLBACK"),
-            )
-            .await?;
+        other.within(WHAT, other.client().batch_execute("BEGIN")).await?;
+        let (second, again) = (read(&other).await?, read(&one).await?);
+        other.within(WHAT, other.client().batch_execute("ROLLBACK")).await?;
         Ok(first == second || first != again)
     }
 }
@@ -130,23 +120,23 @@ impl Guarded for PostgresStore {
         }
         let ready = self.ready()?;
         let guard = &ready.statements.guard;
-        let name = guard.index_name.as_str().to_owned();
+        let name = &guard.index_name;
         {
             let (slot, _) = self.for_operator().await?;
-            if index_is_valid(held(&slot), &ready, &name).await? == Some(true) {
-                return Ok(name);
+            if index_is_valid(held(&slot), &ready, name).await? == Some(true) {
+                return Ok(name.as_str().to_owned());
             }
             if let Some((former, renaming)) = &guard.former_index
-                && index_is_valid(held(&slot), &ready, former.as_str()).await? == Some(true)
+                && index_is_valid(held(&slot), &ready, former).await? == Some(true)
             {
                 drop(slot);
                 self.patiently("renaming the index", renaming, progress).await?;
-                return Ok(name);
+                return Ok(name.as_str().to_owned());
             }
             no_long_transactions(held(&slot)).await?;
         }
         let builder = self.connect().await?;
-        drop_invalid(&builder, &ready, &name).await?;
+        drop_invalid(&builder, &ready, name).await?;
         let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'; SET search_path = pg_catalog, pg_temp";
         builder
             .within("building the index", builder.client().batch_execute(limits))
@@ -175,9 +165,9 @@ impl Guarded for PostgresStore {
         };
         if built.is_err() {
             // A half-built index is kept up by every write and serves no query.
-            drop_invalid(&builder, &ready, &name).await?;
+            drop_invalid(&builder, &ready, name).await?;
         }
-        built.map(|()| name)
+        built.map(|()| name.as_str().to_owned())
     }
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
@@ -226,8 +216,9 @@ async fn is_free(link: &Link, ready: &super::Ready) -> Result<(), StoreError> {
     }
 }
 
-async fn index_is_valid(link: &Link, ready: &super::Ready, name: &str) -> Result<Option<bool>, StoreError> {
-    let answer = link.ask(include_str!("sql/index_state.sql"), vec![&ready.catalog.oid, &name]);
+async fn index_is_valid(link: &Link, ready: &super::Ready, name: &Identifier) -> Result<Option<bool>, StoreError> {
+    let (oid, name) = (&ready.catalog.oid, name.as_str());
+    let answer = link.ask(include_str!("sql/index_state.sql"), vec![oid, &name]);
     let rows = link.within("looking for the index", answer).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
@@ -258,20 +249,16 @@ async fn no_long_transactions(link: &Link) -> Result<(), StoreError> {
 }
 
 /// Drops the index if it is there and invalid: a leftover of a build that did not end.
-async fn drop_invalid(link: &Link, ready: &super::Ready, name: &str) -> Result<(), StoreError> {
+async fn drop_invalid(link: &Link, ready: &super::Ready, name: &Identifier) -> Result<(), StoreError> {
     link.start_deadline(ONE_TRY);
     if index_is_valid(link, ready, name).await? != Some(false) {
         return Ok(());
     }
-    let index = Identifier::new(name).map_err(|error| StoreError::Schema(error.to_string()))?;
-    let schema = ready
-        .catalog
-        .table
-        .schema
-        .as_ref()
-        .map(|schema| format!("{}.", schema.quoted()))
-        .unwrap_or_default();
-    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{}", index.quoted());
+    let index = TableName {
+        schema: ready.catalog.table.schema.clone(),
+        name: name.clone(),
+    };
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.quoted());
     link.within_for(
         INDEX_WITHIN,
         "dropping an invalid index",

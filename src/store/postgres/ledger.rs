@@ -114,18 +114,12 @@ impl Flaw {
 
 /// Whether the ledger is there, and may be read.
 pub(super) async fn exists(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
-    match found(link, ready).await? {
-        Some(Some(flaw)) if !flaw.lets_read() => Err(StoreError::Schema(flaw.reason(&ready.catalog))),
-        found => Ok(found.is_some()),
-    }
+    is_there(link, ready, Flaw::lets_read).await
 }
 
 /// Whether it is there, and takes entries.
 pub(super) async fn is_sound(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
-    match found(link, ready).await? {
-        Some(Some(flaw)) => Err(StoreError::Schema(flaw.reason(&ready.catalog))),
-        found => Ok(found.is_some()),
-    }
+    is_there(link, ready, |_| false).await
 }
 
 /// The error of a ledger that does not take what is written to it.
@@ -135,8 +129,8 @@ pub(super) fn no_entry() -> StoreError {
     ))
 }
 
-/// The ledger's flaw, if it is there and has one.
-async fn found(link: &Link, ready: &Ready) -> Result<Option<Option<Flaw>>, StoreError> {
+/// Whether it is there, without a flaw but those that don't matter.
+async fn is_there(link: &Link, ready: &Ready, is_harmless: impl Fn(&Flaw) -> bool) -> Result<bool, StoreError> {
     let (table, ledger) = (ready.catalog.table.quoted(), ready.catalog.ledger.quoted());
     let columns = ledger_columns();
     // The numbers of the parameters are those of the facts, which have the same part.
@@ -144,8 +138,13 @@ async fn found(link: &Link, ready: &Ready) -> Result<Option<Option<Flaw>>, Store
     let params: Vec<Param<'_>> = vec![&table, &ledger, &nothing, &nothing, &nothing, &columns];
     let answer = link.ask(&ready.statements.ledger_exists, params);
     let rows = link.within("looking for the ledger", answer).await?;
-    let row = rows.first().filter(|row| row.get("found"));
-    Ok(row.map(|row| Flaw::of(row, "flaw")))
+    let Some(row) = rows.first().filter(|row| row.get("found")) else {
+        return Ok(false);
+    };
+    match Flaw::of(row, "flaw").filter(|flaw| !is_harmless(flaw)) {
+        Some(flaw) => Err(StoreError::Schema(flaw.reason(&ready.catalog))),
+        None => Ok(true),
+    }
 }
 
 /// Gives a ledger of an earlier version the indexes that this one reads it by, where this role may; returns whether there

@@ -3,7 +3,7 @@
 use super::{
     PostgresSettings, Ready,
     catalog::GATE,
-    failures::described,
+    failures::{described, ends_session},
     link::Link,
     param::Param,
     row::{self, BoundTime},
@@ -176,7 +176,7 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let missing = missing
         .into_iter()
         .flatten()
-        .find(|error| error.code().is_none() || ended_by_server(error));
+        .find(|error| error.code().is_none_or(ends_session));
     if let Some(error) = missing {
         return Judged::Final(Outcome::Unknown(error.to_string()));
     }
@@ -200,17 +200,6 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
         (Ok(()), false) if !row.get::<_, bool>("won") => Judged::Final(Outcome::NotLeader),
         (Ok(()), false) => Judged::Untouched,
     }
-}
-
-/// A server that ends the session has answered, but not what became of the transaction.
-fn ended_by_server(error: &Error) -> bool {
-    let codes = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-    ];
-    error.code().is_some_and(|code| codes.contains(code))
 }
 
 fn failed(error: Error) -> Outcome {

@@ -3,6 +3,14 @@
 use std::net::IpAddr;
 use tokio_postgres::{Config, config::Host};
 
+/// A host as people and password files name it.
+pub(super) fn host_name(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    }
+}
+
 /// One address of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerAddr {
@@ -16,8 +24,7 @@ impl ServerAddr {
     pub(super) fn shown(&self) -> String {
         let host = match (&self.host, self.address) {
             (Some(Host::Tcp(name)), Some(address)) if *name != address.to_string() => format!("{name} ({address})"),
-            (Some(Host::Tcp(name)), _) => name.clone(),
-            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
+            (Some(host), _) => host_name(host),
             (None, Some(address)) => address.to_string(),
             (None, None) => "(default)".to_owned(),
         };

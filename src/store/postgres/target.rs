@@ -3,6 +3,7 @@
 use super::{
     connector::Connector,
     passfile::{PassFile, Passwords, Whom},
+    server_addr::host_name,
     tls::Security,
 };
 use crate::{
@@ -101,8 +102,7 @@ impl Target {
             return config;
         }
         let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
-            (Some(Host::Tcp(name)), _) => name.clone(),
-            (Some(Host::Unix(folder)), _) => folder.display().to_string(),
+            (Some(host), _) => host_name(host),
             // As in libpq, the address where there is no name.
             (None, address) => address.map(ToString::to_string).unwrap_or_default(),
         };
@@ -164,29 +164,19 @@ impl Target {
 
     /// User, hosts and database, without the password.
     pub fn shown(&self) -> String {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
-        let ports: Vec<String> = self.config.get_ports().iter().map(u16::to_string).collect();
+        let config = &self.config;
+        let hosts: Vec<String> = config.get_hosts().iter().map(host_name).collect();
+        let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
+        let ports = if ports.is_empty() {
+            "5432".to_owned()
+        } else {
+            ports.join(",")
+        };
+        let user = config.get_user().unwrap_or("(default)");
         format!(
-            "PostgreSQL database {} at {}:{} as {}",
-            self.config
-                .get_dbname()
-                .or(self.config.get_user())
-                .unwrap_or("(default)"),
+            "PostgreSQL database {} at {}:{ports} as {user}",
+            config.get_dbname().unwrap_or(user),
             hosts.join(","),
-            if ports.is_empty() {
-                "5432".to_owned()
-            } else {
-                ports.join(",")
-            },
-            self.config.get_user().unwrap_or("(default)"),
         )
     }
 }

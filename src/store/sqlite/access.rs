@@ -17,7 +17,10 @@ use std::{
     ffi::OsString,
     fs::{self, Metadata},
     io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -198,24 +201,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// The URI that opens a file without locks, and without making any file.
 pub(super) fn immutable(path: &Path) -> PathBuf {
-    let mut uri = OsString::from("file:");
-    for piece in path
-        .as_os_str()
-        .as_bytes()
-        .chunk_by(|a, b| is_plain(*a) == is_plain(*b))
-    {
-        if piece.first().is_some_and(|byte| is_plain(*byte)) {
-            uri.push(std::ffi::OsStr::from_bytes(piece));
-        } else {
-            uri.push(piece.iter().map(|byte| format!("%{byte:02x}")).collect::<String>());
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            plain => uri.push(*plain),
         }
     }
-    uri.push("?immutable=1");
-    PathBuf::from(uri)
-}
-
-fn is_plain(byte: u8) -> bool {
-    !matches!(byte, b'%' | b'?' | b'#')
+    uri.extend(b"?immutable=1");
+    PathBuf::from(OsString::from_vec(uri))
 }
 
 /// Why a file can't be looked at.

@@ -26,48 +26,42 @@ const INDEX_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whether the guard is there, and sound.
 pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState, StoreError> {
-    let statements = &open.catalog.statements;
-    let table = &settings.mapping.table.name;
-    let text = |name: &str| text_of(&open.connection, name, table);
+    let (statements, table) = (&open.catalog.statements, &settings.mapping.table.name);
     let names = GuardNames::of(table);
-    let read = || -> rusqlite::Result<_> {
-        let now = [text(names.insert.as_str())?, text(names.update.as_str())?];
-        let former = [text(FORMER_INSERT)?, text(FORMER_UPDATE)?];
-        Ok((now, former))
-    };
-    let (now, former) = read().map_err(|error| failed("looking for the guard", &open.path, error))?;
-    let made = [&statements.guard_on_insert, &statements.guard_on_update].map(|text| without_comment(text));
-    let made_formerly = [
-        made[0].replacen(&names.insert.quoted(), FORMER_INSERT, 1),
-        made[1].replacen(&names.update.quoted(), FORMER_UPDATE, 1),
-    ];
-    let sound = |found: &[Option<String>; 2], made: &[String; 2]| {
-        (0..2).all(|at| found[at].as_ref().is_some_and(|found| *found == made[at]))
-    };
-    let none = |found: &[Option<String>; 2]| found.iter().all(Option::is_none);
-    let guard = match (none(&now), none(&former)) {
-        (true, true) => Guard::Absent,
-        (false, true) if sound(&now, &made) => Guard::Sound,
-        (true, false) if sound(&former, &made_formerly) => Guard::Outdated,
-        _ => Guard::Altered,
-    };
-    let differs = |at: usize, name: &Identifier| {
-        let found = now[at].as_ref().or(former[at].as_ref());
-        let what = match found {
-            None => "is missing",
-            Some(text) if *text == made[at] || *text == made_formerly[at] => return None,
-            Some(_) => "does something else",
+    // Of one trigger, by its name and by its former one, and the clause if it is another than it is made.
+    let judge = |name: &Identifier, former: &str, sql: &str| -> rusqlite::Result<(Guard, Option<String>)> {
+        let made = without_comment(sql);
+        let made_formerly = made.replacen(&name.quoted(), former, 1);
+        let text = |name: &str| text_of(&open.connection, name, table);
+        let (now, before) = (text(name.as_str())?, text(former)?);
+        let guard = match (&now, &before) {
+            (None, None) => Guard::Absent,
+            (Some(now), None) if *now == made => Guard::Sound,
+            (None, Some(before)) if *before == made_formerly => Guard::Outdated,
+            _ => Guard::Altered,
         };
-        Some(format!("the trigger {} {what}", name.quoted().escape_debug()))
+        let differs = match now.or(before) {
+            None => Some("is missing"),
+            Some(found) if found == made || found == made_formerly => None,
+            Some(_) => Some("does something else"),
+        };
+        let clause = |what| format!("the trigger {} {what}", name.quoted().escape_debug());
+        Ok((guard, differs.map(clause)))
     };
-    let differs = match guard {
-        Guard::Altered => [differs(0, &names.insert), differs(1, &names.update)]
-            .into_iter()
-            .flatten()
-            .collect(),
-        _ => Vec::new(),
+    let read = || -> rusqlite::Result<[(Guard, Option<String>); 2]> {
+        Ok([
+            judge(&names.insert, FORMER_INSERT, &statements.guard_on_insert)?,
+            judge(&names.update, FORMER_UPDATE, &statements.guard_on_update)?,
+        ])
     };
-    Ok(GuardState { guard, differs })
+    let [(insert, one), (update, other)] =
+        read().map_err(|error| failed("looking for the guard", &open.path, error))?;
+    let guard = if insert == update { insert } else { Guard::Altered };
+    let differs = one.into_iter().chain(other).filter(|_| guard == Guard::Altered);
+    Ok(GuardState {
+        guard,
+        differs: differs.collect(),
+    })
 }
 
 /// The text of a trigger of a table.

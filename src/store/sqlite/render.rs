@@ -36,11 +36,12 @@ pub(super) fn index_name(table: &Identifier) -> Identifier {
 /// The statement that creates this index, as an administrator would write it.
 pub fn index_advice(mapping: &Mapping) -> String {
     let names = [
-        ("index", index_name(&mapping.table.name).quoted()),
-        ("table", mapping.table.quoted()),
+        ("guard_index", index_name(&mapping.table.name).quoted()),
+        ("table_unqualified", mapping.table.name.quoted()),
         ("state", mapping.state.quoted()),
     ];
-    part(include_str!("sql/index_advice.sql"), &names)
+    let created = part(include_str!("sql/guard_index.sql"), &names);
+    created.trim_end_matches(';').to_owned()
 }
 
 /// Bytes of a key that is read; a row with a longer one is unreadable.

@@ -70,20 +70,21 @@ impl Times {
             return String::new();
         };
         let separator = if like.contains('T') { "T" } else { " " };
-        let zone = zone_of(like).1;
-        if !zone.is_empty() {
-            let utc = instant.to_zoned(TimeZone::UTC);
-            let utc = utc.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f")).to_string();
-            // The same form of the zone, and UTC in it.
-            let in_utc = |character: char| match character {
-                '-' => '+',
-                digit if digit.is_ascii_digit() => '0',
-                other => other,
-            };
-            return format!("{utc}{}", zone.chars().map(in_utc).collect::<String>());
-        }
-        let local = instant.to_zoned(self.zone.clone());
-        local.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f")).to_string()
+        let like = zone_of(like).1;
+        let zone = if like.is_empty() {
+            self.zone.clone()
+        } else {
+            TimeZone::UTC
+        };
+        let time = instant.to_zoned(zone);
+        let time = time.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S.%6f")).to_string();
+        // The same form of the zone, and UTC in it.
+        let in_utc = |character: char| match character {
+            '-' => '+',
+            digit if digit.is_ascii_digit() => '0',
+            other => other,
+        };
+        time + &like.chars().map(in_utc).collect::<String>()
     }
 }
 
@@ -120,25 +121,17 @@ fn offset(zone: &str) -> Option<Offset> {
 /// The seconds of `+HH`, `+HHMM` or `+HH:MM`.
 fn hours_and_minutes(text: &str) -> Option<i32> {
     let (sign, digits) = (text.get(..1)?, text.get(1..)?);
-    let digits = match digits.split_once(':') {
-        Some((hours, minutes)) if hours.len() == 2 && minutes.len() == 2 => format!("{hours}{minutes}"),
-        Some(_) => return None,
-        None => digits.to_owned(),
+    let number = |text: &str| match text.as_bytes() {
+        [b'0'..=b'9', b'0'..=b'9'] => text.parse::<i32>().ok(),
+        _ => None,
     };
-    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let hours: i32 = digits[..2].parse().ok()?;
-    let minutes: i32 = digits
-        .get(2..4)
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or("0")
-        .parse()
-        .ok()?;
-    if hours > 14 || minutes > 59 {
-        return None;
-    }
-    let seconds = hours * 3600 + minutes * 60;
+    let (hours, minutes) = match digits.len() {
+        2 => (digits, "00"),
+        4 => digits.split_at_checked(2)?,
+        _ => digits.split_once(':')?,
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let seconds = (hours <= 14 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
     match sign {
         "+" => Some(seconds),
         "-" => Some(-seconds),
