@@ -10,7 +10,6 @@ use crate::{
         survey::{Surroundings, Surveyed},
     },
 };
-
 use std::time::Duration;
 
 /// A store of either kind.
@@ -32,92 +31,46 @@ impl AnyStore {
     }
 }
 
-/// The same call on whichever store it is.
-macro_rules! on {
-    ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            AnyStore::Postgres($store) => $call.await,
-            AnyStore::Sqlite($store) => $call.await,
+/// Implements a trait by the same call on whichever store it is.
+macro_rules! forward {
+    ($trait:ident { $(fn $verb:ident($($name:ident: $type:ty),*) -> $answer:ty;)+ }) => {
+        impl $trait for AnyStore {
+            $(async fn $verb(&mut self, $($name: $type),*) -> $answer {
+                match self {
+                    Self::Postgres(store) => store.$verb($($name),*).await,
+                    Self::Sqlite(store) => store.$verb($($name),*).await,
+                }
+            })+
         }
     };
 }
 
-impl Store for AnyStore {
-    async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
-        on!(self, store => store.observe(request))
-    }
+forward!(Store {
+    fn observe(request: &ObserveRequest) -> Result<Snapshot, StoreError>;
+    fn prepare_ledger() -> Result<(), StoreError>;
+    fn repair(repair: &Repair) -> Outcome;
+    fn resolve(repair: &Repair) -> Result<Resolution, StoreError>;
+    fn note(finding: &Finding) -> Result<Noted, StoreError>;
+    fn holders(job: Option<&JobId>) -> Result<Vec<Holder>, StoreError>;
+});
 
-    async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
-        on!(self, store => store.prepare_ledger())
-    }
+forward!(Guarded {
+    fn guard() -> Result<GuardState, StoreError>;
+    fn install_guard(progress: Progress<'_>) -> Result<(), StoreError>;
+    fn remove_guard(progress: Progress<'_>) -> Result<(), StoreError>;
+    fn build_index(progress: Progress<'_>) -> Result<String, StoreError>;
+    fn guard_sql() -> Result<GuardSql, StoreError>;
+});
 
-    async fn repair(&mut self, repair: &Repair) -> Outcome {
-        on!(self, store => store.repair(repair))
-    }
+forward!(Surveyed {
+    fn survey() -> Result<Surroundings, StoreError>;
+    fn times_of(job: &JobId) -> Result<Vec<(String, String)>, StoreError>;
+});
 
-    async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
-        on!(self, store => store.resolve(repair))
-    }
-
-    async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
-        on!(self, store => store.note(finding))
-    }
-
-    async fn holders(&mut self, job: Option<&JobId>) -> Result<Vec<Holder>, StoreError> {
-        on!(self, store => store.holders(job))
-    }
-}
-
-impl Guarded for AnyStore {
-    async fn guard(&mut self) -> Result<GuardState, StoreError> {
-        on!(self, store => store.guard())
-    }
-
-    async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        on!(self, store => store.install_guard(progress))
-    }
-
-    async fn remove_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        on!(self, store => store.remove_guard(progress))
-    }
-
-    async fn build_index(&mut self, progress: Progress<'_>) -> Result<String, StoreError> {
-        on!(self, store => store.build_index(progress))
-    }
-
-    async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
-        on!(self, store => store.guard_sql())
-    }
-}
-
-impl Surveyed for AnyStore {
-    async fn survey(&mut self) -> Result<Surroundings, StoreError> {
-        on!(self, store => store.survey())
-    }
-
-    async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {
-        on!(self, store => store.times_of(job))
-    }
-}
-
-impl Ledger for AnyStore {
-    async fn entries(&mut self, which: Entries) -> Result<Vec<LedgerEntry>, StoreError> {
-        on!(self, store => store.entries(which))
-    }
-
-    async fn newest_run(&mut self, name: &str) -> Result<Option<JobId>, StoreError> {
-        on!(self, store => store.newest_run(name))
-    }
-
-    async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
-        on!(self, store => store.undo(id))
-    }
-
-    async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
-        on!(self, store => store.acknowledge(id))
-    }
-
-    async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        on!(self, store => store.acknowledge_fuse())
-    }
-}
+forward!(Ledger {
+    fn entries(which: Entries) -> Result<Vec<LedgerEntry>, StoreError>;
+    fn newest_run(name: &str) -> Result<Option<JobId>, StoreError>;
+    fn undo(id: RepairId) -> Result<Undo, StoreError>;
+    fn acknowledge(id: RepairId) -> Result<Acknowledged, StoreError>;
+    fn acknowledge_fuse() -> Result<RepairId, StoreError>;
+});

@@ -144,29 +144,24 @@ pub fn index_for(watch: &WatchConfig) -> String {
     }
 }
 
+/// Table and columns of a watch, and the database that they are in.
+fn checked(watch: &WatchConfig) -> Result<(Mapping, DatabaseUrl), AppError> {
+    let mapping = mapping_of(watch).map_err(|error| AppError::of_name(watch, error))?;
+    let url = watch.database.resolve();
+    Ok((mapping, url.map_err(|error| AppError::of_address(watch, error))?))
+}
+
 /// The SQL that a database administrator runs for `role`: the least rights that the configuration of a watch needs.
 ///
 /// # Errors
 /// If a name or the database address can't be used.
 pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<String, AppError> {
-    let bad_name = |source| AppError::Name {
-        watch: watch.name.clone(),
-        source,
-    };
-    let mapping = mapping_of(watch).map_err(bad_name)?;
-    let url = watch.database.resolve().map_err(|error| AppError::Database {
-        watch: watch.name.clone(),
-        source: error.into(),
-    })?;
-    match url {
-        DatabaseUrl::Sqlite(path) => Ok(store::sqlite::grants(&path)),
-        DatabaseUrl::Postgres(url) => {
-            let target = target_of(&url).map_err(|source| AppError::Database {
-                watch: watch.name.clone(),
-                source,
-            })?;
+    match checked(watch)? {
+        (_, DatabaseUrl::Sqlite(path)) => Ok(store::sqlite::grants(&path)),
+        (mapping, DatabaseUrl::Postgres(url)) => {
+            let target = target_of(&url).map_err(|error| AppError::of_address(watch, error))?;
             let role = role.or(target.user()).unwrap_or("beatwarden");
-            let role = Identifier::new(role).map_err(bad_name)?;
+            let role = Identifier::new(role).map_err(|error| AppError::of_name(watch, error))?;
             let found = store::postgres::locate(target, &mapping, &role).await;
             Ok(store::postgres::grants(
                 &mapping,
@@ -183,16 +178,9 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
 /// # Errors
 /// If a name or the database address can't be used.
 pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
-    let mapping = mapping_of(watch).map_err(|source| AppError::Name {
-        watch: watch.name.clone(),
-        source,
-    })?;
-    let bad = |source| AppError::Database {
-        watch: watch.name.clone(),
-        source,
-    };
+    let (mapping, url) = checked(watch)?;
     let database = watch.database.clone();
-    match database.resolve().map_err(|error| bad(error.into()))? {
+    match url {
         DatabaseUrl::Sqlite(_) => Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(SqliteSettings {
             address: Box::new(move || match database.resolve()? {
                 DatabaseUrl::Sqlite(path) => Ok(path),
@@ -206,7 +194,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
             discovery: watch.discovery,
         })))),
         DatabaseUrl::Postgres(url) => {
-            target_of(&url).map_err(bad)?;
+            target_of(&url).map_err(|error| AppError::of_address(watch, error))?;
             Ok(AnyStore::Postgres(Box::new(PostgresStore::new(PostgresSettings {
                 address: Box::new(move || match database.resolve()? {
                     DatabaseUrl::Postgres(url) => target_of(&url),

@@ -1,7 +1,7 @@
 //! Why a command could not do what it was asked for, and the exit code that says so.
 
 use crate::{
-    config,
+    config::{self, WatchConfig},
     http::access::WebFileError,
     store::{IdentifierError, StoreError},
 };
@@ -60,6 +60,26 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// A name of a watch can't be used in SQL.
+    pub(super) fn of_name(watch: &WatchConfig, source: IdentifierError) -> Self {
+        let watch = watch.name.clone();
+        Self::Name { watch, source }
+    }
+
+    /// The database address of a watch can't be used.
+    pub(super) fn of_address(watch: &WatchConfig, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let (watch, source) = (watch.name.clone(), source.into());
+        Self::Database { watch, source }
+    }
+
+    /// The database of a watch could not be asked.
+    pub fn of_store(watch: &WatchConfig) -> impl Fn(StoreError) -> Self + '_ {
+        |error| Self::Store {
+            watch: watch.name.clone(),
+            error,
+        }
+    }
+
     /// 2 for bad arguments or configuration, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -39,10 +39,7 @@ pub struct Examination {
 /// # Errors
 /// If the store can't be built from the configuration, or the database can't be asked.
 pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, AppError> {
-    let failed = |error| AppError::Store {
-        watch: watch.name.clone(),
-        error,
-    };
+    let failed = AppError::of_store(watch);
     let clock = SystemClock::start();
     let mut store = store_of(watch)?;
     let request = ObserveRequest {
@@ -66,11 +63,11 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
                 policy,
             });
         }
-        seen => seen.map_err(failed)?,
+        seen => seen.map_err(&failed)?,
     };
     let (entries, unread) = match store.entries(Entries::OfJob(id.clone())).await {
         Err(StoreError::Rights(why)) => (Vec::new(), Some(why)),
-        answer => (answer.map_err(failed)?, None),
+        answer => (answer.map_err(&failed)?, None),
     };
     // It serves an explanation, and a role needn't be allowed to see it.
     let holders = store.holders(Some(id)).await.unwrap_or_default();
@@ -98,10 +95,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
 /// If the store can't be built from the configuration, or the database can't be asked.
 pub async fn newest_run(watch: &WatchConfig, name: &str) -> Result<Option<JobId>, AppError> {
     let found = store_of(watch)?.newest_run(name).await;
-    found.map_err(|error| AppError::Store {
-        watch: watch.name.clone(),
-        error,
-    })
+    found.map_err(AppError::of_store(watch))
 }
 
 /// The audience of a watch whose passes are shown by the one who makes them.
