@@ -3,7 +3,7 @@
 mod gate;
 mod polls;
 
-use super::{guard::in_words, runtime};
+use super::guard::in_words;
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
@@ -35,7 +35,7 @@ enum Verdict {
 }
 
 /// Exit code 1 if anything fails.
-pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     let mut all_good = true;
     if let Some(path) = &loaded.config.web_config_file {
         let access = app::access_rules(path)?;
@@ -48,22 +48,19 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
     for secret in loaded.open_secrets() {
         outln!("note {secret}");
     }
-    runtime()?.block_on(async {
-        for watch in &loaded.config.watches {
-            outln!("watch {}", watch.name);
-            for (verdict, text) in check(watch).await? {
-                let mark = match verdict {
-                    Verdict::Good => "ok  ",
-                    Verdict::Note => "note",
-                    Verdict::Bad => "FAIL",
-                    Verdict::More => "      ",
-                };
-                outln!("  {mark} {text}");
-                all_good &= verdict != Verdict::Bad;
-            }
+    for watch in &loaded.config.watches {
+        outln!("watch {}", watch.name);
+        for (verdict, text) in check(watch).await? {
+            let mark = match verdict {
+                Verdict::Good => "ok  ",
+                Verdict::Note => "note",
+                Verdict::Bad => "FAIL",
+                Verdict::More => "      ",
+            };
+            outln!("  {mark} {text}");
+            all_good &= verdict != Verdict::Bad;
         }
-        Ok::<(), AppError>(())
-    })?;
+    }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -112,12 +109,21 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
 /// A line and how it came out.
 type Line = (Verdict, String);
 
+fn good(text: impl Into<String>) -> Line {
+    (Verdict::Good, text.into())
+}
+
+fn note(text: impl Into<String>) -> Line {
+    (Verdict::Note, text.into())
+}
+
+fn bad(text: impl Into<String>) -> Line {
+    (Verdict::Bad, text.into())
+}
+
 fn refused(error: &StoreError) -> Line {
     let cure = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
-    (
-        Verdict::Bad,
-        format!("{}: {}{cure}", error.failure().as_str(), error.chain()),
-    )
+    bad(format!("{}: {}{cure}", error.failure().as_str(), error.chain()))
 }
 
 fn found(
@@ -128,17 +134,14 @@ fn found(
     skew: i64,
 ) -> Vec<Line> {
     let policy = app::policy_of(watch);
-    let mut lines = vec![(
-        Verdict::Good,
-        format!(
-            "table `{}`: it is there, and its columns have types that fit the mapping",
-            watch.table.name
-        ),
-    )];
+    let mut lines = vec![good(format!(
+        "table `{}`: it is there, and its columns have types that fit the mapping",
+        watch.table.name
+    ))];
     lines.push(states(watch, snapshot, &policy));
     lines.extend(repairs(watch, snapshot, policy.action));
     let unknowns = snapshot.unknowns.costs.iter();
-    lines.extend(unknowns.map(|cost| (Verdict::Note, format!("server: {cost}"))));
+    lines.extend(unknowns.map(|cost| note(format!("server: {cost}"))));
     lines.push(clock(snapshot, &policy, skew));
     lines.push(poll(watch, costs, is_view));
     lines.push(inits(snapshot));
@@ -147,11 +150,8 @@ fn found(
         lines.push(guarded(guard));
     }
     lines.push(match is_view {
-        true => (
-            Verdict::Note,
-            "action: of a view stuck jobs are reported, never repaired".to_owned(),
-        ),
-        false => (Verdict::Note, action(watch)),
+        true => note("action: of a view stuck jobs are reported, never repaired"),
+        false => note(action(watch)),
     });
     lines
 }
@@ -191,10 +191,7 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
         .collect();
     let known = watch.table.states.running.join(", ");
     if unknown.is_empty() {
-        return (
-            Verdict::Good,
-            format!("states: {running} jobs are in a running state ({known})"),
-        );
+        return good(format!("states: {running} jobs are in a running state ({known})"));
     }
     // No list can hold it.
     let null = unknown.contains("NULL");
@@ -278,17 +275,14 @@ fn surroundings(around: &Surroundings) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(role) = &around.role {
         lines.push(match role.excess() {
-            Some(text) if role.owner_is_trusted => (Verdict::Note, format!("role: {text}")),
-            Some(text) => (Verdict::Bad, format!("role: {text}")),
-            None => (
-                Verdict::Good,
-                format!(
-                    "role: `{}` has no right that reaches beyond tables",
-                    role.name.escape_debug()
-                ),
-            ),
+            Some(text) if role.owner_is_trusted => note(format!("role: {text}")),
+            Some(text) => bad(format!("role: {text}")),
+            None => good(format!(
+                "role: `{}` has no right that reaches beyond tables",
+                role.name.escape_debug()
+            )),
         });
-        lines.extend(role.sharing().map(|text| (Verdict::Note, format!("role: {text}"))));
+        lines.extend(role.sharing().map(|text| note(format!("role: {text}"))));
     }
     if !around.neighbours.is_empty() {
         let shown: Vec<&str> = around.neighbours.iter().map(String::as_str).take(12).collect();
@@ -301,7 +295,7 @@ fn surroundings(around: &Surroundings) -> Vec<Line> {
              repairs included",
             shown.join("; ")
         );
-        lines.push((Verdict::Note, text));
+        lines.push(note(text));
     }
     lines
 }
@@ -310,25 +304,18 @@ fn surroundings(around: &Surroundings) -> Vec<Line> {
 fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line> {
     if action == Action::Observe {
         let text = "repairs: missed_first = \"observe\", nothing is ever changed, no ledger is needed";
-        return vec![(Verdict::Good, text.to_owned())];
+        return vec![good(text)];
     }
     if snapshot.obstacles.is_empty() {
-        return vec![(
-            Verdict::Good,
-            format!(
-                "repairs: rights, unique key `{}`, row security and ledger `{}` are as action `{}` needs them",
-                watch.table.id,
-                watch.repair.ledger,
-                action.as_str()
-            ),
-        )];
+        return vec![good(format!(
+            "repairs: rights, unique key `{}`, row security and ledger `{}` are as action `{}` needs them",
+            watch.table.id,
+            watch.repair.ledger,
+            action.as_str()
+        ))];
     }
     let text = |found: &Obstacle| format!("{}: {}", found.cause.as_str(), found.reason);
-    snapshot
-        .obstacles
-        .iter()
-        .map(|found| (Verdict::Bad, text(found)))
-        .collect()
+    snapshot.obstacles.iter().map(|found| bad(text(found))).collect()
 }
 
 /// Whether the writer's times make sense by the database's clock.
@@ -350,7 +337,7 @@ fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
             "clock: times of the table lie {} ahead of the database's clock: is watch.table.time_zone the writer's?",
             span(ahead)
         );
-        return (Verdict::Bad, text);
+        return bad(text);
     }
     let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
     let beats = snapshot
@@ -366,19 +353,16 @@ fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
             "clock: the newest heartbeat of a running job is {} old: if jobs are alive, watch.table.time_zone is not the writer's",
             span(behind)
         );
-        return (Verdict::Note, text);
+        return note(text);
     }
     if skew.abs() > SKEW_MICROS {
         let text = format!(
             "clock: the database's clock and this machine's differ by {}",
             span(skew.abs())
         );
-        return (Verdict::Note, text);
+        return note(text);
     }
-    (
-        Verdict::Good,
-        "clock: the database's clock, this machine's and the writer's times agree".to_owned(),
-    )
+    good("clock: the database's clock, this machine's and the writer's times agree")
 }
 
 fn span(micros: i64) -> String {
@@ -388,15 +372,10 @@ fn span(micros: i64) -> String {
 
 fn inits(snapshot: &Snapshot) -> Line {
     match snapshot.newcomers {
-        Newcomers::Followed => (
-            Verdict::Good,
-            "inits: jobs that start and end between two polls are counted, by the growing key".to_owned(),
-        ),
-        Newcomers::Unseen => (
-            Verdict::Note,
+        Newcomers::Followed => good("inits: jobs that start and end between two polls are counted, by the growing key"),
+        Newcomers::Unseen => note(
             "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the key is no \
-             growing integer or watch.table.born_running is false; those seen while running are"
-                .to_owned(),
+             growing integer or watch.table.born_running is false; those seen while running are",
         ),
     }
 }
@@ -421,24 +400,21 @@ fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
         }
         (_, _) => "both kinds occur: `backfill` reaches those without a heartbeat, `fail` all",
     };
-    (
-        Verdict::Note,
-        format!("writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"),
-    )
+    note(format!(
+        "writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"
+    ))
 }
 
 /// The guard: optional, but not half-way.
 fn guarded(found: &GuardState) -> Line {
     let text = format!("guard: {}", in_words(found));
     match found.guard {
-        Guard::Sound => (Verdict::Good, text),
-        Guard::Outdated => (Verdict::Note, text),
-        Guard::Absent => (
-            Verdict::Note,
+        Guard::Sound => good(text),
+        Guard::Outdated => note(text),
+        Guard::Absent => note(
             "guard: not installed, which is fine; where the writer starts jobs without a heartbeat, `beatwarden guard install` \
-             writes it in the same transaction"
-                .to_owned(),
+             writes it in the same transaction",
         ),
-        Guard::Disabled | Guard::Altered => (Verdict::Bad, text),
+        Guard::Disabled | Guard::Altered => bad(text),
     }
 }

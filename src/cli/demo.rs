@@ -1,10 +1,10 @@
 //! `beatwarden demo`: the whole thing on an embedded job table, reported line by line.
 
 use super::{
+    block_on,
     flags::CommonFlags,
     local_http,
     logging::{self, Lines},
-    runtime,
 };
 use crate::{
     app::{self, AppError},
@@ -34,7 +34,7 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     let folder = Folder::create().map_err(AppError::Runtime)?;
     let loaded = configuration(flags, &folder.0.join("jobs.db"))?;
     logging::start(&loaded.config, Lines::AtOnce);
-    runtime()?.block_on(async {
+    block_on(async {
         let stop = app::signals().map_err(AppError::Runtime)?.stop;
         let listener = listen(&loaded.config).await?;
         let address = listener.local_addr().map_err(AppError::Runtime)?;
@@ -49,9 +49,8 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
         app::run(&loaded.config, listener, stop.clone(), None).await?;
         story.abort();
         outln!("Bye.");
-        Ok::<(), AppError>(())
-    })?;
-    Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Deadlines of seconds, so that no one has to wait; everything else as in production.

@@ -2,7 +2,7 @@
 
 use super::{
     instance::{Instance, time_in},
-    output, runtime,
+    output,
 };
 use crate::{
     app::{self, AppError, Examination},
@@ -26,21 +26,21 @@ pub struct ExplainArgs {
 }
 
 /// Exit code 1 if there is no such row.
-pub fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppError> {
     let instance = Instance::ask(&loaded.config);
     let (mut explanations, mut by_name) = (Vec::new(), Vec::new());
     for watch in &loaded.config.watches {
         let id = JobId::new(args.job.as_str());
-        let examination = runtime()?.block_on(app::examine(watch, &id))?;
+        let examination = app::examine(watch, &id).await?;
         if examination.row.is_some() || !examination.entries.is_empty() {
             explanations.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }
     // A key comes first: a name may be a number, too.
     for watch in loaded.config.watches.iter().filter(|_| explanations.is_empty()) {
-        let found = runtime()?.block_on(app::newest_run(watch, &args.job))?;
+        let found = app::newest_run(watch, &args.job).await?;
         if let Some(id) = found {
-            let examination = runtime()?.block_on(app::examine(watch, &id))?;
+            let examination = app::examine(watch, &id).await?;
             by_name.push(explain(watch, &examination, &seen(&instance, watch, &id)));
         }
     }

@@ -1,13 +1,12 @@
 //! `beatwarden guard`: installs, removes and inspects the trigger that makes the writer's init atomic.
 
-use super::{output, runtime};
+use super::output;
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::Guard,
     present::time::span_short as span,
     store::{
-        StoreError,
         guard::{GuardState, Guarded, Waiting},
         survey::Surveyed,
     },
@@ -59,49 +58,43 @@ impl GuardArgs {
 }
 
 /// Acts on every watch of the configuration. Exit code of `status`: 0 if all guards are installed and sound.
-pub fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError> {
     let mut sound = true;
-    runtime()?.block_on(async {
-        for watch in &loaded.config.watches {
-            let failed = |error: StoreError| AppError::Store {
-                watch: watch.name.clone(),
-                error,
-            };
-            let mut store = app::store_of(watch)?;
-            warn_of_role(watch, &mut store).await;
-            match args.verb {
-                Verb::Install { print: true, index } => {
-                    let sql = store.guard_sql().await.map_err(failed)?;
-                    output::data(&if index { sql.index } else { sql.install });
-                }
-                Verb::Install {
-                    print: false,
-                    index: true,
-                } => {
-                    let name = store.build_index(&waiting).await.map_err(failed)?;
-                    outln!("watch {}: index {name} is there", watch.name);
-                }
-                Verb::Install {
-                    print: false,
-                    index: false,
-                } => {
-                    store.install_guard(&waiting).await.map_err(failed)?;
-                    outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
-                }
-                Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(failed)?.remove),
-                Verb::Remove { print: false } => {
-                    store.remove_guard(&waiting).await.map_err(failed)?;
-                    outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
-                }
-                Verb::Status { json } => {
-                    let found = store.guard().await.map_err(failed)?;
-                    sound &= found.guard.works();
-                    show(watch, &found, json);
-                }
+    for watch in &loaded.config.watches {
+        let failed = AppError::of_store(watch);
+        let mut store = app::store_of(watch)?;
+        warn_of_role(watch, &mut store).await;
+        match args.verb {
+            Verb::Install { print: true, index } => {
+                let sql = store.guard_sql().await.map_err(&failed)?;
+                output::data(&if index { sql.index } else { sql.install });
+            }
+            Verb::Install {
+                print: false,
+                index: true,
+            } => {
+                let name = store.build_index(&waiting).await.map_err(&failed)?;
+                outln!("watch {}: index {name} is there", watch.name);
+            }
+            Verb::Install {
+                print: false,
+                index: false,
+            } => {
+                store.install_guard(&waiting).await.map_err(&failed)?;
+                outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
+            }
+            Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(&failed)?.remove),
+            Verb::Remove { print: false } => {
+                store.remove_guard(&waiting).await.map_err(&failed)?;
+                outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
+            }
+            Verb::Status { json } => {
+                let found = store.guard().await.map_err(&failed)?;
+                sound &= found.guard.works();
+                show(watch, &found, json);
             }
         }
-        Ok::<(), AppError>(())
-    })?;
+    }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

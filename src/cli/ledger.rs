@@ -1,7 +1,7 @@
 //! `beatwarden history`, `undo` and `ack`: the ledger, read, taken back and acknowledged.
 
 use super::{
-    output, runtime,
+    output,
     table::{self, names, whole},
 };
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     config::{Loaded, WatchConfig},
     domain::{Action, LedgerAction, LedgerEntry, RepairId},
     present::{json as shapes, safe, time::date},
-    store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, StoreError, Undo},
+    store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, Undo},
 };
 use clap::Args;
 use serde_json::json;
@@ -58,28 +58,19 @@ pub struct AckArgs {
     json: bool,
 }
 
-fn store_error(watch: &WatchConfig) -> impl Fn(StoreError) -> AppError + '_ {
-    |error| AppError::Store {
-        watch: watch.name.clone(),
-        error,
+/// Entries of the ledgers of all watches.
+async fn read(loaded: &Loaded, which: &Entries) -> Result<Vec<LedgerEntry>, AppError> {
+    let mut entries = Vec::new();
+    for watch in &loaded.config.watches {
+        let found = app::store_of(watch)?.entries(which.clone()).await;
+        entries.extend(found.map_err(AppError::of_store(watch))?);
     }
+    Ok(entries)
 }
 
 /// Shows the ledger, newest first, and before it the false repairs that no one has acknowledged, however old.
-pub fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError> {
-    let mut entries: Vec<LedgerEntry> = Vec::new();
-    runtime()?.block_on(async {
-        for watch in &loaded.config.watches {
-            let mut store = app::store_of(watch)?;
-            entries.extend(
-                store
-                    .entries(Entries::Newest(args.limit))
-                    .await
-                    .map_err(store_error(watch))?,
-            );
-        }
-        Ok::<(), AppError>(())
-    })?;
+pub async fn history(loaded: &Loaded, args: &HistoryArgs) -> Result<ExitCode, AppError> {
+    let mut entries = read(loaded, &Entries::Newest(args.limit)).await?;
     entries.sort_by_key(|entry| (std::cmp::Reverse(entry.repaired_at), entry.repair_id));
     // Two watches of one table read the same ledger.
     entries.dedup_by_key(|entry| entry.repair_id);
@@ -156,42 +147,19 @@ fn turned_out(entry: &LedgerEntry, undone: &HashSet<RepairId>) -> String {
 }
 
 /// Takes one repair back.
-pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
-    let found = runtime()?.block_on(find(loaded, &args.repair))?;
-    let (id, what) = match found {
-        Found::One(entry) => (entry.repair_id, format!(" ({})", summary_of(&entry))),
-        Found::None => (args.repair.lowest, String::new()),
-        Found::Several(entries) => return Ok(ambiguous(&args.repair, &entries, args.json)),
-    };
-    let key = if what.is_empty() {
-        args.repair.typed.clone()
-    } else {
-        id.to_string()
-    };
-    let asks = !args.yes && !what.is_empty() && std::io::stdin().is_terminal();
-    if asks && confirmed(&format!("Take repair {key}{what} back? [y/N] ")) != Some(true) {
-        output::complain("nothing was changed");
-        return Ok(ExitCode::FAILURE);
-    }
-    let mut answer = (String::new(), Undo::NotFound);
-    runtime()?.block_on(async {
-        if what.is_empty() {
-            return Ok(());
-        }
-        for watch in &loaded.config.watches {
-            let undo = app::store_of(watch)?.undo(id).await.map_err(store_error(watch))?;
-            // An entry of an earlier version may name a table of either of two schemas: the row says which.
-            if undo == Undo::NotFound || matches!(answer.1, Undo::Refused(_)) && !matches!(undo, Undo::Done { .. }) {
-                continue;
+pub async fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
+    let (id, (watch, undo)) = match find(loaded, &args.repair).await?.as_slice() {
+        [] => (args.repair.typed.clone(), (String::new(), Undo::NotFound)),
+        [entry] => {
+            let question = format!("Take repair {} ({}) back? [y/N] ", entry.repair_id, summary_of(entry));
+            if !args.yes && std::io::stdin().is_terminal() && confirmed(&question) != Some(true) {
+                output::complain("nothing was changed");
+                return Ok(ExitCode::FAILURE);
             }
-            answer = (watch.name.clone(), undo);
-            if matches!(answer.1, Undo::Done { .. }) {
-                break;
-            }
+            (entry.repair_id.to_string(), take_back(loaded, entry.repair_id).await?)
         }
-        Ok::<(), AppError>(())
-    })?;
-    let ((watch, undo), id) = (answer, key);
+        several => return Ok(ambiguous(&args.repair, several, args.json)),
+    };
     let (done, text) = match &undo {
         Undo::Done { error_text, .. } => {
             let column = match error_text {
@@ -222,6 +190,24 @@ pub fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError> {
     Ok(ended(done, &text))
 }
 
+/// Takes a repair back where it was made, and says of which watch that was.
+async fn take_back(loaded: &Loaded, id: RepairId) -> Result<(String, Undo), AppError> {
+    let mut answer = (String::new(), Undo::NotFound);
+    for watch in &loaded.config.watches {
+        let undo = app::store_of(watch)?
+            .undo(id)
+            .await
+            .map_err(AppError::of_store(watch))?;
+        // An entry of an earlier version may name a table of either of two schemas: the row says which.
+        match undo {
+            Undo::Done { .. } => return Ok((watch.name.clone(), undo)),
+            Undo::Refused(_) if answer.1 == Undo::NotFound => answer = (watch.name.clone(), undo),
+            Undo::Refused(_) | Undo::NotFound => {}
+        }
+    }
+    Ok(answer)
+}
+
 fn not_found(id: &str) -> String {
     format!("there is no repair {id} in the ledger: `beatwarden history` shows what there is")
 }
@@ -248,14 +234,14 @@ pub fn confirmed(question: &str) -> Option<bool> {
 }
 
 /// Acknowledges a false repair, or the fuse.
-pub fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
+pub async fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
     let (done, text) = match &args.repair {
-        Some(sought) => match runtime()?.block_on(find(loaded, sought))? {
-            Found::One(entry) => ack_repair(loaded, entry.repair_id)?,
-            Found::None => (false, not_found(&sought.typed)),
-            Found::Several(entries) => return Ok(ambiguous(sought, &entries, args.json)),
+        Some(sought) => match find(loaded, sought).await?.as_slice() {
+            [] => (false, not_found(&sought.typed)),
+            [entry] => ack_repair(loaded, entry.repair_id).await?,
+            several => return Ok(ambiguous(sought, several, args.json)),
         },
-        None if args.fuse => ack_fuse(loaded)?,
+        None if args.fuse => ack_fuse(loaded).await?,
         None => {
             return Err(AppError::Usage(
                 "say what to acknowledge: a false repair by its REPAIR_ID, as `beatwarden history` shows it, or with --fuse that \
@@ -272,19 +258,15 @@ pub fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
     Ok(ended(done, &text))
 }
 
-fn ack_repair(loaded: &Loaded, repair: RepairId) -> Result<(bool, String), AppError> {
-    let id = repair;
+async fn ack_repair(loaded: &Loaded, id: RepairId) -> Result<(bool, String), AppError> {
     let mut found = Acknowledged::NotFound;
-    runtime()?.block_on(async {
-        for watch in &loaded.config.watches {
-            let mut store = app::store_of(watch)?;
-            found = store.acknowledge(repair).await.map_err(store_error(watch))?;
-            if found != Acknowledged::NotFound {
-                break;
-            }
+    for watch in &loaded.config.watches {
+        let answer = app::store_of(watch)?.acknowledge(id).await;
+        found = answer.map_err(AppError::of_store(watch))?;
+        if found != Acknowledged::NotFound {
+            break;
         }
-        Ok::<(), AppError>(())
-    })?;
+    }
     Ok(match found {
         Acknowledged::Now => (
             true,
@@ -301,7 +283,7 @@ fn ack_repair(loaded: &Loaded, repair: RepairId) -> Result<(bool, String), AppEr
     })
 }
 
-fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
+async fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
     let watch = one_watch(loaded)?;
     if app::policy_of(watch).action != Action::Fail {
         let text = format!(
@@ -310,12 +292,8 @@ fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
         );
         return Ok((false, text));
     }
-    runtime()?.block_on(async {
-        app::store_of(watch)?
-            .acknowledge_fuse()
-            .await
-            .map_err(store_error(watch))
-    })?;
+    let answer = app::store_of(watch)?.acknowledge_fuse().await;
+    answer.map_err(AppError::of_store(watch))?;
     let text = format!(
         "the fuse's rule is suspended for one hour for watch `{}`, for all replicas; max_per_pass ({}) still holds, and a \
          false repair has to be acknowledged separately",
@@ -355,26 +333,11 @@ fn sought(text: &str) -> Result<Sought, String> {
 }
 
 /// The entries that a person may mean.
-enum Found {
-    None,
-    One(Box<LedgerEntry>),
-    Several(Vec<LedgerEntry>),
-}
-
-async fn find(loaded: &Loaded, sought: &Sought) -> Result<Found, AppError> {
-    let mut entries: Vec<LedgerEntry> = Vec::new();
-    for watch in &loaded.config.watches {
-        let mut store = app::store_of(watch)?;
-        let found = store.entries(Entries::Between(sought.lowest, sought.highest)).await;
-        entries.extend(found.map_err(store_error(watch))?);
-    }
+async fn find(loaded: &Loaded, sought: &Sought) -> Result<Vec<LedgerEntry>, AppError> {
+    let mut entries = read(loaded, &Entries::Between(sought.lowest, sought.highest)).await?;
     entries.sort_by_key(|entry| entry.repair_id);
     entries.dedup_by_key(|entry| entry.repair_id);
-    Ok(match entries.len() {
-        0 => Found::None,
-        1 => Found::One(Box::new(entries.remove(0))),
-        _ => Found::Several(entries),
-    })
+    Ok(entries)
 }
 
 /// An entry in a few words.

@@ -208,7 +208,7 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
     match cli.command {
         Command::Watch => {
             let sources = cli.flags.sources();
-            watch::run(&loaded(&sources, Lines::HandedOver)?, sources)
+            block_on(watch::run(&loaded(&sources, Lines::HandedOver)?, sources))
         }
         Command::Demo(args) => demo::run(cli.flags, &args),
         Command::Completions { shell } => {
@@ -224,15 +224,15 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
             warn_of(&warnings);
             Ok(healthcheck::run(config.listen))
         }
-        Command::Check => check::run(&load(cli.flags)?),
-        Command::Status(args) => status::run(&load(cli.flags)?, &args),
-        Command::Explain(args) => explain::run(&load(cli.flags)?, &args),
-        Command::Repair(args) => repair::run(&load(cli.flags)?, &args),
-        Command::History(args) => ledger::history(&load(cli.flags)?, &args),
-        Command::Undo(args) => ledger::undo(&load(cli.flags)?, &args),
-        Command::Ack(args) => ledger::ack(&load(cli.flags)?, &args),
-        Command::Guard(args) => guard::run(&load(cli.flags)?, &args),
-        Command::Grants { role } => show_grants(&load(cli.flags)?, role.as_deref()),
+        Command::Check => block_on(check::run(&load(cli.flags)?)),
+        Command::Status(args) => block_on(status::run(&load(cli.flags)?, &args)),
+        Command::Explain(args) => block_on(explain::run(&load(cli.flags)?, &args)),
+        Command::Repair(args) => block_on(repair::run(&load(cli.flags)?, &args)),
+        Command::History(args) => block_on(ledger::history(&load(cli.flags)?, &args)),
+        Command::Undo(args) => block_on(ledger::undo(&load(cli.flags)?, &args)),
+        Command::Ack(args) => block_on(ledger::ack(&load(cli.flags)?, &args)),
+        Command::Guard(args) => block_on(guard::run(&load(cli.flags)?, &args)),
+        Command::Grants { role } => block_on(show_grants(&load(cli.flags)?, role.as_deref())),
         Command::Config => Ok(show_config(&load(cli.flags)?)),
     }
 }
@@ -259,9 +259,9 @@ fn warn_of(warnings: &[String]) {
     }
 }
 
-fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
+async fn show_grants(loaded: &Loaded, role: Option<&str>) -> Result<ExitCode, AppError> {
     for watch in &loaded.config.watches {
-        output::data(&runtime()?.block_on(app::grants_for(watch, role))?);
+        output::data(&app::grants_for(watch, role).await?);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -290,11 +290,12 @@ pub fn command() -> clap::Command {
     flags::listed(Cli::command())
 }
 
-/// The runtime of every command. One worker: the passes of a sidecar have a thread of their own.
-fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs a command on a runtime of its own. One worker: the passes of a sidecar have a thread of their own.
+fn block_on(command: impl Future<Output = Result<ExitCode, AppError>>) -> Result<ExitCode, AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(AppError::Runtime)
+        .map_err(AppError::Runtime)?;
+    runtime.block_on(command)
 }

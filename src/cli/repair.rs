@@ -4,7 +4,6 @@ use super::{
     ledger::{confirmed, one_watch},
     one_job, output,
     progress::Progress,
-    runtime,
 };
 use crate::{
     app::{self, AppError},
@@ -61,7 +60,7 @@ const TWO_LOOKS: Duration = Duration::from_secs(5);
 const TRIES: u32 = 3;
 
 /// Exit code 0 if nothing failed.
-pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
     let mut watch = one_watch(loaded)?.clone();
     match args.action {
         Some(ByAction::Backfill) => watch.repair.missed_first = Action::Backfill,
@@ -104,7 +103,7 @@ pub fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
         watch_for,
         args,
     };
-    runtime()?.block_on(session.run())
+    session.run().await
 }
 
 struct Session<'a> {

@@ -2,7 +2,7 @@
 
 use super::{
     instance::{Instance, time_in},
-    output, runtime,
+    output,
     table::{self, names, whole},
 };
 use crate::{
@@ -28,14 +28,14 @@ pub struct StatusArgs {
 }
 
 /// Exit code 1 if a table can't be read; stuck jobs are no failure of ours.
-pub fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded, args: &StatusArgs) -> Result<ExitCode, AppError> {
     let clock = SystemClock::start();
     let instance = Instance::ask(&loaded.config);
     let mut watches = Vec::new();
     for watch in &loaded.config.watches {
         let seen = match instance.watch(watch) {
             Ok(found) => by_instance(found.clone(), &instance),
-            Err(why) => by_own_pass(watch, clock, &why)?,
+            Err(why) => by_own_pass(watch, clock, &why).await?,
         };
         watches.push(seen);
     }
@@ -63,8 +63,8 @@ fn by_instance(mut watch: Value, instance: &Instance) -> Value {
 }
 
 /// What a pass of our own reports, since the instance does not, for this reason.
-fn by_own_pass(watch: &WatchConfig, clock: SystemClock, why: &str) -> Result<Value, AppError> {
-    let board = runtime()?.block_on(app::look_once(watch, clock))?;
+async fn by_own_pass(watch: &WatchConfig, clock: SystemClock, why: &str) -> Result<Value, AppError> {
+    let board = app::look_once(watch, clock).await?;
     let view = View::of(&watch.name, &board, clock.moment());
     let mut status = shapes::status(&[view], clock.wall(), app::version());
     let now = status["now"].take();

@@ -1,6 +1,5 @@
 //! `beatwarden watch`: the sidecar.
 
-use super::runtime;
 use crate::{
     app::{self, AppError, Reload},
     config::{Config, Loaded, Sources},
@@ -9,54 +8,52 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again, from the same `sources`.
-pub fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
+pub async fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError> {
     let config = &loaded.config;
-    runtime()?.block_on(async {
-        let signals = app::signals().map_err(AppError::Runtime)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|source| AppError::Listen {
-                addr: config.listen,
-                source,
-            })?;
-        let listen = listener.local_addr().unwrap_or(config.listen);
-        tracing::info!(
-            version = app::version(),
-            revision = app::revision(),
-            %listen,
-            watches = config.watches.len(),
-            "beatwarden starts"
+    let signals = app::signals().map_err(AppError::Runtime)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| AppError::Listen {
+            addr: config.listen,
+            source,
+        })?;
+    let listen = listener.local_addr().unwrap_or(config.listen);
+    tracing::info!(
+        version = app::version(),
+        revision = app::revision(),
+        %listen,
+        watches = config.watches.len(),
+        "beatwarden starts"
+    );
+    for value in &loaded.provenance {
+        tracing::debug!(
+            key = value.key,
+            value = value.value,
+            origin = value.origin,
+            "configuration"
         );
-        for value in &loaded.provenance {
-            tracing::debug!(
-                key = value.key,
-                value = value.value,
-                origin = value.origin,
-                "configuration"
-            );
+    }
+    for secret in loaded.open_secrets() {
+        tracing::warn!("a secret is open: {secret}");
+    }
+    for watch in &config.watches {
+        tracing::info!(
+            watch = watch.name,
+            table = watch.table.name,
+            poll_interval = %humantime::format_duration(watch.poll_interval),
+            init_deadline = %humantime::format_duration(watch.init_deadline),
+            heartbeat_timeout = %humantime::format_duration(watch.heartbeat_timeout),
+            missed_first = app::policy_of(watch).action.as_str(),
+            "watching"
+        );
+        if watch.meltano.is_some() {
+            tracing::info!(watch = watch.name, "{}", super::check::action(watch));
         }
-        for secret in loaded.open_secrets() {
-            tracing::warn!("a secret is open: {secret}");
-        }
-        for watch in &config.watches {
-            tracing::info!(
-                watch = watch.name,
-                table = watch.table.name,
-                poll_interval = %humantime::format_duration(watch.poll_interval),
-                init_deadline = %humantime::format_duration(watch.init_deadline),
-                heartbeat_timeout = %humantime::format_duration(watch.heartbeat_timeout),
-                missed_first = app::policy_of(watch).action.as_str(),
-                "watching"
-            );
-            if watch.meltano.is_some() {
-                tracing::info!(watch = watch.name, "{}", super::check::action(watch));
-            }
-        }
-        let reload = Reload {
-            asked: signals.reload,
-            load: Box::new(move || Ok(Config::load(&sources)?.config)),
-        };
-        app::run(config, listener, signals.stop, Some(reload)).await
-    })?;
+    }
+    let reload = Reload {
+        asked: signals.reload,
+        load: Box::new(move || Ok(Config::load(&sources)?.config)),
+    };
+    app::run(config, listener, signals.stop, Some(reload)).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! Who keeps the gate of the repairs shut.
 
-use super::{Line, Verdict};
+use super::{Line, bad};
 use crate::{app::AnyStore, domain::Holder, store::Store};
 use std::time::Duration;
 
@@ -26,5 +26,5 @@ pub(super) fn held(holder: &Holder) -> Line {
          pg_terminate_backend({})) or let its owner do so",
         holder.pid
     );
-    (Verdict::Bad, text)
+    bad(text)
 }

@@ -1,6 +1,6 @@
 //! What a pass costs the database, by each way of finding running jobs.
 
-use super::{Line, Verdict};
+use super::{Line, Verdict, good, note};
 use crate::{
     app::{self, AppError},
     config::WatchConfig,
@@ -63,11 +63,11 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
                 "poll: finds running jobs by their keys, in {cost:.1?}; by state it would scan the table{by_state}. A row that \
                  ended and runs again is found by the full look only (full_look_interval); an index finds it at once: {index}"
             );
-            return (Verdict::Good, text);
+            return good(text);
         }
         (Discovery::State, Access::Index) => {
             let text = format!("poll: finds running jobs by an index, in {cost:.1?}");
-            return (Verdict::Good, text);
+            return good(text);
         }
         (Discovery::State, Access::Scan) => {}
     }
@@ -76,7 +76,7 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
         let text = format!(
             "poll: scans the table, which is small, in {cost:.1?}; when it grows, an index makes that cheap: {cure}"
         );
-        return (Verdict::Note, text);
+        return note(text);
     };
     let other = other.filter(|other| other.took < cost);
     let with_index = other.map_or_else(String::new, |other| {
@@ -91,7 +91,7 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
         late if late > watch.init_deadline / 3 => "a third",
         _ => {
             let text = format!("poll: scans the table, in {cost:.1?} now{with_index}; when the table grows: {cure}");
-            return (Verdict::Note, text);
+            return note(text);
         }
     };
     let text = format!(
