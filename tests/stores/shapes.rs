@@ -430,16 +430,16 @@ async fn a_text_key_on_sqlite() {
     );
 }
 
-#[tokio::test]
-async fn an_index_on_the_state_is_used() {
+async fn an_index_serves(state_type: &str) {
     let database = postgres::shared().database().await;
     let client = database.client().await;
     client
-        .batch_execute(
-            "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started timestamptz, beat timestamptz, ended timestamptz);
+        .batch_execute(&format!(
+            "CREATE TYPE phase AS ENUM ('pending', 'running', 'done', 'failed');
+             CREATE TABLE jobs (id bigint PRIMARY KEY, state {state_type}, started timestamptz, beat timestamptz, ended timestamptz);
              INSERT INTO jobs SELECT number, 'done', now(), now(), now() FROM generate_series(1, 20000) AS number;
-             INSERT INTO jobs VALUES (20001, 'running', now(), NULL, NULL); ANALYZE jobs",
-        )
+             INSERT INTO jobs VALUES (20001, 'running', now(), NULL, NULL); ANALYZE jobs"
+        ))
         .await
         .unwrap();
     let store = || postgres_store(&database.url, mapping("jobs"), Action::Observe);
@@ -448,7 +448,19 @@ async fn an_index_on_the_state_is_used() {
         .batch_execute("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs")
         .await
         .unwrap();
-    assert_eq!(observe(&mut store()).await.access, Access::Index);
+    let snapshot = observe(&mut store()).await;
+    assert_eq!(snapshot.access, Access::Index);
+    assert_eq!(job(&snapshot, "20001").state.as_deref(), Some("running"));
+}
+
+#[tokio::test]
+async fn an_index_on_the_state_is_used() {
+    an_index_serves("text").await;
+}
+
+#[tokio::test]
+async fn a_partial_index_on_an_enum_is_used() {
+    an_index_serves("phase").await;
 }
 
 /// Tables that can be watched and not repaired, and tables that can't be watched: each says why.

@@ -106,6 +106,14 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     } else {
         format!("::{}[]", catalog.state.named_type)
     };
+    // A text becomes a value of another type only when the statement runs, and the planner takes no partial index for what it
+    // doesn't know yet; so these are constants.
+    let running_states = if catalog.state.is_text() {
+        "$2::pg_catalog.text[]".to_owned()
+    } else {
+        let states: Vec<_> = mapping.states.running.iter().map(|state| literal(state)).collect();
+        format!("ARRAY[{}]{state_array}", states.join(", "))
+    };
     vec![
         ("no_entry", literal(NO_ENTRY)),
         ("table", catalog.table.quoted()),
@@ -119,6 +127,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("state", mapping.state.quoted()),
         ("null_unknown", mapping.null_is_unknown().to_owned()),
         ("state_array", state_array),
+        ("running_states", running_states),
         ("longest_text", LONGEST_TEXT.to_string()),
         ("longest_image", LONGEST_IMAGE.to_string()),
         ("started_at_read", time(&catalog.started_at)),
