@@ -124,6 +124,7 @@ fn mapping() -> Mapping {
             key: "error".into(),
         }),
         born_running: true,
+        ending: beatwarden::store::Ending::default(),
     }
 }
 

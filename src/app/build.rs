@@ -6,7 +6,7 @@ use crate::{
     domain::Policy,
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeSource,
+        self, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeSource,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -69,6 +69,8 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
         _ => Identifier::new,
     };
     let optional = |name: &Option<String>| name.as_deref().map(check).transpose();
+    let set = watch.repair.fail.set.iter();
+    let set = set.map(|(column, value)| Ok((check(column)?, value.clone())));
     Ok(Mapping {
         watch: watch.name.clone(),
         table: TableName::parse_by(&table.name, check)?,
@@ -98,6 +100,10 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
             })
             .transpose()?,
         born_running: table.born_running,
+        ending: Ending {
+            state: watch.repair.fail.state.clone(),
+            set: set.collect::<Result<_, _>>()?,
+        },
     })
 }
 

@@ -25,5 +25,6 @@ pub(super) fn changes_of(old: &WatchConfig, new: &WatchConfig) -> Vec<String> {
     let of_repair = differing!(old, new, [
         repair.missed_first, repair.max_per_pass, repair.fuse_min_jobs, repair.fuse_share, repair.ledger,
     ]);
-    [database].into_iter().chain(of_watch).chain([table]).chain(of_repair).flatten().collect()
+    let fail = changed("repair.fail", old.repair.fail != new.repair.fail);
+    [database].into_iter().chain(of_watch).chain([table]).chain(of_repair).chain([fail]).flatten().collect()
 }

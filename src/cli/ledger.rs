@@ -161,7 +161,9 @@ pub async fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError
         several => return Ok(ambiguous(&args.repair, several, args.json)),
     };
     let (done, text) = match &undo {
-        Undo::Done { error_text, .. } => {
+        Undo::Done {
+            error_text, left_alone, ..
+        } => {
             let column = match error_text {
                 ErrorTextRemoval::NotThere => "",
                 ErrorTextRemoval::TakenOut => "; the error text was taken out",
@@ -171,7 +173,10 @@ pub async fn undo(loaded: &Loaded, args: &UndoArgs) -> Result<ExitCode, AppError
             };
             (
                 true,
-                format!("repair {id} was taken back{column}; this incident is never repaired again automatically"),
+                format!(
+                    "repair {id} was taken back{column}{}; this incident is never repaired again automatically",
+                    changed_since(left_alone)
+                ),
             )
         }
         Undo::Refused(why) => (false, format!("repair {id} can't be taken back: {why}")),
@@ -374,4 +379,16 @@ pub fn one_watch(loaded: &Loaded) -> Result<&WatchConfig, AppError> {
             )))
         }
     }
+}
+
+/// The further columns that a repair had set and that an undo left alone.
+fn changed_since(columns: &[String]) -> String {
+    if columns.is_empty() {
+        return String::new();
+    }
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| format!("`{}`", column.escape_debug()))
+        .collect();
+    format!("; changed since, and left alone: {}", columns.join(", "))
 }

@@ -81,7 +81,8 @@ pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppErro
             watch.name, own.why
         )));
     }
-    if watch.repair.missed_first == Action::Fail && watch.table.states.failure.is_empty() {
+    let has_end_state = watch.repair.fail.state.is_some() || !watch.table.states.failure.is_empty();
+    if watch.repair.missed_first == Action::Fail && !has_end_state {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",
             watch.name

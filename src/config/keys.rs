@@ -31,6 +31,8 @@ pub enum Kind {
     Time,
     /// A table of columns and what they have to hold.
     Conditions,
+    /// A table of columns and what each is set to.
+    Assignments,
     /// `true` or `false`.
     Switch,
     /// One of a few words.
@@ -149,7 +151,7 @@ const fn watch(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static
 }
 
 use Fallback::{Needed, Nothing, Value};
-use Kind::{Address, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
+use Kind::{Address, Assignments, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
 
 /// Every key, in the order of the commented file.
 #[rustfmt::skip]
@@ -244,4 +246,8 @@ pub const KEYS: &[Key] = &[
         "Share of the living jobs, 0 to 1, above which `fail` opens the fuse."),
     watch("repair.ledger", Text, Value(r#""beatwarden_repairs""#),
         "The table of repairs, in the schema of the job table unless written schema.table."),
+    watch("repair.fail.state", Text, Nothing(r#""FAILED""#),
+        "State that `fail` writes, else the first of table.failure; one of table.waiting puts the job back to be run again."),
+    watch("repair.fail.set", Assignments, Nothing(r#"{ finished_at = "{now}", reason = "{error}", result = "{null}", version = "{+1}" }"#),
+        "Further columns that `fail` sets: {now}, {null}, {error}, {+1}, or a value (docs/mapping.md)."),
 ];

@@ -214,6 +214,7 @@ pub(super) fn from_text(kind: Kind, text: &str) -> ValueKind {
         Kind::Text
         | Kind::Time
         | Kind::Conditions
+        | Kind::Assignments
         | Kind::Secret
         | Kind::Address
         | Kind::Choice(_)

@@ -9,6 +9,7 @@
 
 mod defaults;
 mod drafts;
+mod ending;
 mod environment;
 mod error;
 pub mod keys;
@@ -38,8 +39,8 @@ pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub use types::{
-    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, LogFormat, LogLevel, RepairConfig, TableConfig,
-    TimeConfig, WatchConfig,
+    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, FailConfig, LogFormat, LogLevel, RepairConfig,
+    TableConfig, TimeConfig, WatchConfig,
 };
 pub use url::DatabaseUrl;
 

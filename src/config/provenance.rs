@@ -4,8 +4,8 @@
 
 use super::drafts::Draft;
 use super::keys::{self, Kind, Scope};
-use super::layers::Layer;
-use super::text::given;
+use super::layers::{Layer, Table};
+use super::text::{given, shown_key};
 use super::{Config, DatabaseUrl, Provenance};
 use ::config::ValueKind;
 
@@ -49,6 +49,7 @@ fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
             Err(_) => "***".to_owned(),
         },
         (ValueKind::Nil, _) => "\"\"".to_owned(),
+        (ValueKind::Table(table), _) => shown_table(table),
         (value, _) => given(value),
     };
     Some(Provenance {
@@ -56,4 +57,18 @@ fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
         value,
         origin,
     })
+}
+
+/// A value that is a table, as a file would have it, its keys in order.
+fn shown_table(table: &Table) -> String {
+    let mut keys: Vec<&String> = table.keys().collect();
+    keys.sort();
+    let parts = keys.into_iter().map(|key| {
+        let value = match &table[key].kind {
+            ValueKind::Table(inner) => shown_table(inner),
+            value => given(value),
+        };
+        format!("{} = {value}", shown_key(key))
+    });
+    format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
 }

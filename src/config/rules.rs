@@ -38,19 +38,20 @@ impl Rules<'_> {
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
         self.shapes(&mut mistakes);
+        self.ending(&mut mistakes);
         mistakes
     }
 
     /// Reads a value without a word about its own mistakes: those are kept elsewhere.
-    fn quietly<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+    pub(super) fn quietly<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Option<T>) -> Option<T> {
         read(&mut Reader::new(Scope::Watch, self.label, self.layer))
     }
 
-    fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
+    pub(super) fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
         // What stands inside a value came with it.
         let whole = TIMES
             .into_iter()
-            .chain(["table.only"])
+            .chain(["table.only", "repair.fail.set"])
             .find(|whole| path.starts_with(whole));
         let setting = self.layer.get(path).or_else(|| self.layer.get(whole?));
         let origin = setting.map_or("default", |setting| &setting.origin);
@@ -269,9 +270,10 @@ impl Rules<'_> {
     fn choices(&self, mistakes: &mut Vec<ConfigError>) {
         let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
         let failure = self.quietly(|reader| reader.texts("table.failure"));
-        if action == Some(Action::Fail) && failure.is_some_and(|states| states.is_empty()) {
+        let state = self.quietly(|reader| reader.text("repair.fail.state"));
+        if action == Some(Action::Fail) && state.is_none() && failure.is_some_and(|states| states.is_empty()) {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
-            let remedy = "set table.failure, or take observe or backfill";
+            let remedy = "set table.failure or repair.fail.state, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));
         }
         let preset = self.quietly(|reader| reader.text("preset"));

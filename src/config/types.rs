@@ -3,7 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
-use crate::domain::{Action, DiscoverySetting, States, TimeFormat, ValueTest};
+use crate::domain::{Action, Assigned, DiscoverySetting, States, TimeFormat, ValueTest};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -159,6 +159,17 @@ pub struct RepairConfig {
     pub fuse_share: f64,
     /// `table` (in the schema of the watched table) or `schema.table`.
     pub ledger: String,
+    /// What `fail` writes.
+    pub fail: FailConfig,
+}
+
+/// What `fail` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailConfig {
+    /// The state: one of the failure or the waiting states; none means the first failure state.
+    pub state: Option<String>,
+    /// Further columns, each once, and what they are set to.
+    pub set: Vec<(String, Assigned)>,
 }
 
 /// Where the database URL comes from.

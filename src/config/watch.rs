@@ -6,7 +6,7 @@ use super::DatabaseUrl;
 use super::keys::Scope;
 use super::layers::Layer;
 use super::rules::{LONGEST_NAME, Rules};
-use super::types::{DatabaseSource, ErrorColumn, RepairConfig, TableConfig, WatchConfig};
+use super::types::{DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
@@ -155,12 +155,17 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     let fuse_min_jobs = reader.count("repair.fuse_min_jobs");
     let fuse_share = reader.share("repair.fuse_share");
     let ledger = reader.text("repair.ledger");
+    let fail = FailConfig {
+        state: reader.text("repair.fail.state"),
+        set: reader.assignments("repair.fail.set").unwrap_or_default(),
+    };
     Some(RepairConfig {
         missed_first: missed_first?,
         max_per_pass: max_per_pass?,
         fuse_min_jobs: fuse_min_jobs?,
         fuse_share: fuse_share?,
         ledger: ledger?,
+        fail,
     })
 }
 

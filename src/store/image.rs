@@ -23,6 +23,13 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// The keys of an image.
+pub(crate) fn keys(image: &str) -> Vec<String> {
+    let image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();
+    let keys = image.as_object().map(|image| image.keys().cloned().collect());
+    keys.unwrap_or_default()
+}
+
 /// Which kind of value the error column had before the repair.
 pub(crate) fn error_was(entry: &LedgerEntry) -> Option<String> {
     value(&entry.before, "error_was")

@@ -1,6 +1,6 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
-use crate::domain::{NullState, States, TimeFormat, ValueTest};
+use crate::domain::{Assigned, NullState, States, TimeFormat, ValueTest};
 use jiff::tz::TimeZone;
 
 /// A name in SQL: checked once, always quoted.
@@ -242,6 +242,28 @@ pub struct Mapping {
     pub error: Option<ErrorText>,
     /// Rows are inserted running, and the key grows.
     pub born_running: bool,
+    /// What `fail` writes.
+    pub ending: Ending,
+}
+
+/// What `fail` writes, beside the end and the error text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The state; none means the first of the failure states. A waiting state is a requeue.
+    pub state: Option<String>,
+    /// Further columns, each once, and what they are set to.
+    pub set: Vec<(Identifier, Assigned)>,
+}
+
+impl Ending {
+    /// The key of the further columns.
+    pub(crate) const SET: &str = "watch.repair.fail.set";
+
+    /// A key of a column as the user knows it: all but the further ones stand in `[watch.table]`.
+    pub(crate) fn full_key(key: &str) -> String {
+        let prefix = if key == Self::SET { "" } else { "watch.table." };
+        format!("{prefix}{key}")
+    }
 }
 
 impl Mapping {
@@ -267,6 +289,54 @@ impl Mapping {
             NullState::Unknown => "raw_state IS NULL",
             NullState::Waiting | NullState::Ignore => "false",
         }
+    }
+
+    /// The state that `fail` writes; none where none is known.
+    pub fn end_state(&self) -> Option<&str> {
+        self.ending
+            .state
+            .as_deref()
+            .or(self.states.failure.first().map(String::as_str))
+    }
+
+    /// Whether `fail` puts the job back to be run again.
+    pub fn is_requeue(&self) -> bool {
+        self.end_state().is_some_and(|state| self.is_waiting(state))
+    }
+
+    /// Whether jobs in this state wait to be run.
+    pub(crate) fn is_waiting(&self, state: &str) -> bool {
+        self.states.waiting.iter().any(|waiting| waiting == state)
+    }
+
+    /// The column of the end, where `fail` writes it: a job that is put back has none.
+    pub(crate) fn end_written(&self) -> Option<&Identifier> {
+        self.ended_at.as_ref().filter(|_| !self.is_requeue())
+    }
+
+    /// Where `fail` writes its error text: nowhere for a job that is put back.
+    pub(crate) fn error_written(&self) -> Option<&ErrorText> {
+        self.error.as_ref().filter(|_| !self.is_requeue())
+    }
+
+    /// What all that `fail` writes is, for people: `state = 'FAILED', ended_at = the database's time`.
+    pub fn fail_in_words(&self) -> String {
+        let mut parts = vec![format!(
+            "{} = '{}'",
+            self.state.as_str(),
+            self.end_state().unwrap_or_default()
+        )];
+        parts.extend(
+            self.end_written()
+                .map(|column| format!("{} = {}", column.as_str(), Assigned::Now.shown())),
+        );
+        parts.extend(
+            self.error_written()
+                .map(|error| format!("{} in {}", Assigned::Error.shown(), error.column.as_str())),
+        );
+        let set = self.ending.set.iter();
+        parts.extend(set.map(|(column, value)| format!("{} = {}", column.as_str(), value.shown())));
+        parts.join(", ")
     }
 
     /// Whether a timestamp without a zone is in UTC, so that it needs no conversion.

@@ -21,7 +21,7 @@ mod template;
 pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
 pub use mapping::{
-    Condition, Elsewhere, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
+    Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
 };
 pub use settings::Settings;
 
@@ -184,6 +184,8 @@ pub enum Undo {
         entry: RepairId,
         /// What became of the error text.
         error_text: ErrorTextRemoval,
+        /// The further columns that the repair had set and that were changed since: they stay as they are.
+        left_alone: Vec<String>,
     },
     /// Nothing was changed, for this reason: column and values are named.
     Refused(String),

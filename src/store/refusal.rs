@@ -1,7 +1,7 @@
 //! Why a repair can't be taken back: each refusal names the column and the values, so that the operator can see for
 //! themselves. The same words for both databases.
 
-use super::{Mapping, image, rfc3339};
+use super::{Identifier, Mapping, image, rfc3339};
 use crate::domain::{LedgerAction, LedgerEntry, Timestamp};
 
 /// The row that an undo meets, with its values as text.
@@ -62,6 +62,9 @@ pub(crate) fn refusal(
             )
         });
     }
+    if let Some(why) = no_way_back(entry, mapping) {
+        return Some(why);
+    }
     if row.state != left(state) {
         return Some(format!(
             "{state} is {}, and the repair left {}: it was changed since",
@@ -84,6 +87,36 @@ pub(crate) fn refusal(
             newer.escape_debug()
         )
     })
+}
+
+/// Why what a fail wrote can't be put back, whatever the row is now.
+fn no_way_back(entry: &LedgerEntry, mapping: &Mapping) -> Option<String> {
+    let state = mapping.state.as_str();
+    let put_back = image::value(&entry.after, state).filter(|state| mapping.is_waiting(state));
+    if let Some(waiting) = put_back {
+        return Some(format!(
+            "the repair put the job back to be run again ({state} is {}): a new run may have begun at any time, and this one has \
+             nothing to go back to",
+            value(Some(&waiting))
+        ));
+    }
+    let (before, after) = (image::keys(&entry.before), image::keys(&entry.after));
+    let set = mapping.ending.set.iter().map(|(column, _)| column.as_str());
+    let ended_at = mapping.ended_at.as_ref().map(Identifier::as_str);
+    let known: Vec<&str> = set.clone().chain(ended_at).chain([state, "error_was"]).collect();
+    if let Some(column) = before.iter().find(|column| !known.contains(&column.as_str())) {
+        return Some(format!(
+            "the repair also changed {}, which is no column that the configuration names now: name it again in \
+             watch.repair.fail.set, as it was then",
+            value(Some(column))
+        ));
+    }
+    let mut too_long = set.filter(|column| after.iter().any(|key| key == column));
+    let too_long = too_long.find(|column| !before.iter().any(|key| key == column))?;
+    Some(format!(
+        "what {} held before the repair was longer than the ledger keeps",
+        value(Some(too_long))
+    ))
 }
 
 fn value(text: Option<&str>) -> String {

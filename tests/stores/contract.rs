@@ -36,6 +36,7 @@ macro_rules! contract {
 }
 
 // After the macro, which it uses.
+mod endings;
 mod incidents;
 mod interleavings;
 mod key_tail;

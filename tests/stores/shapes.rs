@@ -48,6 +48,7 @@ fn mapping(table: &str) -> Mapping {
         time_zone: "UTC".into(),
         error: None,
         born_running: false,
+        ending: beatwarden::store::Ending::default(),
     }
 }
 

@@ -35,6 +35,7 @@ fn mapping() -> Mapping {
         time_zone: "UTC".into(),
         error: None,
         born_running: true,
+        ending: crate::store::Ending::default(),
     }
 }
 

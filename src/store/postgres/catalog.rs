@@ -1,6 +1,6 @@
 //! The watched table and its columns, as far as the statements need to know them. Owns the key of the gate.
 
-use super::sql::quoted;
+use super::{ending::SetColumn, sql::quoted};
 use crate::{domain::Obstacle, store::TableName};
 use std::sync::OnceLock;
 
@@ -95,6 +95,9 @@ pub(super) struct Catalog {
     pub error: Option<Column>,
     /// The error column whatever the action is, where it is there and readable: an undo may have to clean it.
     pub error_column: Option<Column>,
+    /// What `fail` sets beside state, end and error text; where the action is another, as far as the columns are there and readable,
+    /// for an undo.
+    pub set: Vec<SetColumn>,
     /// How entries of the ledger may name the table: `schema.table` as this version writes it, and what earlier versions
     /// took over from the configuration.
     pub spellings: Vec<String>,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::Action,
-    store::{StoreError, guard::GuardState, question::Facts},
+    store::{Identifier, StoreError, guard::GuardState, question::Facts},
 };
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
@@ -37,9 +37,9 @@ impl<'a> Asked<'a> {
         Self {
             table: catalog.table.quoted(),
             ledger: catalog.ledger.quoted(),
-            schema: catalog.ledger.schema.as_ref().map(crate::store::Identifier::quoted),
+            schema: catalog.ledger.schema.as_ref().map(Identifier::quoted),
             columns: columns(ready),
-            written: written(ready, settings.action),
+            written: written(ready, settings),
             ledger_columns: ledger_columns(),
             state: settings.mapping.state.as_str(),
         }
@@ -75,20 +75,22 @@ fn columns(ready: &Ready) -> Vec<&str> {
     ];
     columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
     columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
+    columns.extend(catalog.set.iter().map(|set| set.column.name.as_str()));
     columns.extend(catalog.job_name.iter().map(|column| column.name.as_str()));
     columns
 }
 
 /// The columns that the action changes.
-fn written(ready: &Ready, action: Action) -> Vec<&str> {
-    let catalog = &ready.catalog;
-    match action {
+fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str> {
+    let (catalog, mapping) = (&ready.catalog, &settings.mapping);
+    match settings.action {
         Action::Observe => Vec::new(),
         Action::Backfill => vec![&catalog.heartbeat_at.0.name],
         Action::Fail => {
             let mut columns = vec![catalog.state.name.as_str()];
-            columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
+            columns.extend(mapping.end_written().map(Identifier::as_str));
             columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
+            columns.extend(catalog.set.iter().map(|set| set.column.name.as_str()));
             columns
         }
     }

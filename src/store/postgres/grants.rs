@@ -132,6 +132,7 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
     read.extend(&mapping.job_name);
     read.extend(&mapping.ended_at);
     let error = mapping.error.as_ref().map(|error| &error.column);
+    let set = mapping.ending.set.iter().map(|(column, _)| column);
     let heartbeat: Vec<&Identifier> = mapping.own_heartbeat().into_iter().collect();
     let mut end = vec![&mapping.state];
     end.extend(&mapping.ended_at);
@@ -139,18 +140,33 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
         Action::Observe => (Vec::new(), [heartbeat, end].concat()),
         Action::Backfill => (heartbeat, end),
         Action::Fail => {
-            end.extend(error);
-            // The error text is added to what is there, so that has to be read.
-            read.extend(error);
-            (end, heartbeat)
+            let mut written = vec![&mapping.state];
+            written.extend(mapping.end_written());
+            // What is written is kept in the ledger as it was, and the error text is added to what is there: both are read.
+            let further = mapping.error_written().map(|error| &error.column);
+            let further: Vec<&Identifier> = further.into_iter().chain(set.clone()).collect();
+            read.extend(
+                further
+                    .iter()
+                    .filter(|column| !read.contains(*column))
+                    .collect::<Vec<_>>(),
+            );
+            written.extend(further);
+            let is_unwritten = |column: &&Identifier| !written.contains(column);
+            let no_longer = [heartbeat, end].concat().into_iter().filter(is_unwritten).collect();
+            (written, no_longer)
         }
     };
-    sql.push_str(&format!(
-        "REVOKE UPDATE ({}) ON {table} FROM {role};\n",
-        list(&no_longer)
-    ));
-    if let Some(error) = error.filter(|column| !written.contains(column) && !read.contains(column)) {
-        let column = error.quoted();
+    let no_longer: Vec<&Identifier> = no_longer;
+    if !no_longer.is_empty() {
+        sql.push_str(&format!(
+            "REVOKE UPDATE ({}) ON {table} FROM {role};\n",
+            list(&no_longer)
+        ));
+    }
+    let unused = error.into_iter().chain(set);
+    for column in unused.filter(|column| !written.contains(column) && !read.contains(column)) {
+        let column = column.quoted();
         let tag = tag("beatwarden", [table, role, &column].into_iter());
         sql.push_str(&format!(
             "DO {tag} BEGIN REVOKE SELECT ({column}), UPDATE ({column}) ON {table} FROM {role}; \

@@ -9,6 +9,7 @@ mod catalog;
 mod certificate;
 mod connector;
 mod driver;
+mod ending;
 mod error_column;
 mod facts;
 mod failures;

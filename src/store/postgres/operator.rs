@@ -276,8 +276,12 @@ impl Attempt<'_> {
             return Ok(Made::Unknown(format!("no answer within {WITHIN:?}")));
         };
         let error_there = answers.flag("error_removed");
+        let left_alone = match entry.action {
+            LedgerAction::Fail => answers.texts("left_alone"),
+            _ => Vec::new(),
+        };
         match judge(answers, undo) {
-            Judged::Final(Outcome::Repaired(_)) => Ok(Made::Done(self.done(undo, error_there))),
+            Judged::Final(Outcome::Repaired(_)) => Ok(Made::Done(self.done(undo, error_there, left_alone))),
             Judged::Final(Outcome::Already) => Ok(Made::Done(Undo::Refused("it was undone just now".to_owned()))),
             Judged::Final(Outcome::Unknown(why)) => Ok(Made::Unknown(why)),
             Judged::Final(Outcome::Failed(error)) => Err(StoreError::Query {
@@ -288,7 +292,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn done(&self, undo: RepairId, error_there: bool) -> Undo {
+    fn done(&self, undo: RepairId, error_there: bool, left_alone: Vec<String>) -> Undo {
         let written =
             self.entry.action == LedgerAction::Fail && image::error_was(self.entry).is_some_and(|was| was != "other");
         Undo::Done {
@@ -298,6 +302,7 @@ impl Attempt<'_> {
                 (true, true) => ErrorTextRemoval::TakenOut,
                 (true, false) => ErrorTextRemoval::LeftAlone,
             },
+            left_alone,
         }
     }
 
@@ -314,8 +319,12 @@ impl Attempt<'_> {
                     link.start_deadline(WITHIN);
                     let entry = find(self.session, undo).await?;
                     // What the undo took out stands in the image of the row before it.
-                    let taken_out = entry.is_some_and(|(entry, _)| image::value(&entry.before, "error_text").is_some());
-                    return Ok(Some(self.done(undo, taken_out)));
+                    let images = entry.map(|(entry, _)| entry.before).unwrap_or_default();
+                    let taken_out = image::value(&images, "error_text").is_some();
+                    let mut left_alone = image::keys(&self.entry.before);
+                    let put_back = image::keys(&images);
+                    left_alone.retain(|column| column != "error_was" && !put_back.contains(column));
+                    return Ok(Some(self.done(undo, taken_out, left_alone)));
                 }
                 Resolution::ByAnother => return Ok(Some(Undo::Refused("it was undone just now".to_owned()))),
                 Resolution::NotCommitted => return Ok(None),

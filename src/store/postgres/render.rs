@@ -4,7 +4,7 @@
 
 use super::{
     catalog::{Catalog, Column, TimeKind},
-    error_column::{error_kind, error_value},
+    ending,
     guard_sql::GuardStatements,
     server::Server,
     sql::{NO_ENTRY, Names, literal, quoted},
@@ -67,13 +67,18 @@ impl Statements {
         let with = |template: &str, others: Names| part(template, &[others, names.clone()].concat());
         let newest = part(include_str!("sql/newest.sql"), &names);
         let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
-        let repair = |action: LedgerAction, [set, before, after]: [String; 3]| {
+        let repair = |action: LedgerAction, [set, before, after]: [String; 3], unchanged: String| {
             let action = ("action", literal(action.as_str()));
-            let change = vec![action, ("set", set), ("before", before), ("after", after)];
+            let images = [("before", before), ("after", after), ("set_unchanged", unchanged)];
+            let change = [vec![action, ("set", set)], images.to_vec()].concat();
             with(include_str!("sql/repair.sql"), change)
         };
-        let fail = repair(LedgerAction::Fail, fail(mapping, catalog));
-        let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog));
+        let fail = repair(
+            LedgerAction::Fail,
+            ending::fail(mapping, catalog),
+            ending::unchanged(catalog),
+        );
+        let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog), "true".to_owned());
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
         Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
     }
@@ -220,7 +225,7 @@ const ZONE: &str = "$1::pg_catalog.text";
 
 /// A time column as `timestamptz`. What lies outside 1970..9999 becomes infinity, because converting it could fail and
 /// take the whole pass with it.
-fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
+pub(super) fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
     let between = |first: &str, last: &str| {
         format!("{column} OPERATOR(pg_catalog.>=) {first} AND {column} OPERATOR(pg_catalog.<=) {last}")
     };
@@ -247,7 +252,7 @@ fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
 }
 
 /// A `timestamptz` as the column holds its values.
-fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
+pub(super) fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
     let scale = if format == TimeFormat::EpochMillis {
         " OPERATOR(pg_catalog.*) 1000"
     } else {
@@ -275,39 +280,8 @@ fn backfill(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
     [format!("{} = {value}", quoted(&heartbeat.0.name)), image.clone(), image]
 }
 
-/// The same of a fail.
-fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
-    let (state, heartbeat) = (&catalog.state, &catalog.heartbeat_at);
-    let mut set = vec![format!(
-        "{} = $17::pg_catalog.text::{}",
-        quoted(&state.name),
-        state.cast()
-    )];
-    let mut before = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
-    if let Some(ended_at) = &catalog.ended_at {
-        let (name, now) = (
-            &ended_at.0.name,
-            write("pg_catalog.now()", ended_at, mapping.time_format),
-        );
-        set.push(format!("{} = {now}", quoted(name)));
-        before.push((name, ended_at.0.target()));
-    }
-    let mut after = before.clone();
-    // What false repairs are recognised by, and what undo takes out again.
-    after.push((
-        &heartbeat.0.name,
-        read(&heartbeat.0.target(), heartbeat.1, mapping.time_format),
-    ));
-    if let Some(error) = &catalog.error {
-        set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
-        before.push(("error_was", error_kind(error)));
-        after.push(("error_text", "$19::pg_catalog.text".to_owned()));
-    }
-    [set.join(", "), object(&before), object(&after)]
-}
-
 /// A JSON object of these keys and expressions.
-fn object(pairs: &[(&str, String)]) -> String {
+pub(super) fn object(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(key, value)| format!("{}, {value}", literal(key)))

@@ -37,6 +37,13 @@ impl Answers {
         let row = self.statement.as_ref().ok().and_then(|rows| rows.first());
         row.is_some_and(|row| row.get(column))
     }
+
+    /// A list of texts of the statement's row.
+    pub(super) fn texts(&self, column: &str) -> Vec<String> {
+        let row = self.statement.as_ref().ok().and_then(|rows| rows.first());
+        row.and_then(|row| row.get::<_, Option<Vec<String>>>(column))
+            .unwrap_or_default()
+    }
 }
 
 /// Makes one repair; also reports whether the connection leads to another server than the one that was observed.
@@ -89,7 +96,7 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
         &settings.instance,
         &waived,
     ];
-    let failure = mapping.states.failure.first();
+    let failure = mapping.end_state();
     let text = error_text(id, repair);
     let error = mapping
         .error

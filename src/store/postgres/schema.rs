@@ -4,6 +4,7 @@
 use super::{
     PostgresSettings,
     catalog::{Catalog, Column, TimeKind, is_table},
+    ending::{self, SetColumn},
     failures::refusal,
     link::Link,
     search_path,
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     domain::{Action, Cause, Obstacle},
     nearest::listed,
-    store::{Identifier, Mapping, StoreError, TableName, TimeFormat, part, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, TableName, TimeFormat, part, reading::not_unique},
 };
 use std::sync::OnceLock;
 use tokio_postgres::Row;
@@ -89,7 +90,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         ));
     }
     let state = columns.state(settings.action)?;
-    let error = match &mapping.error {
+    let error = match mapping.error_written() {
         Some(error) if settings.action == Action::Fail => Some(columns.error(&error.column)?),
         _ => None,
     };
@@ -98,6 +99,10 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         .as_ref()
         .and_then(|error| columns.error(&error.column).ok())
         .filter(|column| column.readable);
+    let set = columns.set(settings.action)?;
+    if settings.action == Action::Fail {
+        ending::try_values(link, mapping, &set).await?;
+    }
     let mut spellings = vec![table.plain(), table.name.as_str().to_owned(), mapping.table.plain()];
     spellings.sort();
     spellings.dedup();
@@ -128,6 +133,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         error,
         error_column,
+        set,
         shape: OnceLock::new(),
     })
 }
@@ -213,7 +219,8 @@ impl Columns<'_> {
         wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
         wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
         if action == Action::Fail {
-            wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
+            wanted.extend(mapping.error_written().map(|error| (&error.column, "error.column")));
+            wanted.extend(mapping.ending.set.iter().map(|(column, _)| (column, Ending::SET)));
         }
         wanted
     }
@@ -257,9 +264,10 @@ impl Columns<'_> {
         }
         let names = self.columns.iter().map(|column| column.name.as_str());
         Err(StoreError::Schema(format!(
-            "column `{}` not found in `{}` (watch.table.{key}); {}",
+            "column `{}` not found in `{}` ({}); {}",
             wanted.as_str(),
             self.mapping.table.plain(),
+            Ending::full_key(key),
             listed(wanted.as_str(), names, "the table has")
         )))
     }
@@ -270,15 +278,16 @@ impl Columns<'_> {
             return Err(self.wrong_type(&column, "state", "a text or an enum"));
         }
         let states = &self.mapping.states;
-        let written = states.failure.iter().take(usize::from(action == Action::Fail));
+        let written = self.mapping.end_state().filter(|_| action == Action::Fail);
         let unknown = states
             .running
             .iter()
+            .map(String::as_str)
             .chain(written)
-            .find(|value| !column.labels.is_empty() && !column.labels.contains(value));
+            .find(|value| !column.labels.is_empty() && !column.labels.iter().any(|label| label == value));
         match unknown {
             Some(value) => Err(StoreError::Schema(format!(
-                "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure); {}",
+                "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure, watch.repair.fail.state); {}",
                 column.sql_type,
                 column.name,
                 listed(value, column.labels.iter().map(String::as_str), "the enum has")
@@ -294,6 +303,25 @@ impl Columns<'_> {
         } else {
             Err(self.wrong_type(&column, "error.column", "text, varchar or jsonb"))
         }
+    }
+
+    /// What `fail` sets; where the action is another, what of it is there and readable.
+    fn set(&self, action: Action) -> Result<Vec<SetColumn>, StoreError> {
+        let mut set = Vec::new();
+        for (name, value) in &self.mapping.ending.set {
+            let column = self
+                .find(name, Ending::SET)
+                .and_then(|column| SetColumn::new(column, value, self.mapping));
+            match column {
+                Ok(column) => set.push(column),
+                Err(error) if action == Action::Fail => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if action != Action::Fail {
+            set.retain(|set| set.column.readable);
+        }
+        Ok(set)
     }
 
     fn time(&self, wanted: &Identifier, key: &str) -> Result<(Column, TimeKind), StoreError> {

@@ -2,6 +2,7 @@
 
 use super::{
     catalog::{Catalog, Column},
+    ending::SetColumn,
     error_column::{error_there, without_error},
     sql::{Names, literal, quoted},
 };
@@ -37,6 +38,7 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("undo_end_unchanged", unchanged("$4")),
         ("undo_end_unchanged_look", unchanged("$3")),
         ("undo_set", set(catalog)),
+        ("undo_left_alone", left_alone(catalog)),
         (
             "undo_error_there",
             catalog
@@ -63,8 +65,49 @@ fn set(catalog: &Catalog) -> String {
         .into_iter()
         .map(|column| format!("{} = {}", quoted(&column.name), of_image("$13", column)))
         .collect();
+    let restored = catalog.set.iter().map(|set| {
+        let (column, ours) = (&set.column, ours(set));
+        let (before, current) = (of_image("$13", column), column.target());
+        format!(
+            "{} = CASE WHEN {ours} THEN {before} ELSE {current} END",
+            quoted(&column.name)
+        )
+    });
+    set.extend(restored);
     if let Some(error) = &catalog.error_column {
         set.push(format!("{} = {}", quoted(&error.name), without_error(error)));
     }
     set.join(", ")
+}
+
+/// Whether the repair set this column, and it still is as the repair left it.
+fn ours(set: &SetColumn) -> String {
+    let (column, name) = (&set.column, literal(&set.column.name));
+    let left = if set.is_plain() {
+        of_image("$4", column)
+    } else {
+        format!("($4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.->>) {name})")
+    };
+    format!(
+        "{} AND ARRAY[{}] OPERATOR(pg_catalog.=) ARRAY[{left}]",
+        was_set(&name),
+        set.shown()
+    )
+}
+
+fn was_set(name: &str) -> String {
+    format!("$4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.?) {name}")
+}
+
+/// The columns that the repair set and that were changed since: they stay as they are.
+fn left_alone(catalog: &Catalog) -> String {
+    let names = catalog.set.iter().map(|set| {
+        let name = literal(&set.column.name);
+        format!("CASE WHEN {} AND NOT ({}) THEN {name} END", was_set(&name), ours(set))
+    });
+    let names: Vec<String> = names.collect();
+    format!(
+        "pg_catalog.array_remove(ARRAY[{}]::pg_catalog.text[], NULL)",
+        names.join(", ")
+    )
 }

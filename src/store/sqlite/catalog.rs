@@ -1,10 +1,10 @@
 //! What the file's schema says of the watched table, checked against the mapping, and the statements for it.
 
-use super::{SqliteSettings, failures::failed, render::Statements};
+use super::{SqliteSettings, ending, failures::failed, render::Statements};
 use crate::{
     domain::{Cause, Obstacle},
     nearest::listed,
-    store::{Identifier, Mapping, StoreError, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, reading::not_unique},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -52,6 +52,16 @@ impl Catalog {
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(failure)?;
         let statements = Statements::render(mapping);
+        let is_strict = is_strict(connection, mapping).map_err(failure)?;
+        for (name, value) in &mapping.ending.set {
+            let Column {
+                name,
+                declared,
+                not_null,
+                ..
+            } = find(&columns, mapping, name, Ending::SET)?;
+            ending::fits(value, (name, declared, *not_null), (mapping, is_strict))?;
+        }
         if kind == "table" && !unique {
             return Err(not_unique(mapping, &id.name, ""));
         }
@@ -90,6 +100,15 @@ fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<C
     rows.collect()
 }
 
+/// Whether the table takes only values of its columns' types.
+fn is_strict(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<bool> {
+    let sql = "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?1)";
+    let strict = connection
+        .query_row(sql, [mapping.table.name.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(strict.unwrap_or(false))
+}
+
 /// All missing columns in one error.
 fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
     let mut wanted = vec![(&mapping.id, "id"), (&mapping.state, "state")];
@@ -98,6 +117,7 @@ fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
     wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
     wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
     wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
+    wanted.extend(mapping.ending.set.iter().map(|(name, _)| (name, Ending::SET)));
     let missing: Vec<String> = wanted
         .into_iter()
         .filter_map(|(name, key)| find(columns, mapping, name, key).err())
@@ -121,9 +141,10 @@ fn find<'a>(
         .find(|column| column.name.eq_ignore_ascii_case(wanted.as_str()));
     found.ok_or_else(|| {
         StoreError::Schema(format!(
-            "column `{}` not found in `{}` (watch.table.{key}); {}",
+            "column `{}` not found in `{}` ({}); {}",
             wanted.as_str(),
             mapping.table.plain(),
+            Ending::full_key(key),
             listed(
                 wanted.as_str(),
                 columns.iter().map(|column| column.name.as_str()),

@@ -3,6 +3,7 @@
 use super::{
     SqliteSettings,
     connection::Open,
+    ending,
     failures::failed,
     key::key,
     ledger::{self, new_entry, spellings, text_of, under_write_lock},
@@ -140,9 +141,9 @@ impl TakingBack<'_> {
             return Ok(Undo::Refused(why));
         }
         let row = row.expect("a row that is gone was refused");
-        let error_text = match self.entry.action {
+        let (error_text, left_alone) = match self.entry.action {
             LedgerAction::Fail => self.fail(&row)?,
-            _ => self.backfill(&row)?,
+            _ => (self.backfill(&row)?, Vec::new()),
         };
         let undo = undo_id(self.entry.repair_id);
         let entry = LedgerEntry {
@@ -150,8 +151,8 @@ impl TakingBack<'_> {
             action: LedgerAction::Undo,
             instance: self.settings.instance.clone(),
             repaired_at: ledger::now(self.transaction)?,
-            before: self.entry.after.clone(),
-            after: self.image_after(),
+            before: without(&self.entry.after, &left_alone),
+            after: without(&without(&self.entry.before, &left_alone), &["error_was".to_owned()]),
             undo_of: Some(self.entry.repair_id),
             ..self.entry.clone()
         };
@@ -159,6 +160,7 @@ impl TakingBack<'_> {
         Ok(Undo::Done {
             entry: undo,
             error_text,
+            left_alone,
         })
     }
 
@@ -172,15 +174,6 @@ impl TakingBack<'_> {
         let at: Option<String> = self.transaction.query_row(sql, params, |row| row.get(0)).optional()?;
         let at = at.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         Ok(at.map(|at| Timestamp::from_micros(at.as_microsecond())))
-    }
-
-    /// The before-image without the key that is no column.
-    fn image_after(&self) -> String {
-        let mut image: serde_json::Value = serde_json::from_str(&self.entry.before).unwrap_or_default();
-        if let Some(image) = image.as_object_mut() {
-            image.remove("error_was");
-        }
-        image.to_string()
     }
 
     fn current(&self, row: &Row) -> rusqlite::Result<CurrentRow> {
@@ -226,9 +219,9 @@ impl TakingBack<'_> {
         Ok(ErrorTextRemoval::NotThere)
     }
 
-    fn fail(&self, row: &Row) -> rusqlite::Result<ErrorTextRemoval> {
+    fn fail(&self, row: &Row) -> rusqlite::Result<(ErrorTextRemoval, Vec<String>)> {
         let mapping = &self.settings.mapping;
-        let before = |column: &str| stored(&image::raw(&self.entry.before, column));
+        let before = |column: &str| ending::stored(&image::raw(&self.entry.before, column));
         let state = before(mapping.state.as_str());
         let end = mapping.ended_at.as_ref().map(|column| before(column.as_str()));
         let cleaned = self.cleaned(row);
@@ -238,9 +231,13 @@ impl TakingBack<'_> {
             Some(Some(value)) => (ErrorTextRemoval::TakenOut, value.as_deref().map(Text)),
         };
         let taken_out = removal == ErrorTextRemoval::TakenOut;
-        let values: [&dyn ToSql; 7] = [&self.key, &row.started_at, &row.state, &state, &end, &value, &taken_out];
+        let further = ending::values(self.transaction, &self.statements.further_columns, &self.key, mapping)?;
+        let (further, left_alone) = ending::restored(mapping, further, [&self.entry.before, &self.entry.after]);
+        let mut values: Vec<&dyn ToSql> =
+            vec![&self.key, &row.started_at, &row.state, &state, &end, &value, &taken_out];
+        values.extend(further.iter().map(|value| value as &dyn ToSql));
         exactly_one(change(self.transaction, &self.statements.undo_fail, &values)?)?;
-        Ok(removal)
+        Ok((removal, left_alone))
     }
 
     /// The error column without the error text: nothing where none was written; nothing inside where it is no longer as it
@@ -268,14 +265,11 @@ fn exactly_one(changed: usize) -> rusqlite::Result<()> {
     }
 }
 
-/// A value of an image as the table held it.
-fn stored(value: &serde_json::Value) -> Value {
-    match value {
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Integer(whole),
-            None => Value::Real(number.as_f64().unwrap_or_default()),
-        },
-        serde_json::Value::String(text) => Value::Text(text.clone()),
-        _ => Value::Null,
+/// An image without some of its keys.
+fn without(image: &str, keys: &[String]) -> String {
+    let mut image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();
+    if let Some(image) = image.as_object_mut() {
+        image.retain(|key, _| !keys.contains(key));
     }
+    image.to_string()
 }

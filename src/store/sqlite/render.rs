@@ -1,5 +1,6 @@
 //! The statements for one table: the `.sql` files with its names filled in. Values are always bound.
 
+use super::ending;
 use crate::{
     domain::LEDGER_LAYOUT,
     store::{Identifier, Mapping, derived, fill, part, reading::LONGEST_TEXT, template::statements},
@@ -62,7 +63,7 @@ statements! {
         ledger_between, ledger_undone, ledger_note, ledger_acknowledge,
         undo_newer, undo_backfill, undo_fail,
         guard_on_insert, guard_on_update, guard_remove, guard_index,
-        repair_row, repair_backfill, repair_fail,
+        repair_row, repair_backfill, repair_fail, further_columns,
     } with {
         /// The name of the index that is made last: where it is, all are.
         last_index: String,
@@ -95,13 +96,14 @@ impl Statements {
         let guard = GuardNames::of(&mapping.table.name);
         let job_name = optional(&mapping.job_name, "NULL");
         let mut fail_set = vec![format!("{} = ?5", mapping.state.quoted())];
-        if let Some(ended_at) = &mapping.ended_at {
+        if let Some(ended_at) = mapping.end_written() {
             fail_set.push(format!("{} = ?6", ended_at.quoted()));
         }
-        if let Some(error) = &mapping.error {
+        if let Some(error) = mapping.error_written() {
             let column = error.column.quoted();
             fail_set.push(format!("{column} = coalesce(?7, {column})"));
         }
+        fail_set.extend(ending::set(mapping));
         let mut undo_set = vec![format!("{} = ?4", mapping.state.quoted())];
         if let Some(ended_at) = &mapping.ended_at {
             undo_set.push(format!("{} = ?5", ended_at.quoted()));
@@ -110,6 +112,7 @@ impl Statements {
             let column = error.column.quoted();
             undo_set.push(format!("{column} = CASE WHEN ?7 THEN ?6 ELSE {column} END"));
         }
+        undo_set.extend(ending::put_back(mapping));
         let error_column = mapping.error.as_ref().map(|error| error.column.clone());
         let mut names = vec![
             ("table", mapping.table.quoted()),
@@ -134,6 +137,7 @@ impl Statements {
             ),
             ("ended_at", optional(&mapping.ended_at, "NULL")),
             ("error", optional(&error_column, "NULL")),
+            ("further", ending::columns(mapping)),
             ("fail_set", fail_set.join(", ")),
             ("undo_set", undo_set.join(", ")),
             ("guard_insert", guard.insert.quoted()),

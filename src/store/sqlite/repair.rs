@@ -4,6 +4,7 @@
 use super::{
     SqliteSettings,
     connection::Open,
+    ending,
     key::key,
     ledger::{self, WRITE_BUSY, new_entry},
     render::Statements,
@@ -112,7 +113,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
         row,
     };
     let images = match repair.action {
-        Repairing::Fail => change.fail(open.times.write(now, &change.row.started_at))?,
+        Repairing::Fail => change.fail(&open.times)?,
         Repairing::Backfill => change.backfill()?,
     };
     change.enter(&images)?;
@@ -198,26 +199,38 @@ impl Change<'_> {
         })
     }
 
-    fn fail(&self, end: Value) -> Result<Images, RepairError> {
+    fn fail(&self, times: &Times) -> Result<Images, RepairError> {
         let (mapping, row) = (&self.settings.mapping, &self.row);
-        let Some(failure) = mapping.states.failure.first() else {
+        let Some(failure) = mapping.end_state() else {
             return Err(RepairError::Known(Outcome::Failed(
                 "watch.table.failure is empty".to_owned(),
             )));
         };
+        let end = times.write(self.now, &row.started_at);
         let merged = self.merged_error();
         let error = merged.as_ref().and_then(|merge| merge.value.as_deref()).map(Text);
         let guards: [&dyn ToSql; 4] = [&self.key, &row.state, &row.started_at, &row.heartbeat_at];
-        let values = [&guards[..], &[failure, &end, &error]].concat();
+        let further = ending::bound(mapping, times, (self.now, &row.started_at), &self.error_text());
+        let further: Vec<&dyn ToSql> = further.iter().map(|value| value as &dyn ToSql).collect();
+        let values = [&guards[..], &[&failure, &end, &error], &further].concat();
+        let were = self.further_columns()?;
         exactly_one(change(self.transaction, &self.statements.repair_fail, &values)?)?;
+        let are = self.further_columns()?;
         let mut before = json!({ mapping.state.as_str(): shown((&row.state).into()) });
         let mut after = json!({ mapping.state.as_str(): failure });
-        if let Some(ended_at) = &mapping.ended_at {
+        ending::add_to(&mut before, mapping, &were);
+        ending::add_to(&mut after, mapping, &are);
+        if let Some(ended_at) = mapping.end_written() {
             before[ended_at.as_str()] = row.ended_at.clone();
             after[ended_at.as_str()] = shown((&end).into());
         }
         // What false repairs are recognised by.
-        after[mapping.heartbeat_name()] = row.job.heartbeat_at.at().map(rfc3339).into();
+        let set = mapping.ending.set.iter().zip(&are);
+        let heartbeat = set
+            .into_iter()
+            .find(|((column, _), _)| Some(column) == mapping.own_heartbeat());
+        let heartbeat_at = heartbeat.map_or(row.job.heartbeat_at, |(_, value)| times.read(value.into()));
+        after[mapping.heartbeat_name()] = heartbeat_at.at().map(rfc3339).into();
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
             // What undo takes out again.
@@ -226,9 +239,14 @@ impl Change<'_> {
         Ok(Images { before, after })
     }
 
+    fn further_columns(&self) -> rusqlite::Result<Vec<Value>> {
+        let sql = &self.statements.further_columns;
+        ending::values(self.transaction, sql, &self.key, &self.settings.mapping)
+    }
+
     /// The error text in what the error column holds, where one is configured.
     fn merged_error(&self) -> Option<Merge> {
-        let error = self.settings.mapping.error.as_ref()?;
+        let error = self.settings.mapping.error_written()?;
         let pair = error.pair(&self.error_text());
         Some(match &self.row.error {
             ErrorColumn::Null => merge(None, &pair),

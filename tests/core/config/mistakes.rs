@@ -138,6 +138,28 @@ fn files() -> Vec<(&'static str, Given)> {
             Given::toml("[[watch]]\ndatabase = \"jobs.db\""),
         ),
         (
+            "state of fail in no list that it may be of",
+            watch("[watch.repair.fail]\nstate = \"SUCCESS\""),
+        ),
+        (
+            "further columns that are written anyway, or that something rests on",
+            watch(
+                "repair.fail.set = { id = 1, state = \"X\", ended_at = \"{now}\", payload = \"{error}\", started_at = \"{null}\", last_heartbeat_at = \"{now}\", error_text = 1, \"\" = 1, \"a\\u001b\" = 1 }",
+            ),
+        ),
+        (
+            "further columns set to what resembles a word, or to no value",
+            watch("repair.fail.set = { a = \"{nwo}\", b = [1], c = \"{ Null }\", d = \"{+ 1}\" }"),
+        ),
+        (
+            "further columns that are no table",
+            watch("repair.fail.set = \"reason\""),
+        ),
+        (
+            "more in further columns than the ledger keeps",
+            watch(&format!("repair.fail.set = {{ a = \"{}\" }}", "x".repeat(2_001))),
+        ),
+        (
             "fail without failure states",
             jobs("[watch.repair]\nmissed_first = \"fail\""),
         ),

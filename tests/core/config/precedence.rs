@@ -2,7 +2,7 @@
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
 use beatwarden::config::{DatabaseSource, DatabaseUrl, ErrorColumn, LogFormat, LogLevel, Secret};
-use beatwarden::domain::{Action, DiscoverySetting, TimeFormat};
+use beatwarden::domain::{Action, Assigned, DiscoverySetting, Literal, TimeFormat};
 use std::{fs, path::PathBuf, time::Duration};
 
 const DEADLINE: &str = "watch.meltano.init_deadline";
@@ -43,6 +43,55 @@ fn a_file_wins_over_the_preset_key_by_key() {
         json_key: "fault".to_owned(),
     };
     assert_eq!(watch.table.error, Some(error));
+}
+
+#[test]
+fn what_fail_writes_is_read_as_it_is_meant() {
+    let set = r#"{ "stoppedAt" = "{now}", a = "{null}", b = "{error}", c = "{+1}", d = "{}", e = "{a,b}", f = 1.50, g = -3, h = true, i = "it's" }"#;
+    let file = format!("{MELTANO}repair.fail = {{ state = \"IDLE\", set = {set} }}\n");
+    let given = Given::toml(&file);
+    let fail = given.good().config.watches.remove(0).repair.fail;
+    assert_eq!(fail.state.as_deref(), Some("IDLE"));
+    let value = |column: &str| {
+        let found = fail.set.iter().find(|(name, _)| name == column);
+        found
+            .map(|(_, value)| value.clone())
+            .expect("the column keeps its case")
+    };
+    let number = |digits: &str| Assigned::Literal(Literal::Number(digits.to_owned()));
+    let text = |text: &str| Assigned::Literal(Literal::Text(text.to_owned()));
+    for (column, wanted) in [
+        ("stoppedAt", Assigned::Now),
+        ("a", Assigned::Null),
+        ("b", Assigned::Error),
+        ("c", Assigned::OneMore),
+        ("d", text("{}")),
+        ("e", text("{a,b}")),
+        ("f", number("1.5")),
+        ("g", number("-3")),
+        ("h", Assigned::Literal(Literal::Truth(true))),
+        ("i", text("it's")),
+    ] {
+        assert_eq!(value(column), wanted, "{column}");
+    }
+    let (shown, _) = given.shown("watch.meltano.repair.fail.set");
+    assert!(
+        shown.starts_with("{ a = \"{null}\", b = ") && shown.contains("stoppedAt = \"{now}\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_requeue_may_set_what_an_end_writes_itself() {
+    let set = r#"{ ended_at = "{null}", payload = "{null}", started_at = "{null}", last_heartbeat_at = "{null}" }"#;
+    Given::toml(&format!("{MELTANO}repair.fail = {{ state = \"IDLE\", set = {set} }}\n")).good();
+}
+
+#[test]
+fn fail_needs_no_failure_states_where_it_has_a_state_of_its_own() {
+    let text =
+        format!("{JOBS}waiting = [\"QUEUED\"]\n[watch.repair]\nmissed_first = \"fail\"\nfail.state = \"QUEUED\"\n");
+    Given::toml(&text).good();
 }
 
 #[test]

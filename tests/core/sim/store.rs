@@ -81,6 +81,7 @@ impl SimStore {
                 time_zone: "UTC".to_owned(),
                 error: None,
                 born_running: true,
+                ending: beatwarden::store::Ending::default(),
             },
             action: policy.action,
             seed_tolerance: policy.seed_tolerance,

@@ -182,6 +182,7 @@ pub fn mapping() -> Mapping {
             key: "error".into(),
         }),
         born_running: true,
+        ending: beatwarden::store::Ending::default(),
     }
 }
 

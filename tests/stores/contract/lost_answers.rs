@@ -22,7 +22,7 @@ async fn an_undo_that_was_committed_before_the_connection_broke_is_reported_as_i
     snapshot(&mut store).await;
     proxy.faults.lose_answers_to("/* beatwarden: undo fail */");
     let undone = store.undo(id).await.unwrap();
-    let Undo::Done { entry, error_text } = undone else {
+    let Undo::Done { entry, error_text, .. } = undone else {
         panic!("{undone:?}")
     };
     assert_eq!(error_text, ErrorTextRemoval::TakenOut);

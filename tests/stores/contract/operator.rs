@@ -84,7 +84,7 @@ async fn a_fail_is_taken_back_byte_for_byte(bed: impl Bed) {
     let id = failed(&bed).await;
     assert_ne!(bed.rows().await, before);
     let mut store = bed.store(Action::Fail);
-    let Undo::Done { entry, error_text } = store.undo(id).await.unwrap() else {
+    let Undo::Done { entry, error_text, .. } = store.undo(id).await.unwrap() else {
         panic!("nothing speaks against it")
     };
     assert_eq!(bed.rows().await, before, "every row and column as before");

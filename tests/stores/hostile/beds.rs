@@ -55,6 +55,7 @@ fn mapping(shape: Shape) -> Mapping {
             key: "error".into(),
         }),
         born_running: true,
+        ending: beatwarden::store::Ending::default(),
     }
 }
 

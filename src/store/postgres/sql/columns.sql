@@ -16,7 +16,7 @@ SELECT attribute.attrelid AS oid, attribute.attname::pg_catalog.text AS name, pg
                   WHERE class.opcdefault AND class.opcintype OPERATOR(pg_catalog.=) coalesce(base.oid, type.oid) LIMIT 1),
                 'OPERATOR(pg_catalog.=)') AS equality,
        coalesce(base.typname, type.typname)::pg_catalog.text AS base, type.typtype::pg_catalog.text AS kind,
-       CASE WHEN attribute.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.varchar'::pg_catalog.regtype AND attribute.atttypmod OPERATOR(pg_catalog.>) 4
+       CASE WHEN attribute.atttypid OPERATOR(pg_catalog.=) ANY ('{varchar,bpchar}'::pg_catalog.regtype[]) AND attribute.atttypmod OPERATOR(pg_catalog.>) 4
             THEN attribute.atttypmod OPERATOR(pg_catalog.-) 4 ELSE -1 END AS longest,
        coalesce(uniqueness.is_immediate, false) AS is_unique, uniqueness.is_immediate IS NOT NULL AS is_unique_at_commit,
        NOT attribute.attnotnull AS nullable,

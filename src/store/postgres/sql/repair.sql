@@ -8,7 +8,7 @@
 -- * locked: the row only if it still is as observed in every column, or not at all; a row that another session holds is
 --   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
 -- * changed: the same guards once more on the target, because guards in a sub-select alone let an update through that
---   was decided on an older version of the row;
+--   was decided on an older version of the row, and with them that the further columns to be set are as the image before has them;
 -- * entry: from what the update returned, so that there is an entry exactly if there was an update; where a trigger or a
 --   rule keeps it out of the ledger, the statement fails, and the update with it (ledger_made.sql);
 -- * now() stands for one instant in all of them; clock_timestamp() would not.
@@ -33,6 +33,7 @@ WITH gate AS MATERIALIZED (
          WHERE target.{{id}} {{id_equals}} locked.raw_id AND (SELECT pg_catalog.count(*) FROM locked) OPERATOR(pg_catalog.=) 1
            AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
            AND {{as_observed}}
+           AND {{set_unchanged}}
         RETURNING target.{{id}}::pg_catalog.text AS job_id, locked.before AS before, {{after}} AS after
      ),
      entry AS (

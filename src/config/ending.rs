@@ -1,0 +1,183 @@
+//! What `fail` writes: the values of its keys, and what must fit together in them.
+//!
+//! Owns the bounds of what is written. Whether a column takes a value only its database knows.
+
+use super::ConfigError;
+use super::rules::Rules;
+use super::text::{given, shown, shown_key};
+use super::validate::Reader;
+use crate::domain::{Assigned, Literal};
+use crate::nearest::nearest;
+use ::config::ValueKind;
+
+/// Columns that are set beside state, end and error text; with more, too little of each would be kept for an undo.
+const MOST_COLUMNS: usize = 20;
+/// Bytes of all values together: they stand in every entry of the ledger.
+const MOST_BYTES: usize = 2_000;
+
+impl Reader<'_> {
+    /// Columns and what each is set to, in the order of their names.
+    pub(super) fn assignments(&mut self, path: &'static str) -> Option<Vec<(String, Assigned)>> {
+        let (key, setting) = self.setting(path)?;
+        let ValueKind::Table(table) = &setting.value else {
+            let expected = "a table of columns, such as { reason = \"{error}\" }".to_owned();
+            self.refuse(key, setting, expected);
+            return None;
+        };
+        let mut columns: Vec<(String, Assigned)> = Vec::with_capacity(table.len());
+        // Tables have no order.
+        let mut names: Vec<&String> = table.keys().collect();
+        names.sort();
+        for column in names {
+            let value = &table[column].kind;
+            match assigned(value) {
+                Ok(value) => columns.push((column.clone(), value)),
+                Err(expected) => self.mistakes.push(ConfigError::Value {
+                    key: self.full_key(&format!("{path}.{}", shown_key(column))),
+                    origin: setting.origin.clone(),
+                    given: Some(given(value)),
+                    expected,
+                }),
+            }
+        }
+        let bytes: usize = columns.iter().map(|(_, value)| size(value)).sum();
+        if columns.len() > MOST_COLUMNS || bytes > MOST_BYTES {
+            let expected = format!("at most {MOST_COLUMNS} columns, and at most {MOST_BYTES} bytes of values together");
+            self.refuse(key, setting, expected);
+            return None;
+        }
+        Some(columns)
+    }
+}
+
+/// What a column is set to, or what was expected.
+fn assigned(value: &ValueKind) -> Result<Assigned, String> {
+    let words = Assigned::WORDS;
+    if let ValueKind::String(text) = value {
+        let value = Assigned::from_text(text);
+        return match value {
+            Assigned::Literal(_) => {
+                literal_text(text, &words)?;
+                Ok(value)
+            }
+            word => Ok(word),
+        };
+    }
+    literal(value).map(Assigned::Literal).ok_or_else(|| {
+        format!(
+            "one of {}, or a text, a number, true or false, as the column's type reads it",
+            words.join(", ")
+        )
+    })
+}
+
+/// A value that is no text.
+fn literal(value: &ValueKind) -> Option<Literal> {
+    match value {
+        ValueKind::Boolean(truth) => Some(Literal::Truth(*truth)),
+        ValueKind::I64(number) => Some(Literal::Number(number.to_string())),
+        ValueKind::Float(number) if number.is_finite() => Some(Literal::Number(number.to_string())),
+        _ => None,
+    }
+}
+
+/// Refuses a text that no database takes, or that was probably meant to be a word: braces may also begin a JSON object or an
+/// array, so that only what resembles a word is refused.
+fn literal_text(text: &str, words: &[&'static str]) -> Result<(), String> {
+    if text.contains('\0') {
+        return Err("a text without the character 0".to_owned());
+    }
+    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let is_like_a_word = inner.is_some_and(|inner| {
+        let inner = inner.trim();
+        !inner.is_empty()
+            && inner
+                .chars()
+                .all(|c| c.is_ascii_alphabetic() || matches!(c, '+' | '1' | ' '))
+    });
+    let plain = text.to_lowercase().replace(' ', "");
+    match nearest(&plain, words.iter().copied()).filter(|_| is_like_a_word) {
+        Some(meant) => Err(format!(
+            "one of {}, or a value; did you mean {meant}?",
+            words.join(", ")
+        )),
+        None => Ok(()),
+    }
+}
+
+fn size(value: &Assigned) -> usize {
+    match value {
+        Assigned::Literal(literal) => literal.text().len(),
+        _ => 0,
+    }
+}
+
+impl Rules<'_> {
+    /// What `fail` writes: a state of an end or of a requeue, and columns that nothing else writes or rests on.
+    pub(super) fn ending(&self, mistakes: &mut Vec<ConfigError>) {
+        let texts = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
+        let state = self.quietly(|reader| reader.text("repair.fail.state"));
+        let (failure, waiting) = (texts("table.failure"), texts("table.waiting"));
+        if let Some(state) = state.as_ref()
+            && !failure.contains(state)
+            && !waiting.contains(state)
+        {
+            let problem = format!("{} is in neither of table.failure and table.waiting", shown(state));
+            let remedy =
+                "fail ends a job, or puts it back to be run again: add the state to the list that it belongs to";
+            mistakes.push(self.conflict("repair.fail.state", problem, remedy));
+        }
+        let is_requeue = state.is_some_and(|state| waiting.contains(&state));
+        let set = self.quietly(|reader| reader.assignments("repair.fail.set"));
+        for (column, _) in set.unwrap_or_default() {
+            if let Some((problem, remedy)) = self.unfit(&column, is_requeue) {
+                let path = format!("repair.fail.set.{}", shown_key(&column));
+                mistakes.push(self.conflict(&path, problem, remedy));
+            }
+        }
+    }
+
+    /// Why a column can't be set, and what to do.
+    fn unfit(&self, column: &str, is_requeue: bool) -> Option<(String, &'static str)> {
+        if column.trim().is_empty() || column.chars().any(char::is_control) {
+            let problem = format!("{} can't be the name of a column", shown(column));
+            return Some((problem, "write the name as it is in the table"));
+        }
+        if let Some(longest) = self.longest_name.filter(|longest| column.len() > *longest) {
+            let problem = format!("{} is longer than {longest} bytes", shown(column));
+            return Some((problem, "write the name as the catalog has it"));
+        }
+        let is_column = |path: &'static str| self.quietly(|reader| reader.text(path)).as_deref() == Some(column);
+        let has_error_text = self.quietly(|reader| reader.text("table.error.column")).is_some();
+        // What a requeue leaves alone is free to be set; an end writes these itself, and rests on the times.
+        let of_an_end = [
+            ("table.ended_at", "fail writes the end into it; leave it out here"),
+            (
+                "table.error.column",
+                "fail writes the error text into it; leave it out here, or leave table.error out",
+            ),
+            (
+                "table.started_at",
+                "the start shows which run of the job was ended; leave it out",
+            ),
+            (
+                "table.last_heartbeat_at",
+                "the heartbeat shows whether the job was alive; leave it out",
+            ),
+        ];
+        let always = [
+            ("table.id", "the key names the job; leave it out"),
+            ("table.state", "name the state in repair.fail.state"),
+        ];
+        let of_an_end = of_an_end.into_iter().filter(|_| !is_requeue);
+        let found = always.into_iter().chain(of_an_end).find(|(path, _)| is_column(path));
+        if let Some((path, remedy)) = found {
+            return Some((format!("column {} is {path}", shown(column)), remedy));
+        }
+        let is_word_of_the_ledger = matches!(column, "error_was" | "error_text") && has_error_text && !is_requeue;
+        is_word_of_the_ledger.then(|| {
+            let problem = format!("{} is a word of the ledger where table.error is given", shown(column));
+            (problem, "leave it out, or leave table.error out")
+        })
+    }
+}

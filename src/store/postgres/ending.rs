@@ -1,0 +1,222 @@
+//! What a `fail` writes: the expressions for state, end, error text and further columns, and their images before and after.
+
+use super::{
+    catalog::{Catalog, Column, TimeKind},
+    error_column::{error_kind, error_value},
+    failures::refusal,
+    link::Link,
+    render::{object, read, write},
+    sql::{literal, quoted},
+};
+use crate::{
+    domain::Assigned,
+    store::{Ending, Mapping, StoreError, TimeFormat},
+};
+
+/// The error text among the parameters of a repair.
+const ERROR: &str = "$19::pg_catalog.text";
+/// Bytes of one image that the further columns share: the whole has to stay below what is read of an entry.
+const KEPT: usize = 4_000;
+
+/// A further column that a `fail` sets.
+#[derive(Clone, Debug)]
+pub(super) struct SetColumn {
+    pub column: Column,
+    value: Assigned,
+    /// How the column holds a time, where it is set to one.
+    time: Option<TimeKind>,
+}
+
+impl SetColumn {
+    /// # Errors
+    /// If the column's type doesn't take the value.
+    pub(super) fn new(column: Column, value: &Assigned, mapping: &Mapping) -> Result<Self, StoreError> {
+        let is_epoch = mapping.time_format != TimeFormat::Timestamp;
+        let time = match column.base.as_str() {
+            "timestamp" => Some(TimeKind::Naive),
+            "timestamptz" => Some(TimeKind::Zoned),
+            "int4" | "int8" if is_epoch => Some(TimeKind::WholeEpoch),
+            "float8" | "numeric" if is_epoch => Some(TimeKind::Epoch),
+            _ => None,
+        };
+        let expected = match value {
+            Assigned::Null if !column.nullable => "a column that may be NULL",
+            Assigned::Now if time.is_none() => {
+                "timestamp or timestamptz, or a number where watch.table.time_format is epoch_s or epoch_ms"
+            }
+            Assigned::Error if !column.is_text() && !is_json(&column) => "a text, json or jsonb",
+            Assigned::OneMore if !is_number(&column) => "a number",
+            Assigned::Now | Assigned::Null | Assigned::Error | Assigned::OneMore | Assigned::Literal(_) => {
+                return Ok(Self {
+                    column,
+                    value: value.clone(),
+                    time,
+                });
+            }
+        };
+        let is = if column.nullable { "" } else { " NOT NULL" };
+        Err(StoreError::Schema(format!(
+            "column `{}` of `{}` is {}{is} ({}); {} needs {expected}",
+            column.name,
+            mapping.table.plain(),
+            column.sql_type,
+            Ending::SET,
+            value.shown(),
+        )))
+    }
+
+    /// What the column is set to.
+    fn value(&self, format: TimeFormat) -> String {
+        let Column { named_type, .. } = &self.column;
+        match (&self.value, self.time) {
+            (Assigned::Now, Some(kind)) => write("pg_catalog.now()", &(self.column.clone(), kind), format),
+            (Assigned::Now | Assigned::Null, _) => "NULL".to_owned(),
+            (Assigned::Error, _) if self.column.is_jsonb() => format!("pg_catalog.to_jsonb({ERROR})"),
+            (Assigned::Error, _) if is_json(&self.column) => format!("pg_catalog.to_json({ERROR})"),
+            // A text that doesn't fit must not keep the job from being ended.
+            (Assigned::Error, _) => match self.column.longest {
+                Some(longest) => format!("pg_catalog.left({ERROR}, {longest})"),
+                None => ERROR.to_owned(),
+            },
+            (Assigned::OneMore, _) => format!(
+                "(coalesce({}, 0::{named_type}) OPERATOR(pg_catalog.+) 1::{named_type})",
+                self.column.target()
+            ),
+            (Assigned::Literal(value), _) => format!("{}::{named_type}", literal(value.text())),
+        }
+    }
+
+    /// The column as an image has it: as the JSON value that it is, or as its text.
+    pub(super) fn shown(&self) -> String {
+        if self.is_plain() {
+            self.column.target()
+        } else {
+            format!("{}::pg_catalog.text", self.column.target())
+        }
+    }
+
+    /// Whether a value comes back from JSON as it went in.
+    pub(super) fn is_plain(&self) -> bool {
+        let times = matches!(self.column.base.as_str(), "date" | "timestamp" | "timestamptz");
+        times || is_number(&self.column) || matches!(self.column.base.as_str(), "bool" | "uuid")
+    }
+
+    /// The column's part of an image; nothing where its value takes too much of it, so that an undo can't restore it.
+    fn image(&self, columns: usize) -> String {
+        let shown = self.shown();
+        format!(
+            "CASE WHEN pg_catalog.octet_length(pg_catalog.to_jsonb({shown})::pg_catalog.text) OPERATOR(pg_catalog.>) {} \
+             THEN '{{}}'::pg_catalog.jsonb ELSE {} END",
+            KEPT / columns.max(1),
+            object(&[(&self.column.name, shown.clone())])
+        )
+    }
+}
+
+fn is_json(column: &Column) -> bool {
+    matches!(column.base.as_str(), "json" | "jsonb")
+}
+
+fn is_number(column: &Column) -> bool {
+    column.is_integer() || matches!(column.base.as_str(), "numeric" | "float4" | "float8")
+}
+
+/// The part of an image that has the further columns; empty where there are none.
+fn images(set: &[SetColumn]) -> String {
+    let images = set.iter().map(|column| column.image(set.len()));
+    images
+        .map(|image| format!(" OPERATOR(pg_catalog.||) {image}"))
+        .collect()
+}
+
+/// Whether the further columns are as the image before has them.
+pub(super) fn unchanged(catalog: &Catalog) -> String {
+    if catalog.set.is_empty() {
+        return "true".to_owned();
+    }
+    let images = images(&catalog.set);
+    format!("locked.before OPERATOR(pg_catalog.@>) ('{{}}'::pg_catalog.jsonb{images})")
+}
+
+/// What a fail changes, and the images before and after.
+pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
+    let (state, heartbeat) = (&catalog.state, &catalog.heartbeat_at);
+    let mut set = vec![format!(
+        "{} = $17::pg_catalog.text::{}",
+        quoted(&state.name),
+        state.cast()
+    )];
+    let mut before = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
+    if let Some(ended_at) = catalog.ended_at.as_ref().filter(|_| mapping.end_written().is_some()) {
+        let (name, now) = (
+            &ended_at.0.name,
+            write("pg_catalog.now()", ended_at, mapping.time_format),
+        );
+        set.push(format!("{} = {now}", quoted(name)));
+        before.push((name, ended_at.0.target()));
+    }
+    let mut after = before.clone();
+    // What false repairs are recognised by, and what undo takes out again.
+    after.push((
+        &heartbeat.0.name,
+        read(&heartbeat.0.target(), heartbeat.1, mapping.time_format),
+    ));
+    if let Some(error) = &catalog.error {
+        set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
+        before.push(("error_was", error_kind(error)));
+        after.push(("error_text", ERROR.to_owned()));
+    }
+    let further = &catalog.set;
+    let assigned = |column: &SetColumn| {
+        format!(
+            "{} = {}",
+            quoted(&column.column.name),
+            column.value(mapping.time_format)
+        )
+    };
+    set.extend(further.iter().map(assigned));
+    let images = images(further);
+    [
+        set.join(", "),
+        format!("({}{images})", object(&before)),
+        // The later part wins: a start or heartbeat that is set is shown as the canonical time that it is.
+        format!(
+            "('{{}}'::pg_catalog.jsonb{images} OPERATOR(pg_catalog.||) {})",
+            object(&after)
+        ),
+    ]
+}
+
+/// Asks the database for each value that the configuration gives, so that one that its column doesn't take is found before a job
+/// is to be ended.
+pub(super) async fn try_values(link: &Link, mapping: &Mapping, set: &[SetColumn]) -> Result<(), StoreError> {
+    const WHAT: &str = "trying a value of watch.repair.fail.set";
+    for SetColumn { column, value, .. } in set {
+        let Assigned::Literal(value) = value else { continue };
+        let refused = |why: &str| {
+            StoreError::Schema(format!(
+                "{}: column `{}` of `{}` is {}, which doesn't take '{}': {why}",
+                Ending::SET,
+                column.name,
+                mapping.table.plain(),
+                column.sql_type,
+                value.text().escape_debug()
+            ))
+        };
+        // A longer text would be cut by a cast, and refused by the table.
+        let is_too_long = |longest: i32| i32::try_from(value.text().chars().count()).is_ok_and(|count| count > longest);
+        if let Some(longest) = column.longest.filter(|longest| is_too_long(*longest)) {
+            return Err(refused(&format!("it takes {longest} characters")));
+        }
+        let statement = format!(
+            "/* beatwarden: try value */ SELECT {}::{} IS NULL AS is_null",
+            literal(value.text()),
+            column.named_type
+        );
+        let answer = async { Ok(link.ask(&statement, vec![]).await) };
+        if let Err(error) = link.within(WHAT, answer).await? {
+            return Err(refused(&refusal(WHAT, error)?));
+        }
+    }
+    Ok(())
+}
