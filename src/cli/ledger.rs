@@ -7,7 +7,7 @@ use super::{
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
-    domain::{Action, LedgerAction, LedgerEntry, RepairId},
+    domain::{Action, LateOutcome, LedgerAction, LedgerEntry, RepairId},
     present::{json as shapes, safe, time::date},
     store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, Undo},
 };
@@ -47,7 +47,7 @@ pub struct UndoArgs {
 /// Arguments of `ack`.
 #[derive(Clone, Debug, Args)]
 pub struct AckArgs {
-    /// A false repair, as `beatwarden history` shows it; its first eight characters are enough if no other begins so
+    /// A false repair or a late heartbeat, as `beatwarden history` shows it; its first eight characters are enough if no other begins so
     #[arg(value_name = "REPAIR_ID", value_parser = sought)]
     repair: Option<Sought>,
     /// Suspend the fuse's rule for one hour, for all replicas
@@ -238,12 +238,12 @@ pub fn confirmed(question: &str) -> Option<bool> {
     (read > 0).then(|| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Acknowledges a false repair, or the fuse.
+/// Acknowledges what turned out about a repair, or the fuse.
 pub async fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> {
     let (done, text) = match &args.repair {
         Some(sought) => match find(loaded, sought).await?.as_slice() {
             [] => (false, not_found(&sought.typed)),
-            [entry] => ack_repair(loaded, entry.repair_id).await?,
+            [entry] => ack_repair(loaded, entry).await?,
             several => return Ok(ambiguous(sought, several, args.json)),
         },
         None if args.fuse => ack_fuse(loaded).await?,
@@ -263,7 +263,9 @@ pub async fn ack(loaded: &Loaded, args: &AckArgs) -> Result<ExitCode, AppError> 
     Ok(ended(done, &text))
 }
 
-async fn ack_repair(loaded: &Loaded, id: RepairId) -> Result<(bool, String), AppError> {
+async fn ack_repair(loaded: &Loaded, repair: &LedgerEntry) -> Result<(bool, String), AppError> {
+    let id = repair.repair_id;
+    let is_late = repair.outcome == Some(LateOutcome::LateHeartbeat);
     let mut found = Acknowledged::NotFound;
     for watch in &loaded.config.watches {
         let answer = app::store_of(watch)?.acknowledge(id).await;
@@ -273,6 +275,8 @@ async fn ack_repair(loaded: &Loaded, id: RepairId) -> Result<(bool, String), App
         }
     }
     Ok(match found {
+        Acknowledged::Now if is_late => (true, format!("late heartbeat {id} is acknowledged")),
+        Acknowledged::Before if is_late => (true, format!("late heartbeat {id} was acknowledged before")),
         Acknowledged::Now => (
             true,
             format!(

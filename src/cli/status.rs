@@ -13,6 +13,7 @@ use crate::{
     present::{
         View, json as shapes, safe,
         time::{date, span_short as span},
+        words::percent,
     },
 };
 use clap::Args;
@@ -106,6 +107,9 @@ fn show(watch: &Value) {
             words(&failure["error"])
         );
     }
+    for outcome in list(&watch["outcomes"]) {
+        outln!("  {}", words(&outcome["words"]));
+    }
     terms(watch);
     let Some(read_at) = time_in(&watch["database_time"]) else {
         return;
@@ -120,11 +124,15 @@ fn show(watch: &Value) {
     match watch["init"]["ratio"].as_f64() {
         _ if watch["thresholds"]["max_runtime_seconds"].is_number() => {}
         Some(ratio) => outln!(
-            "  inits: {} decided in the window, {:.1} % good",
+            "  first-heartbeat success {} of {} in {}",
+            percent(ratio),
             count(&watch["init"]["inits"]),
-            ratio * 100.0
+            span(seconds(&watch["init"]["window_seconds"]))
         ),
-        None => outln!("  inits: none decided in the window"),
+        None => outln!(
+            "  first-heartbeat success: no start in {}",
+            span(seconds(&watch["init"]["window_seconds"]))
+        ),
     }
     for obstacle in list(&watch["obstacles"]) {
         outln!(

@@ -1,11 +1,15 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, LedgerEntry, Memory, Noted,
-    Observation, Obstacle, Outcome, Phase, Plan, Policy, Storm, StuckName, Timestamp, WindowCount,
-    blocking::OldestStuck, names::OldestByName,
+    Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LedgerAction, LedgerEntry,
+    Memory, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm, StuckName,
+    Timestamp, WindowCount, blocking::OldestStuck, names::OldestByName,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// One job as the status page and the API show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +36,8 @@ pub struct JobLine {
     pub writer_frees_at: Option<Timestamp>,
     /// What it means for the next run of the same name, if it is stuck and the writer's rule is known.
     pub blocking: Option<Blocking>,
+    /// The repair that this pass made.
+    pub repair: Option<RepairId>,
 }
 
 /// What one pass found and did.
@@ -47,6 +53,8 @@ pub struct Report {
     pub unknown_state: u64,
     /// The oldest last sign of life of the running, not abandoned jobs.
     pub oldest_sign: Option<Timestamp>,
+    /// The same of those that beat.
+    pub oldest_beating: Option<Timestamp>,
     /// How many running jobs have been silent for how long.
     pub ages: Ages,
     /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
@@ -75,8 +83,12 @@ pub struct Report {
     pub guard: Guard,
     /// What hinders it, in order of precedence.
     pub obstacles: Vec<Obstacle>,
-    /// The stuck jobs and the oldest, 50 at most, worst first.
+    /// The stuck jobs and the oldest, 50 at most, worst first: those that block, the other stuck ones, the rest.
     pub jobs: Vec<JobLine>,
+    /// The job that is repaired next, if nothing changes: the stuck ones come before those that may still beat.
+    pub next: Option<JobLine>,
+    /// Jobs that were failed within the last minute.
+    pub failed_lately: u64,
     /// The newest ledger entries, newest first.
     pub repairs: Vec<LedgerEntry>,
     /// What happened.
@@ -164,6 +176,7 @@ pub fn report(
         unreadable: plan.unreadable,
         unknown_state: plan.unknown_state,
         oldest_sign: None,
+        oldest_beating: None,
         ages: Ages::default(),
         ages_by_name: BTreeMap::new(),
         blocking: policy.knows_writers_rule().then_some(0),
@@ -177,7 +190,9 @@ pub fn report(
         false_repairs: plan.false_repairs(newest).cloned().collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
-        jobs: worst(&plan, policy),
+        jobs: worst(&plan, &attempts, policy),
+        next: next(&plan, &attempts, policy),
+        failed_lately: failed_lately(&plan, &attempts, newest),
         repairs: newest.iter().take(SHOWN_REPAIRS).cloned().collect(),
         names_dropped: plan.names_dropped,
         attempts,
@@ -203,6 +218,12 @@ pub fn report(
             report.oldest_sign = Some(report.oldest_sign.map_or(view.last_sign, |old| old.min(view.last_sign)));
             by_name.add(view.label, age);
         }
+        if view.phase == Phase::Beating {
+            let oldest = report
+                .oldest_beating
+                .map_or(view.last_sign, |old| old.min(view.last_sign));
+            report.oldest_beating = Some(oldest);
+        }
     }
     report.ages_by_name = by_name.into_names(&memory.names);
     let names = memory.names.by_slot();
@@ -210,44 +231,79 @@ pub fn report(
     report
 }
 
-/// The stuck jobs first, then the oldest.
-fn worst(plan: &Plan, policy: &Policy) -> Vec<JobLine> {
+/// The jobs that block first, then the other stuck ones, then the rest; the longest silence first.
+fn worst(plan: &Plan, attempts: &[Attempted], policy: &Policy) -> Vec<JobLine> {
     let mut order: Vec<usize> = (0..plan.jobs.len())
         .filter(|index| plan.jobs[*index].phase != Phase::Abandoned)
         .collect();
     let key = |index: &usize| {
         let view = &plan.jobs[*index];
-        (!view.phase.is_stuck(), view.last_sign, view.id.clone())
+        let blocks = matches!(view.blocking(plan.at), Some(Blocking::Until(_)));
+        (!blocks, !view.phase.is_stuck(), view.last_sign, view.id.clone())
     };
     if order.len() > LISTED {
         order.select_nth_unstable_by_key(LISTED, key);
         order.truncate(LISTED);
     }
     order.sort_by_cached_key(key);
-    order
-        .into_iter()
-        .map(|index| {
-            let view = &plan.jobs[index];
-            let acts = (view.phase.has_time_left() || view.phase.is_overdue())
-                && policy.action != Action::Observe
-                && !matches!(
-                    view.cause,
-                    Some(Cause::AwaitingWriter | Cause::Undone | Cause::Repaired)
-                )
-                && !(policy.action == Action::Backfill && view.last_heartbeat_at.is_some());
-            JobLine {
-                id: view.id.clone(),
-                name: view.name.clone(),
-                phase: view.phase,
-                started_at: view.started_at,
-                last_heartbeat_at: view.last_heartbeat_at,
-                age: view.last_sign.age_at(plan.at),
-                next_action: acts.then_some(policy.action),
-                due_at: view.due_at.filter(|_| acts),
-                withheld_cause: view.cause,
-                writer_frees_at: view.writer_frees_at,
-                blocking: view.blocking(plan.at),
-            }
-        })
-        .collect()
+    let line = |index| line(&plan.jobs[index], plan.at, attempts, policy);
+    order.into_iter().map(line).collect()
+}
+
+/// The job whose repair comes next, if nothing changes.
+fn next(plan: &Plan, attempts: &[Attempted], policy: &Policy) -> Option<JobLine> {
+    let comes = |view: &&JobView| matches!(view.cause, None | Some(Cause::Watching)) && acts(view, policy);
+    let repaired = |view: &JobView| attempts.iter().any(|attempted| attempted.repair.job.id == view.id);
+    let key = |view: &&JobView| (!view.phase.is_stuck(), view.due_at, view.id.clone());
+    let waiting = plan.jobs.iter().filter(comes).filter(|view| !repaired(view));
+    let next = waiting.filter(|view| view.due_at.is_some()).min_by_key(key)?;
+    Some(line(next, plan.at, attempts, policy))
+}
+
+/// Whether the action would do something to a job, now or later.
+fn acts(view: &JobView, policy: &Policy) -> bool {
+    (view.phase.has_time_left() || view.phase.is_overdue())
+        && policy.action != Action::Observe
+        && !matches!(
+            view.cause,
+            Some(Cause::AwaitingWriter | Cause::Undone | Cause::Repaired)
+        )
+        && !(policy.action == Action::Backfill && view.last_heartbeat_at.is_some())
+}
+
+fn line(view: &JobView, at: Timestamp, attempts: &[Attempted], policy: &Policy) -> JobLine {
+    let repair = attempts.iter().find_map(|attempted| match attempted.outcome {
+        Outcome::Repaired(id) if attempted.repair.job.id == view.id => Some(id),
+        _ => None,
+    });
+    let acts = acts(view, policy) && repair.is_none();
+    JobLine {
+        id: view.id.clone(),
+        name: view.name.clone(),
+        phase: view.phase,
+        started_at: view.started_at,
+        last_heartbeat_at: view.last_heartbeat_at,
+        age: view.last_sign.age_at(at),
+        next_action: acts.then_some(policy.action),
+        due_at: view.due_at.filter(|_| acts),
+        withheld_cause: view.cause,
+        writer_frees_at: view.writer_frees_at,
+        blocking: view.blocking(at),
+        repair,
+    }
+}
+
+/// Jobs that were failed within the last minute, by this pass or as the ledger has it.
+fn failed_lately(plan: &Plan, attempts: &[Attempted], ledger: &[LedgerEntry]) -> u64 {
+    const LATELY: Duration = Duration::from_secs(60);
+    let since = plan.at.minus(LATELY);
+    let before = ledger
+        .iter()
+        .filter(|entry| entry.action == LedgerAction::Fail && entry.repaired_at > since);
+    let ids: BTreeSet<RepairId> = before.map(|entry| entry.repair_id).collect();
+    let just_now = attempts.iter().filter(|attempted| {
+        attempted.repair.action == Repairing::Fail
+            && matches!(attempted.outcome, Outcome::Repaired(id) if !ids.contains(&id))
+    });
+    (ids.len() + just_now.count()) as u64
 }

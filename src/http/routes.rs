@@ -4,7 +4,7 @@ use super::{
     HttpState,
     access::AccessRules,
     gate::{self, Caller, Refusal},
-    page::{self, REFRESH_SECONDS, Refreshing},
+    page::{self, Asked, REFRESH_SECONDS, Refreshing},
 };
 use crate::{
     metrics::{self, Scrape},
@@ -36,8 +36,9 @@ struct Answer {
     status: StatusCode,
     kind: &'static str,
     body: Body,
-    /// Whether the browser asks again automatically. A header, since a page that says so in itself can't be stopped by it.
-    refreshing: Refreshing,
+    /// The address that the browser asks for after a while, if it does. A header, since a page that says so in itself can't be
+    /// stopped by it.
+    refresh: Option<String>,
 }
 
 /// What is answered: made for this request, or kept from an earlier one.
@@ -75,7 +76,7 @@ impl Answer {
             status,
             kind,
             body: Body::Made(body.into()),
-            refreshing: Refreshing::Paused,
+            refresh: None,
         }
     }
 }
@@ -159,15 +160,12 @@ fn document(value: &Value) -> String {
 
 /// The page; `/?paused` is the one that stands still.
 fn status_page(query: Option<&str>, state: &HttpState) -> Answer {
-    let paused = query.is_some_and(|query| {
-        query
-            .split('&')
-            .any(|part| part == "paused" || part.starts_with("paused="))
-    });
-    let refreshing = if paused { Refreshing::Paused } else { Refreshing::On };
+    let asked = Asked::from_query(query);
+    // With the address: without one, a browser whose address has a fragment (`/#job-42`) never asks again.
+    let refresh = (asked.refreshing == Refreshing::On).then(|| format!("{REFRESH_SECONDS}; url={}", asked.address()));
     Answer {
-        refreshing,
-        ..Answer::new(StatusCode::OK, HTML, page::render(state, refreshing))
+        refresh,
+        ..Answer::new(StatusCode::OK, HTML, page::render(state, &asked))
     }
 }
 
@@ -205,7 +203,7 @@ fn ready(state: &HttpState) -> Answer {
 
 fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
     let compress = answer.body.is_worth_packing() && accepts_gzip(asked);
-    let refreshing = answer.refreshing;
+    let refresh = answer.refresh.as_deref().map(HeaderValue::from_str);
     let body = if compress {
         answer.body.packed()
     } else {
@@ -227,8 +225,8 @@ fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<By
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_LENGTH, length);
-    if refreshing == Refreshing::On {
-        headers.insert(header::REFRESH, HeaderValue::from(REFRESH_SECONDS));
+    if let Some(Ok(refresh)) = refresh {
+        headers.insert(header::REFRESH, refresh);
     }
     if compress {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -109,6 +109,11 @@ impl CauseWords {
         Self { short, long }
     }
 
+    /// The few words without what is done, where that was said.
+    pub fn why(&self) -> &'static str {
+        self.short.split_once(": ").map_or(self.short, |(_, why)| why)
+    }
+
     /// The clause, for a job that `action` would be done to.
     pub fn long(&self, job: &JobId, policy: &Policy, action: &str, due: Option<Timestamp>, now: Timestamp) -> String {
         let due = due.map_or_else(String::new, |at| format!(", which is at {}", when(at, now)));

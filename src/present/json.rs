@@ -1,14 +1,15 @@
 //! The shapes of the API, and of every command's `--json`: what a reader sees on the page, a program finds here.
 
 use super::{
-    Judged, View,
+    Judged, View, sentence_of,
     time::rfc3339,
     verdict::{Verdict, verdict_of},
     words,
 };
 use crate::{
     domain::{
-        Access, Blocking, Discovery, Job, JobId, JobLine, LedgerEntry, Newcomers, Phase, RepairId, Report, Timestamp,
+        Access, Blocking, Discovery, Job, JobId, JobLine, LateOutcome, LedgerEntry, Newcomers, Phase, RepairId, Report,
+        Timestamp,
     },
     pass::GoodPass,
     status::{Passed, WatchStatus},
@@ -80,6 +81,8 @@ fn watch(view: &View) -> Value {
         "fuse_reason": view.known(|pass| pass.report.why_fuse_is_open()),
         "guard_installed": view.guard_installed(),
         "jobs": jobs.unwrap_or_default(),
+        "next_repair": view.known(|pass| pass.report.next.as_ref().map(|line| job(line, pass.report.at))),
+        "outcomes": outcomes(view),
         "last_repairs": view.known(|pass| last_repairs(&pass.report)),
     })
 }
@@ -107,6 +110,7 @@ fn job(line: &JobLine, now: Timestamp) -> Value {
         "due_at": time(line.due_at),
         "withheld_cause": line.withheld_cause.map(|cause| cause.as_str()),
         "writer_frees_at": time(line.writer_frees_at),
+        "repair_id": line.repair.map(|id| id.to_string()),
         "blocks_until": time(line.blocking.and_then(Blocking::until)),
         "leftover": line.blocking == Some(Blocking::Leftover),
         "blocking_words": line.blocking.map(|blocking| words::blocking(blocking, now)),
@@ -220,6 +224,23 @@ fn last_repairs(report: &Report) -> Value {
         })
     };
     report.repairs.iter().take(SHOWN).map(one).collect()
+}
+
+/// What turned out about earlier repairs, until it is acknowledged.
+fn outcomes(view: &View) -> Value {
+    let one = |(entry, outcome): &(&LedgerEntry, LateOutcome)| {
+        json!({
+            "repair_id": entry.repair_id.to_string(),
+            "job_id": entry.job_id.text(),
+            "job_name": name(entry.job_name.as_deref()),
+            "action": entry.action.as_str(),
+            "repaired_at": rfc3339(entry.repaired_at),
+            "outcome": outcome.as_str(),
+            "undone": view.is_undone(entry),
+            "words": sentence_of(entry, *outcome, view.is_undone(entry)),
+        })
+    };
+    view.outcomes().iter().map(one).collect()
 }
 
 fn thresholds(status: &WatchStatus) -> Value {

@@ -6,6 +6,7 @@
 //! | `verdict` | its state in one sentence, and how good or bad that is |
 //! | `causes` | why a job is not repaired, in a few words and in a sentence: a new cause is added there |
 //! | `explain` | one job: why it has its phase, and what happens next |
+//! | `outcomes` | what turned out about a repair, with the commands to copy |
 //! | `json` | the shapes of `/api/v1/...` and of every `--json` |
 //! | `words` | phases, actions and counts |
 //! | `time` | instants and spans |
@@ -14,6 +15,7 @@
 mod causes;
 mod explain;
 pub mod json;
+mod outcomes;
 pub mod safe;
 pub mod time;
 mod verdict;
@@ -22,5 +24,6 @@ pub mod words;
 
 pub use causes::CauseWords;
 pub use explain::{Facts, Judged, sentences};
+pub use outcomes::sentence_of;
 pub use verdict::{Tone, Verdict, verdict_of};
 pub use view::View;

@@ -6,6 +6,7 @@ use super::{
     words::{self, number},
 };
 use crate::domain::{Phase, Report};
+use std::time::Duration;
 
 /// How good or bad it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,7 @@ pub fn verdict_of(view: &View) -> Verdict {
         return Verdict { tone: Tone::Old, words };
     };
     let stuck = pass.report.stuck();
-    let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty();
+    let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty() || !pass.report.false_repairs.is_empty();
     let unjudged = of_unjudged(&pass.report);
     let tone = match (view.is_up(), stuck > 0 || hindered || unjudged.is_some()) {
         (false, _) => Tone::Failing,
@@ -71,9 +72,12 @@ pub fn verdict_of(view: &View) -> Verdict {
     } else if running > 0 {
         Some(of_running(running))
     } else {
-        Some(of_living(beating, starting))
+        let oldest = pass.report.oldest_beating.map(|beat| beat.age_at(pass.report.at));
+        Some(of_living(beating, starting, oldest))
     };
-    let sentences: Vec<String> = judged.into_iter().chain(unjudged).collect();
+    let judged = judged.map(|words| with_news(words, pass.report.failed_lately));
+    let harm = of_harm(pass.report.false_repairs.len());
+    let sentences: Vec<String> = harm.into_iter().chain(judged).chain(unjudged).collect();
     let mut words = sentences.join(" ");
     if !view.status.is_complete() {
         words.push_str(" So far: the first look at the whole table is still in progress.");
@@ -105,7 +109,47 @@ fn of_stuck(report: &Report) -> String {
     if overrun > 0 {
         parts.push(format!("{} {}", number(overrun), words::phase(Phase::Overrun)));
     }
-    format!("{} stuck: {}.", number(report.stuck()), parts.join(", "))
+    let stuck = report.stuck();
+    format!(
+        "{} stuck{}: {}.",
+        number(stuck),
+        blocking(stuck, report.blocking),
+        parts.join(", ")
+    )
+}
+
+/// How many of the stuck jobs block, where that is known.
+fn blocking(stuck: u64, blocking: Option<u64>) -> String {
+    match blocking {
+        None => String::new(),
+        Some(0) => ", none blocks new runs".to_owned(),
+        Some(1) if stuck == 1 => " and blocking new runs".to_owned(),
+        Some(1) => ", 1 blocks new runs".to_owned(),
+        Some(all) if all == stuck => ", all block new runs".to_owned(),
+        Some(some) => format!(", {} block new runs", number(some)),
+    }
+}
+
+/// A sentence with what was done a moment ago: a table that looks calm may be calm because of it.
+fn with_news(words: String, failed: u64) -> String {
+    match failed {
+        0 => words,
+        1 => format!("{}; 1 was failed in the last minute.", words.trim_end_matches('.')),
+        many => format!(
+            "{}; {} were failed in the last minute.",
+            words.trim_end_matches('.'),
+            number(many)
+        ),
+    }
+}
+
+/// False repairs that no one has acknowledged.
+fn of_harm(false_repairs: usize) -> Option<String> {
+    match false_repairs {
+        0 => None,
+        1 => Some("1 job was failed and is alive.".to_owned()),
+        many => Some(format!("{} jobs were failed and are alive.", number(many as u64))),
+    }
 }
 
 /// The rows that no phase can be given to, and why.
@@ -149,14 +193,15 @@ fn of_running(running: u64) -> String {
     }
 }
 
-fn of_living(beating: u64, starting: u64) -> String {
+/// Jobs that are not stuck: when they were last heard of, and no claim that they live.
+fn of_living(beating: u64, starting: u64, oldest_beat: Option<Duration>) -> String {
+    let jobs = |count: u64| format!("{} job{}", number(count), if count == 1 { "" } else { "s" });
+    let oldest = oldest_beat.map_or_else(String::new, |age| format!(", oldest heartbeat {} ago", rough(age)));
     match (beating, starting) {
         (0, 0) => "No job is running.".to_owned(),
-        (0, 1) => "One job is starting.".to_owned(),
-        (0, starting) => format!("{} jobs are starting.", number(starting)),
-        (1, 0) => "The one running job is beating.".to_owned(),
-        (beating, 0) => format!("All {} running jobs are beating.", number(beating)),
-        (beating, starting) => format!("{} beating, {} starting.", number(beating), number(starting)),
+        (0, starting) => format!("{} starting.", jobs(starting)),
+        (beating, 0) => format!("{} running{oldest}.", jobs(beating)),
+        (beating, starting) => format!("{} running{oldest}; {} starting.", jobs(beating), number(starting)),
     }
 }
 
@@ -165,17 +210,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn living_jobs_are_reported_in_the_right_number() {
-        let sentences =
-            [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| of_living(beating, starting));
+    fn a_headline_names_the_oldest_heartbeat_and_claims_no_life() {
+        let sentences = [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| {
+            let oldest = (beating > 0).then_some(Duration::from_secs(240));
+            of_living(beating, starting, oldest)
+        });
         assert_eq!(
             sentences,
             [
                 "No job is running.",
-                "One job is starting.",
-                "The one running job is beating.",
-                "All 42 running jobs are beating.",
-                "1,200 beating, 3 starting."
+                "1 job starting.",
+                "1 job running, oldest heartbeat 4 min ago.",
+                "42 jobs running, oldest heartbeat 4 min ago.",
+                "1,200 jobs running, oldest heartbeat 4 min ago; 3 starting."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_calm_table_says_what_made_it_calm() {
+        let calm = || of_living(0, 0, None);
+        let news = [0, 1, 4].map(|failed| with_news(calm(), failed));
+        assert_eq!(
+            news,
+            [
+                "No job is running.",
+                "No job is running; 1 was failed in the last minute.",
+                "No job is running; 4 were failed in the last minute."
+            ]
+        );
+    }
+
+    #[test]
+    fn how_many_stuck_jobs_block_is_in_the_headline() {
+        let said = [
+            (1, None),
+            (1, Some(0)),
+            (1, Some(1)),
+            (3, Some(1)),
+            (3, Some(2)),
+            (3, Some(3)),
+        ];
+        assert_eq!(
+            said.map(|(stuck, of_them)| blocking(stuck, of_them)),
+            [
+                "",
+                ", none blocks new runs",
+                " and blocking new runs",
+                ", 1 blocks new runs",
+                ", 2 block new runs",
+                ", all block new runs"
             ]
         );
     }

@@ -2,7 +2,7 @@
 //! about what is unknown: an old pass is `None` for all of them.
 
 use crate::{
-    domain::{LedgerEntry, Moment, Phase},
+    domain::{LateOutcome, LedgerEntry, Moment, Phase},
     pass::GoodPass,
     status::{Board, Boards, WatchStatus},
 };
@@ -72,6 +72,31 @@ impl View {
     /// The newest ledger entries of the watch, newest first, also of an old pass: they are history.
     pub fn repairs(&self) -> &[LedgerEntry] {
         self.status.last_good.as_ref().map_or(&[], |pass| &pass.report.repairs)
+    }
+
+    /// What turned out about earlier repairs and no one has acknowledged, of an old pass too: the false ones, however old, then
+    /// the late heartbeats among the newest entries.
+    pub fn outcomes(&self) -> Vec<(&LedgerEntry, LateOutcome)> {
+        let Some(report) = self.status.last_good.as_ref().map(|pass| &pass.report) else {
+            return Vec::new();
+        };
+        let is_late =
+            |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
+        let wrong = report
+            .false_repairs
+            .iter()
+            .map(|entry| (entry, LateOutcome::FalseRepair));
+        let late = report.repairs.iter().filter(is_late);
+        wrong
+            .chain(late.map(|entry| (entry, LateOutcome::LateHeartbeat)))
+            .collect()
+    }
+
+    /// Whether a repair was taken back, as far as the newest entries tell.
+    pub fn is_undone(&self, entry: &LedgerEntry) -> bool {
+        self.repairs()
+            .iter()
+            .any(|other| other.undo_of == Some(entry.repair_id))
     }
 
     /// The newest backfill or fail.

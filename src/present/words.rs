@@ -47,6 +47,14 @@ pub const fn done_by(action: Option<Action>) -> &'static str {
     }
 }
 
+/// What would keep a job from being repaired.
+pub const fn unless(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Running | Phase::Overrun => "unless it ends before",
+        _ => "if it stays silent",
+    }
+}
+
 /// A watch's mode, on the page.
 pub const fn mode(action: Action) -> &'static str {
     match action {
@@ -104,13 +112,13 @@ pub fn number(count: u64) -> String {
     grouped
 }
 
-/// A ratio in percent; one that is not whole never reads as 100 %.
+/// A ratio in percent; one that is not whole never reads as 100%.
 pub fn percent(ratio: f64) -> String {
     let percent = (ratio * 1000.0).floor() / 10.0;
     if percent.fract() == 0.0 {
-        format!("{percent:.0} %")
+        format!("{percent:.0}%")
     } else {
-        format!("{percent:.1} %")
+        format!("{percent:.1}%")
     }
 }
 
@@ -128,7 +136,7 @@ mod tests {
     fn a_single_failure_among_many_is_not_rounded_away() {
         assert_eq!(
             [percent(1.0), percent(0.99999), percent(0.5), percent(0.0)],
-            ["100 %", "99.9 %", "50 %", "0 %"]
+            ["100%", "99.9%", "50%", "0%"]
         );
         assert_eq!(
             [number(0), number(999), number(100_000), number(1_234_567)],

@@ -162,7 +162,7 @@ pub trait Ledger: Send {
     /// If the database can't be asked.
     fn undo(&mut self, id: RepairId) -> impl Future<Output = Result<Undo, StoreError>> + Send;
 
-    /// Acknowledges a false repair.
+    /// Acknowledges what turned out about a repair: that it was false, or that the job beat after all.
     ///
     /// # Errors
     /// If the ledger can't be written.
@@ -211,7 +211,7 @@ pub enum Acknowledged {
     Now,
     /// It was before.
     Before,
-    /// The entry is no false repair.
+    /// Nothing turned out about the entry.
     NotFalse,
     /// The ledger has no such repair of this table.
     NotFound,

@@ -210,11 +210,16 @@ impl Served {
         self.board.good(pass);
     }
 
-    /// A second watch beside the first, that has never read its table.
-    pub fn add_blind_watch(&self, name: &str) {
+    /// More watches that know the same as the first, or have never read their tables.
+    pub fn add_watches(&self, names: &[(&str, bool)]) {
         let (first, terms) = (self.roster.boards()[0].clone(), self.board.read().terms.clone());
-        let blind = (name.to_owned(), Arc::new(Board::new(terms)));
-        self.roster.replace(vec![first, blind], self.clock.wall());
+        let board = |knows: bool| match knows {
+            true => self.board.clone(),
+            false => Arc::new(Board::new(terms.clone())),
+        };
+        let others = names.iter().map(|(name, knows)| ((*name).to_owned(), board(*knows)));
+        let all = std::iter::once(first).chain(others).collect();
+        self.roster.replace(all, self.clock.wall());
     }
 
     pub fn fail(&self) {

@@ -347,7 +347,7 @@ fn status_is_one_look_as_a_table_or_as_json() {
         "{said}"
     );
     assert!(
-        said.starts_with("watch meltano: 1 stuck: 1 with no first heartbeat.\n"),
+        said.starts_with("watch meltano: 1 stuck and blocking new runs: 1 with no first heartbeat.\n"),
         "{said}"
     );
     assert!(said.contains("mode backfill, first heartbeat due after 1m"), "{said}");

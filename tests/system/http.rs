@@ -386,7 +386,10 @@ async fn the_status_has_the_promised_shape() {
             "last_repairs",
             "missed_first_action",
             "name",
+            "next_repair",
             "obstacles",
+            "outcomes",
+            "overrun_action",
             "phases",
             "poll_interval_seconds",
             "poll_seconds",
@@ -416,6 +419,7 @@ async fn the_status_has_the_promised_shape() {
             "name",
             "next_action",
             "phase",
+            "repair_id",
             "started_at",
             "withheld_cause",
             "writer_frees_at"
@@ -448,7 +452,7 @@ async fn the_status_has_the_facts_of_the_page() {
     served.fail();
     let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
     let watch = &status["watches"][0];
-    assert_eq!(watch["verdict"], "1 stuck: 1 silent for 14 min.");
+    assert_eq!(watch["verdict"], "1 stuck, none blocks new runs: 1 silent for 14 min.");
     assert_eq!(watch["tone"], "failing");
     assert_eq!(watch["failure"]["cause"], "connect");
     assert_eq!(watch["failure"]["next_attempt_at"], "2027-01-15T08:00:15.000000Z");
@@ -473,7 +477,10 @@ async fn the_status_has_the_facts_of_the_page() {
         .map(|pass| &pass["good"])
         .collect();
     assert_eq!(passes, [true, true, false]);
-    assert_eq!(served.page_says(), "1 stuck: 1 silent for 14 min.");
+    assert_eq!(
+        served.page_says(),
+        "1 stuck, none blocks new runs: 1 silent for 14 min."
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 //! With `BEATWARDEN_SCREENSHOTS=folder` each state is also photographed there, to be looked at.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod address;
 mod chromium;
 
 use crate::support::http::get;
@@ -172,7 +173,7 @@ fn moved(rows: Vec<Job>, served: &Served) -> Vec<Job> {
 fn stuck(served: &Served) {
     let mut rows = beating(6);
     rows.push(job("214", "invoices-to-lake", -3_000, Some(-854)));
-    rows.push(job("377", "billing-to-warehouse", -714, None));
+    rows.push(job("377", "billing-to-warehouse", -200, Some(-200)));
     rows.push(job("381", "orders-to-warehouse", -95, None));
     rows.push(job("382", "stock-to-warehouse", -41, None));
     rows.push(job("383", "clicks-to-lake", -4, None));
@@ -181,7 +182,7 @@ fn stuck(served: &Served) {
     late.outcome = Some(LateOutcome::LateHeartbeat);
     served.look(Found {
         repairs: vec![
-            entry(3, "377", "billing-to-warehouse", LedgerAction::Backfill, ago(650)),
+            entry(3, "377", "billing-to-warehouse", LedgerAction::Backfill, ago(120)),
             entry(2, "352", "stock-to-warehouse", LedgerAction::Fail, ago(3_700)),
             late,
         ],
@@ -204,7 +205,7 @@ async fn the_page_stands_in_every_state() {
     live_a_day(&healthy);
     healthy.look(Found::rows(moved(beating(42), &healthy)));
     examine(&mut browser, &healthy, "healthy");
-    assert_eq!(verdict(&mut browser), "All 42 running jobs are beating.");
+    assert_eq!(verdict(&mut browser), "42 jobs running, oldest heartbeat 14 s ago.");
 
     healthy.later(Duration::from_secs(5));
     healthy.fail();
@@ -221,7 +222,33 @@ async fn the_page_stands_in_every_state() {
     examine(&mut browser, &with_stuck, "stuck");
     assert_eq!(
         verdict(&mut browser),
-        "3 stuck: 2 with no first heartbeat, 1 silent for 14 min."
+        "3 stuck, 2 block new runs: 2 with no first heartbeat, 1 silent for 14 min."
+    );
+    let answers = browser.evaluate("[...document.querySelectorAll('.answers dd')].map(one => one.innerText)");
+    let answers: Vec<&str> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one.as_str().unwrap())
+        .collect();
+    assert!(
+        answers[0].contains("billing-to-warehouse: blocks new runs until "),
+        "{answers:?}"
+    );
+    assert!(answers[0].contains("1 leftover blocks no one."), "{answers:?}");
+    assert!(
+        answers[1].starts_with("orders-to-warehouse: its heartbeat is set to its start in 1 min"),
+        "{answers:?}"
+    );
+    assert!(
+        answers[2].starts_with("No: 1 backfilled job beat after all."),
+        "{answers:?}"
+    );
+    let outcome = browser.evaluate("document.querySelector('.outcomes').innerText");
+    let outcome = outcome.as_str().unwrap();
+    assert!(
+        outcome.contains("Late heartbeat: job 301 (events-to-warehouse)") && outcome.contains("beatwarden explain 301"),
+        "{outcome}"
     );
 
     if let Some(folder) = std::env::var_os("BEATWARDEN_SCREENSHOTS") {
@@ -230,14 +257,10 @@ async fn the_page_stands_in_every_state() {
         browser.photograph(&PathBuf::from(folder).join("page.png"));
     }
 
-    with_stuck.add_blind_watch("airflow");
+    with_stuck.add_watches(&[("airflow", false)]);
     examine(&mut browser, &with_stuck, "two");
-    let lines = browser.evaluate("[...document.querySelectorAll('.overview li')].map(line => line.textContent)");
-    let expected = [
-        "meltano 3 stuck: 2 with no first heartbeat, 1 silent for 14 min.",
-        "airflow Nothing is known yet: the table has not been read.",
-    ];
-    assert_eq!(lines, serde_json::json!(expected));
+    let names = browser.evaluate("[...document.querySelectorAll('.watch h2')].map(name => name.innerText)");
+    assert_eq!(names, serde_json::json!(["airflow", "meltano"]), "the worst first");
     assert!(
         browser
             .evaluate("document.title")
@@ -251,7 +274,13 @@ async fn the_page_stands_in_every_state() {
         with_stuck.fail();
     }
     examine(&mut browser, &with_stuck, "old");
-    assert!(verdict(&mut browser).contains("the table was last read 14 min ago"));
+    assert!(
+        browser
+            .evaluate("document.body.innerText")
+            .as_str()
+            .unwrap()
+            .contains("the table was last read 14 min ago")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +316,8 @@ async fn a_fuse_and_an_obstacle_are_shown() {
         "{text}"
     );
     assert!(
-        text.contains("No repairs (no_ledger)") && text.contains("false repair: it is alive"),
+        text.contains("No repairs (no_ledger)")
+            && text.contains("False repair: job 17 (orders-to-warehouse) was failed at "),
         "{text}"
     );
 }
@@ -326,7 +356,7 @@ async fn hostile_names_are_shown_as_text() {
     examine(&mut browser, &served, "hostile");
     assert_eq!(
         browser.evaluate("document.title"),
-        "8 stuck: 8 with no first heartbeat – Beatwarden"
+        "8 stuck, all block new runs: 8 with no first heartbeat – Beatwarden"
     );
     assert_eq!(
         browser.evaluate("document.querySelectorAll('script, img, main b, svg[onload]').length"),
@@ -353,18 +383,18 @@ async fn the_page_refreshes_itself_until_it_is_paused() {
     let served = served().await;
     served.look(Found::rows(beating(2)));
     let origin = format!("http://{}", served.address);
-    assert_eq!(get(served.address, "/").header("refresh"), Some("5"));
+    assert_eq!(get(served.address, "/").header("refresh"), Some("5; url=/"));
     assert_eq!(get(served.address, "/?paused").header("refresh"), None);
     assert_eq!(get(served.address, "/api/v1/status").header("refresh"), None);
 
     browser.look_as(1180, "light");
     browser.open(&origin);
-    assert_eq!(verdict(&mut browser), "All 2 running jobs are beating.");
+    assert_eq!(verdict(&mut browser), "2 jobs running, oldest heartbeat 7 s ago.");
     served.look(Found::rows(beating(3)));
     browser
         .becomes(
             "document.querySelector('.verdict').textContent",
-            &"All 3 running jobs are beating.".into(),
+            &"3 jobs running, oldest heartbeat 7 s ago.".into(),
         )
         .await;
     // The first thing that the keyboard reaches.
@@ -408,5 +438,8 @@ async fn a_hundred_thousand_jobs_are_drawn_in_a_blink() {
     assert!(page.len() < 150_000, "{} bytes", page.len());
     assert!(page.contains("The worst 50 of 2,000 stuck jobs"), "{page}");
     examine(&mut browser, &served, "many");
-    assert!(verdict(&mut browser).starts_with("2,000 stuck: 1,000 with no first heartbeat, 1,000 silent for up to "));
+    assert!(
+        verdict(&mut browser)
+            .starts_with("2,000 stuck, 1,000 block new runs: 1,000 with no first heartbeat, 1,000 silent for up to ")
+    );
 }

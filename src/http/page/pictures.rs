@@ -44,10 +44,10 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
     let inits: u64 = slots.iter().map(|slot| slot.inits).sum();
     let failures: u64 = slots.iter().map(|slot| slot.failures).sum();
     let words = match (inits, failures) {
-        (0, _) => "no init was decided while this process watched".to_owned(),
-        (inits, 0) => format!("{} of {} succeeded", percent(1.0), number(inits)),
+        (0, _) => "none while this process watched".to_owned(),
+        (inits, 0) => format!("{} of {} sent a first heartbeat", percent(1.0), number(inits)),
         (inits, failures) => format!(
-            "{} of {} succeeded, {} failed",
+            "{} of {} sent a first heartbeat, {} did not",
             percent((inits - failures) as f64 / inits as f64),
             number(inits),
             number(failures)
@@ -69,7 +69,7 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
         html! {
             g {
                 title {
-                    (clock(slot.begins)) " UTC: " (number(slot.inits)) " inits, " (number(slot.failures)) " failed"
+                    (clock(slot.begins)) " UTC: " (number(slot.inits)) " starts, " (number(slot.failures)) " without a first heartbeat"
                 }
                 @if good > 0.0 { (bar("ok", x, HEIGHT - good, column, good)) }
                 @if bad > 0.0 { (bar("bad", x, HEIGHT - good - bad, column, bad)) }
@@ -78,8 +78,8 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
     };
     figure(
         Some("day"),
-        &format!("Inits of the last day: {words}"),
-        &format!("Inits of the last day, half an hour a column: {words}"),
+        &format!("Starts of the last day: {words}"),
+        &format!("Starts of the last day, half an hour a column: {words}"),
         &html! { @for slot in &slots { (of_slot(slot)) } },
         "24 h ago",
     )

@@ -5,8 +5,9 @@
 //! shrink on a phone.
 
 use crate::{
-    domain::{AgeStep, Phase, Policy, Report},
+    domain::{AgeStep, JobLine, Phase, Policy, Report},
     present::{
+        safe,
         time::span,
         words::{self, number},
     },
@@ -23,123 +24,170 @@ pub(super) fn marks() -> Markup {
                 circle #starting r="3.2" {}
                 path #missed_first d="M0-5 5 0 0 5-5 0z" {}
                 path #lost d="M0-5 5 4h-10z" {}
+                circle #running r="3.2" {}
+                path #overrun d="M-4-4h8v8h-8z" {}
             }
         }
     }
 }
 
 /// One lane: who is in it, and what they must not exceed.
-struct Lane {
+struct Lane<'a> {
     label: &'static str,
     phases: [Phase; 2],
     deadline: Duration,
     deadline_label: &'static str,
+    columns: BTreeMap<AgeStep, Column>,
+    /// The listed jobs among them.
+    jobs: Vec<&'a JobLine>,
 }
 
-/// Height of a lane, in pixels.
-const LANE: u32 = 84;
-/// Where the jobs of a lane stand, from its top.
-const BASE: u32 = 76;
-/// So much of a lane can be filled with jobs.
+/// Room above the jobs of a lane, for what is written there, in pixels.
+const HEAD: u32 = 38;
+/// Room below them.
+const FOOT: u32 = 8;
+/// So much can be filled with columns.
 const ROOM: u32 = 54;
 /// Distance of marks that stand on each other.
 const STACKED: u32 = 9;
+/// Distance of names that stand above each other.
+const LINE: u32 = 14;
+/// So many stuck jobs of a lane have their names beside their marks.
+const NAMED: usize = 3;
 /// Height of the axis.
 const AXIS: u32 = 24;
 
-/// Draws the ruler of one watch.
+/// Draws the ruler of one watch: the lanes in which there are jobs.
 pub(super) fn draw(report: &Report, policy: &Policy) -> Markup {
     let lanes = [
-        Lane {
-            label: "waiting for the first heartbeat",
-            phases: [Phase::Starting, Phase::MissedFirst],
-            deadline: policy.init_deadline,
-            deadline_label: "init deadline",
-        },
-        Lane {
-            label: "after the first heartbeat",
-            phases: [Phase::Beating, Phase::Lost],
-            deadline: policy.heartbeat_timeout,
-            deadline_label: "heartbeat timeout",
-        },
+        Lane::new(
+            report,
+            "waiting for the first heartbeat",
+            [Phase::Starting, Phase::MissedFirst],
+            (policy.init_deadline, "deadline"),
+        ),
+        Lane::new(
+            report,
+            "after the first heartbeat",
+            [Phase::Beating, Phase::Lost],
+            (policy.heartbeat_timeout, "heartbeat timeout"),
+        ),
+        Lane::new(
+            report,
+            "jobs without heartbeats",
+            [Phase::Running, Phase::Overrun],
+            (policy.max_runtime.unwrap_or_default(), "longest run"),
+        ),
     ];
+    let lanes: Vec<&Lane<'_>> = lanes.iter().filter(|lane| !lane.columns.is_empty()).collect();
     let axis = Axis::over(report, policy);
+    let height: u32 = lanes.iter().map(|lane| lane.height()).sum();
+    let tops = lanes
+        .iter()
+        .scan(0, |next, lane| Some(std::mem::replace(next, *next + lane.height())));
     html! {
-        figure.ruler {
-            figcaption { "Silence of every running job, on a logarithmic axis" }
-            svg role="img" width="100%" height=(2 * LANE + AXIS) aria-label=(described(report, policy)) {
-                @for (tick, label) in axis.ticks() {
-                    @let x = axis.place(*tick);
-                    line.tick x1=(x) x2=(x) y1="0" y2=(2 * LANE) {}
-                    text.tick x=(x) y=(2 * LANE + 17) text-anchor="middle" { (label) }
-                }
-                (lanes[0].draw(&axis, report, 0))
-                (lanes[1].draw(&axis, report, LANE))
-            }
-            p.legend {
-                @for phase in [Phase::Starting, Phase::MissedFirst, Phase::Beating, Phase::Lost] {
-                    span {
-                        svg width="14" height="14" aria-hidden="true" {
-                            use href={ "#" (phase.as_str()) } x="7" y="7" class=(phase.as_str()) {}
-                        }
-                        (words::phase(phase))
+        @if !lanes.is_empty() {
+            figure.ruler {
+                figcaption { "Silence of every running job, on a logarithmic axis" }
+                svg role="img" width="100%" height=(height + AXIS) aria-label=(described(report, policy)) {
+                    @for (tick, label) in axis.ticks() {
+                        @let x = axis.place(*tick);
+                        line.tick x1=(x) x2=(x) y1="0" y2=(height) {}
+                        text.tick x=(x) y=(height + 17) text-anchor="middle" { (label) }
                     }
+                    @for (lane, top) in lanes.iter().zip(tops) { (lane.draw(&axis, top)) }
                 }
-                @for lane in &lanes {
-                    @let highest = lane.highest(report);
-                    @if !as_dots(highest) {
-                        span { (lane.label) ": the highest column stands for " (number(highest)) " jobs" }
+                p.legend {
+                    @for phase in lanes.iter().flat_map(|lane| lane.phases) {
+                        span {
+                            svg width="14" height="14" aria-hidden="true" {
+                                use href={ "#" (phase.as_str()) } x="7" y="7" class=(phase.as_str()) {}
+                            }
+                            (words::phase(phase))
+                        }
+                    }
+                    @for lane in lanes.iter().filter(|lane| !lane.as_dots()) {
+                        span { (lane.label) ": the highest column stands for " (number(lane.highest())) " jobs" }
                     }
                 }
             }
         }
     }
-}
-
-/// Whether columns up to this height are drawn as a mark for each job.
-const fn as_dots(highest: u64) -> bool {
-    highest <= (ROOM / STACKED) as u64
 }
 
 /// How many jobs of which phase have been silent for the same time.
 type Column = Vec<(Phase, u64)>;
 
-impl Lane {
-    fn columns(&self, report: &Report) -> BTreeMap<AgeStep, Column> {
+impl<'a> Lane<'a> {
+    fn new(
+        report: &'a Report,
+        label: &'static str,
+        phases: [Phase; 2],
+        (deadline, deadline_label): (Duration, &'static str),
+    ) -> Self {
         let mut columns: BTreeMap<AgeStep, Column> = BTreeMap::new();
-        for (phase, step, count) in report.ages.steps().filter(|(phase, ..)| self.phases.contains(phase)) {
+        for (phase, step, count) in report.ages.steps().filter(|(phase, ..)| phases.contains(phase)) {
             columns.entry(step).or_default().push((phase, count));
         }
-        columns
+        Self {
+            label,
+            phases,
+            deadline,
+            deadline_label,
+            columns,
+            jobs: report.jobs.iter().filter(|job| phases.contains(&job.phase)).collect(),
+        }
     }
 
     /// The jobs of its highest column.
-    fn highest(&self, report: &Report) -> u64 {
+    fn highest(&self) -> u64 {
         let height_of = |column: &Column| column.iter().map(|(_, count)| count).sum();
-        self.columns(report).values().map(height_of).max().unwrap_or_default()
+        self.columns.values().map(height_of).max().unwrap_or_default()
+    }
+
+    /// Whether its jobs are few enough for a mark for each.
+    fn as_dots(&self) -> bool {
+        self.highest() <= u64::from(ROOM / STACKED)
+    }
+
+    /// The stuck jobs whose names are written beside their marks, the worst first.
+    fn named(&self) -> impl Iterator<Item = &'a JobLine> + use<'a, '_> {
+        let stuck = self.jobs.iter().copied().filter(|job| job.phase.is_stuck());
+        stuck.take(if self.as_dots() { NAMED } else { 0 })
+    }
+
+    /// So much of it is filled with jobs.
+    fn filled(&self) -> u32 {
+        match self.as_dots() {
+            true => u32::try_from(self.highest()).unwrap_or_default() * STACKED,
+            false => ROOM,
+        }
+    }
+
+    fn height(&self) -> u32 {
+        let names = u32::try_from(self.named().count()).unwrap_or_default() * LINE;
+        HEAD + names + self.filled() + FOOT
     }
 
     /// The lane, from `top` on: its jobs are a mark each where they are few, else columns.
-    fn draw(&self, axis: &Axis, report: &Report, top: u32) -> Markup {
-        let late = axis.place(self.deadline);
-        let highest = self.highest(report);
+    fn draw(&self, axis: &Axis, top: u32) -> Markup {
+        let (late, height) = (axis.place(self.deadline), self.height());
+        let base = top + height - FOOT;
+        let highest = self.highest();
         // On the side where there is more room.
-        let (side, away, anchor) = if late.0 > 60.0 {
-            ("early", "-5", "end")
-        } else {
-            ("late", "5", "start")
-        };
+        let (side, away, anchor) = beside(late, "early", "late");
         html! {
-            rect.late x=(late) y=(top) width=(Percent(100.0 - late.0)) height=(LANE) {}
-            line.base x1="0" x2="100%" y1=(top + LANE) y2=(top + LANE) {}
-            line.deadline x1=(late) x2=(late) y1=(top) y2=(top + LANE) {}
-            @for (step, column) in self.columns(report) {
-                @if as_dots(highest) {
-                    (dots(axis, step, &column, top + BASE))
+            rect.late x=(late) y=(top) width=(Percent(100.0 - late.0)) height=(height) {}
+            line.base x1="0" x2="100%" y1=(top + height) y2=(top + height) {}
+            line.deadline x1=(late) x2=(late) y1=(top) y2=(top + height) {}
+            @for (step, column) in &self.columns {
+                @if self.as_dots() {
+                    (self.dots(axis, *step, column, base))
                 } @else {
-                    (bar(axis, step, &column, top + BASE, highest))
+                    (bar(axis, *step, column, base, highest))
                 }
             }
+            @for (job, line) in self.named().zip(1_u32..) { (name(axis, job, base, base - self.filled() - (line - 1) * LINE)) }
             // Last, so that a high column doesn't hide them.
             text.lane x="0" y=(top + 15) { (self.label) }
             text class={ "deadline " (side) } x=(late) dx=(away) y=(top + 31) text-anchor=(anchor) {
@@ -147,18 +195,57 @@ impl Lane {
             }
         }
     }
-}
 
-/// A column of few jobs: a mark for each.
-fn dots(axis: &Axis, step: AgeStep, column: &Column, base: u32) -> Markup {
-    let x = axis.place(step.begins().max(axis.youngest));
-    let each = column.iter().flat_map(|(phase, count)| (0..*count).map(|_| *phase));
-    html! {
-        @for (phase, height) in each.zip((0..).step_by(STACKED as usize)) {
-            use href={ "#" (phase.as_str()) } class=(phase.as_str()) x=(x) y=(base - height) {
-                title { (words::phase(phase)) ", silent for " (span(step.begins())) }
+    /// A column of few jobs: a mark for each, with its name where it is listed.
+    fn dots(&self, axis: &Axis, step: AgeStep, column: &Column, base: u32) -> Markup {
+        let x = axis.place(step.begins().max(axis.youngest));
+        let of_phase = |(phase, count): &(Phase, u64)| {
+            let listed = self
+                .jobs
+                .iter()
+                .filter(|job| job.phase == *phase && AgeStep::of(job.age) == step);
+            let names = listed.map(Some).chain(std::iter::repeat(None));
+            let count = usize::try_from(*count).unwrap_or_default();
+            names.take(count).map(|job| (*phase, job.copied())).collect::<Vec<_>>()
+        };
+        let each = column.iter().flat_map(of_phase);
+        html! {
+            @for ((phase, job), height) in each.zip((0..).step_by(STACKED as usize)) {
+                use href={ "#" (phase.as_str()) } class=(phase.as_str()) x=(x) y=(base - height) {
+                    title {
+                        @if let Some(job) = job { (name_of(job)) ": " }
+                        (words::phase(phase)) ", silent for " (span(job.map_or(step.begins(), |job| job.age)))
+                    }
+                }
             }
         }
+    }
+}
+
+/// A job as it is named beside its mark.
+fn name_of(job: &JobLine) -> String {
+    /// A longer name would leave the picture.
+    const LONGEST: usize = 32;
+    let key = job.id.text();
+    safe::cut(job.name.as_deref().unwrap_or(&key), LONGEST)
+}
+
+/// The name of a job above its mark, on a line of its own so that no two names meet.
+fn name(axis: &Axis, job: &JobLine, base: u32, y: u32) -> Markup {
+    let x = axis.place(AgeStep::of(job.age).begins().max(axis.youngest));
+    let (_, away, anchor) = beside(x, "", "");
+    html! {
+        line.leader x1=(x) x2=(x) y1=(y - 8) y2=(base) {}
+        text.named x=(x) dx=(away) y=(y - 4) text-anchor=(anchor) { (name_of(job)) }
+    }
+}
+
+/// On which side of a place there is more room: a word for it, the distance, and where the text is anchored.
+fn beside<T>(place: Percent, before: T, after: T) -> (T, &'static str, &'static str) {
+    if place.0 > 60.0 {
+        (before, "-5", "end")
+    } else {
+        (after, "5", "start")
     }
 }
 
@@ -187,7 +274,7 @@ fn bar(axis: &Axis, step: AgeStep, column: &Column, base: u32, highest: u64) -> 
 /// The picture in words.
 fn described(report: &Report, policy: &Policy) -> String {
     let mut parts = Vec::new();
-    for phase in [Phase::Starting, Phase::MissedFirst, Phase::Beating, Phase::Lost] {
+    for phase in Phase::ALL {
         let steps = report.ages.steps().filter(|(of, ..)| *of == phase);
         if let Some((_, oldest, _)) = steps.last() {
             parts.push(format!(
@@ -203,11 +290,14 @@ fn described(report: &Report, policy: &Policy) -> String {
     } else {
         parts.join("; ")
     };
-    format!(
-        "{jobs}. Init deadline {}, heartbeat timeout {}.",
-        span(policy.init_deadline),
-        span(policy.heartbeat_timeout)
-    )
+    match policy.max_runtime {
+        None => format!(
+            "{jobs}. Deadline of the first heartbeat {}, heartbeat timeout {}.",
+            span(policy.init_deadline),
+            span(policy.heartbeat_timeout)
+        ),
+        Some(longest) => format!("{jobs}. Longest run {}.", span(longest)),
+    }
 }
 
 /// A place from the left, or a width, in percent of the picture.
@@ -250,8 +340,12 @@ const TICKS: [(Duration, &str); 13] = [
 impl Axis {
     /// Wide enough for both deadlines and for every job; its ends jump from tick to tick, so that it rarely moves.
     fn over(report: &Report, policy: &Policy) -> Self {
-        let shortest = policy.init_deadline.min(policy.heartbeat_timeout) / 10;
-        let longest = policy.init_deadline.max(policy.heartbeat_timeout) * 4;
+        let (first, second) = match policy.max_runtime {
+            None => (policy.init_deadline, policy.heartbeat_timeout),
+            Some(longest) => (longest, longest),
+        };
+        let shortest = first.min(second) / 10;
+        let longest = first.max(second) * 4;
         let oldest = report
             .ages
             .steps()

@@ -110,7 +110,7 @@ async fn find(
     }))
 }
 
-/// Acknowledges a false repair.
+/// Acknowledges the outcome of a repair.
 pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Result<Acknowledged, StoreError> {
     let Some((entry, _)) = find(session, id).await? else {
         return Ok(Acknowledged::NotFound);
@@ -120,12 +120,12 @@ pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Res
         &session.ready.statements.ledger_acknowledge,
         &session.ready.catalog.spellings,
     );
-    let what = "acknowledging a false repair";
+    let what = "acknowledging an outcome";
     let changed = session.write(what, statement, vec![tables, &key]).await?;
     Ok(match (changed, entry.acknowledged_at) {
         (true, _) => Acknowledged::Now,
         (false, Some(_)) => Acknowledged::Before,
-        (false, None) if entry.holds_the_fuse() => return Err(ledger::no_entry()),
+        (false, None) if entry.outcome.is_some() => return Err(ledger::no_entry()),
         (false, None) => Acknowledged::NotFalse,
     })
 }

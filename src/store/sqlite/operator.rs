@@ -58,7 +58,7 @@ pub(super) fn newest_run(open: &Open, name: &str) -> Result<Option<JobId>, Store
     Ok(found.flatten().map(JobId::new))
 }
 
-/// Acknowledges a false repair.
+/// Acknowledges the outcome of a repair.
 pub(super) fn acknowledge(
     open: &mut Open,
     settings: &SqliteSettings,
@@ -72,7 +72,7 @@ pub(super) fn acknowledge(
         let at = rfc3339(ledger::now(transaction)?);
         transaction.execute(sql, (spellings(settings), text_of(id), at))
     });
-    let changed = changed.map_err(|error| failed("acknowledging a false repair", &open.path, error))?;
+    let changed = changed.map_err(|error| failed("acknowledging an outcome", &open.path, error))?;
     Ok(match (changed, entry.acknowledged_at) {
         (0, None) => Acknowledged::NotFalse,
         (0, Some(_)) => Acknowledged::Before,

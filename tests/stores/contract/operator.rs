@@ -18,6 +18,7 @@ contract!(
     a_newer_job_of_the_same_name_that_runs_is_named,
     an_undone_repair_can_be_insisted_on_once_more,
     a_false_repair_is_acknowledged_once,
+    a_late_heartbeat_is_acknowledged_too,
     the_fuse_is_acknowledged_for_all_replicas,
     a_ledger_that_is_not_there_is_empty,
     a_ledger_of_the_first_layout_is_read_and_migrated,
@@ -281,6 +282,16 @@ async fn a_false_repair_is_acknowledged_once(bed: impl Bed) {
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
     let entry = &store.entries(Entries::Newest(1)).await.unwrap()[0];
     assert!(entry.acknowledged_at >= entry.outcome_at, "{entry:?}");
+}
+
+async fn a_late_heartbeat_is_acknowledged_too(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    snapshot(&mut store).await;
+    store.note(&finding(id, LateOutcome::LateHeartbeat)).await.unwrap();
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Now);
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
 }
 
 async fn the_fuse_is_acknowledged_for_all_replicas(bed: impl Bed) {

@@ -59,7 +59,7 @@ async fn status_is_what_the_running_instance_says() {
     let source = format!("  as the instance on {} sees it (pass 0s ago)\n", dog.address);
     assert!(said.contains(&source), "{said}");
     assert!(
-        said.starts_with("watch meltano: 1 stuck: 1 with no first heartbeat.\n"),
+        said.starts_with("watch meltano: 1 stuck and blocking new runs: 1 with no first heartbeat.\n"),
         "{said}"
     );
     assert!(

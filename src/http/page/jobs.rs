@@ -1,0 +1,118 @@
+//! The jobs of a watch: the stuck and late ones with what happens to them next, and the others folded away.
+
+use super::{
+    asked::Part,
+    table::{Row, name_and_id, table, whole},
+    watch::Place,
+};
+use crate::{
+    domain::{Cause, JobLine, Phase, Report, Timestamp},
+    present::{
+        CauseWords,
+        time::{span, to_come},
+        words::{self, number},
+    },
+};
+use maud::{Markup, html};
+
+/// The stuck and late jobs; the others are folded away.
+pub(super) fn jobs(place: &Place<'_>, report: &Report) -> Markup {
+    let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
+    let stuck = report.stuck();
+    let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
+    html! {
+        @if !pressing.is_empty() {
+            h3 { "Stuck and late jobs" }
+            @if stuck > listed {
+                p.none {
+                    "The worst " (number(listed)) " of " (number(stuck)) " stuck jobs; " code { "/api/v1/status" }
+                    " and the metrics count them all."
+                }
+            }
+            (table_of_jobs(place, "Stuck and late jobs, worst first", &pressing, report.at))
+        }
+        @if !calm.is_empty() { (others(place, &calm, !pressing.is_empty(), report.at)) }
+    }
+}
+
+/// The jobs about which nothing is to be done. They are there and hidden while they are folded, so that the address of one
+/// of them opens them.
+fn others(place: &Place<'_>, calm: &[&JobLine], are_others: bool, at: Timestamp) -> Markup {
+    let part = Part::Running(place.index);
+    let is_marked = |job: &&JobLine| {
+        place
+            .anchor(&job.id.text())
+            .is_some_and(|anchor| place.asked.marks(&anchor))
+    };
+    let is_open = place.asked.is_open(part) || calm.iter().any(is_marked);
+    let (id, count) = (part.id(), calm.len());
+    html! {
+        div.part.open[is_open] id=(id) {
+            a.fold href={ (place.asked.toggled(part).address()) "#" (id) } aria-expanded=(if is_open { "true" } else { "false" }) {
+                (number(count as u64)) @if are_others { " other" } " running job" @if count != 1 { "s" } ", the longest silence first"
+            }
+            (table_of_jobs(place, "Other running jobs", calm, at))
+        }
+    }
+}
+
+/// Stuck, or on the way there: half of the time until it is due has passed.
+fn is_pressing(job: &JobLine) -> bool {
+    let half_gone = |due: Timestamp, started: Timestamp| job.age > started.age_at(due) / 2;
+    match job.phase {
+        Phase::MissedFirst | Phase::Lost | Phase::Overrun => true,
+        Phase::Starting | Phase::Running => job
+            .due_at
+            .zip(job.started_at)
+            .is_some_and(|(due, started)| half_gone(due, started)),
+        Phase::Beating | Phase::Abandoned => false,
+    }
+}
+
+fn table_of_jobs(place: &Place<'_>, caption: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
+    let headings = ["job", "phase", "silent for", "new runs", "what happens next"];
+    let blocking = |job: &JobLine| {
+        job.blocking
+            .map_or_else(|| "–".to_owned(), |blocking| words::blocking(blocking, at))
+    };
+    let row = |job: &&JobLine| {
+        let key = job.id.text();
+        Row {
+            class: job.phase.as_str(),
+            is_marked: place.anchor(&key).is_some_and(|anchor| place.asked.marks(&anchor)),
+            anchor: place.anchor(&key),
+            cells: [
+                name_and_id(place, job.name.as_deref(), &key),
+                whole(words::phase(job.phase)),
+                whole(&span(job.age)),
+                html! { (blocking(job)) },
+                next(job, at),
+            ],
+        }
+    };
+    table(caption, headings, &jobs.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What will be done with the job, and when, in words.
+fn next(job: &JobLine, at: Timestamp) -> Markup {
+    if let Some(id) = job.repair {
+        return html! { "repaired by the last pass " code.uuid { (id) } };
+    }
+    match job.phase {
+        Phase::Lost => return html! { "reported only: lost heartbeats are not repaired" },
+        Phase::Beating => return html! { "nothing" },
+        Phase::Starting | Phase::MissedFirst | Phase::Running | Phase::Overrun | Phase::Abandoned => {}
+    }
+    let (what, unless) = (words::done_by(job.next_action), words::unless(job.phase));
+    let when = |due: Timestamp| match due > at {
+        true => to_come(due, at),
+        false => "with the next pass".to_owned(),
+    };
+    let words = match (job.withheld_cause, job.due_at) {
+        (Some(Cause::Watching), Some(due)) => format!("{what} {}, {unless}", when(due)),
+        (Some(cause), _) => CauseWords::of(cause).short.to_owned(),
+        (None, Some(due)) if !what.is_empty() => format!("{what} {}, {unless}", when(due)),
+        _ => "nothing".to_owned(),
+    };
+    html! { (words) }
+}
