@@ -14,9 +14,10 @@ use crate::{
     present::{safe, time::rounded, words},
 };
 use facts::{Facts, code_of, subject_of};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -69,7 +70,7 @@ impl Journal {
     }
 
     fn memory(&self) -> MutexGuard<'_, Remembered> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     /// A job became stuck: with its name and its age, where the report has them.
@@ -136,16 +137,7 @@ impl Journal {
                 "this state is in no list of watch.table; the row is never repaired"
             ),
             Event::WatchingRestarted(why) => {
-                let why = match why {
-                    Restarted::Gap(gap) => format!("the last good pass was {gap:.1?} ago"),
-                    Restarted::Server => "the database is another, or was restarted or promoted".to_owned(),
-                    Restarted::Clock(micros) => {
-                        format!(
-                            "the database's clock jumped by {:.1} s against ours",
-                            *micros as f64 / 1e6
-                        )
-                    }
-                };
+                let why = why_restarted(why);
                 tracing::info!(
                     watch,
                     why,
@@ -252,6 +244,17 @@ impl Journal {
                 }
             }
         }
+    }
+}
+
+fn why_restarted(why: &Restarted) -> String {
+    match why {
+        Restarted::Gap(gap) => format!("the last good pass was {gap:.1?} ago"),
+        Restarted::Server => "the database is another, or was restarted or promoted".to_owned(),
+        Restarted::Clock(micros) => format!(
+            "the database's clock jumped by {:.1} s against ours",
+            *micros as f64 / 1e6
+        ),
     }
 }
 

@@ -8,11 +8,9 @@ use crate::{
     pass::{Clock, SystemClock},
     status::Roster,
 };
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// The way to the service manager.
 pub(super) struct Service {
@@ -61,7 +59,7 @@ impl Service {
             return;
         }
         let needed = statuses().map(|status| status.patience()).max().unwrap_or_default();
-        let mut allowed = watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allowed = watchdog.lock();
         if needed > *allowed {
             // A long interval, or a stretched one, is no reason to be restarted.
             *allowed = needed;

@@ -123,25 +123,12 @@ impl Session<'_> {
         let Some(plan) = self.watch().await else {
             return Ok(ExitCode::FAILURE);
         };
-        let wanted = self.args.job.as_deref().map(JobId::new);
-        if let Some(id) = &wanted {
-            self.examined = Some(app::examine(self.watch, id).await?);
+        if let Some(key) = &self.args.job {
+            self.examined = Some(app::examine(self.watch, &JobId::new(key.as_str())).await?);
         }
-        let why_not = wanted
-            .as_ref()
-            .zip(self.examined.as_ref())
-            .filter(|_| plan.repairs.is_empty());
-        let why_not = why_not.map(|(id, examined)| {
-            let view = plan.jobs.iter().find(|view| view.id == *id);
-            one_job::why_not(id, examined, view)
-        });
+        let why_not = self.why_not(&plan);
         let shown: BTreeSet<Incident> = plan.repairs.iter().map(crate::domain::Repair::incident).collect();
-        let withheld: Vec<JobView> = plan
-            .jobs
-            .iter()
-            .filter(|view| self.is_withheld(view))
-            .cloned()
-            .collect();
+        let withheld: Vec<&JobView> = plan.jobs.iter().filter(|view| self.is_withheld(view)).collect();
         if !self.args.json && why_not.is_none() {
             self.show(&plan, &withheld);
         }
@@ -176,12 +163,20 @@ impl Session<'_> {
             .values()
             .any(|attempted| matches!(attempted.outcome, Outcome::Failed(_) | Outcome::Unknown(_)));
         // Who asks for one job wants that one repaired.
-        let undone = wanted.is_some() && outcomes.values().any(|attempted| !is_done(&attempted.outcome));
+        let undone = self.args.job.is_some() && outcomes.values().any(|attempted| !is_done(&attempted.outcome));
         Ok(if failed || unanswered || undone || why_not.is_some() {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS
         })
+    }
+
+    /// Why the one job that is asked for is not due.
+    fn why_not(&self, plan: &Plan) -> Option<String> {
+        let examined = self.examined.as_ref().filter(|_| plan.repairs.is_empty())?;
+        let id = JobId::new(self.args.job.as_deref()?);
+        let view = plan.jobs.iter().find(|view| view.id == id);
+        Some(one_job::why_not(&id, examined, view))
     }
 
     /// An overdue job that this command could have repaired, and doesn't.
@@ -299,7 +294,7 @@ impl Session<'_> {
         one_job::undone(examined, examined.row.as_ref()?.started_at.at())
     }
 
-    fn show(&self, plan: &Plan, withheld: &[JobView]) {
+    fn show(&self, plan: &Plan, withheld: &[&JobView]) {
         if plan.repairs.is_empty() {
             outln!("nothing is due");
         } else {
@@ -333,7 +328,7 @@ impl Session<'_> {
         }
     }
 
-    fn json(&self, plan: &Plan, withheld: &[JobView], outcomes: &BTreeMap<Incident, Attempted>) -> Value {
+    fn json(&self, plan: &Plan, withheld: &[&JobView], outcomes: &BTreeMap<Incident, Attempted>) -> Value {
         let job = |job: &Job| shapes::named_job(&job.id, job.name.as_deref(), job.started_at.at());
         let due: Vec<Value> = plan.repairs.iter().map(|repair| job(&repair.job)).collect();
         let withheld: Vec<Value> = withheld

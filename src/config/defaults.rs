@@ -3,12 +3,12 @@
 //! Owns the order of these: what the text says is never overridden. The names of the variables stand beside their keywords in
 //! `libpq`.
 
+use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 /// Where servers put their sockets: the distributions and Python's driver say the first, libpq's own sources the second.
@@ -73,7 +73,7 @@ impl Defaults {
     /// other folder's is another one.
     pub(super) fn socket_folder(&self, port: u16) -> PathBuf {
         static FOUND: Mutex<BTreeMap<(Vec<PathBuf>, u16), PathBuf>> = Mutex::new(BTreeMap::new());
-        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = FOUND.lock();
         let key = (self.folders.clone(), port);
         if let Some(folder) = found.get(&key) {
             return folder.clone();

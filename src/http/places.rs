@@ -3,11 +3,8 @@
 //! Where all are taken, the connection that has been without a sign of life for longest gives up its own. A client that
 //! asks at once is served in milliseconds, so a thousand that say nothing push out each other and never it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// All places.
@@ -45,7 +42,7 @@ impl Places {
 
     /// A place for a new connection. The connection that has to go for it learns that from [`Place::evicted`].
     pub(super) fn take(self: &Arc<Self>) -> Place {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         while taken.places.len() >= self.most {
             let oldest = taken.places.iter().min_by_key(|(_, holder)| holder.since);
             let Some(number) = oldest.map(|(number, _)| *number) else {
@@ -73,7 +70,7 @@ impl Places {
 
     #[cfg(test)]
     fn numbers(&self) -> Vec<u64> {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.taken.lock();
         taken.places.keys().copied().collect()
     }
 }
@@ -81,7 +78,7 @@ impl Places {
 impl Place {
     /// The client has shown that it is alive: it asked for something.
     pub(super) fn show_life(&self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock();
         if let Some(holder) = taken.places.get_mut(&self.number) {
             holder.since = Instant::now();
         }
@@ -95,7 +92,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock();
         taken.places.remove(&self.number);
     }
 }

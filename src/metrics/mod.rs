@@ -17,12 +17,10 @@ use crate::{
     status::Roster,
 };
 use counters::Counters;
+use parking_lot::Mutex;
 use prometheus::{Encoder, Registry, TextEncoder};
 use scrape::{Kept, Source};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The content type of [`Metrics::scrape`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -71,7 +69,7 @@ impl Metrics {
     }
 
     fn counters_of(&self, name: &str, policy: &Policy, more: usize) -> Counters {
-        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.counters.lock();
         let known = all.entry(name.to_owned());
         let (counters, feeding) = known.or_insert_with(|| (Counters::of_watch(name), 0));
         *feeding += more;
@@ -81,7 +79,7 @@ impl Metrics {
 
     /// A watch is no more: its series are dropped, unless another watch of its name feeds them.
     pub fn forget(&self, name: &str) {
-        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.counters.lock();
         if let Some((_, feeding)) = all.get_mut(name) {
             *feeding = feeding.saturating_sub(1);
         }
@@ -93,7 +91,7 @@ impl Metrics {
     pub fn scrape(&self) -> Arc<Scrape> {
         let source = Source::of(&self.roster);
         let now = self.clock.moment();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(&source, now)) {
             return kept.scrape.clone();
         }
@@ -111,7 +109,7 @@ impl Metrics {
         gauges::fill(&scrape, &self.roster, now, &self.build);
         let mut families = scrape.gather();
         families.extend(self.process.gather());
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let counters = self.counters.lock();
         families.extend(counters.values().flat_map(|(counters, _)| counters.gather()));
         drop(counters);
         // Those of several watches are one.

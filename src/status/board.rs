@@ -5,10 +5,8 @@ use crate::{
     domain::{Discovery, Look, Moment, Policy, Timestamp},
     pass::{Audience, FailedPass, GoodPass},
 };
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use parking_lot::RwLock;
+use std::{sync::Arc, time::Duration};
 
 /// What the configuration says of a watch, as far as others show it. A reload replaces it.
 #[derive(Clone, Debug)]
@@ -150,7 +148,7 @@ impl Board {
 
     /// The state now; never waits for a pass.
     pub fn read(&self) -> Arc<WatchStatus> {
-        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.read().clone()
     }
 
     /// The watch continues under other terms.
@@ -161,7 +159,7 @@ impl Board {
     fn change(&self, change: impl FnOnce(&mut WatchStatus)) {
         let mut next = (*self.read()).clone();
         change(&mut next);
-        *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *self.status.write() = Arc::new(next);
     }
 }
 

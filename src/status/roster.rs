@@ -2,7 +2,8 @@
 
 use super::board::Board;
 use crate::domain::Timestamp;
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// The boards of all watches, in the order of the configuration.
 pub type Boards = Vec<(String, Arc<Board>)>;
@@ -32,12 +33,12 @@ impl Roster {
 
     /// The boards now.
     pub fn boards(&self) -> Arc<Boards> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.0.read().0.clone()
     }
 
     /// How the last reload of the configuration went.
     pub fn reload_status(&self) -> ReloadStatus {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).1
+        self.0.read().1
     }
 
     /// Another configuration is in force since `at`.
@@ -46,11 +47,11 @@ impl Roster {
             succeeded: true,
             in_force_since: at,
         };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(boards), reload);
+        *self.0.write() = (Arc::new(boards), reload);
     }
 
     /// A configuration was read and refused: the one in force stays.
     pub fn refuse(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).1.succeeded = false;
+        self.0.write().1.succeeded = false;
     }
 }

@@ -6,12 +6,13 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bcrypt::HashParts;
+use parking_lot::Mutex;
 use ring::{hmac, rand::SystemRandom};
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 use tokio::sync::Semaphore;
 
@@ -99,10 +100,7 @@ impl Logins {
         let is_right = verified.await.unwrap_or(false);
         if is_right {
             let tag = hmac::sign(&self.key, &password);
-            self.right
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(user, tag);
+            self.right.lock().insert(user, tag);
             Login::Good
         } else {
             Login::Wrong
@@ -110,17 +108,12 @@ impl Logins {
     }
 
     fn was_right(&self, user: &str, password: &[u8]) -> bool {
-        let tag = self
-            .right
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(user)
-            .copied();
+        let tag = self.right.lock().get(user).copied();
         tag.is_some_and(|tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok())
     }
 
     fn take_place(&self, from: IpAddr) -> Option<Place<'_>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         if queue.values().sum::<usize>() >= WAITING
             || queue.get(&from).is_some_and(|waiting| *waiting >= WAITING_FROM_ONE)
         {
@@ -139,7 +132,7 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut queue = self.logins.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.logins.queue.lock();
         if let Some(waiting) = queue.get_mut(&self.from) {
             *waiting -= 1;
             if *waiting == 0 {
@@ -248,7 +241,7 @@ mod tests {
             );
         }
         assert_eq!(logins.check(None, HERE).await, Login::Wrong);
-        assert!(logins.queue.lock().expect("no panic").is_empty());
+        assert!(logins.queue.lock().is_empty());
     }
 
     #[tokio::test]

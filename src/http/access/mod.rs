@@ -16,11 +16,12 @@ pub use login::Login;
 use crate::files;
 use file::{ClientAuth, Header, MOST_BYTES, WebFile};
 use login::Logins;
+use parking_lot::RwLock;
 use std::{
     fmt::Write,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -169,7 +170,7 @@ impl AccessControl {
 
     /// The rules now.
     pub fn rules(&self) -> Arc<AccessRules> {
-        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.in_force.read().clone()
     }
 
     /// Reads the file again; true if something changed.
@@ -182,7 +183,7 @@ impl AccessControl {
             return Ok(false);
         }
         let rules = Arc::new(AccessRules::read(path)?);
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *self.in_force.write() = rules;
         Ok(true)
     }
 
