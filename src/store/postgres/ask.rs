@@ -19,7 +19,7 @@ use crate::{
         },
     },
 };
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, join_all};
 use std::{ops::RangeInclusive, time::Duration};
 use tokio_postgres::{Error, Row};
 
@@ -102,17 +102,12 @@ impl Driver<'_> {
                 Answer::Tail(self.jobs(&statements.newcomers, params, 1).await?)
             }
             Question::Newest { window } => {
-                let history = async {
-                    match window {
-                        Some(window) => self.history(*window).await.map(Some),
-                        None => Ok(None),
-                    }
-                };
+                let history = OptionFuture::from(window.map(|window| self.history(window)));
                 let keys = link.ask(&statements.keys, vec![&FIRST_OVERLAP]);
                 let (keys, rows) = tokio::join!(biased; keys, history);
                 let keys = keys?;
                 let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
-                Answer::Newest(keys.collect(), rows?)
+                Answer::Newest(keys.collect(), rows.transpose()?)
             }
             Question::History { window } => Answer::Rows(self.history(*window).await?),
             Question::Top => Answer::Top(key(&link.ask(&statements.top, vec![]).await?, "top")),

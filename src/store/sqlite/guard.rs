@@ -17,8 +17,9 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension};
 use std::time::{Duration, Instant};
 
-/// One try for the write lock, and so long it is tried for.
+/// The longest that reading the schema may take.
 const WITHIN: Duration = Duration::from_secs(5);
+/// So long the write lock is tried for, and so long is waited between two tries.
 const GIVE_UP: Duration = Duration::from_secs(120);
 const BETWEEN: Duration = Duration::from_millis(200);
 /// An index that takes longer would keep writers from writing for longer than many of them wait.
@@ -100,7 +101,7 @@ impl SqliteStore {
         loop {
             tries += 1;
             let tried = self
-                .write(what, WITHIN, move |open, settings| {
+                .write(what, move |open, settings| {
                     let sql = script(&open.catalog.statements);
                     let table = &settings.mapping.table.name;
                     under_write_lock(&mut open.connection, |transaction| {
@@ -129,14 +130,12 @@ impl Guarded for SqliteStore {
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        self.write("looking for the guard", WITHIN, |open, _| {
-            match &open.catalog.obstacle {
-                Some(obstacle) => Err(StoreError::Schema(format!(
-                    "no guard for this one: {}",
-                    obstacle.reason
-                ))),
-                None => Ok(()),
-            }
+        self.write("looking for the guard", |open, _| match &open.catalog.obstacle {
+            Some(obstacle) => Err(StoreError::Schema(format!(
+                "no guard for this one: {}",
+                obstacle.reason
+            ))),
+            None => Ok(()),
         })
         .await?;
         self.patiently(
@@ -162,7 +161,7 @@ impl Guarded for SqliteStore {
     }
 
     async fn build_index(&mut self, _: Progress<'_>) -> Result<String, StoreError> {
-        self.write("building the index", WITHIN, |open, settings| {
+        self.write("building the index", |open, settings| {
             let table = &settings.mapping.table.name;
             let name = index_name(table);
             let failure = |error| failed("building the index", &open.path, error);

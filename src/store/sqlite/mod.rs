@@ -43,8 +43,8 @@ pub fn grants(path: &std::path::Path) -> String {
     )
 }
 
-/// The longest that one repair may take, waiting for the write lock included.
-const REPAIR_WITHIN: Duration = Duration::from_secs(5);
+/// The longest that a change may take, waiting for the write lock included.
+const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The watched database in a SQLite file.
 pub struct SqliteStore {
@@ -94,10 +94,9 @@ impl SqliteStore {
     async fn write<T: Send + 'static>(
         &self,
         what: &'static str,
-        within: Duration,
         work: impl FnOnce(&mut Open, &SqliteSettings) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.call(what, within, |open, settings| {
+        self.call(what, WRITE_WITHIN, |open, settings| {
             open.demand_write()?;
             work(open, settings)
         })
@@ -117,16 +116,13 @@ impl Store for SqliteStore {
     }
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
-        self.write("creating the ledger", REPAIR_WITHIN, |open, settings| {
-            ledger::create(open, settings)
-        })
-        .await
+        self.write("creating the ledger", ledger::create).await
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {
         let repair = repair.clone();
         let done = self
-            .write("repairing a job", REPAIR_WITHIN, move |open, settings| {
+            .write("repairing a job", move |open, settings| {
                 Ok(repair::repair(open, settings, &repair))
             })
             .await;
@@ -140,21 +136,17 @@ impl Store for SqliteStore {
 
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
         let repair = repair.clone();
-        self.write(
-            "looking for a repair in the ledger",
-            REPAIR_WITHIN,
-            move |open, settings| ledger::resolve(open, settings, &repair),
-        )
+        self.write("looking for a repair in the ledger", move |open, settings| {
+            ledger::resolve(open, settings, &repair)
+        })
         .await
     }
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         let finding = finding.clone();
-        self.write(
-            "noting what became of a repair",
-            REPAIR_WITHIN,
-            move |open, settings| ledger::note(open, settings, &finding),
-        )
+        self.write("noting what became of a repair", move |open, settings| {
+            ledger::note(open, settings, &finding)
+        })
         .await
     }
 }
@@ -177,21 +169,20 @@ impl Ledger for SqliteStore {
     }
 
     async fn undo(&mut self, id: RepairId) -> Result<Undo, StoreError> {
-        self.write("taking the repair back", REPAIR_WITHIN, move |open, settings| {
+        self.write("taking the repair back", move |open, settings| {
             operator::undo(open, settings, id)
         })
         .await
     }
 
     async fn acknowledge(&mut self, id: RepairId) -> Result<Acknowledged, StoreError> {
-        self.write("acknowledging a false repair", REPAIR_WITHIN, move |open, settings| {
+        self.write("acknowledging a false repair", move |open, settings| {
             operator::acknowledge(open, settings, id)
         })
         .await
     }
 
     async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        self.write("acknowledging the fuse", REPAIR_WITHIN, operator::acknowledge_fuse)
-            .await
+        self.write("acknowledging the fuse", operator::acknowledge_fuse).await
     }
 }
