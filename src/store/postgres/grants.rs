@@ -195,9 +195,9 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     }
     let mut names = vec![
         ("ledger", name.clone()),
-        ("ledger_by_time", index("_by_time")),
-        ("ledger_by_job", index("_by_job")),
-        ("ledger_unacknowledged", index("_unacknowledged")),
+        ("ledger_by_time", index("_table_time")),
+        ("ledger_by_job", index("_table_job")),
+        ("ledger_unacknowledged", index("_table_unacknowledged")),
         ("ledger_literal", ledger_literal),
         ("table_literal", literal(&table.quoted())),
         ("role_literal", literal(role.as_str())),

@@ -207,6 +207,20 @@ async fn grants_make_no_ledger_of_a_strangers_table() {
     assert_eq!(site.one(&granted).await, "false");
 }
 
+/// An index of an earlier version is in no one's way: those by table have names of their own, the same that a watch gives them.
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_give_a_ledger_of_an_earlier_version_the_indexes_that_it_is_read_by() {
+    let site = Site::new().await;
+    site.sql(include_str!("../contract/ledger_1.postgres.sql")).await;
+    site.grant("fail").await;
+    let by_table = "SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes
+                     WHERE tablename = 'beatwarden_repairs' AND indexdef LIKE '%(table_name, %'";
+    assert_eq!(
+        site.one(by_table).await,
+        "beatwarden_repairs_table_job beatwarden_repairs_table_time beatwarden_repairs_table_unacknowledged"
+    );
+}
+
 /// Rights that a former action needed go; the table's owner keeps its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_of_another_action_take_back_what_is_not_needed_any_more() {
