@@ -98,7 +98,7 @@ pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> 
     let Some(entry) = find(open, settings, id)? else {
         return Ok(Undo::NotFound);
     };
-    let key: Value = key(open, &entry.job_id).into();
+    let key = key(open, &entry.job_id);
     let Open {
         connection,
         catalog,

@@ -91,7 +91,7 @@ pub(super) enum ErrorColumn {
 
 fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), RepairError> {
     open.connection.busy_timeout(WRITE_BUSY)?;
-    let key: Value = key(open, &repair.job.id).into();
+    let key = key(open, &repair.job.id);
     let statements = &open.catalog.statements;
     let transaction = open
         .connection
