@@ -56,7 +56,7 @@ pub struct Reload {
 }
 
 /// Runs the watches of `config` until `stop`: serves HTTP first, ends it last. Takes up another configuration whenever
-/// `reload` brings one; a bad one changes nothing.
+/// `reload` brings one; a bad one changes nothing. `viewed` is notified each time the page is shown.
 ///
 /// # Errors
 /// If a watch can't be built from the configuration.
@@ -65,6 +65,7 @@ pub async fn run(
     listener: TcpListener,
     stop: CancellationToken,
     reload: Option<Reload>,
+    viewed: Arc<Notify>,
 ) -> Result<(), AppError> {
     let access = Arc::new(AccessControl::new(config.web_config_file.as_deref())?);
     if config.web_config_file.is_some() {
@@ -89,7 +90,7 @@ pub async fn run(
     supervisor.take_up(config)?;
     let http_stop = CancellationToken::new();
     let page = listener.local_addr().ok().map(|address| page_at(address, &access));
-    let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()));
+    let state = Arc::new(HttpState::new(roster.clone(), metrics, clock, version()).notifying(viewed));
     let server = tokio::spawn(http::serve(listener, state, access.clone(), http_stop.clone()));
     tokio::spawn(access.clone().follow(http_stop.clone()));
 

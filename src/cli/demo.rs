@@ -12,8 +12,8 @@ use crate::{
     demo::{self, JobTable, Ran},
 };
 use clap::Args;
-use std::{io, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
-use tokio::{net::TcpListener, time::Instant};
+use std::{io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of the demo.
@@ -29,6 +29,37 @@ const ORDERS: &str = "orders-to-warehouse";
 /// The pipelines that don't.
 const HEALTHY: [&str; 2] = ["customers-to-warehouse", "events-to-warehouse"];
 
+/// The pipeline that stopped beating and blocks its next run, and the one that did so longer ago and blocks no one.
+const LOST: [(&str, Duration); 2] = [
+    ("stock-to-warehouse", Duration::from_secs(15)),
+    ("invoices-to-lake", Duration::from_secs(400)),
+];
+
+/// When the incident begins.
+enum Begin {
+    /// After a second; once is enough.
+    AtOnce,
+    /// When someone looks at the page, or after a while without anyone.
+    WhenViewed(Arc<Notify>),
+}
+
+impl Begin {
+    async fn wait(&self) {
+        /// So long no one may have opened the page.
+        const PATIENCE: Duration = Duration::from_secs(8);
+        /// The page refreshes itself after five seconds: the incident is under way by then.
+        const AFTER_A_VIEW: Duration = Duration::from_secs(2);
+        match self {
+            Self::AtOnce => tokio::time::sleep(Duration::from_secs(1)).await,
+            Self::WhenViewed(viewed) => {
+                if tokio::time::timeout(PATIENCE, viewed.notified()).await.is_ok() {
+                    tokio::time::sleep(AFTER_A_VIEW).await;
+                }
+            }
+        }
+    }
+}
+
 /// Shows a pipeline blocked, repaired and running again; then continues until Ctrl-C.
 pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
     let folder = Folder::create().map_err(AppError::Runtime)?;
@@ -40,13 +71,19 @@ pub fn run(flags: CommonFlags, args: &DemoArgs) -> Result<ExitCode, AppError> {
         let address = listener.local_addr().map_err(AppError::Runtime)?;
         let table =
             JobTable::create(&folder.0.join("jobs.db")).map_err(|error| AppError::Runtime(io::Error::other(error)))?;
-        outln!("Beatwarden demo: an embedded job table with three simulated pipelines, watched with action `fail`.");
+        outln!("Beatwarden demo: an embedded job table with five simulated pipelines, watched with action `fail`.");
         outln!("  status page  http://{address}/");
         outln!("  metrics      http://{address}/metrics");
         outln!("  Ctrl-C ends it and leaves nothing behind.");
         outln!("");
-        let story = tokio::spawn(story(table, address, stop.clone(), args.once));
-        app::run(&loaded.config, listener, stop.clone(), None).await?;
+        let viewed = Arc::new(Notify::new());
+        let begin = if args.once {
+            Begin::AtOnce
+        } else {
+            Begin::WhenViewed(viewed.clone())
+        };
+        let story = tokio::spawn(story(table, address, stop.clone(), begin));
+        app::run(&loaded.config, listener, stop.clone(), None, viewed).await?;
         story.abort();
         outln!("Bye.");
         Ok(ExitCode::SUCCESS)
@@ -85,7 +122,7 @@ async fn listen(config: &Config) -> Result<TcpListener, AppError> {
 }
 
 /// Reports what happens to the pipelines, with the seconds since the start.
-async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, once: bool) {
+async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, begin: Begin) {
     let reporter = Reporter {
         began: Instant::now(),
         address,
@@ -93,15 +130,23 @@ async fn story(table: JobTable, address: SocketAddr, stop: CancellationToken, on
     for pipeline in HEALTHY {
         tokio::spawn(demo::keep_running(table.clone(), pipeline.to_owned(), stop.clone()));
     }
+    for (pipeline, silence) in LOST {
+        tokio::spawn(demo::keep_lost(
+            table.clone(),
+            pipeline.to_owned(),
+            silence,
+            stop.clone(),
+        ));
+    }
     reporter.report(&format!("{} and {} run and beat.", HEALTHY[0], HEALTHY[1]));
+    begin.wait().await;
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
         if let Err(error) = reporter.crash_and_recover(&table).await {
             reporter.report(&format!("the job table can't be written: {error}"));
             stop.cancel();
             return;
         }
-        if once {
+        if matches!(begin, Begin::AtOnce) {
             stop.cancel();
             return;
         }

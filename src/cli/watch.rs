@@ -4,7 +4,7 @@ use crate::{
     app::{self, AppError, Reload},
     config::{Config, Loaded, Sources},
 };
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again, from the same `sources`.
@@ -54,6 +54,6 @@ pub async fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError
         asked: signals.reload,
         load: Box::new(move || Ok(Config::load(&sources)?.config)),
     };
-    app::run(config, listener, signals.stop, Some(reload)).await?;
+    app::run(config, listener, signals.stop, Some(reload), Arc::default()).await?;
     Ok(ExitCode::SUCCESS)
 }

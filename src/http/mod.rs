@@ -16,6 +16,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinSet,
     time::timeout,
 };
@@ -40,6 +41,7 @@ pub struct HttpState {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     version: &'static str,
+    viewed: Arc<Notify>,
 }
 
 impl HttpState {
@@ -50,7 +52,14 @@ impl HttpState {
             metrics,
             clock: Arc::new(clock),
             version,
+            viewed: Arc::default(),
         }
+    }
+
+    /// The same, with someone to be notified each time the page is shown.
+    #[must_use]
+    pub fn notifying(self, viewed: Arc<Notify>) -> Self {
+        Self { viewed, ..self }
     }
 
     /// All watches, as they are now.

@@ -161,6 +161,7 @@ fn document(value: &Value) -> String {
 /// The page; `/?paused` is the one that stands still.
 fn status_page(query: Option<&str>, state: &HttpState) -> Answer {
     let asked = Asked::from_query(query);
+    state.viewed.notify_one();
     // With the address: without one, a browser whose address has a fragment (`/#job-42`) never asks again.
     let refresh = (asked.refreshing == Refreshing::On).then(|| format!("{REFRESH_SECONDS}; url={}", asked.address()));
     Answer {

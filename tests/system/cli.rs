@@ -1,6 +1,7 @@
 //! The commands as a newcomer types them: output, exit codes, and the sentences of the README that can be run.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod demo;
 mod health;
 mod instance;
 mod streams;

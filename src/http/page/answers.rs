@@ -62,7 +62,7 @@ fn blocked(place: &Place<'_>, report: &Report) -> Markup {
                 }
                 @if blocking > NAMED as u64 { li { "and " (number(blocking - NAMED as u64)) " more" } }
             }
-        } @else { "No." }
+        } @else { p { "No stuck job blocks new runs." } }
         @match leftovers {
             0 => {}
             1 => { p { "1 leftover blocks no one." } }
@@ -132,7 +132,7 @@ fn harm(view: &View, report: &Report) -> Markup {
             @match (report.repaired(), view.last_repair()) {
                 (0, None) => "Nothing was repaired so far.",
                 (0, Some(last)) => {
-                    "Last repair " (rough(last.repaired_at.age_at(report.at))) " ago: " (last.action.as_str()) "."
+                    "Last repair " (rough(last.repaired_at.age_at(report.at))) " ago: " (last.action.as_str()) " of " bdi { (text(last.job_name.as_deref().unwrap_or(&last.job_id.text()))) } "."
                 }
                 (now, _) => { (number(now)) " repaired by the last pass, " (span(place_age(view))) " ago." }
             }
