@@ -171,19 +171,19 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-type Reading = Result<(Parts, Said), String>;
+type ReadUrl = Result<(Parts, Said), String>;
 
 /// The outer error is ours and final; the inner one is what libpq says.
-fn libpq(rest: &str) -> Result<Reading, String> {
-    reading(libpq::split_url(rest), libpq::said)
+fn libpq(rest: &str) -> Result<ReadUrl, String> {
+    read_url(libpq::split_url(rest), libpq::said)
 }
 
 /// The outer error is ours and final; the inner one is what SQLAlchemy says.
-fn sqlalchemy(rest: &str) -> Result<Reading, String> {
-    reading(sqlalchemy::split(rest), sqlalchemy::said)
+fn sqlalchemy(rest: &str) -> Result<ReadUrl, String> {
+    read_url(sqlalchemy::split(rest), sqlalchemy::said)
 }
 
-fn reading(split: Result<Parts, String>, said: fn(&Parts) -> Result<Said, String>) -> Result<Reading, String> {
+fn read_url(split: Result<Parts, String>, said: fn(&Parts) -> Result<Said, String>) -> Result<ReadUrl, String> {
     if let Ok(parts) = &split {
         parts.check()?;
     }
@@ -194,7 +194,7 @@ fn reading(split: Result<Parts, String>, said: fn(&Parts) -> Result<Said, String
 }
 
 /// As libpq; as SQLAlchemy where libpq refuses, so that no one is sent elsewhere.
-fn read_as_libpq(rest: &str) -> Reading {
+fn read_as_libpq(rest: &str) -> ReadUrl {
     match libpq(rest)? {
         Ok((parts, _)) if parts.repeats_host() => {
             Err("the keyword host is there twice: libpq takes the last alone; write host=a,b".to_owned())
@@ -205,7 +205,7 @@ fn read_as_libpq(rest: &str) -> Reading {
 }
 
 /// As SQLAlchemy; as libpq where SQLAlchemy refuses, so that no one is sent elsewhere.
-fn read_as_sqlalchemy(rest: &str) -> Reading {
+fn read_as_sqlalchemy(rest: &str) -> ReadUrl {
     match sqlalchemy(rest)? {
         Ok(read) => Ok(read),
         Err(problem) => match libpq(rest)? {
@@ -216,7 +216,7 @@ fn read_as_sqlalchemy(rest: &str) -> Reading {
 }
 
 /// As both, which have to agree. Several `host` are SQLAlchemy's own way to write a list.
-fn read_as_both(rest: &str, defaults: &Defaults) -> Reading {
+fn read_as_both(rest: &str, defaults: &Defaults) -> ReadUrl {
     let (by_libpq, by_sqlalchemy) = (libpq(rest)?, sqlalchemy(rest)?);
     match (by_libpq, by_sqlalchemy) {
         (Ok((parts, _)), by_sqlalchemy) if parts.repeats_host() => by_sqlalchemy,

@@ -1,6 +1,6 @@
 //! Values with a shape of their own: a time that may stand in another table, and the conditions that rows have to meet.
 //!
-//! Owns the keys inside such a value, which no layer below can set alone: whoever gives the value gives all of it.
+//! Owns the keys inside such a value, which no layer below can set alone: a source that gives the value gives all of it.
 
 use super::ConfigError;
 use super::layers::{Setting, Table};

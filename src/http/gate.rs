@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_that_nobody_else_can_have_are_ours() {
+    fn names_that_no_one_else_can_have_are_ours() {
         let hosts = "127.0.0.1 localhost\n127.0.1.1\tBox.example.org box # not evil\n# 127.0.0.1 evil\n192.0.2.7 db.lan\n::1 ip6-localhost\nnonsense\n";
         let ours = names_of("Box\n", hosts);
         let is_own_name = |host: &str| super::is_own_name(host, &ours);

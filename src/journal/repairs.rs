@@ -83,10 +83,10 @@ impl Journal {
         };
         let mut by_cause: BTreeMap<Cause, (&JobId, usize)> = BTreeMap::new();
         for (job, cause) in &report.newly_withheld {
-            let is_told = matches!(cause, Cause::Watching | Cause::Observe)
+            let is_reported = matches!(cause, Cause::Watching | Cause::Observe)
                 || report.obstacles.iter().any(|obstacle| obstacle.cause == *cause)
                 || *cause == Cause::AwaitingWriter && is_repaired(job);
-            if !is_told {
+            if !is_reported {
                 by_cause.entry(*cause).or_insert((job, 0)).1 += 1;
             }
         }

@@ -75,11 +75,11 @@ const OF_WATCH: &[OfWatch] = &[
 ];
 
 /// One gauge after another, each registered when its first value is set: an empty one exports nothing.
-struct Scrape<'a> {
+struct Gauges<'a> {
     registry: &'a Registry,
 }
 
-impl Scrape<'_> {
+impl Gauges<'_> {
     /// Sets a gauge for each of `rows`: label values, and the value.
     fn gauge(&self, name: &str, help: &str, labels: &[&str], rows: impl IntoIterator<Item = (Vec<String>, f64)>) {
         let gauge = GaugeVec::new(Opts::new(name, help).namespace("beatwarden"), labels).expect("a valid name");
@@ -99,32 +99,32 @@ fn number(yes: bool) -> f64 {
 /// Fills `registry` with the gauges of all watches, as of `now`.
 pub(super) fn fill(registry: &Registry, roster: &Roster, now: Moment, build: &(String, String)) {
     let shown = View::all(&roster.boards(), now);
-    let scrape = Scrape { registry };
-    process(&scrape, roster.reload_status(), build);
+    let gauges = Gauges { registry };
+    process(&gauges, roster.reload_status(), build);
     for (name, help, value) in OF_WATCH {
         let rows = shown
             .iter()
             .filter_map(|one| Some((vec![one.name.clone()], value(one)?)));
-        scrape.gauge(name, help, &["watch"], rows);
+        gauges.gauge(name, help, &["watch"], rows);
     }
-    by_cause_and_phase(&scrape, &shown);
-    by_job_name(&scrape, &shown);
+    by_cause_and_phase(&gauges, &shown);
+    by_job_name(&gauges, &shown);
 }
 
-fn process(scrape: &Scrape<'_>, reload: ReloadStatus, (version, revision): &(String, String)) {
-    scrape.gauge(
+fn process(gauges: &Gauges<'_>, reload: ReloadStatus, (version, revision): &(String, String)) {
+    gauges.gauge(
         "build_info",
         "Version and revision of this program.",
         &["version", "revision"],
         [(vec![version.clone(), revision.clone()], 1.0)],
     );
-    scrape.gauge(
+    gauges.gauge(
         "config_last_reload_success",
         "1 if the last reading of the configuration was good.",
         &[],
         [(vec![], number(reload.succeeded))],
     );
-    scrape.gauge(
+    gauges.gauge(
         "config_last_reload_timestamp_seconds",
         "When the configuration in force was read.",
         &[],
@@ -132,7 +132,7 @@ fn process(scrape: &Scrape<'_>, reload: ReloadStatus, (version, revision): &(Str
     );
 }
 
-fn by_cause_and_phase(scrape: &Scrape<'_>, shown: &[View]) {
+fn by_cause_and_phase(gauges: &Gauges<'_>, shown: &[View]) {
     let (mut running, mut stuck, mut withheld, mut hindered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for one in shown {
         let Some(pass) = &one.current else { continue };
@@ -151,20 +151,20 @@ fn by_cause_and_phase(scrape: &Scrape<'_>, shown: &[View]) {
         let stands = |cause| wanted && pass.report.obstacles.iter().any(|found| found.cause == cause);
         hindered.extend(OBSTACLES.map(|cause| (labels(cause.as_str()), number(stands(cause)))));
     }
-    scrape.gauge("running_jobs", "Running jobs by phase.", &["watch", "phase"], running);
-    scrape.gauge(
+    gauges.gauge("running_jobs", "Running jobs by phase.", &["watch", "phase"], running);
+    gauges.gauge(
         "stuck_jobs",
         "Jobs that never beat in time (missed_first), beat and stopped (lost), or run for longer than allowed (overrun).",
         &["watch", "reason"],
         stuck,
     );
-    scrape.gauge(
+    gauges.gauge(
         "withheld_repairs",
         "Overdue jobs that are not repaired now, by cause.",
         &["watch", "cause"],
         withheld,
     );
-    scrape.gauge(
+    gauges.gauge(
         "repair_obstacles",
         "1 for each cause that withholds all repairs of the watch; 0 for all where the action is observe.",
         &["watch", "cause"],
@@ -191,8 +191,8 @@ fn label(name: Option<&Arc<str>>) -> String {
     name.map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect())
 }
 
-fn by_job_name(scrape: &Scrape<'_>, shown: &[View]) {
-    scrape.gauge(
+fn by_job_name(gauges: &Gauges<'_>, shown: &[View]) {
+    gauges.gauge(
         "stuck_job_started_timestamp_seconds",
         "Start of the oldest stuck job of a name, for the 20 names with the oldest.",
         &["watch", "job_name", "reason"],
@@ -208,7 +208,7 @@ fn by_job_name(scrape: &Scrape<'_>, shown: &[View]) {
             *oldest = oldest.max(age.as_secs_f64());
         }
     }
-    scrape.gauge(
+    gauges.gauge(
         "job_heartbeat_age_max_seconds",
         "Oldest age of a last sign of life among running jobs of a name.",
         &["watch", "job_name"],

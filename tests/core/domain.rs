@@ -1102,7 +1102,7 @@ fn a_backfilled_job_that_beats_is_late_and_harmless() {
 }
 
 #[test]
-fn somebody_who_insists_gets_past_the_rules_and_never_past_the_guard() {
+fn a_person_who_insists_gets_past_the_rules_and_never_past_the_guard() {
     let insist = |dog: &mut Watchdog| {
         dog.policy.by_hand = Some(ByHand {
             job: Some(JobId::new("1")),

@@ -59,13 +59,13 @@ contract!(
     a_job_that_is_restarted_meanwhile_is_left_alone,
     a_job_that_is_deleted_meanwhile_is_a_lost_race,
     a_job_whose_deadline_is_not_over_is_left_alone,
-    a_row_that_somebody_holds_is_not_waited_for,
+    a_row_that_another_session_holds_is_not_waited_for,
     a_ledger_that_refuses_leaves_the_row_untouched,
     two_replicas_make_one_repair,
     two_replicas_make_one_ledger,
     another_server_is_not_repaired,
     a_lost_answer_is_found_in_the_ledger,
-    somebody_elses_ledger_withholds_all_repairs,
+    a_ledger_of_others_withholds_all_repairs,
     hostile_names_are_only_text,
     a_missing_table_is_named_with_the_nearest,
     a_missing_column_is_named_with_its_key_and_the_nearest,
@@ -404,7 +404,7 @@ async fn a_job_whose_deadline_is_not_over_is_left_alone(bed: impl Bed) {
     assert_eq!(bed.rows().await, before);
 }
 
-async fn a_row_that_somebody_holds_is_not_waited_for(bed: impl Bed) {
+async fn a_row_that_another_session_holds_is_not_waited_for(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store(Action::Fail);
     let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
@@ -489,7 +489,7 @@ async fn a_lost_answer_is_found_in_the_ledger(bed: impl Bed) {
     assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::ByAnother);
 }
 
-async fn somebody_elses_ledger_withholds_all_repairs(bed: impl Bed) {
+async fn a_ledger_of_others_withholds_all_repairs(bed: impl Bed) {
     with_victim(&bed).await;
     bed.sql("CREATE TABLE beatwarden_repairs (id integer)").await;
     assert_eq!(

@@ -84,7 +84,7 @@ impl Logins {
         if self.was_right(&user, &password) {
             return Login::Good;
         }
-        let Some(_place) = self.take_place(from) else {
+        let Some(_slot) = self.take_slot(from) else {
             return Login::Busy;
         };
         let permit = self.at_once.clone().acquire_owned().await;
@@ -112,7 +112,7 @@ impl Logins {
         tag.is_some_and(|tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok())
     }
 
-    fn take_place(&self, from: IpAddr) -> Option<Place<'_>> {
+    fn take_slot(&self, from: IpAddr) -> Option<QueueSlot<'_>> {
         let mut queue = self.queue.lock();
         if queue.values().sum::<usize>() >= WAITING
             || queue.get(&from).is_some_and(|waiting| *waiting >= WAITING_FROM_ONE)
@@ -120,17 +120,17 @@ impl Logins {
             return None;
         }
         *queue.entry(from).or_default() += 1;
-        Some(Place { logins: self, from })
+        Some(QueueSlot { logins: self, from })
     }
 }
 
 /// A place in the queue; given back when it is dropped.
-struct Place<'a> {
+struct QueueSlot<'a> {
     logins: &'a Logins,
     from: IpAddr,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         let mut queue = self.logins.queue.lock();
         if let Some(waiting) = queue.get_mut(&self.from) {
@@ -249,7 +249,7 @@ mod tests {
         let logins = logins(&[("ann", "right")]);
         assert_eq!(logins.check(Some(&header("ann", "right")), HERE).await, Login::Good);
         let held: Vec<_> = (0..WAITING_FROM_ONE)
-            .map(|_| logins.take_place(HERE).expect("a place"))
+            .map(|_| logins.take_slot(HERE).expect("a place"))
             .collect();
         assert_eq!(logins.check(Some(&header("ann", "wrong")), HERE).await, Login::Busy);
         assert_eq!(logins.check(Some(&header("ann", "right")), HERE).await, Login::Good);

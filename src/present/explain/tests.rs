@@ -143,7 +143,7 @@ fn a_job_without_heartbeats_is_judged_by_its_age_and_said_to_be() {
 }
 
 #[test]
-fn rows_that_have_no_phase_and_the_ledger_are_told_too() {
+fn rows_that_have_no_phase_and_the_ledger_are_explained_too() {
     let mut text = String::new();
     let start = TimeValue::At(at(-120));
     for row in [

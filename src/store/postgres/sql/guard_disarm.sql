@@ -16,6 +16,6 @@ BEGIN
             'SET search_path = pg_catalog, pg_temp AS %L', guard, 'BEGIN RETURN NEW; END');
     END LOOP;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'a function of the guard belongs to another role: it goes on until its trigger is dropped';
+    RAISE NOTICE 'a function of the guard belongs to another role: it stays in force until its trigger is dropped';
 END
 {{tag}};
