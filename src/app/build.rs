@@ -6,7 +6,8 @@ use crate::{
     domain::Policy,
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, TableName, TimeSource,
+        self, Call, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, TableName,
+        TimeSource,
         postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -69,6 +70,12 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
         _ => Identifier::new,
     };
     let optional = |name: &Option<String>| name.as_deref().map(check).transpose();
+    let call = watch.repair.fail.call.as_ref().map(|call| {
+        Ok(Call {
+            function: TableName::parse_by(&call.function, check)?,
+            args: call.args.clone(),
+        })
+    });
     let set = watch.repair.fail.set.iter();
     let set = set.map(|(column, value)| Ok((check(column)?, value.clone())));
     Ok(Mapping {
@@ -103,8 +110,15 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
         ending: Ending {
             state: watch.repair.fail.state.clone(),
             set: set.collect::<Result<_, _>>()?,
+            call: call.transpose()?,
         },
     })
+}
+
+/// What `fail` does to a row, where the configuration says more than which columns there are.
+pub fn fail_in_words(watch: &WatchConfig) -> Option<String> {
+    let mapping = mapping_of(watch).ok()?;
+    (mapping.ending != Ending::default()).then(|| mapping.fail_in_words())
 }
 
 /// How one database checks a name.

@@ -14,7 +14,7 @@ mod target;
 mod thread;
 
 pub use any_store::AnyStore;
-pub use build::{grants_for, index_for, pace_of, policy_of, store_of};
+pub use build::{fail_in_words, grants_for, index_for, pace_of, policy_of, store_of};
 pub use error::AppError;
 pub use manual::{Examination, ManualWatch, examine, manual_watch, newest_run};
 pub use signals::{Signals, signals};

@@ -94,6 +94,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let mut lines = found(watch, &first, (&guard, around.is_view), Costs { poll, other }, skew);
     // After the states, which say how many run.
     lines.splice(2..2, times);
+    lines.extend(app::fail_in_words(watch).map(|words| note(format!("fail: {words}"))));
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
     let is_cured = |line: &Line| line.1.starts_with("no_ledger: ") && line.1.contains("`beatwarden grants`");
@@ -273,6 +274,12 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
 /// Our role, and whose code runs with its rights.
 fn surroundings(around: &Surroundings) -> Vec<Line> {
     let mut lines = Vec::new();
+    if let Some(function) = &around.function {
+        lines.push(good(format!(
+            "fail: the function that ends jobs is {}",
+            function.escape_debug()
+        )));
+    }
     if let Some(role) = &around.role {
         lines.push(match role.excess() {
             Some(text) if role.owner_is_trusted => note(format!("role: {text}")),

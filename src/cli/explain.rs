@@ -7,7 +7,7 @@ use super::{
 use crate::{
     app::{self, AppError, Examination},
     config::{self, Loaded, OwnWay, WatchConfig},
-    domain::{Cause, Holder, JobId, Phase, Timestamp},
+    domain::{Action, Cause, Holder, JobId, Phase, Timestamp},
     present::{Facts, Judged, json as shapes, safe, sentences},
 };
 use clap::Args;
@@ -111,6 +111,9 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     let is_stuck = judged.is_some_and(|judged| judged.phase.is_stuck());
     let beside = watch.meltano.as_ref().map(|_| super::check::action(watch));
     said.extend(beside.filter(|_| is_stuck));
+    let fails = examination.policy.action == Action::Fail;
+    let written = app::fail_in_words(watch).filter(|_| is_stuck && fails);
+    said.extend(written.map(|words| format!("What fail does here: {words}.")));
     let own = watch.preset.as_deref().and_then(config::own_way);
     said.extend(own.filter(|_| is_stuck).map(|own| by_its_own_system(own, &row.id)));
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));

@@ -81,7 +81,8 @@ pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppErro
             watch.name, own.why
         )));
     }
-    let has_end_state = watch.repair.fail.state.is_some() || !watch.table.states.failure.is_empty();
+    let fail = &watch.repair.fail;
+    let has_end_state = fail.call.is_some() || fail.state.is_some() || !watch.table.states.failure.is_empty();
     if watch.repair.missed_first == Action::Fail && !has_end_state {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",
@@ -299,6 +300,10 @@ impl Session<'_> {
             outln!("nothing is due");
         } else {
             outln!("due, action {}:", self.policy.action.as_str());
+            let is_fail = self.policy.action == Action::Fail;
+            if let Some(words) = app::fail_in_words(self.watch).filter(|_| is_fail) {
+                outln!("  ({})", safe::cut(&words, 1_000));
+            }
         }
         for repair in &plan.repairs {
             let start = repair

@@ -6,7 +6,7 @@ use super::ConfigError;
 use super::rules::Rules;
 use super::text::{given, shown, shown_key};
 use super::validate::Reader;
-use crate::domain::{Assigned, Literal};
+use crate::domain::{Argument, Assigned, Literal};
 use crate::nearest::nearest;
 use ::config::ValueKind;
 
@@ -47,6 +47,62 @@ impl Reader<'_> {
             return None;
         }
         Some(columns)
+    }
+
+    /// What a function is given.
+    pub(super) fn arguments(&mut self, path: &'static str) -> Option<Vec<Argument>> {
+        let (key, setting) = self.setting(path)?;
+        let words = Argument::WORDS;
+        let ValueKind::Array(items) = &setting.value else {
+            let expected = r#"a list, such as ["{id}", "failed", false]"#.to_owned();
+            self.refuse(key, setting, expected);
+            return None;
+        };
+        let mut arguments = Vec::with_capacity(items.len());
+        for item in items {
+            match argument(&item.kind) {
+                Ok(argument) => arguments.push(argument),
+                Err(expected) => {
+                    self.refuse(key, setting, format!("each of them {expected}"));
+                    return None;
+                }
+            }
+        }
+        let bytes: usize = arguments.iter().map(bytes_of).sum();
+        if arguments.len() > MOST_COLUMNS || bytes > MOST_BYTES {
+            let expected = format!(
+                "at most {MOST_COLUMNS} of {} or values of at most {MOST_BYTES} bytes together",
+                words.join(", ")
+            );
+            self.refuse(key, setting, expected);
+            return None;
+        }
+        Some(arguments)
+    }
+}
+
+/// What a function is given in one place, or what was expected.
+fn argument(value: &ValueKind) -> Result<Argument, String> {
+    let words = Argument::WORDS;
+    if let ValueKind::String(text) = value {
+        let argument = Argument::from_text(text);
+        if matches!(argument, Argument::Literal(_)) {
+            literal_text(text, &words)?;
+        }
+        return Ok(argument);
+    }
+    literal(value).map(Argument::Literal).ok_or_else(|| {
+        format!(
+            "one of {}, or a text, a number, true or false, as the argument's type reads it",
+            words.join(", ")
+        )
+    })
+}
+
+fn bytes_of(argument: &Argument) -> usize {
+    match argument {
+        Argument::Literal(literal) => literal.text().len(),
+        Argument::Id | Argument::Error | Argument::Now => 0,
     }
 }
 
@@ -115,6 +171,7 @@ fn size(value: &Assigned) -> usize {
 impl Rules<'_> {
     /// What `fail` writes: a state of an end or of a requeue, and columns that nothing else writes or rests on.
     pub(super) fn ending(&self, mistakes: &mut Vec<ConfigError>) {
+        self.call(mistakes);
         let texts = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
         let state = self.quietly(|reader| reader.text("repair.fail.state"));
         let (failure, waiting) = (texts("table.failure"), texts("table.waiting"));
@@ -134,6 +191,40 @@ impl Rules<'_> {
                 let path = format!("repair.fail.set.{}", shown_key(&column));
                 mistakes.push(self.conflict(&path, problem, remedy));
             }
+        }
+    }
+
+    /// A function: on a database that has some, and instead of what is written without one.
+    fn call(&self, mistakes: &mut Vec<ConfigError>) {
+        const FUNCTION: &str = "repair.fail.call.function";
+        let is_given = |path| self.layer.get(path).is_some();
+        if self.quietly(|reader| reader.text(FUNCTION)).is_none() {
+            if is_given("repair.fail.call.args") && !is_given(FUNCTION) {
+                let problem = "no function is given".to_owned();
+                mistakes.push(self.conflict(
+                    "repair.fail.call.args",
+                    problem,
+                    "set repair.fail.call.function, or leave it out",
+                ));
+            }
+            return;
+        }
+        if !self.calls_functions {
+            let problem = "a SQLite file has no functions of its own".to_owned();
+            mistakes.push(self.conflict(
+                FUNCTION,
+                problem,
+                "say what to write in repair.fail.state and repair.fail.set",
+            ));
+        }
+        let text = self
+            .quietly(|reader| reader.text("repair.fail.state"))
+            .map(|_| "repair.fail.state");
+        let set = self.quietly(|reader| reader.assignments("repair.fail.set"));
+        let set = set.filter(|set| !set.is_empty()).map(|_| "repair.fail.set");
+        for path in text.into_iter().chain(set) {
+            let problem = format!("given beside {FUNCTION}");
+            mistakes.push(self.conflict(path, problem, "the function writes what it writes: keep one of the two"));
         }
     }
 

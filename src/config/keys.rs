@@ -33,6 +33,8 @@ pub enum Kind {
     Conditions,
     /// A table of columns and what each is set to.
     Assignments,
+    /// A list of what a function is given.
+    Arguments,
     /// `true` or `false`.
     Switch,
     /// One of a few words.
@@ -151,7 +153,7 @@ const fn watch(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static
 }
 
 use Fallback::{Needed, Nothing, Value};
-use Kind::{Address, Assignments, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
+use Kind::{Address, Arguments, Assignments, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
 
 /// Every key, in the order of the commented file.
 #[rustfmt::skip]
@@ -250,4 +252,8 @@ pub const KEYS: &[Key] = &[
         "State that `fail` writes, else the first of table.failure; one of table.waiting puts the job back to be run again."),
     watch("repair.fail.set", Assignments, Nothing(r#"{ finished_at = "{now}", reason = "{error}", result = "{null}", version = "{+1}" }"#),
         "Further columns that `fail` sets: {now}, {null}, {error}, {+1}, or a value (docs/mapping.md)."),
+    watch("repair.fail.call.function", Text, Nothing(r#""finish_job""#),
+        "The system's own function, called instead of all that: function or schema.function; PostgreSQL only."),
+    watch("repair.fail.call.args", Arguments, Nothing(r#"["{id}", "failed", false]"#),
+        "What it is given: {id}, {error}, {now}, or values."),
 ];

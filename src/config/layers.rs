@@ -215,6 +215,7 @@ pub(super) fn from_text(kind: Kind, text: &str) -> ValueKind {
         | Kind::Time
         | Kind::Conditions
         | Kind::Assignments
+        | Kind::Arguments
         | Kind::Secret
         | Kind::Address
         | Kind::Choice(_)

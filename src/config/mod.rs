@@ -39,8 +39,8 @@ pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub use types::{
-    Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, FailConfig, LogFormat, LogLevel, RepairConfig,
-    TableConfig, TimeConfig, WatchConfig,
+    CallConfig, Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, FailConfig, LogFormat, LogLevel,
+    RepairConfig, TableConfig, TimeConfig, WatchConfig,
 };
 pub use url::DatabaseUrl;
 

@@ -19,6 +19,8 @@ pub(super) struct Rules<'a> {
     pub(super) layer: &'a Layer,
     /// Bytes of the longest name that the database takes; none where it takes any, or is not known.
     pub(super) longest_name: Option<usize>,
+    /// Whether the database may have functions that can be called.
+    pub(super) calls_functions: bool,
 }
 
 /// Keys of times that may stand in another table.
@@ -120,7 +122,7 @@ impl Rules<'_> {
 
     /// What the database can't take for a name.
     fn names(&self, mistakes: &mut Vec<ConfigError>) {
-        let tables = ["table.name", "repair.ledger"];
+        let tables = ["table.name", "repair.ledger", "repair.fail.call.function"];
         let columns = [
             "table.id",
             "table.job_name",
@@ -271,7 +273,9 @@ impl Rules<'_> {
         let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
         let failure = self.quietly(|reader| reader.texts("table.failure"));
         let state = self.quietly(|reader| reader.text("repair.fail.state"));
-        if action == Some(Action::Fail) && state.is_none() && failure.is_some_and(|states| states.is_empty()) {
+        let function = self.quietly(|reader| reader.text("repair.fail.call.function"));
+        let is_said = state.or(function).is_some();
+        if action == Some(Action::Fail) && !is_said && failure.is_some_and(|states| states.is_empty()) {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
             let remedy = "set table.failure or repair.fail.state, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));

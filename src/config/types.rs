@@ -3,7 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
-use crate::domain::{Action, Assigned, DiscoverySetting, States, TimeFormat, ValueTest};
+use crate::domain::{Action, Argument, Assigned, DiscoverySetting, States, TimeFormat, ValueTest};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -170,6 +170,17 @@ pub struct FailConfig {
     pub state: Option<String>,
     /// Further columns, each once, and what they are set to.
     pub set: Vec<(String, Assigned)>,
+    /// The system's own function, which is called instead of all that; on PostgreSQL only.
+    pub call: Option<CallConfig>,
+}
+
+/// A function that ends a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallConfig {
+    /// `function` (in the schema of the watched table) or `schema.function`.
+    pub function: String,
+    /// What it is given.
+    pub args: Vec<Argument>,
 }
 
 /// Where the database URL comes from.

@@ -176,7 +176,7 @@ fn expected(key: &Key, value: &ValueKind) -> String {
                 .to_owned()
         }
         Kind::Text => "a text that is not empty".to_owned(),
-        Kind::Time | Kind::Conditions | Kind::Assignments => format!("a value such as {example}"),
+        Kind::Time | Kind::Conditions | Kind::Assignments | Kind::Arguments => format!("a value such as {example}"),
         Kind::Secret => "a text".to_owned(),
         Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),
         Kind::Texts => {

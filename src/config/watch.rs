@@ -6,7 +6,7 @@ use super::DatabaseUrl;
 use super::keys::Scope;
 use super::layers::Layer;
 use super::rules::{LONGEST_NAME, Rules};
-use super::types::{DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
+use super::types::{CallConfig, DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
@@ -32,9 +32,10 @@ pub(super) fn check(
     let before = mistakes.len();
     let mut reader = Reader::new(Scope::Watch, label, layer);
     let database = database(&mut reader, layer, database_help);
-    let longest_name = match database.as_ref().map(DatabaseSource::resolve) {
-        Some(Ok(DatabaseUrl::Postgres(_))) => Some(LONGEST_NAME),
-        _ => None,
+    let (longest_name, calls_functions) = match database.as_ref().map(DatabaseSource::resolve) {
+        Some(Ok(DatabaseUrl::Postgres(_))) => (Some(LONGEST_NAME), true),
+        Some(Ok(DatabaseUrl::Sqlite(_))) => (None, false),
+        _ => (None, true),
     };
     let preset = reader.text("preset");
     // The name is settled already, from what is a text; what is none is refused here.
@@ -47,6 +48,7 @@ pub(super) fn check(
         label,
         layer,
         longest_name,
+        calls_functions,
     };
     mistakes.append(&mut rules.broken());
     let watch = watch.filter(|_| mistakes.len() == before)?;
@@ -158,6 +160,7 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     let fail = FailConfig {
         state: reader.text("repair.fail.state"),
         set: reader.assignments("repair.fail.set").unwrap_or_default(),
+        call: call(reader),
     };
     Some(RepairConfig {
         missed_first: missed_first?,
@@ -167,6 +170,12 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
         ledger: ledger?,
         fail,
     })
+}
+
+fn call(reader: &mut Reader<'_>) -> Option<CallConfig> {
+    let args = reader.arguments("repair.fail.call.args").unwrap_or_default();
+    let function = reader.text("repair.fail.call.function")?;
+    Some(CallConfig { function, args })
 }
 
 fn times_and_rest(

@@ -23,6 +23,9 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// The key of the function that ended the job.
+pub(crate) const CALLED: &str = "beatwarden_called";
+
 /// The keys of an image.
 pub(crate) fn keys(image: &str) -> Vec<String> {
     let image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();

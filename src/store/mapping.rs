@@ -1,6 +1,6 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
-use crate::domain::{Assigned, NullState, States, TimeFormat, ValueTest};
+use crate::domain::{Argument, Assigned, NullState, States, TimeFormat, ValueTest};
 use jiff::tz::TimeZone;
 
 /// A name in SQL: checked once, always quoted.
@@ -253,11 +253,24 @@ pub struct Ending {
     pub state: Option<String>,
     /// Further columns, each once, and what they are set to.
     pub set: Vec<(Identifier, Assigned)>,
+    /// The system's own function, which is called instead of all that.
+    pub call: Option<Call>,
+}
+
+/// A function that ends a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The function; without a schema it stands beside the job table.
+    pub function: TableName,
+    /// What it is given.
+    pub args: Vec<Argument>,
 }
 
 impl Ending {
     /// The key of the further columns.
     pub(crate) const SET: &str = "watch.repair.fail.set";
+    /// The key of the function.
+    pub(crate) const CALL: &str = "watch.repair.fail.call";
 
     /// A key of a column as the user knows it: all but the further ones stand in `[watch.table]`.
     pub(crate) fn full_key(key: &str) -> String {
@@ -291,12 +304,16 @@ impl Mapping {
         }
     }
 
-    /// The state that `fail` writes; none where none is known.
+    /// The state that `fail` writes; none where none is known, or a function decides it.
     pub fn end_state(&self) -> Option<&str> {
-        self.ending
-            .state
-            .as_deref()
-            .or(self.states.failure.first().map(String::as_str))
+        let first = self.states.failure.first().map(String::as_str);
+        let state = self.ending.state.as_deref().or(first);
+        state.filter(|_| self.ending.call.is_none())
+    }
+
+    /// Whether `fail` writes end and error text: not where the job is put back, nor where a function writes what it writes.
+    fn writes_an_end(&self) -> bool {
+        self.ending.call.is_none() && !self.is_requeue()
     }
 
     /// Whether `fail` puts the job back to be run again.
@@ -309,18 +326,22 @@ impl Mapping {
         self.states.waiting.iter().any(|waiting| waiting == state)
     }
 
-    /// The column of the end, where `fail` writes it: a job that is put back has none.
+    /// The column of the end, where `fail` writes it.
     pub(crate) fn end_written(&self) -> Option<&Identifier> {
-        self.ended_at.as_ref().filter(|_| !self.is_requeue())
+        self.ended_at.as_ref().filter(|_| self.writes_an_end())
     }
 
-    /// Where `fail` writes its error text: nowhere for a job that is put back.
+    /// Where `fail` writes its error text.
     pub(crate) fn error_written(&self) -> Option<&ErrorText> {
-        self.error.as_ref().filter(|_| !self.is_requeue())
+        self.error.as_ref().filter(|_| self.writes_an_end())
     }
 
-    /// What all that `fail` writes is, for people: `state = 'FAILED', ended_at = the database's time`.
+    /// What `fail` does, for people: `it writes state = 'FAILED', ended_at = the database's time`.
     pub fn fail_in_words(&self) -> String {
+        if let Some(Call { function, args }) = &self.ending.call {
+            let args: Vec<String> = args.iter().map(Argument::shown).collect();
+            return format!("it calls {}({})", function.plain(), args.join(", "));
+        }
         let mut parts = vec![format!(
             "{} = '{}'",
             self.state.as_str(),
@@ -336,7 +357,12 @@ impl Mapping {
         );
         let set = self.ending.set.iter();
         parts.extend(set.map(|(column, value)| format!("{} = {}", column.as_str(), value.shown())));
-        parts.join(", ")
+        let what = if self.is_requeue() {
+            "puts the job back to be run again"
+        } else {
+            "writes"
+        };
+        format!("it {what}: {}", parts.join(", "))
     }
 
     /// Whether a timestamp without a zone is in UTC, so that it needs no conversion.

@@ -23,7 +23,8 @@ pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
 pub use identity::{error_text, repair_id};
 pub use mapping::{
-    Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName, TimeSource,
+    Call, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName,
+    TimeSource,
 };
 pub use settings::Settings;
 

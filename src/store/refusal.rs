@@ -100,6 +100,12 @@ fn no_way_back(entry: &LedgerEntry, mapping: &Mapping) -> Option<String> {
             value(Some(&waiting))
         ));
     }
+    if let Some(function) = image::value(&entry.after, image::CALLED) {
+        return Some(format!(
+            "the function {} ended the job, and may have changed more than its row: only the application can take that back",
+            value(Some(&function))
+        ));
+    }
     let (before, after) = (image::keys(&entry.before), image::keys(&entry.after));
     let set = mapping.ending.set.iter().map(|(column, _)| column.as_str());
     let ended_at = mapping.ended_at.as_ref().map(Identifier::as_str);

@@ -12,6 +12,8 @@ pub struct Surroundings {
     pub role: Option<Role>,
     /// Whether it is no table but a view or the like: it can't be repaired, nor be given an index.
     pub is_view: bool,
+    /// The function that ends jobs, with the types of its arguments, where one is configured and in use.
+    pub function: Option<String>,
     /// Triggers, rules, policies and the like, each as a clause for people, the names in it escaped.
     pub neighbours: Vec<String>,
 }

@@ -37,6 +37,7 @@ macro_rules! contract {
 
 // After the macro, which it uses.
 mod endings;
+mod functions;
 mod incidents;
 mod interleavings;
 mod key_tail;

@@ -2,6 +2,7 @@
 //! the oldest and the newest PostgreSQL; and what the commands do and say under each of the roles.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod endings;
 mod hardened;
 mod ledgers;
 mod owners;

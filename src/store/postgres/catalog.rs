@@ -1,6 +1,6 @@
 //! The watched table and its columns, as far as the statements need to know them. Owns the key of the gate.
 
-use super::{ending::SetColumn, sql::quoted};
+use super::{ending::SetColumn, function::Function, sql::quoted};
 use crate::{domain::Obstacle, store::TableName};
 use std::sync::OnceLock;
 
@@ -98,6 +98,8 @@ pub(super) struct Catalog {
     /// What `fail` sets beside state, end and error text; where the action is another, as far as the columns are there and readable,
     /// for an undo.
     pub set: Vec<SetColumn>,
+    /// The system's own function that `fail` calls.
+    pub function: Option<Function>,
     /// How entries of the ledger may name the table: `schema.table` as this version writes it, and what earlier versions
     /// took over from the configuration.
     pub spellings: Vec<String>,

@@ -9,7 +9,7 @@ use super::{
     sql::{literal, quoted},
 };
 use crate::{
-    domain::Assigned,
+    domain::{Assigned, Literal},
     store::{Ending, Mapping, StoreError, TimeFormat},
 };
 
@@ -31,13 +31,10 @@ impl SetColumn {
     /// # Errors
     /// If the column's type doesn't take the value.
     pub(super) fn new(column: Column, value: &Assigned, mapping: &Mapping) -> Result<Self, StoreError> {
-        let is_epoch = mapping.time_format != TimeFormat::Timestamp;
         let time = match column.base.as_str() {
             "timestamp" => Some(TimeKind::Naive),
             "timestamptz" => Some(TimeKind::Zoned),
-            "int4" | "int8" if is_epoch => Some(TimeKind::WholeEpoch),
-            "float8" | "numeric" if is_epoch => Some(TimeKind::Epoch),
-            _ => None,
+            base => number_kind(base, mapping.time_format),
         };
         let expected = match value {
             Assigned::Null if !column.nullable => "a column that may be NULL",
@@ -110,6 +107,16 @@ impl SetColumn {
             KEPT / columns.max(1),
             object(&[(&self.column.name, shown.clone())])
         )
+    }
+}
+
+/// How a number of this type holds a time; nothing where times are no numbers.
+pub(super) fn number_kind(base: &str, format: TimeFormat) -> Option<TimeKind> {
+    match base {
+        _ if format == TimeFormat::Timestamp => None,
+        "int4" | "int8" => Some(TimeKind::WholeEpoch),
+        "float8" | "numeric" => Some(TimeKind::Epoch),
+        _ => None,
     }
 }
 
@@ -190,7 +197,6 @@ pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
 /// Asks the database for each value that the configuration gives, so that one that its column doesn't take is found before a job
 /// is to be ended.
 pub(super) async fn try_values(link: &Link, mapping: &Mapping, set: &[SetColumn]) -> Result<(), StoreError> {
-    const WHAT: &str = "trying a value of watch.repair.fail.set";
     for SetColumn { column, value, .. } in set {
         let Assigned::Literal(value) = value else { continue };
         let refused = |why: &str| {
@@ -208,15 +214,23 @@ pub(super) async fn try_values(link: &Link, mapping: &Mapping, set: &[SetColumn]
         if let Some(longest) = column.longest.filter(|longest| is_too_long(*longest)) {
             return Err(refused(&format!("it takes {longest} characters")));
         }
-        let statement = format!(
-            "/* beatwarden: try value */ SELECT {}::{} IS NULL AS is_null",
-            literal(value.text()),
-            column.named_type
-        );
-        let answer = async { Ok(link.ask(&statement, vec![]).await) };
-        if let Err(error) = link.within(WHAT, answer).await? {
-            return Err(refused(&refusal(WHAT, error)?));
+        if let Some(why) = refusal_of(link, value, &column.named_type).await? {
+            return Err(refused(&why));
         }
     }
     Ok(())
+}
+
+/// Why a value is none of a type; nothing where it is one.
+pub(super) async fn refusal_of(link: &Link, value: &Literal, named_type: &str) -> Result<Option<String>, StoreError> {
+    const WHAT: &str = "trying a value of watch.repair.fail";
+    let statement = format!(
+        "/* beatwarden: try value */ SELECT {}::{named_type} IS NULL AS is_null",
+        literal(value.text())
+    );
+    let answer = async { Ok(link.ask(&statement, vec![]).await) };
+    match link.within(WHAT, answer).await? {
+        Ok(_) => Ok(None),
+        Err(error) => refusal(WHAT, error).map(Some),
+    }
 }

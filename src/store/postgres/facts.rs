@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::Action,
-    store::{Identifier, StoreError, guard::GuardState, question::Facts},
+    store::{Ending, Identifier, StoreError, guard::GuardState, question::Facts},
 };
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
@@ -29,6 +29,7 @@ pub(super) struct Asked<'a> {
     written: Vec<&'a str>,
     ledger_columns: Vec<String>,
     state: &'a str,
+    function: Option<u32>,
 }
 
 impl<'a> Asked<'a> {
@@ -42,6 +43,7 @@ impl<'a> Asked<'a> {
             written: written(ready, settings),
             ledger_columns: ledger_columns(),
             state: settings.mapping.state.as_str(),
+            function: catalog.function.as_ref().map(|function| function.oid),
         }
     }
 
@@ -60,6 +62,7 @@ impl<'a> Asked<'a> {
             &self.ledger_columns,
             &self.state,
             &TRIGGER,
+            &self.function,
         ]
     }
 }
@@ -105,6 +108,12 @@ pub(super) fn facts_of(rows: &[Row], ready: &Ready, settings: &PostgresSettings)
     let row = rows.first().ok_or_else(|| StoreError::Schema("no facts".to_owned()))?;
     let shape: Option<String> = row.get("shape");
     let known = catalog.shape.get_or_init(|| shape.clone());
+    if row.get::<_, Option<bool>>("callable").is_none() {
+        return Err(StoreError::Schema(format!(
+            "the function of {} was dropped or replaced; it is looked for again",
+            Ending::CALL
+        )));
+    }
     if row.get::<_, Option<u32>>("oid") != Some(catalog.oid) || *known != shape {
         return Err(StoreError::Schema(format!(
             "table `{}` was changed or replaced while it was watched; its columns are read again",

@@ -98,6 +98,7 @@ pub fn grants(
         schema_name(&table)
     ));
     of_columns(mapping, action, &table.quoted(), &quoted_role, &mut sql);
+    of_function(mapping, action, &table, &quoted_role, &mut sql);
     of_ledger(action, (&table, &ledger), role, &mut sql);
     sql
 }
@@ -140,6 +141,7 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
         Action::Observe => (Vec::new(), [heartbeat, end].concat()),
         Action::Backfill => (heartbeat, end),
         Action::Fail => {
+            // A function writes by its own rights or by ours; the lock of the row needs this one.
             let mut written = vec![&mapping.state];
             written.extend(mapping.end_written());
             // What is written is kept in the ledger as it was, and the error text is added to what is there: both are read.
@@ -176,6 +178,29 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
     sql.push_str(&format!("GRANT SELECT ({}) ON {table} TO {role};\n", list(&read)));
     if !written.is_empty() {
         sql.push_str(&format!("GRANT UPDATE ({}) ON {table} TO {role};\n", list(&written)));
+    }
+}
+
+/// The function that ends jobs, where one is configured.
+fn of_function(mapping: &Mapping, action: Action, table: &TableName, role: &str, sql: &mut String) {
+    let Some(call) = &mapping.ending.call else { return };
+    let function = TableName {
+        schema: call.function.schema.clone().or(table.schema.clone()),
+        name: call.function.name.clone(),
+    };
+    let (schema, function) = (schema_name(&function), function.quoted());
+    if action == Action::Fail {
+        sql.push_str(&format!(
+            "-- Where several functions have this name, add the types of the one that is meant. Unless it is SECURITY DEFINER it works\n\
+             -- with the rights of {role}: grant what it reads and writes as well.\n\
+             GRANT USAGE ON SCHEMA {schema} TO {role};\nGRANT EXECUTE ON FUNCTION {function} TO {role};\n"
+        ));
+    } else {
+        let tag = tag("beatwarden", [&*function, role].into_iter());
+        sql.push_str(&format!(
+            "DO {tag} BEGIN REVOKE EXECUTE ON FUNCTION {function} FROM {role}; EXCEPTION WHEN undefined_function OR \
+             ambiguous_function OR invalid_schema_name THEN NULL; END {tag};\n"
+        ));
     }
 }
 

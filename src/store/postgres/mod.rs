@@ -13,6 +13,7 @@ mod ending;
 mod error_column;
 mod facts;
 mod failures;
+mod function;
 mod grants;
 mod guard;
 mod guard_sql;

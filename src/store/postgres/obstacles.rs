@@ -49,6 +49,17 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
             add(Cause::Rights, reason);
         }
     }
+    if let Some(function) = catalog
+        .function
+        .as_ref()
+        .filter(|_| row.get::<_, Option<bool>>("callable") == Some(false))
+    {
+        let reason = format!(
+            "no right to call the function that ends jobs: GRANT EXECUTE ON FUNCTION {} TO this role, and USAGE on its schema",
+            function.signature
+        );
+        add(Cause::Rights, reason);
+    }
     if row.get("read_only") {
         let reason =
             "the server is a standby or takes no writes: name the primary in the database URL, or several hosts";

@@ -267,6 +267,7 @@ impl Attempt<'_> {
         };
         let batch = Batch {
             ready: self.session.ready,
+            steps: [None, None],
             statement,
             entry: (&undo_key, &self.session.settings.instance, &key),
         };

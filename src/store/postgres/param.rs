@@ -26,7 +26,7 @@ macro_rules! bound {
 }
 
 bound! {
-    bool => BOOL, i32 => INT4, i64 => INT8, u32 => OID, f64 => FLOAT8, Uuid => UUID, BoundTime => TIMESTAMPTZ,
+    bool => BOOL, i32 => INT4, i64 => INT8, u32 => OID, Option<u32> => OID, f64 => FLOAT8, Uuid => UUID, BoundTime => TIMESTAMPTZ,
     String => TEXT, &str => TEXT, Option<String> => TEXT, Option<&String> => TEXT, Option<&str> => TEXT,
     Vec<String> => TEXT_ARRAY, Vec<&str> => TEXT_ARRAY,
 }

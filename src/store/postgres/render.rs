@@ -4,7 +4,7 @@
 
 use super::{
     catalog::{Catalog, Column, TimeKind},
-    ending,
+    ending, function,
     guard_sql::GuardStatements,
     server::Server,
     sql::{NO_ENTRY, Names, literal, quoted},
@@ -18,6 +18,10 @@ use crate::{
         template::statements,
     },
 };
+
+/// Whether the first step of a repair of two steps has locked the row.
+const HELD: &str =
+    "coalesce(pg_catalog.current_setting('beatwarden.held', true), '') OPERATOR(pg_catalog.=) $12::pg_catalog.text";
 
 /// The window of the success ratio ends now, and is $4 seconds long.
 const WINDOW_BEGINS: &str =
@@ -33,7 +37,7 @@ statements! {
         ledger_create, ledger_of_jobs, ledger_newest, ledger_probe, ledger_exists, ledger_made, ledger_gate,
         ledger_find, ledger_of_job, ledger_entry, ledger_note, ledger_acknowledge, ledger_ack_fuse, ledger_between,
         undo_look, undo_backfill, undo_fail,
-        repair_backfill, repair_fail,
+        repair_backfill, repair_fail, repair_lock, repair_call, repair_called,
     } with {
         /// The name of the index that is made last: where it is, all are.
         last_index: String,
@@ -79,6 +83,7 @@ impl Statements {
             ending::unchanged(catalog),
         );
         let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog), "true".to_owned());
+        names.extend(function::names(mapping, catalog));
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
         Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
     }
@@ -121,6 +126,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     };
     vec![
         ("no_entry", literal(NO_ENTRY)),
+        ("held", HELD.to_owned()),
         ("table", catalog.table.quoted()),
         ("columns", columns(mapping, catalog)),
         ("ledger", catalog.ledger.quoted()),
@@ -253,17 +259,22 @@ pub(super) fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
 
 /// A `timestamptz` as the column holds its values.
 pub(super) fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
+    write_as(instant, column.1, &column.0.named_type, format)
+}
+
+/// A `timestamptz` as a value of this kind and type.
+pub(super) fn write_as(instant: &str, kind: TimeKind, named_type: &str, format: TimeFormat) -> String {
     let scale = if format == TimeFormat::EpochMillis {
         " OPERATOR(pg_catalog.*) 1000"
     } else {
         ""
     };
     let epoch = format!("extract(epoch FROM {instant}){scale}");
-    match column.1 {
+    match kind {
         TimeKind::Zoned => instant.to_owned(),
         TimeKind::Naive => format!("({instant} AT TIME ZONE {ZONE})"),
-        TimeKind::WholeEpoch => format!("pg_catalog.floor({epoch})::{}", column.0.named_type),
-        TimeKind::Epoch => format!("({epoch})::{}", column.0.named_type),
+        TimeKind::WholeEpoch => format!("pg_catalog.floor({epoch})::{named_type}"),
+        TimeKind::Epoch => format!("({epoch})::{named_type}"),
     }
 }
 

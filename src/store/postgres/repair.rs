@@ -4,6 +4,7 @@ use super::{
     PostgresSettings, Ready,
     catalog::GATE,
     failures::{described, ends_session},
+    function::STILL_RUNNING,
     link::Link,
     param::Param,
     row::{self, BoundTime},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Outcome, Repair, RepairId, Repairing, StartCheck},
-    store::{error_text, reading::Strings},
+    store::{Ending, error_text, reading::Strings},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -25,6 +26,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The answers of the batch, in the order in which it was sent.
 pub(super) struct Answers {
     limits: [Result<(), Error>; 5],
+    /// The steps before the statement.
+    steps: [Result<(), Error>; 2],
     statement: Result<Vec<Row>, Error>,
     /// Whether the ledger has kept the entry.
     kept: Result<(), Error>,
@@ -103,16 +106,26 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
         .as_ref()
         .map(|error| (error.pair(&text), error.key.as_str()));
     let (pair, error_key) = error.unwrap_or_default();
-    let statement = match repair.action {
+    let statements = &ready.statements;
+    let (steps, statement): ([Option<&str>; 2], _) = match repair.action {
         Repairing::Fail => {
-            let extra: [Param<'_>; 4] = [&failure, &pair, &text, &error_key];
-            params.extend(extra);
-            &ready.statements.repair_fail
+            let extra: [Param<'_>; 5] = [&failure, &pair, &text, &error_key, &mapping.states.running];
+            let by_function = ready.catalog.function.is_some();
+            params.extend(&extra[..if by_function { 5 } else { 4 }]);
+            if by_function {
+                (
+                    [Some(&statements.repair_lock), Some(&statements.repair_call)],
+                    &statements.repair_called,
+                )
+            } else {
+                ([None, None], &statements.repair_fail)
+            }
         }
-        Repairing::Backfill => &ready.statements.repair_backfill,
+        Repairing::Backfill => ([None, None], &statements.repair_backfill),
     };
     let batch = Batch {
         ready,
+        steps,
         statement,
         entry: (&repair_id, &settings.instance, key),
     };
@@ -122,6 +135,8 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
 /// A statement that changes a row and writes an entry of the ledger, and what that entry has to have: id, instance, job.
 pub(super) struct Batch<'a> {
     pub ready: &'a Ready,
+    /// What is asked before it, in the same transaction and with the same parameters: each sees what was committed until then.
+    pub steps: [Option<&'a str>; 2],
     pub statement: &'a str,
     pub entry: (&'a uuid::Uuid, &'a String, &'a str),
 }
@@ -132,18 +147,25 @@ pub(super) async fn send_batch(link: &Link, batch: Batch<'_>, params: Vec<Param<
     let client = link.client();
     let Batch {
         ready,
+        steps: [first, second],
         statement,
         entry: (id, instance, job),
     } = batch;
+    let step = async |step: Option<&str>| match step {
+        Some(step) => link.ask(step, params.clone()).await.map(|_| ()),
+        None => Ok(()),
+    };
     let entry: Vec<Param<'_>> = vec![id, instance, &job];
-    let (begin, lock, statement_timeout, idle, path, statement, at_once, made, commit) = tokio::join!(
+    let (begin, lock, statement_timeout, idle, path, first, second, statement, at_once, made, commit) = tokio::join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
         client.batch_execute("SET LOCAL lock_timeout = '200ms'"),
         client.batch_execute("SET LOCAL statement_timeout = '2s'"),
         client.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '1s'"),
         client.batch_execute(&ready.catalog.search_path),
-        link.ask(statement, params),
+        step(first),
+        step(second),
+        link.ask(statement, params.clone()),
         // Triggers that would fire at COMMIT fire now, before the entry is looked for.
         client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE"),
         link.ask(&ready.statements.ledger_made, entry),
@@ -151,6 +173,7 @@ pub(super) async fn send_batch(link: &Link, batch: Batch<'_>, params: Vec<Param<
     );
     Answers {
         limits: [begin, lock, statement_timeout, idle, path],
+        steps: [first, second],
         statement,
         kept: at_once.and(made.map(|_| ())),
         commit,
@@ -168,14 +191,17 @@ pub(super) enum Judged {
 pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Answers {
         limits,
+        steps,
         statement,
         kept,
         commit,
     } = answers;
     let limits = limits.into_iter().collect::<Result<Vec<()>, Error>>().map(|_| ());
+    let steps = steps.into_iter().collect::<Result<Vec<()>, Error>>().map(|_| ());
     // An error without a SQLSTATE is a broken connection, not an answer.
     let missing = [
         limits.as_ref().err(),
+        steps.as_ref().err(),
         statement.as_ref().err(),
         kept.as_ref().err(),
         commit.as_ref().err(),
@@ -187,7 +213,8 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     if let Some(error) = missing {
         return Judged::Final(Outcome::Unknown(error.to_string()));
     }
-    let rows = match statement {
+    // The first error of a transaction is what ended it.
+    let rows = match steps.and(statement) {
         Ok(rows) => rows,
         Err(error) => return Judged::Final(failed(error)),
     };
@@ -217,6 +244,15 @@ fn failed(error: Error) -> Outcome {
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => Outcome::Locked,
         // The repair's identity is the ledger's key: this incident already had this action.
         Some(code) if *code == SqlState::UNIQUE_VIOLATION && is_ledger_key(&error) => Outcome::Already,
+        _ if error
+            .as_db_error()
+            .is_some_and(|db| db.message().contains(STILL_RUNNING)) =>
+        {
+            Outcome::Failed(format!(
+                "{STILL_RUNNING}, so nothing was changed: is it the function that ends a job, and are {} right?",
+                Ending::CALL
+            ))
+        }
         _ if error.as_db_error().is_some_and(|db| db.message().contains(NO_ENTRY)) => Outcome::Failed(format!(
             "{NO_ENTRY}, so nothing was changed: a trigger, a rule or row security on it is in the way; `beatwarden check` \
              says more"

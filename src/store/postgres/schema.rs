@@ -6,6 +6,7 @@ use super::{
     catalog::{Catalog, Column, TimeKind, is_table},
     ending::{self, SetColumn},
     failures::refusal,
+    function,
     link::Link,
     search_path,
 };
@@ -103,6 +104,12 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
     if settings.action == Action::Fail {
         ending::try_values(link, mapping, &set).await?;
     }
+    let function = match &mapping.ending.call {
+        Some(call) if settings.action == Action::Fail => {
+            Some(function::find(link, mapping, (call, &table), &id).await?)
+        }
+        _ => None,
+    };
     let mut spellings = vec![table.plain(), table.name.as_str().to_owned(), mapping.table.plain()];
     spellings.sort();
     spellings.dedup();
@@ -134,6 +141,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         error,
         error_column,
         set,
+        function,
         shape: OnceLock::new(),
     })
 }

@@ -56,6 +56,7 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
     let rows = link.within("looking around the table", answer).await?;
     let mut found = Surroundings {
         is_view: !catalog.is_table(),
+        function: catalog.function.as_ref().map(|function| function.signature.clone()),
         ..Surroundings::default()
     };
     let mut role = Role::default();

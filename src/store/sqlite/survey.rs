@@ -27,6 +27,7 @@ impl Surveyed for SqliteStore {
             };
             let neighbours = read().map_err(|error| failed("looking around the table", &open.path, error))?;
             Ok(Surroundings {
+                function: None,
                 role: None,
                 is_view: open.catalog.obstacle.is_some(),
                 neighbours,

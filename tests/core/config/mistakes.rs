@@ -156,6 +156,22 @@ fn files() -> Vec<(&'static str, Given)> {
             watch("repair.fail.set = \"reason\""),
         ),
         (
+            "function of a file, beside what is written without one",
+            watch("repair.fail = { state = \"DEAD\", set = { a = 1 }, call = { function = \"finish\" } }"),
+        ),
+        (
+            "function with a bad name, and arguments that are none",
+            Given::toml(&format!(
+                "{}repair.fail.call = {{ function = \"a.\", args = [\"{{ID}}\"] }}\n",
+                MELTANO.replace("meltano.db", "postgres://u@h/d")
+            )),
+        ),
+        (
+            "arguments without a function",
+            watch("repair.fail.call.args = [\"{id}\"]"),
+        ),
+        ("arguments that are no list", watch("repair.fail.call.args = \"{id}\"")),
+        (
             "more in further columns than the ledger keeps",
             watch(&format!("repair.fail.set = {{ a = \"{}\" }}", "x".repeat(2_001))),
         ),

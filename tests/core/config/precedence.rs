@@ -2,7 +2,7 @@
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
 use beatwarden::config::{DatabaseSource, DatabaseUrl, ErrorColumn, LogFormat, LogLevel, Secret};
-use beatwarden::domain::{Action, Assigned, DiscoverySetting, Literal, TimeFormat};
+use beatwarden::domain::{Action, Argument, Assigned, DiscoverySetting, Literal, TimeFormat};
 use std::{fs, path::PathBuf, time::Duration};
 
 const DEADLINE: &str = "watch.meltano.init_deadline";
@@ -78,6 +78,37 @@ fn what_fail_writes_is_read_as_it_is_meant() {
     assert!(
         shown.starts_with("{ a = \"{null}\", b = ") && shown.contains("stoppedAt = \"{now}\""),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_function_is_read_with_what_it_is_given() {
+    let postgres = MELTANO.replace("meltano.db", "postgres://u@h/d");
+    let call = r#"{ function = "a.finish", args = ["{id}", "{error}", "{now}", "{x}", 1, false] }"#;
+    let given = Given::toml(&format!(
+        "{postgres}repair.missed_first = \"fail\"\nrepair.fail.call = {call}\ntable.failure = []\n"
+    ));
+    let call = given
+        .good()
+        .config
+        .watches
+        .remove(0)
+        .repair
+        .fail
+        .call
+        .expect("a function");
+    assert_eq!(call.function, "a.finish");
+    let value = Argument::Literal;
+    assert_eq!(
+        call.args,
+        [
+            Argument::Id,
+            Argument::Error,
+            Argument::Now,
+            value(Literal::Text("{x}".to_owned())),
+            value(Literal::Number("1".to_owned())),
+            value(Literal::Truth(false)),
+        ]
     );
 }
 

@@ -268,6 +268,23 @@ impl PostgresBed {
         )
     }
 
+    /// A role that may log in, with these rights besides; `{role}` stands for its name.
+    pub async fn role(&self, rights: &str) -> String {
+        let role = format!("role_of_{}", self.database.url.rsplit('/').next().unwrap());
+        self.sql(&format!(
+            "CREATE ROLE {role} LOGIN; {}",
+            rights.replace("{role}", &role)
+        ))
+        .await;
+        role
+    }
+
+    /// A store of another role.
+    pub fn store_as(&self, role: &str, mapping: Mapping, action: Action) -> PostgresStore {
+        let url = self.database.url.replacen("postgres@", &format!("{role}@"), 1);
+        self.store_at(url, mapping, action, DiscoverySetting::Auto)
+    }
+
     /// The port of the server.
     pub fn port(&self) -> u16 {
         postgres::shared().port()

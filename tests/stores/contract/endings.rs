@@ -39,6 +39,7 @@ fn setting(set: &[(&str, Assigned)]) -> Mapping {
         ending: Ending {
             state: None,
             set: set.collect(),
+            call: None,
         },
         ..mapping()
     }

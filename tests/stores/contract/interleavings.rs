@@ -2,7 +2,9 @@
 //! observe and repair. A repair is one step from outside; what a writer's open transaction does to it is part of the table.
 //! And, where rows are locked and not the file, what a repair does to both while its own transaction is open.
 
+use super::functions::calling;
 use super::*;
+use beatwarden::domain::Argument;
 use bed::{Session, WholeRow};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,9 +136,14 @@ fn alike(mut row: WholeRow, before: &WholeRow) -> WholeRow {
 }
 
 async fn every_order(bed: impl Bed, writer: Move) {
+    let stores = [bed.store(Action::Fail), bed.store(Action::Fail)];
+    every_order_of(bed, stores, writer, failed).await;
+}
+
+/// The same with stores whose repair makes `ended` of a row.
+async fn every_order_of<B: Bed>(bed: B, mut stores: [B::Store; 2], writer: Move, ended: fn(WholeRow) -> WholeRow) {
     let orders = orders();
     assert_eq!(orders.len(), 210);
-    let mut stores = [bed.store(Action::Fail), bed.store(Action::Fail)];
     bed.write(&Written::running(1).started(-600.0).beat(-1.0)).await;
     snapshot(&mut stores[0]).await;
     stores[0].prepare_ledger().await.unwrap();
@@ -189,7 +196,7 @@ async fn every_order(bed: impl Bed, writer: Move) {
                     assert!(began.elapsed() < Duration::from_secs(2), "{order:?}: it waited");
                     if matches!(outcome, Outcome::Repaired(_)) {
                         repaired += 1;
-                        expected = expected.map(failed);
+                        expected = expected.map(ended);
                     }
                     let answers: &mut BTreeSet<String> = met_at_all.entry(met).or_default();
                     answers.insert(word(&outcome));
@@ -275,6 +282,22 @@ async fn every_order_of_a_restart_and_two_repairers(bed: impl Bed) {
 
 async fn every_order_of_a_deletion_and_two_repairers(bed: impl Bed) {
     every_order(bed, DELETION).await;
+}
+
+/// The same where the system's own function ends the job.
+#[tokio::test]
+async fn every_order_of_each_move_and_two_repairers_that_call_a_function() {
+    for writer in [BEAT, FINISH, RESTART, DELETION] {
+        let bed = PostgresBed::new().await;
+        bed.sql(
+            "CREATE FUNCTION finish(job integer) RETURNS void LANGUAGE sql AS
+             $$ UPDATE runs SET state = 'FAIL', ended_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = job $$",
+        )
+        .await;
+        let stores = [(); 2].map(|()| bed.store_with(calling("finish", vec![Argument::Id]), Action::Fail));
+        let ended = |row| set(row, &[("state", Some("FAIL")), ("ended_at", Some(SOME_TIME))]);
+        every_order_of(bed, stores, writer, ended).await;
+    }
 }
 
 /// Between its statement and its COMMIT a repair holds gate and row: the second repairer does not wait and is not the

@@ -1,6 +1,6 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
--- `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
+-- `callable` reports whether it may call the function that ends jobs ($9; NULL where that is none), NULL where that is gone. `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
 -- wait for another session. `shape` shows whether the columns ($3) are still those that the other statements were written for; the
 -- rights are asked each time because they can be withdrawn while we watch.
 SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS server_started_at,
@@ -33,6 +33,9 @@ SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS
                 AND attribute.attname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[])
                 AND NOT pg_catalog.has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
        ({{guard_state}}) AS guard,
+       CASE WHEN $9::pg_catalog.oid IS NULL THEN true
+            ELSE (SELECT pg_catalog.has_function_privilege(procedure.oid, 'EXECUTE') AND pg_catalog.has_schema_privilege(procedure.pronamespace, 'USAGE')
+                    FROM pg_catalog.pg_proc AS procedure WHERE procedure.oid OPERATOR(pg_catalog.=) $9::pg_catalog.oid) END AS callable,
        ledger.oid IS NOT NULL AS ledger_exists,
        coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace($5::pg_catalog.text)::pg_catalog.oid, 'CREATE'), false) AS ledger_creatable,
        ({{ledger_flaw}}) AS ledger_flaw,
