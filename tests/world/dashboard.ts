@@ -3,6 +3,10 @@
 import type { AnnotationQuery, Dashboard, Panel, RowPanel } from '@grafana/schema';
 import type { Options as StatOptions } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
 import type {
+  FieldConfig as TableFields,
+  Options as TableOptions,
+} from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
+import type {
   FieldConfig as TimeSeriesFields,
   Options as TimeSeriesOptions,
 } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
@@ -34,12 +38,24 @@ type Annotation = AnnotationQuery<Query> & {
   textFormat?: string;
   tagKeys?: string;
 };
-type Shown<Type extends string, Options, Fields> = Omit<Panel<Record<string, unknown>, Fields>, 'type' | 'options' | 'targets'> & {
+// The one transformation that is used, of which the schema only knows that it has options.
+type Organize = {
+  id: 'organize';
+  options: { excludeByName: Record<string, boolean>; indexByName: Record<string, number>; renameByName: Record<string, string> };
+};
+type Shown<Type extends string, Options, Fields> = Omit<
+  Panel<Record<string, unknown>, Fields>,
+  'type' | 'options' | 'targets' | 'transformations'
+> & {
   type: Type;
   options: Options;
   targets: Query[];
+  transformations?: Organize[];
 };
-type Known = Shown<'stat', Partial<StatOptions>, Record<string, never>> | Shown<'timeseries', TimeSeriesOptions, TimeSeriesFields>;
+type Known =
+  | Shown<'stat', Partial<StatOptions>, Record<string, never>>
+  | Shown<'table', Partial<TableOptions>, Partial<TableFields>>
+  | Shown<'timeseries', TimeSeriesOptions, TimeSeriesFields>;
 type Row = Omit<RowPanel, 'panels'> & { type: 'row'; panels?: Known[] };
 type Board = Omit<Dashboard, 'panels' | 'annotations'> & { panels: (Known | Row)[]; annotations: { list: Annotation[] } };
 

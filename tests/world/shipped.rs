@@ -343,15 +343,44 @@ fn every_query_follows_the_variables_of_its_dashboard() {
 fn panel_ids_are_unique_and_panels_do_not_overlap() {
     for (path, dashboard) in dashboards() {
         let mut ids = BTreeSet::new();
-        let mut taken = BTreeSet::new();
-        for panel in list(&dashboard, "panels") {
-            assert!(ids.insert(panel["id"].as_u64()), "{path}: id {}", panel["id"]);
-            let side = |key: &str| panel["gridPos"][key].as_u64().expect("gridPos is complete");
-            for x in side("x")..side("x") + side("w") {
-                for y in side("y")..side("y") + side("h") {
-                    assert!(x < 24 && taken.insert((x, y)), "{path}: {} at {x},{y}", panel["title"]);
+        // A collapsed row has its panels inside, placed below it as they are when it is opened.
+        let shown = list(&dashboard, "panels");
+        for placed in std::iter::once(shown).chain(shown.iter().map(|row| list(row, "panels"))) {
+            let mut taken = BTreeSet::new();
+            for panel in placed {
+                assert!(ids.insert(panel["id"].as_u64()), "{path}: id {}", panel["id"]);
+                let side = |key: &str| panel["gridPos"][key].as_u64().expect("gridPos is complete");
+                for x in side("x")..side("x") + side("w") {
+                    for y in side("y")..side("y") + side("h") {
+                        assert!(x < 24 && taken.insert((x, y)), "{path}: {} at {x},{y}", panel["title"]);
+                    }
                 }
             }
         }
     }
+}
+
+/// Series that the rules record, as `watch:...` names them.
+fn recorded_names(text: &str) -> BTreeSet<&str> {
+    text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':'))
+        .filter(|word| word.starts_with("watch:"))
+        .collect()
+}
+
+#[test]
+fn runbook_and_rules_use_the_same_names() {
+    let rules = text("config/prometheus/beatwarden.rules.yml");
+    let runbook = text("docs/runbook.md");
+    let documented = documented_metrics();
+    for name in metric_names(&runbook) {
+        assert!(is_documented(&name, &documented), "docs/runbook.md: `{name}`");
+    }
+    let unknown: Vec<&str> = recorded_names(&runbook)
+        .difference(&recorded_names(&rules))
+        .copied()
+        .collect();
+    assert_eq!(unknown, Vec::<&str>::new(), "the runbook asks for what no rule records");
+    let named: BTreeSet<String> = words_of_alerts(&runbook).into_iter().collect();
+    let alerts: BTreeSet<String> = alerts().iter().map(|alert| string(alert, "alert").to_owned()).collect();
+    assert_eq!(named, alerts, "the runbook names another alert");
 }
