@@ -160,15 +160,20 @@ impl Table {
     }
 }
 
-/// Runs each of these tests, which take a [`Table`], on a file and on a server.
+/// Runs each of these tests on a file and on a server: with a [`Table`], or with what is given for the two.
 #[allow(unused_macros, reason = "each test binary uses a part of it")]
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {
+        $crate::support::table::on_both!(
+            $crate::support::table::Table::file(), $crate::support::table::Table::server().await; $($test),+
+        );
+    };
+    ($file:expr, $server:expr; $($test:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($crate::support::table::Table::file()).await; })+
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($file).await; })+
         }
         mod postgres_server {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($crate::support::table::Table::server().await).await; })+
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test($server).await; })+
         }
     };
 }

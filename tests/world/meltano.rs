@@ -6,28 +6,14 @@ use crate::support::{
     eventually,
     meltano::{Meltano, Place, Run, Version, WholeRow},
     postgres::{self, Cluster},
+    table::on_both,
 };
 use std::{fs, time::Duration};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A test on both databases.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(|| async { Place::Sqlite }).await; })+
-        }
-        mod postgres_server {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $test() {
-                super::$test(|| async { Place::Postgres(postgres::shared().database().await) }).await;
-            })+
-        }
-    };
-}
-
 on_both!(
+    || async { super::Place::Sqlite }, || async { super::Place::Postgres(super::postgres::shared().database().await) };
     a_crash_blocks_the_pipeline_and_fail_frees_it,
     a_backfill_changes_one_column_and_the_writers_own_rule_frees_the_pipeline,
     a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_success,
