@@ -116,6 +116,7 @@ fn mapping() -> Mapping {
         only: Vec::new(),
         started_at: name("started_at").into(),
         last_heartbeat_at: Some(name("last_heartbeat_at").into()),
+        max_runtime: None,
         ended_at: Some(name("ended_at")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),

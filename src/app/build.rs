@@ -20,12 +20,12 @@ pub fn policy_of(watch: &WatchConfig) -> Policy {
         watch: watch.name.clone(),
         states: watch.table.states.clone(),
         init_deadline: watch.init_deadline,
-        max_runtime: None,
+        max_runtime: watch.max_runtime,
         heartbeat_timeout: watch.heartbeat_timeout,
         seed_tolerance: watch.seed_tolerance,
         max_age: watch.max_age,
         init_window: watch.init_window,
-        action: watch.repair.missed_first,
+        action: watch.action(),
         fuse_min_jobs: usize::try_from(watch.repair.fuse_min_jobs).unwrap_or(usize::MAX),
         fuse_share: watch.repair.fuse_share,
         max_per_pass: usize::try_from(watch.repair.max_per_pass).unwrap_or(usize::MAX),
@@ -93,6 +93,7 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
             .as_ref()
             .map(|time| time_of(time, &table.id, check))
             .transpose()?,
+        max_runtime: watch.max_runtime,
         ended_at: optional(&table.ended_at)?,
         time_format: table.time_format,
         time_zone: table.time_zone.clone(),
@@ -183,12 +184,7 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
             let role = role.or(target.user()).unwrap_or("beatwarden");
             let role = Identifier::new(role).map_err(|error| AppError::of_name(watch, error))?;
             let found = store::postgres::locate(target, &mapping, &role).await;
-            Ok(store::postgres::grants(
-                &mapping,
-                watch.repair.missed_first,
-                &role,
-                found,
-            ))
+            Ok(store::postgres::grants(&mapping, watch.action(), &role, found))
         }
     }
 }
@@ -210,7 +206,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
             poll_timeout: watch.poll_timeout,
             seed_tolerance: watch.seed_tolerance,
             instance: instance(),
-            action: watch.repair.missed_first,
+            action: watch.action(),
             discovery: watch.discovery,
         })))),
         DatabaseUrl::Postgres(url) => {
@@ -221,7 +217,7 @@ pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
                     DatabaseUrl::Sqlite(_) => Err(changed_kind()),
                 }),
                 mapping,
-                action: watch.repair.missed_first,
+                action: watch.action(),
                 poll_timeout: watch.poll_timeout,
                 seed_tolerance: watch.seed_tolerance,
                 instance: instance(),

@@ -18,12 +18,12 @@ pub(super) fn changes_of(old: &WatchConfig, new: &WatchConfig) -> Vec<String> {
     let changed = |key: &str, differs: bool| differs.then(|| key.to_owned());
     let database = changed("database", old.database != new.database);
     let of_watch = differing!(old, new, [
-        poll_interval, poll_timeout, init_deadline, heartbeat_timeout, seed_tolerance, max_age, init_window, init_objective,
-        writer_stale_after, writer_stale_after_without_heartbeat, discovery, full_look_interval, job_name_label,
+        poll_interval, poll_timeout, init_deadline, heartbeat_timeout, max_runtime, seed_tolerance, max_age, init_window,
+        init_objective, writer_stale_after, writer_stale_after_without_heartbeat, discovery, full_look_interval, job_name_label,
     ]);
     let table = changed("table", old.table != new.table);
     let of_repair = differing!(old, new, [
-        repair.missed_first, repair.max_per_pass, repair.fuse_min_jobs, repair.fuse_share, repair.ledger,
+        repair.missed_first, repair.overrun, repair.max_per_pass, repair.fuse_min_jobs, repair.fuse_share, repair.ledger,
     ]);
     let fail = changed("repair.fail", old.repair.fail != new.repair.fail);
     [database].into_iter().chain(of_watch).chain([table]).chain(of_repair).chain([fail]).flatten().collect()

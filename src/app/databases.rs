@@ -22,7 +22,7 @@ enum Server {
 impl Databases {
     /// The connections to the database of a watch. Those that are no longer used are forgotten.
     pub(super) fn links(&mut self, watch: &WatchConfig) -> Links {
-        let server = match watch.repair.missed_first {
+        let server = match watch.action() {
             Action::Observe => Server::Any,
             Action::Backfill | Action::Fail => Server::Writable,
         };

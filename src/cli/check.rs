@@ -1,6 +1,7 @@
 //! `beatwarden check`: connects, makes one pass, and reports line by line what is well and what isn't, with how to fix it.
 
 mod gate;
+mod heartbeats;
 mod polls;
 
 use super::guard::in_words;
@@ -8,8 +9,7 @@ use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{
-        Access, Action, Discovery, DiscoverySetting, Guard, Heartbeat, Job, Look, Newcomers, Obstacle, Policy,
-        Snapshot, StateKind, TimeFormat,
+        Access, Action, Discovery, DiscoverySetting, Job, Look, Obstacle, Policy, Snapshot, StateKind, TimeFormat,
     },
     pass::{Clock, SystemClock},
     present::words,
@@ -20,6 +20,7 @@ use crate::{
     },
 };
 use gate::{gate_holder, held};
+use heartbeats::heartbeats;
 use polls::{Costs, cost_of, poll};
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
@@ -145,11 +146,7 @@ fn found(
     lines.extend(unknowns.map(|cost| note(format!("server: {cost}"))));
     lines.push(clock(snapshot, &policy, skew));
     lines.push(poll(watch, costs, is_view));
-    lines.push(inits(snapshot));
-    lines.push(writer(snapshot, &policy, is_view));
-    if !is_view {
-        lines.push(guarded(guard));
-    }
+    lines.extend(heartbeats(snapshot, &policy, guard, is_view));
     lines.push(match is_view {
         true => note("action: of a view stuck jobs are reported, never repaired"),
         false => note(action(watch)),
@@ -159,8 +156,9 @@ fn found(
 
 /// What the action in force can and can't do here.
 pub(super) fn action(watch: &WatchConfig) -> String {
-    let action = watch.repair.missed_first;
+    let action = watch.action();
     match &watch.meltano {
+        _ if watch.max_runtime.is_some() => words::kinds_by_age(action).to_owned(),
         Some(version) => words::beside_meltano(action, &version.to_string(), version.seeds_heartbeats()),
         None => words::kinds(action).to_owned(),
     }
@@ -310,8 +308,10 @@ fn surroundings(around: &Surroundings) -> Vec<Line> {
 /// Rights, row security, read-only servers and the ledger.
 fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line> {
     if action == Action::Observe {
-        let text = "repairs: missed_first = \"observe\", nothing is ever changed, no ledger is needed";
-        return vec![good(text)];
+        let key = watch.action_key();
+        return vec![good(format!(
+            "repairs: {key} = \"observe\", nothing is ever changed, no ledger is needed"
+        ))];
     }
     if snapshot.obstacles.is_empty() {
         return vec![good(format!(
@@ -375,53 +375,4 @@ fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
 fn span(micros: i64) -> String {
     let seconds = Duration::from_secs(u64::try_from(micros / 1_000_000).unwrap_or_default());
     humantime::format_duration(seconds).to_string()
-}
-
-fn inits(snapshot: &Snapshot) -> Line {
-    match snapshot.newcomers {
-        Newcomers::Followed => good("inits: jobs that start and end between two polls are counted, by the growing key"),
-        Newcomers::Unseen => note(
-            "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the key is no \
-             growing integer or watch.table.born_running is false; those seen while running are",
-        ),
-    }
-}
-
-/// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
-fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
-    let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
-    let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
-    for job in started {
-        match job.heartbeat(policy.seed_tolerance) {
-            Heartbeat::Absent => absent += 1,
-            Heartbeat::Seeded(_) => seeded += 1,
-            Heartbeat::Real(_) => real += 1,
-        }
-    }
-    let what = match (absent, seeded) {
-        (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
-        _ if is_view => "nothing repairs rows through a view",
-        (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
-        (0, _) => {
-            "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"
-        }
-        (_, _) => "both kinds occur: `backfill` reaches those without a heartbeat, `fail` all",
-    };
-    note(format!(
-        "writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"
-    ))
-}
-
-/// The guard: optional, but not half-way.
-fn guarded(found: &GuardState) -> Line {
-    let text = format!("guard: {}", in_words(found));
-    match found.guard {
-        Guard::Sound => good(text),
-        Guard::Outdated => note(text),
-        Guard::Absent => note(
-            "guard: not installed, which is fine; where the writer starts jobs without a heartbeat, `beatwarden guard install` \
-             writes it in the same transaction",
-        ),
-        Guard::Disabled | Guard::Altered => bad(text),
-    }
 }

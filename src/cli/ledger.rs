@@ -296,8 +296,9 @@ async fn ack_fuse(loaded: &Loaded) -> Result<(bool, String), AppError> {
     let watch = one_watch(loaded)?;
     if app::policy_of(watch).action != Action::Fail {
         let text = format!(
-            "watch `{}` doesn't fail jobs (watch.repair.missed_first): it has no fuse to acknowledge",
-            watch.name
+            "watch `{}` doesn't fail jobs (watch.repair.{}): it has no fuse to acknowledge",
+            watch.name,
+            watch.action_key()
         );
         return Ok((false, text));
     }

@@ -102,6 +102,7 @@ pub fn undone(examination: &Examination, start: Option<Timestamp>) -> Option<Str
 /// The heartbeat of a job that missed its first one.
 pub fn heartbeat(job: &Job, examined: &crate::domain::Policy) -> &'static str {
     match job.heartbeat(examined.seed_tolerance) {
+        Heartbeat::Absent if examined.max_runtime.is_some() => "running for longer than allowed",
         Heartbeat::Absent => "no heartbeat",
         Heartbeat::Seeded(_) => "no heartbeat but the one written with its start",
         Heartbeat::Real(_) => "silent",

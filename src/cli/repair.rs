@@ -63,18 +63,29 @@ const TRIES: u32 = 3;
 pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
     let mut watch = one_watch(loaded)?.clone();
     match args.action {
-        Some(ByAction::Backfill) => watch.repair.missed_first = Action::Backfill,
-        Some(ByAction::Fail) => watch.repair.missed_first = Action::Fail,
+        Some(ByAction::Backfill) if watch.max_runtime.is_some() => {
+            return Err(AppError::Usage(format!(
+                "watch `{}` maps no heartbeat that a backfill could set: take --action fail",
+                watch.name
+            )));
+        }
+        Some(ByAction::Backfill) => watch.set_action(Action::Backfill),
+        Some(ByAction::Fail) => watch.set_action(Action::Fail),
         None => {}
     }
-    if watch.repair.missed_first == Action::Observe {
+    if watch.action() == Action::Observe {
+        let actions = match watch.max_runtime {
+            None => "--action backfill or --action fail",
+            Some(_) => "--action fail",
+        };
         return Err(AppError::Usage(format!(
-            "watch `{}` only observes (watch.repair.missed_first): say what to do with --action backfill or --action fail",
-            watch.name
+            "watch `{}` only observes (watch.repair.{}): say what to do with {actions}",
+            watch.name,
+            watch.action_key()
         )));
     }
     if let Some(own) = watch.preset.as_deref().and_then(config::own_way)
-        && watch.repair.missed_first == Action::Fail
+        && watch.action() == Action::Fail
     {
         return Err(AppError::Usage(format!(
             "action fail is refused for watch `{}`: {}; `beatwarden explain JOB` prints the system's own command",
@@ -83,7 +94,7 @@ pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppErro
     }
     let fail = &watch.repair.fail;
     let has_end_state = fail.call.is_some() || fail.state.is_some() || !watch.table.states.failure.is_empty();
-    if watch.repair.missed_first == Action::Fail && !has_end_state {
+    if watch.action() == Action::Fail && !has_end_state {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",
             watch.name

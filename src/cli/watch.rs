@@ -43,7 +43,9 @@ pub async fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError
             poll_interval = %humantime::format_duration(watch.poll_interval),
             init_deadline = %humantime::format_duration(watch.init_deadline),
             heartbeat_timeout = %humantime::format_duration(watch.heartbeat_timeout),
-            missed_first = app::policy_of(watch).action.as_str(),
+            max_runtime = watch.max_runtime.map(|longest| humantime::format_duration(longest).to_string()),
+            missed_first = watch.max_runtime.is_none().then(|| watch.action().as_str()),
+            overrun = watch.max_runtime.is_some().then(|| watch.action().as_str()),
             "watching"
         );
         if watch.meltano.is_some() {

@@ -112,8 +112,8 @@ const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
 /// What to do with a table that has no heartbeat.
-pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat watch a view with \
-    NULL::timestamp AS last_heartbeat_at, and set init_deadline to the longest that a job runs";
+pub(super) const WITHOUT_HEARTBEAT: &str = "of a table without a heartbeat leave it out, and set max_runtime to the longest \
+    that a job may run";
 
 /// Shorter is more load than any answer is worth; longer, and a repair comes hours late.
 const POLL: Kind = Kind::Span(millis(100), seconds(HOUR));
@@ -131,6 +131,9 @@ const LOOK: Kind = Kind::Span(millis(100), seconds(DAY));
 const BATCH: Kind = Kind::Count(1, 10_000);
 /// Zero lets the share decide alone; a million never opens.
 const FUSE_JOBS: Kind = Kind::Count(0, 1_000_000);
+
+/// Without a heartbeat there is none to fill in.
+const OVERRUN: &[&str] = &["observe", "fail"];
 
 const fn program(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
     Key {
@@ -182,6 +185,8 @@ pub const KEYS: &[Key] = &[
         "Time in which a started job has to send its first heartbeat; at least two poll intervals, at most 7d."),
     watch("heartbeat_timeout", LIMIT, Value(r#""5m""#),
         "Age from which a heartbeat is lost, 200ms to 7d."),
+    watch("max_runtime", PAST, Nothing(r#""6h""#),
+        "The longest that a job may run, in place of table.last_heartbeat_at; its age is no evidence of death."),
     watch("seed_tolerance", SEEDED, Value(r#""5ms""#),
         "A heartbeat this close to the start was written with it and proves nothing, 0s to 60s."),
     watch("max_age", PAST, Value(r#""7d""#),
@@ -226,8 +231,8 @@ pub const KEYS: &[Key] = &[
         "Only rows with these values are jobs: null, set, or a list of values for each column."),
     watch("table.started_at", Time, Needed(r#""started_at""#),
         "Column with the time of the start."),
-    watch("table.last_heartbeat_at", Time, Needed(r#""last_heartbeat_at""#),
-        "Column with the time of the last heartbeat."),
+    watch("table.last_heartbeat_at", Time, Nothing(r#""last_heartbeat_at""#),
+        "Column with the time of the last heartbeat; needed unless max_runtime is set."),
     watch("table.ended_at", Text, Nothing(r#""ended_at""#),
         "Column with the time of the end; without it a job ends when it is first seen ended."),
     watch("table.time_format", Choice(TimeFormat::SPELLINGS), Value(r#""timestamp""#),
@@ -240,6 +245,8 @@ pub const KEYS: &[Key] = &[
         "Key of the error text in that object."),
     watch("repair.missed_first", Choice(Action::SPELLINGS), Value(r#""observe""#),
         "What is done to a job that missed its first heartbeat: observe, backfill or fail."),
+    watch("repair.overrun", Choice(OVERRUN), Value(r#""observe""#),
+        "What is done to a job that runs for longer than max_runtime: observe or fail."),
     watch("repair.max_per_pass", BATCH, Value("100"),
         "Most repairs in one pass, 1 to 10000."),
     watch("repair.fuse_min_jobs", FUSE_JOBS, Value("10"),

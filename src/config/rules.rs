@@ -10,6 +10,7 @@ use super::preset::own_way;
 use super::text::shown;
 use super::types::TimeConfig;
 use super::validate::{Reader, echo};
+use super::watch::is_said;
 use crate::domain::{Action, DiscoverySetting};
 use ::config::ValueKind;
 
@@ -39,6 +40,7 @@ impl Rules<'_> {
         self.columns(&mut mistakes);
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
+        self.without_heartbeat(&mut mistakes);
         self.shapes(&mut mistakes);
         self.ending(&mut mistakes);
         mistakes
@@ -78,8 +80,8 @@ impl Rules<'_> {
             let remedy = format!("raise it to at least {}, or lower poll_interval", echo(interval * 2));
             mistakes.push(self.conflict("init_deadline", problem, &remedy));
         }
-        for path in ["init_deadline", "heartbeat_timeout"] {
-            // An abandoned job is in no other phase: it could never be missed or lost.
+        for path in ["init_deadline", "heartbeat_timeout", "max_runtime"] {
+            // An abandoned job is in no other phase: it could never be missed, lost or overrun.
             if let (Some(age), Some(limit)) = (span("max_age"), span(path))
                 && age <= limit
             {
@@ -280,12 +282,17 @@ impl Rules<'_> {
             let remedy = "set table.failure or repair.fail.state, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));
         }
+        let overrun = self.quietly(|reader| reader.choice("repair.overrun", Action::from_spelling));
+        if overrun == Some(Action::Fail) {
+            self.fail_by_age(mistakes);
+        }
         let preset = self.quietly(|reader| reader.text("preset"));
-        if let Some(own) = preset.as_deref().and_then(own_way)
-            && action == Some(Action::Fail)
-        {
+        let own_way = preset.as_deref().and_then(own_way);
+        let actions = [("repair.missed_first", action), ("repair.overrun", overrun)];
+        for (path, _) in actions.into_iter().filter(|(_, action)| *action == Some(Action::Fail)) {
+            let Some(own) = &own_way else { continue };
             let remedy = "take observe: `beatwarden explain JOB` prints the system's own command";
-            mistakes.push(self.conflict("repair.missed_first", format!("fail is refused: {}", own.why), remedy));
+            mistakes.push(self.conflict(path, format!("fail is refused: {}", own.why), remedy));
         }
         let discovery = self.quietly(|reader| reader.choice("discovery", DiscoverySetting::from_spelling));
         let born_running = self.quietly(|reader| reader.switch("table.born_running"));
@@ -294,5 +301,60 @@ impl Rules<'_> {
             let remedy = "set table.born_running = true if that holds for the writer, or take auto or state";
             mistakes.push(self.conflict("discovery", problem, remedy));
         }
+    }
+
+    /// What `overrun = "fail"` writes and compares.
+    fn fail_by_age(&self, mistakes: &mut Vec<ConfigError>) {
+        const LENGTH: &str = "needs to know how long good runs take";
+        let list = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
+        let ended_at = self.quietly(|reader| reader.text("table.ended_at"));
+        let has_end_state = self.is_said("repair.fail.state")
+            || self.is_said("repair.fail.call.function")
+            || !list("table.failure").is_empty();
+        let lacks = [
+            ("table.failure", !has_end_state, "ends the job in a failure state"),
+            ("table.success", list("table.success").is_empty(), LENGTH),
+            ("table.ended_at", ended_at.is_none(), LENGTH),
+        ];
+        for (path, _, why) in lacks.into_iter().filter(|(_, lacks, _)| *lacks) {
+            let problem = format!("fail {why}, and {path} is not set");
+            mistakes.push(self.conflict("repair.overrun", problem, &format!("set {path}, or take observe")));
+        }
+    }
+
+    /// A job is judged by its heartbeat or, where there is none, by its age.
+    fn without_heartbeat(&self, mistakes: &mut Vec<ConfigError>) {
+        const HEARTBEAT: &str = "table.last_heartbeat_at";
+        let action = |path| self.quietly(|reader| reader.choice(path, Action::from_spelling));
+        let acts = |path| action(path).is_some_and(|action| action != Action::Observe);
+        match (self.is_said(HEARTBEAT), self.is_said("max_runtime")) {
+            (false, false) => mistakes.push(ConfigError::Missing {
+                key: format!("{}{HEARTBEAT}", self.label),
+                remedy: format!(
+                    "set it (for example {HEARTBEAT} = \"last_heartbeat_at\"), or take a preset; {WITHOUT_HEARTBEAT}"
+                ),
+            }),
+            (true, true) => {
+                let problem = format!("given beside {HEARTBEAT}: a job is judged by its heartbeat or by its age");
+                let remedy = "keep one of the two; last_heartbeat_at = \"\" leaves out the one of a preset";
+                mistakes.push(self.conflict("max_runtime", problem, remedy));
+            }
+            (false, true) if acts("repair.missed_first") => {
+                let problem = "without a heartbeat no job can miss its first one".to_owned();
+                let remedy = "set it to observe; repair.overrun says what is done after max_runtime";
+                mistakes.push(self.conflict("repair.missed_first", problem, remedy));
+            }
+            (true, false) if acts("repair.overrun") => {
+                let problem = "is for jobs without a heartbeat, and table.last_heartbeat_at is set".to_owned();
+                let remedy = "leave it out, or set max_runtime in place of table.last_heartbeat_at";
+                mistakes.push(self.conflict("repair.overrun", problem, remedy));
+            }
+            (true, false) | (false, true) => {}
+        }
+    }
+
+    /// Whether something other than an empty text was said about a key.
+    fn is_said(&self, path: &str) -> bool {
+        is_said(self.layer, path)
     }
 }

@@ -42,6 +42,8 @@ pub struct WatchConfig {
     pub init_deadline: Duration,
     /// Age from which a real heartbeat is lost.
     pub heartbeat_timeout: Duration,
+    /// The longest that a job may run, where no heartbeat is mapped; none where one is.
+    pub max_runtime: Option<Duration>,
     /// Distance from the start within which a heartbeat is only seeded.
     pub seed_tolerance: Duration,
     /// Age of the last sign of life from which a running job is abandoned.
@@ -66,6 +68,32 @@ pub struct WatchConfig {
     pub repair: RepairConfig,
     /// The Meltano whose project is watched, where it can be determined.
     pub meltano: Option<MeltanoVersion>,
+}
+
+impl WatchConfig {
+    /// What is done to overdue jobs.
+    pub fn action(&self) -> Action {
+        match self.max_runtime {
+            None => self.repair.missed_first,
+            Some(_) => self.repair.overrun,
+        }
+    }
+
+    /// The key below `repair` that says so.
+    pub fn action_key(&self) -> &'static str {
+        match self.max_runtime {
+            None => "missed_first",
+            Some(_) => "overrun",
+        }
+    }
+
+    /// Takes another action for overdue jobs.
+    pub fn set_action(&mut self, action: Action) {
+        match self.max_runtime {
+            None => self.repair.missed_first = action,
+            Some(_) => self.repair.overrun = action,
+        }
+    }
 }
 
 /// The job table: its name, its columns, and what its states mean.
@@ -151,6 +179,8 @@ pub struct ErrorColumn {
 pub struct RepairConfig {
     /// What is done to a job that missed its first heartbeat.
     pub missed_first: Action,
+    /// What is done to a job that runs for longer than `max_runtime`: `observe` or `fail`.
+    pub overrun: Action,
     /// Most repairs in one pass; at least 1.
     pub max_per_pass: u32,
     /// The fuse stays closed up to this many jobs at once.

@@ -3,7 +3,7 @@
 //! Owns ranges and forms of single values; what must fit together is in `rules`.
 
 use super::ConfigError;
-use super::keys::{self, Fallback, Key, Kind, Scope, WITHOUT_HEARTBEAT};
+use super::keys::{self, Fallback, Key, Kind, Scope};
 use super::layers::{Layer, Setting};
 use super::text::given;
 use crate::nearest::did_you_mean;
@@ -55,11 +55,7 @@ impl<'a> Reader<'a> {
             return setting.map(|setting| (key, setting));
         }
         if let Fallback::Needed(example) = key.fallback {
-            let mut remedy = format!("set it (for example {path} = {example}), or take a preset");
-            if path == "table.last_heartbeat_at" {
-                remedy.push_str("; ");
-                remedy.push_str(WITHOUT_HEARTBEAT);
-            }
+            let remedy = format!("set it (for example {path} = {example}), or take a preset");
             let key = self.full_key(path);
             self.mistakes.push(ConfigError::Missing { key, remedy });
         }
@@ -117,8 +113,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn choice<T>(&mut self, path: &'static str, from_spelling: fn(&str) -> Option<T>) -> Option<T> {
-        self.read(path, |_, value| match value {
-            ValueKind::String(text) => from_spelling(text),
+        self.read(path, |key, value| match (key.kind, value) {
+            (Kind::Choice(words), ValueKind::String(text)) => {
+                from_spelling(text).filter(|_| words.contains(&text.as_str()))
+            }
             _ => None,
         })
     }

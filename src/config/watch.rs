@@ -96,7 +96,7 @@ fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<Databa
 }
 
 /// Whether something other than an empty text was said about a key.
-fn is_said(layer: &Layer, path: &str) -> bool {
+pub(super) fn is_said(layer: &Layer, path: &str) -> bool {
     layer
         .get(path)
         .is_some_and(|setting| !matches!(&setting.value, ::config::ValueKind::String(text) if text.is_empty()))
@@ -137,7 +137,7 @@ fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
         },
         only: only?,
         started_at: started_at?,
-        last_heartbeat_at: Some(last_heartbeat_at?),
+        last_heartbeat_at,
         ended_at,
         time_format: time_format?,
         time_zone: time_zone?,
@@ -153,6 +153,7 @@ fn error_column(reader: &mut Reader<'_>) -> Option<ErrorColumn> {
 
 fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     let missed_first = reader.choice("repair.missed_first", Action::from_spelling);
+    let overrun = reader.choice("repair.overrun", Action::from_spelling);
     let max_per_pass = reader.count("repair.max_per_pass");
     let fuse_min_jobs = reader.count("repair.fuse_min_jobs");
     let fuse_share = reader.share("repair.fuse_share");
@@ -164,6 +165,7 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     };
     Some(RepairConfig {
         missed_first: missed_first?,
+        overrun: overrun?,
         max_per_pass: max_per_pass?,
         fuse_min_jobs: fuse_min_jobs?,
         fuse_share: fuse_share?,
@@ -190,6 +192,7 @@ fn times_and_rest(
     let poll_timeout = reader.span("poll_timeout");
     let init_deadline = reader.span("init_deadline");
     let heartbeat_timeout = reader.span("heartbeat_timeout");
+    let max_runtime = reader.span("max_runtime");
     let seed_tolerance = reader.span("seed_tolerance");
     let max_age = reader.span("max_age");
     let init_window = reader.span("init_window");
@@ -207,6 +210,7 @@ fn times_and_rest(
         poll_timeout: poll_timeout?,
         init_deadline: init_deadline?,
         heartbeat_timeout: heartbeat_timeout?,
+        max_runtime,
         seed_tolerance: seed_tolerance?,
         max_age: max_age?,
         init_window: init_window?,
@@ -242,7 +246,7 @@ fn warnings(watch: &WatchConfig, label: &str) -> Vec<String> {
             url.sslmode.as_str()
         ));
     }
-    if watch.repair.missed_first == Action::Fail && watch.repair.fuse_share >= 1.0 {
+    if watch.action() == Action::Fail && watch.repair.fuse_share >= 1.0 {
         warnings.push(format!(
             "{label}repair.fuse_share is 1: however many jobs fail at once, the fuse stays closed"
         ));

@@ -82,6 +82,19 @@ pub const fn kinds(action: Action) -> &'static str {
     }
 }
 
+/// The same where jobs are judged by their age.
+pub const fn kinds_by_age(action: Action) -> &'static str {
+    match action {
+        Action::Fail => {
+            "overrun = \"fail\" ends a job that runs for longer than max_runtime as the writer would; its age is no evidence of \
+             death, and a living job that is failed wrongly breaks, so max_runtime must be longer than any job ever needs"
+        }
+        Action::Observe | Action::Backfill => {
+            "overrun = \"observe\": jobs that run for longer than max_runtime are reported, never repaired"
+        }
+    }
+}
+
 /// The same beside the installed Meltano, which writes the first heartbeat with the start or not.
 pub fn beside_meltano(action: Action, version: &str, seeds_heartbeats: bool) -> String {
     match (action, seeds_heartbeats) {

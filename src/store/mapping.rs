@@ -1,7 +1,9 @@
 //! Which table and columns are watched. [`Identifier`] is the only way of a user-given name into SQL.
 
-use crate::domain::{Argument, Assigned, NullState, States, TimeFormat, ValueTest};
+use super::StoreError;
+use crate::domain::{Argument, Assigned, NullState, Phase, States, TimeFormat, ValueTest};
 use jiff::tz::TimeZone;
+use std::time::Duration;
 
 /// A name in SQL: checked once, always quoted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -232,6 +234,8 @@ pub struct Mapping {
     pub started_at: TimeSource,
     /// Where the heartbeat stands; none where jobs send none.
     pub last_heartbeat_at: Option<TimeSource>,
+    /// The longest that a job may run, where jobs send no heartbeats; none where they do.
+    pub max_runtime: Option<Duration>,
     /// The column of the end.
     pub ended_at: Option<Identifier>,
     /// How the end is written, and the times that have no format of their own.
@@ -288,6 +292,30 @@ impl Mapping {
     /// The column of the heartbeat, where it is one of the job table.
     pub fn own_heartbeat(&self) -> Option<&Identifier> {
         self.last_heartbeat_at.as_ref().and_then(TimeSource::own)
+    }
+
+    /// The phase of an overdue job of this table: the reason of its repairs.
+    pub(super) fn overdue(&self) -> Phase {
+        match self.max_runtime {
+            None => Phase::MissedFirst,
+            Some(_) => Phase::Overrun,
+        }
+    }
+
+    /// The column that shows which rows are the newest: the key where it grows, else the start.
+    pub(super) fn newest_by(&self, grows: bool) -> &Identifier {
+        self.own_start().filter(|_| !grows).unwrap_or(&self.id)
+    }
+
+    /// What keeps the guard from being made, if something does: it writes a first heartbeat.
+    pub(super) fn no_guard(&self) -> Result<(), StoreError> {
+        match self.last_heartbeat_at {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Schema(
+                "the guard writes a job's first heartbeat, and this watch maps none (watch.table.last_heartbeat_at)"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// What the heartbeat is called in messages and in the images of the ledger.

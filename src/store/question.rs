@@ -12,6 +12,8 @@ pub enum Question {
     Plan,
     /// Rows in states that no list names. A driver may give up: it serves a count, and may not cost a pass.
     Unknown,
+    /// How long the longest of the newest runs that ended well took. A driver may give up.
+    LongestRun,
     /// The time, and which server this is. A driver may read the time with the running rows.
     Moment,
     /// The rows in a running state, by that state.
@@ -60,6 +62,7 @@ impl Question {
         match self {
             Self::Plan => "asking for the plan of the poll",
             Self::Unknown => "looking for unknown states",
+            Self::LongestRun => "looking for the longest run",
             Self::Moment => "reading the time",
             Self::Running { .. } | Self::Tail(_) => "reading the running jobs",
             Self::Newcomers { .. } => "reading newcomers",
@@ -132,6 +135,8 @@ pub enum Answer {
     Plan(Plan),
     /// To [`Question::Unknown`]; nothing where it took too long.
     Unknown(Option<Vec<Job>>),
+    /// To [`Question::LongestRun`].
+    LongestRun(LongestRun),
     /// To [`Question::Moment`].
     Moment(Moment),
     /// To [`Question::Running`], and how long the scan took, where that was measured.
@@ -165,6 +170,18 @@ pub struct Plan {
     pub access: Access,
     /// Whether it takes the scan for one that costs something.
     pub is_expensive: bool,
+}
+
+/// How long good runs take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongestRun {
+    /// Not known: it was not asked, or that took too long.
+    #[default]
+    Unknown,
+    /// No run ended well.
+    NoneGood,
+    /// The longest of those that did.
+    Took(Duration),
 }
 
 /// Time and server of a snapshot.

@@ -53,6 +53,11 @@ pub(crate) fn refusal(
             shown(entry.started_at)
         ));
     }
+    if entry.action == LedgerAction::Backfill && mapping.last_heartbeat_at.is_none() {
+        return Some(
+            "it set a heartbeat, and this watch maps none any more (watch.table.last_heartbeat_at)".to_owned(),
+        );
+    }
     if entry.action == LedgerAction::Backfill {
         return (!row.heartbeat_unchanged).then(|| {
             format!(

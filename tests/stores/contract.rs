@@ -43,6 +43,7 @@ mod interleavings;
 mod key_tail;
 mod lost_answers;
 mod operator;
+mod overrun;
 mod servers;
 
 contract!(

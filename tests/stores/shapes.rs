@@ -43,6 +43,7 @@ fn mapping(table: &str) -> Mapping {
         only: Vec::new(),
         started_at: name("started").into(),
         last_heartbeat_at: Some(name("beat").into()),
+        max_runtime: None,
         ended_at: Some(name("ended")),
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),

@@ -6,7 +6,7 @@ use crate::{
     domain::{Access, Discovery, Guard, ServerIdentity},
     store::{
         DiscoverySetting,
-        question::{Facts, Moment, Plan},
+        question::{Facts, LongestRun, Moment, Plan},
     },
 };
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ pub struct Carried {
     guarded: bool,
     /// Running rows without a key at the last full look, where running rows are found by their keys.
     pub(super) keyless: u64,
+    /// How long good runs take, where a job may be failed for its age.
+    pub(super) longest_run: LongestRun,
     /// Whether the ledger had no entry of this table.
     pub(super) ledger_is_empty: bool,
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::domain::{self, Access, Action, Discovery, Job, JobId, LedgerEntry, Newcomers, Snapshot, Timing, Unknowns};
 use carried::Way;
 use follow::{Newest, Paging};
-use rows::{SharedKeys, count, missing, needs_precedents, newer_layout, one_of_each};
+use rows::{SharedKeys, count, missing, needs_precedents, newer_layout, one_of_each, too_short};
 use std::time::{Duration, Instant};
 
 /// What is known of a table before anything is asked, and what its database can do.
@@ -97,6 +97,7 @@ pub struct Look<'a> {
     /// When the round in flight was handed out.
     sent: Instant,
     wants_plan: bool,
+    wants_longest_run: bool,
     begun_after: Duration,
     carried: Carried,
     seen: Seen,
@@ -140,6 +141,8 @@ impl<'a> Look<'a> {
         asked: Instant,
         now: Instant,
     ) -> (Self, Round) {
+        let wants_plan = before.way.is_none() || request.look == domain::Look::Full;
+        let fails_by_age = table.action == Action::Fail && table.mapping.max_runtime.is_some();
         let mut look = Self {
             request,
             table,
@@ -147,7 +150,9 @@ impl<'a> Look<'a> {
             asked,
             sent: now,
             // A table grows, and gets an index.
-            wants_plan: before.way.is_none() || request.look == domain::Look::Full,
+            wants_plan,
+            // Good runs may become longer.
+            wants_longest_run: wants_plan && fails_by_age,
             begun_after: Duration::ZERO,
             carried: before.clone(),
             seen: Seen::default(),
@@ -182,6 +187,10 @@ impl<'a> Look<'a> {
             Answer::Unknown(rows) => {
                 seen.is_full = rows.is_some();
                 seen.unknown = rows;
+            }
+            Answer::LongestRun(longest) => {
+                self.wants_longest_run = false;
+                self.carried.longest_run = longest;
             }
             Answer::Moment(moment) => seen.moment = Some(moment),
             Answer::Running(rows, took) => {
@@ -247,10 +256,13 @@ impl<'a> Look<'a> {
         Ok(self.seen.ledger.is_none().then(|| self.ledger()))
     }
 
-    /// What is asked before the snapshot begins: the way, and unknown states where a full look doesn't meet them in its pages.
+    /// What is asked before the snapshot begins: the way, how long good runs take where that matters, and unknown states where a
+    /// full look doesn't meet them in its pages.
     fn prepare(&mut self) -> Option<Round> {
         let question = if self.wants_plan {
             Question::Plan
+        } else if self.wants_longest_run {
+            Question::LongestRun
         } else if self.request.look == domain::Look::Full && !self.table.grows && !self.seen.is_unknown_asked {
             self.seen.is_unknown_asked = true;
             Question::Unknown
@@ -392,6 +404,9 @@ impl<'a> Look<'a> {
         let (precedents, newest_repairs) = seen.ledger.expect("the ledger is asked last");
         let mut obstacles = facts.obstacles;
         obstacles.extend(newer_layout(&newest_repairs, self.table.action));
+        if self.table.action == Action::Fail {
+            obstacles.extend(too_short(self.table.mapping, self.carried.longest_run));
+        }
         let by_keys_alone = self.table.keyless == Keyless::InAnswers && way.discovery == Discovery::KeyTail;
         let snapshot = Snapshot {
             database_now: moment.now,

@@ -5,6 +5,7 @@ use crate::{
     domain::{Action, Cause, Heartbeat, Job, JobId, LEDGER_LAYOUT, LedgerEntry, Obstacle, StateKind},
     store::{
         Mapping, StoreError,
+        question::LongestRun,
         reading::{MOST_RUNNING, too_many},
     },
 };
@@ -58,6 +59,37 @@ pub(super) fn within_room(page: Vec<Job>, mapping: &Mapping, room: &mut usize) -
 /// Whether the newest row, which is asked for to see that it is still there, is news: it runs, or is known.
 pub(super) fn is_news(newest: &Job, mapping: &Mapping, known: &[JobId]) -> bool {
     runs(newest, mapping) || known.binary_search(&newest.id).is_ok()
+}
+
+/// What keeps jobs from being failed for their age: a good run that took more than half of what is allowed, or that no one
+/// knows how long good runs take. Age is no evidence of death, so the distance to good runs is all there is to go by.
+pub(super) fn too_short(mapping: &Mapping, longest: LongestRun) -> Option<Obstacle> {
+    let allowed = mapping.max_runtime?;
+    let shown = |span: Duration| humantime::format_duration(Duration::from_secs(span.as_secs_f64().ceil() as u64));
+    let reason = match longest {
+        _ if mapping.ended_at.is_none() || mapping.states.success.is_empty() => {
+            "overrun = \"fail\" needs watch.table.ended_at and watch.table.success, to know how long good runs take"
+                .to_owned()
+        }
+        LongestRun::NoneGood => return None,
+        LongestRun::Took(longest) if longest * 2 <= allowed => return None,
+        LongestRun::Took(longest) => format!(
+            "overrun = \"fail\" is refused: max_runtime is {}, and of the newest runs that ended well one took {}; set it to at \
+             least twice as much, {}, or take observe",
+            humantime::format_duration(allowed),
+            shown(longest),
+            shown(longest * 2)
+        ),
+        LongestRun::Unknown => format!(
+            "overrun = \"fail\" is refused: how long good runs take could not be found out in time; an index on `{}` makes \
+             that quick",
+            mapping.started_at.plain()
+        ),
+    };
+    Some(Obstacle {
+        cause: Cause::Rights,
+        reason,
+    })
 }
 
 /// The known jobs that are not among `rows`; both are in the order of their keys.

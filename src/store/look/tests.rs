@@ -5,7 +5,7 @@ use crate::{
     domain::{Access, ServerIdentity, States, TimeValue, Timestamp},
     store::{
         Identifier, TableName, TimeBudget, TimeFormat,
-        question::{Plan, Span},
+        question::{LongestRun, Plan, Span},
     },
 };
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ fn mapping() -> Mapping {
         only: Vec::new(),
         started_at: name("started_at").into(),
         last_heartbeat_at: Some(name("beat_at").into()),
+        max_runtime: None,
         ended_at: None,
         time_format: TimeFormat::Timestamp,
         time_zone: "UTC".into(),
@@ -102,6 +103,7 @@ impl Scripted {
         match question {
             Question::Plan => Answer::Plan(self.plan),
             Question::Unknown => Answer::Unknown(Some(self.some(|_, state| state == "ODD").jobs)),
+            Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
             Question::Moment => Answer::Moment(Moment {
                 now: Timestamp::from_micros(1),
                 server: ServerIdentity(self.server.into()),

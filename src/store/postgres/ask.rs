@@ -12,7 +12,7 @@ use crate::{
     domain::{Access, Job, JobId, ServerIdentity, Timestamp},
     store::{
         StoreError,
-        question::{Answer, Frame, Moment, Plan, Question, Round, Rows, Span},
+        question::{Answer, Frame, LongestRun, Moment, Plan, Question, Round, Rows, Span},
         reading::{
             FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
             UNKNOWN_WITHIN, WATCHED_REPAIRS,
@@ -75,6 +75,7 @@ impl Driver<'_> {
         match question {
             Question::Plan => Ok(Answer::Plan(self.plan().await?)),
             Question::Unknown => Ok(Answer::Unknown(self.unknown().await?)),
+            Question::LongestRun => Ok(Answer::LongestRun(self.longest_run().await?)),
             other => self.within(other.what(), self.answer(other)).await?,
         }
     }
@@ -85,7 +86,7 @@ impl Driver<'_> {
         let (mapping, tables) = (&self.settings.mapping, &self.ready.catalog.spellings);
         let (zone, running): (Param<'_>, Param<'_>) = (&mapping.time_zone, &mapping.states.running);
         Ok(Ok(match question {
-            Question::Plan | Question::Unknown => unreachable!("asked outside of the snapshot"),
+            Question::Plan | Question::Unknown | Question::LongestRun => unreachable!("asked outside of the snapshot"),
             Question::Moment => {
                 let asked = Asked::of(self.ready, self.settings);
                 let rows = link.ask(&statements.moment, asked.names()).await?;
@@ -175,18 +176,47 @@ impl Driver<'_> {
     async fn unknown(&self) -> Result<Option<Vec<Job>>, StoreError> {
         let mapping = &self.settings.mapping;
         let states: Vec<&str> = mapping.states.all();
-        let within = UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2);
         let params: Vec<Param<'_>> = vec![&mapping.time_zone, &states, &MOST_UNKNOWN];
-        let answer = look_alone(self.link, within, &self.ready.statements.unknown, params);
-        match self.link.within_for(within * 2, Question::Unknown.what(), answer).await {
-            Ok(rows) => {
-                let (mut strings, keeps_utc) = (Strings::default(), mapping.keeps_utc());
-                let jobs = rows.iter().filter_map(|row| row::job(row, keeps_utc, &mut strings));
-                Ok(Some(jobs.collect()))
-            }
+        let rows = self.if_quick(&Question::Unknown, &self.ready.statements.unknown, params);
+        let (mut strings, keeps_utc) = (Strings::default(), mapping.keeps_utc());
+        Ok(rows.await?.map(|rows| {
+            let jobs = rows.iter().filter_map(|row| row::job(row, keeps_utc, &mut strings));
+            jobs.collect()
+        }))
+    }
+
+    /// How long the longest of the newest good runs took.
+    async fn longest_run(&self) -> Result<LongestRun, StoreError> {
+        let mapping = &self.settings.mapping;
+        let params: Vec<Param<'_>> = vec![&mapping.time_zone, &HISTORY, &mapping.states.success];
+        let rows = self.if_quick(&Question::LongestRun, &self.ready.statements.longest_run, params);
+        let Some(rows) = rows.await? else {
+            return Ok(LongestRun::Unknown);
+        };
+        let seconds: Option<f64> = rows.first().and_then(|row| row.get("seconds"));
+        Ok(seconds.map_or(LongestRun::NoneGood, |seconds| {
+            LongestRun::Took(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+        }))
+    }
+
+    /// The answer to a question that is not worth a pass; nothing where it took too long.
+    async fn if_quick(
+        &self,
+        question: &Question,
+        statement: &str,
+        params: Vec<Param<'_>>,
+    ) -> Result<Option<Vec<Row>>, StoreError> {
+        let within = UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2);
+        let answer = look_alone(self.link, within, statement, params);
+        match self.link.within_for(within * 2, question.what(), answer).await {
+            Ok(rows) => Ok(Some(rows)),
             // The server gave up, and said so: the connection is as good as before.
             Err(StoreError::Query { .. } | StoreError::Locked { .. }) => {
-                tracing::debug!(watch = mapping.watch, "no full look this time: it took too long");
+                tracing::debug!(
+                    watch = self.settings.mapping.watch,
+                    "{} took too long this time",
+                    question.what()
+                );
                 Ok(None)
             }
             Err(error) => Err(error),

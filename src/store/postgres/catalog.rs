@@ -90,7 +90,8 @@ pub(super) struct Catalog {
     pub job_name: Option<Column>,
     pub state: Column,
     pub started_at: (Column, TimeKind),
-    pub heartbeat_at: (Column, TimeKind),
+    /// None where jobs send no heartbeats.
+    pub heartbeat_at: Option<(Column, TimeKind)>,
     pub ended_at: Option<(Column, TimeKind)>,
     pub error: Option<Column>,
     /// The error column whatever the action is, where it is there and readable: an undo may have to clean it.
@@ -129,7 +130,11 @@ impl Catalog {
 
     /// The mapped columns, by name.
     pub(super) fn mapped(&self) -> Vec<&str> {
-        let times = [Some(&self.started_at), Some(&self.heartbeat_at), self.ended_at.as_ref()];
+        let times = [
+            Some(&self.started_at),
+            self.heartbeat_at.as_ref(),
+            self.ended_at.as_ref(),
+        ];
         let times = times.into_iter().flatten().map(|(column, _)| column);
         let columns = [
             Some(&self.id),

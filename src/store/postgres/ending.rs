@@ -147,7 +147,7 @@ pub(super) fn unchanged(catalog: &Catalog) -> String {
 
 /// What a fail changes, and the images before and after.
 pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
-    let (state, heartbeat) = (&catalog.state, &catalog.heartbeat_at);
+    let state = &catalog.state;
     let mut set = vec![format!(
         "{} = $17::pg_catalog.text::{}",
         quoted(&state.name),
@@ -164,10 +164,9 @@ pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
     }
     let mut after = before.clone();
     // What false repairs are recognised by, and what undo takes out again.
-    after.push((
-        &heartbeat.0.name,
-        read(&heartbeat.0.target(), heartbeat.1, mapping.time_format),
-    ));
+    if let Some((column, kind)) = &catalog.heartbeat_at {
+        after.push((&column.name, read(&column.target(), *kind, mapping.time_format)));
+    }
     if let Some(error) = &catalog.error {
         set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
         before.push(("error_was", error_kind(error)));

@@ -74,8 +74,8 @@ fn columns(ready: &Ready) -> Vec<&str> {
         catalog.id.name.as_str(),
         &catalog.state.name,
         &catalog.started_at.0.name,
-        &catalog.heartbeat_at.0.name,
     ];
+    columns.extend(catalog.heartbeat_at.iter().map(|(column, _)| column.name.as_str()));
     columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
     columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
     columns.extend(catalog.set.iter().map(|set| set.column.name.as_str()));
@@ -88,7 +88,11 @@ fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str>
     let (catalog, mapping) = (&ready.catalog, &settings.mapping);
     match settings.action {
         Action::Observe => Vec::new(),
-        Action::Backfill => vec![&catalog.heartbeat_at.0.name],
+        Action::Backfill => catalog
+            .heartbeat_at
+            .iter()
+            .map(|(column, _)| column.name.as_str())
+            .collect(),
         Action::Fail => {
             let mut columns = vec![catalog.state.name.as_str()];
             columns.extend(mapping.end_written().map(Identifier::as_str));

@@ -168,7 +168,7 @@ async fn refusal_by(link: &Link, args: &[Argument], candidate: &Candidate) -> Re
 
 /// What the statements of such a repair have in common; without a function they are never sent.
 pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
-    let (state, heartbeat) = (&catalog.state, &catalog.heartbeat_at);
+    let state = &catalog.state;
     let function = catalog.function.as_ref();
     let signature = literal(function.map(|function| function.signature.as_str()).unwrap_or_default());
     let mut before = vec![(state.name.as_str(), "$4::pg_catalog.text".to_owned())];
@@ -183,8 +183,10 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         before.push((&column.name, was));
         after.push((&column.name, column.target()));
     }
-    let beat = read(&heartbeat.0.target(), heartbeat.1, mapping.time_format);
-    after.extend([(heartbeat.0.name.as_str(), beat), (CALLED, signature.clone())]);
+    if let Some((column, kind)) = &catalog.heartbeat_at {
+        after.push((&column.name, read(&column.target(), *kind, mapping.time_format)));
+    }
+    after.push((CALLED, signature.clone()));
     let gone = [
         (state.name.as_str(), "NULL::pg_catalog.text".to_owned()),
         (CALLED, signature),

@@ -87,6 +87,7 @@ impl Guarded for PostgresStore {
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
+        self.settings.mapping.no_guard()?;
         {
             let (slot, ready) = self.for_operator().await?;
             is_plain(&ready)?;
@@ -171,6 +172,7 @@ impl Guarded for PostgresStore {
     }
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
+        self.settings.mapping.no_guard()?;
         drop(self.passes().await?);
         let ready = self.ready()?;
         let guard = &ready.statements.guard;

@@ -33,7 +33,7 @@ statements! {
         moment, scan_mark, holders, facts, job_times, job_of_name,
         running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
         newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", tail = "observe_tail",
-        keys = "observe_keys", top = "observe_top", history = "observe_history",
+        keys = "observe_keys", top = "observe_top", history = "observe_history", longest_run,
         ledger_create, ledger_of_jobs, ledger_newest, ledger_probe, ledger_exists, ledger_made, ledger_gate,
         ledger_find, ledger_of_job, ledger_entry, ledger_note, ledger_acknowledge, ledger_ack_fuse, ledger_between,
         undo_look, undo_backfill, undo_fail,
@@ -71,6 +71,8 @@ impl Statements {
         let with = |template: &str, others: Names| part(template, &[others, names.clone()].concat());
         let newest = part(include_str!("sql/newest.sql"), &names);
         let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
+        let newest_good = part(include_str!("sql/newest_good.sql"), &names);
+        let newest_good_job = with(include_str!("sql/job.sql"), vec![("table", newest_good)]);
         let repair = |action: LedgerAction, [set, before, after]: [String; 3], unchanged: String| {
             let action = ("action", literal(action.as_str()));
             let images = [("before", before), ("after", after), ("set_unchanged", unchanged)];
@@ -84,6 +86,7 @@ impl Statements {
         );
         let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog), "true".to_owned());
         names.extend(function::names(mapping, catalog));
+        names.push(("newest_good_job", newest_good_job));
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
         Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
     }
@@ -129,6 +132,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("held", HELD.to_owned()),
         ("table", catalog.table.quoted()),
         ("columns", columns(mapping, catalog)),
+        ("newest_by", mapping.newest_by(catalog.grows).quoted()),
         ("ledger", catalog.ledger.quoted()),
         ("layout", LEDGER_LAYOUT.to_string()),
         ("id", mapping.id.quoted()),
@@ -142,7 +146,10 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("longest_text", LONGEST_TEXT.to_string()),
         ("longest_image", LONGEST_IMAGE.to_string()),
         ("started_at_read", time(&catalog.started_at)),
-        ("heartbeat_at_read", time(&catalog.heartbeat_at)),
+        (
+            "heartbeat_at_read",
+            or_null(catalog.heartbeat_at.as_ref().map(time), "pg_catalog.timestamptz"),
+        ),
         (
             "ended_at_read",
             or_null(catalog.ended_at.as_ref().map(time), "pg_catalog.timestamptz"),
@@ -163,13 +170,27 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
                 WINDOW_BEGINS.to_owned()
             },
         ),
-        ("heartbeat_at_sent", sent_time(&catalog.heartbeat_at)),
+        (
+            "heartbeat_at_sent",
+            or_null(catalog.heartbeat_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
+        ),
         (
             "ended_at_sent",
             or_null(catalog.ended_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
         ),
         ("started_at", mapping.started_at.column.quoted()),
-        ("heartbeat_at", quoted(&catalog.heartbeat_at.0.name)),
+        ("heartbeat_at", quoted(&mapping.heartbeat_name())),
+        ("reason", literal(mapping.overdue().as_str())),
+        (
+            "heartbeat_at_text",
+            or_null(
+                catalog
+                    .heartbeat_at
+                    .as_ref()
+                    .map(|(column, _)| format!("{}::pg_catalog.text", column.target())),
+                "pg_catalog.text",
+            ),
+        ),
         ("heartbeat_at_literal", literal(&mapping.heartbeat_name())),
     ]
 }
@@ -180,7 +201,7 @@ fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
     columns.extend(mapping.job_name.as_ref().map(Identifier::quoted));
     let times = [
         Some(&catalog.started_at),
-        Some(&catalog.heartbeat_at),
+        catalog.heartbeat_at.as_ref(),
         catalog.ended_at.as_ref(),
     ];
     columns.extend(times.into_iter().flatten().map(|(column, _)| quoted(&column.name)));
@@ -189,14 +210,18 @@ fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
     columns.join(", ")
 }
 
-/// The start of a new row as its heartbeat column holds values, for the guard: no parameters there.
+/// The start of a new row as its heartbeat column holds values, for the guard: no parameters there. Without that column
+/// there is no guard.
 fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
+    let Some(heartbeat) = &catalog.heartbeat_at else {
+        return "NULL".to_owned();
+    };
     let start = format!("NEW.{}", quoted(&catalog.started_at.0.name));
-    if catalog.started_at.0.sql_type == catalog.heartbeat_at.0.sql_type {
+    if catalog.started_at.0.sql_type == heartbeat.0.sql_type {
         return start;
     }
     let instant = read(&start, catalog.started_at.1, mapping.time_format);
-    write(&instant, &catalog.heartbeat_at, mapping.time_format).replace(ZONE, &literal(&mapping.time_zone))
+    write(&instant, heartbeat, mapping.time_format).replace(ZONE, &literal(&mapping.time_zone))
 }
 
 /// A key as it is sent: a number as it is, anything else as text; NULL where that is too long to be one.
@@ -278,9 +303,12 @@ pub(super) fn write_as(instant: &str, kind: TimeKind, named_type: &str, format: 
     }
 }
 
-/// What a backfill changes, and the images before and after.
+/// What a backfill changes, and the images before and after. Without a heartbeat there is none: the configuration refuses it.
 fn backfill(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
-    let (start, heartbeat) = (&catalog.started_at, &catalog.heartbeat_at);
+    let Some(heartbeat) = &catalog.heartbeat_at else {
+        return Default::default();
+    };
+    let start = &catalog.started_at;
     let value = if start.0.sql_type == heartbeat.0.sql_type {
         start.0.target()
     } else {

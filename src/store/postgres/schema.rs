@@ -133,7 +133,10 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         },
         state,
         started_at: columns.time(own(mapping.own_start(), "started_at")?, "started_at")?,
-        heartbeat_at: columns.time(own(mapping.own_heartbeat(), "last_heartbeat_at")?, "last_heartbeat_at")?,
+        heartbeat_at: match &mapping.last_heartbeat_at {
+            Some(beat) => Some(columns.time(own(beat.own(), "last_heartbeat_at")?, "last_heartbeat_at")?),
+            None => None,
+        },
         ended_at: match &mapping.ended_at {
             Some(ended_at) => Some(columns.time(ended_at, "ended_at")?),
             None => None,

@@ -202,7 +202,7 @@ impl Server {
         let reasons = reasons.filter(|_| action != Action::Observe);
         let obstacle = |reason: &String| Obstacle {
             cause: Cause::Rights,
-            reason: format!("{reason}: repairs need it; missed_first = \"observe\" does without"),
+            reason: format!("{reason}: repairs need it; action observe does without"),
         };
         reasons.map(obstacle).collect()
     }

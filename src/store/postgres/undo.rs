@@ -12,8 +12,9 @@ use crate::store::Mapping;
 /// the before-image, $15 to $17 are the error text's pair, text and key.
 pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let ended_at = catalog.ended_at.as_ref().map(|(column, _)| column);
-    let unchanged = |image: &str| {
-        ended_at.map_or_else(
+    let heartbeat_at = catalog.heartbeat_at.as_ref().map(|(column, _)| column);
+    let unchanged = |column: Option<&Column>, image: &str| {
+        column.map_or_else(
             || "true".to_owned(),
             // Their equality takes NULL for NULL.
             |column| {
@@ -27,7 +28,11 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     };
     vec![
         ("state_literal", literal(mapping.state.as_str())),
-        ("heartbeat_at_type", catalog.heartbeat_at.0.named_type.clone()),
+        (
+            "heartbeat_at_type",
+            heartbeat_at.map_or_else(String::new, |column| column.named_type.clone()),
+        ),
+        ("undo_heartbeat_unchanged_look", unchanged(heartbeat_at, "$3")),
         (
             "ended_at_text",
             ended_at.map_or_else(
@@ -35,8 +40,8 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
                 |column| format!("{}::pg_catalog.text", column.target()),
             ),
         ),
-        ("undo_end_unchanged", unchanged("$4")),
-        ("undo_end_unchanged_look", unchanged("$3")),
+        ("undo_end_unchanged", unchanged(ended_at, "$4")),
+        ("undo_end_unchanged_look", unchanged(ended_at, "$3")),
         ("undo_set", set(catalog)),
         ("undo_left_alone", left_alone(catalog)),
         (

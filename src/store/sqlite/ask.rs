@@ -10,13 +10,14 @@ use super::{
     key::keys,
     ledger::{self, Bearer},
     place,
+    render::Statements,
     row::job,
 };
 use crate::{
     domain::{Access, Action, Cause, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
     store::{
         DiscoverySetting, StoreError,
-        question::{Answer, Facts, Moment, Plan, Question, Span},
+        question::{Answer, Facts, LongestRun, Moment, Plan, Question, Span},
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many},
     },
 };
@@ -68,6 +69,7 @@ impl Driver<'_> {
         Ok(match question {
             Question::Plan => Answer::Plan(self.plan().map_err(|error| self.failed(what, error))?),
             Question::Unknown => Answer::Unknown(self.unknown()?),
+            Question::LongestRun => Answer::LongestRun(self.longest_run()?),
             Question::Moment | Question::Running { .. } => {
                 let now = ledger::now(&self.open.connection).map_err(|error| self.failed(what, error))?;
                 Answer::Moment(self.moment(now))
@@ -144,8 +146,36 @@ impl Driver<'_> {
 
     /// Rows in states that no list names; nothing where that took too long: it serves a count, and may not cost a pass.
     fn unknown(&mut self) -> Result<Option<Vec<Job>>, StoreError> {
-        let what = Question::Unknown.what();
         let states = json(&self.settings.mapping.states.all());
+        self.if_quick(
+            &Question::Unknown,
+            |statements| &statements.unknown,
+            &[&states, &MOST_UNKNOWN],
+        )
+    }
+
+    /// How long the longest of the newest good runs took.
+    fn longest_run(&mut self) -> Result<LongestRun, StoreError> {
+        let states = json(&self.settings.mapping.states.success);
+        let params: [&dyn ToSql; 2] = [&states, &HISTORY];
+        let rows = self.if_quick(&Question::LongestRun, |statements| &statements.longest_run, &params)?;
+        let Some(rows) = rows else {
+            return Ok(LongestRun::Unknown);
+        };
+        let runs = rows
+            .iter()
+            .filter_map(|job| Some(job.started_at.at()?.age_at(job.ended_at.at()?)));
+        Ok(runs.max().map_or(LongestRun::NoneGood, LongestRun::Took))
+    }
+
+    /// The answer to a question that is not worth a pass; nothing where it took too long.
+    fn if_quick(
+        &mut self,
+        question: &Question,
+        statement: fn(&Statements) -> &String,
+        params: &[&dyn ToSql],
+    ) -> Result<Option<Vec<Job>>, StoreError> {
+        let what = question.what();
         let within = if self.open.reading_blocks {
             UNKNOWN_WITHIN_BLOCKING
         } else {
@@ -157,8 +187,7 @@ impl Driver<'_> {
             .connection
             .progress_handler(1_000, Some(move || Instant::now() > until))
             .map_err(|error| self.failed(what, error))?;
-        let statement = &self.open.catalog.statements.unknown;
-        let rows = self.read(what, statement, &[&states, &MOST_UNKNOWN]);
+        let rows = self.read(what, statement(&self.open.catalog.statements), params);
         self.open
             .connection
             .progress_handler(0, None::<fn() -> bool>)

@@ -51,7 +51,6 @@ impl Catalog {
         let id = find(&columns, mapping, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(failure)?;
-        let statements = Statements::render(mapping);
         let is_strict = is_strict(connection, mapping).map_err(failure)?;
         for (name, value) in &mapping.ending.set {
             let Column {
@@ -67,6 +66,7 @@ impl Catalog {
         }
         // In a view a row that ended could hide a running one of its key from the tail.
         let grows = mapping.born_running && is_integer && unique;
+        let statements = Statements::render(mapping, grows);
         Ok(Self {
             obstacle: obstacle(mapping, &kind),
             nullable_key: !(id.not_null || is_integer && id.key == 1),

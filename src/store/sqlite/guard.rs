@@ -130,12 +130,15 @@ impl Guarded for SqliteStore {
     }
 
     async fn install_guard(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
-        self.write("looking for the guard", |open, _| match &open.catalog.obstacle {
-            Some(obstacle) => Err(StoreError::Schema(format!(
-                "no guard for this one: {}",
-                obstacle.reason
-            ))),
-            None => Ok(()),
+        self.write("looking for the guard", |open, settings| {
+            settings.mapping.no_guard()?;
+            match &open.catalog.obstacle {
+                Some(obstacle) => Err(StoreError::Schema(format!(
+                    "no guard for this one: {}",
+                    obstacle.reason
+                ))),
+                None => Ok(()),
+            }
         })
         .await?;
         self.patiently(
@@ -191,6 +194,7 @@ impl Guarded for SqliteStore {
 
     async fn guard_sql(&mut self) -> Result<GuardSql, StoreError> {
         self.call("reading the schema", WITHIN, |open, settings| {
+            settings.mapping.no_guard()?;
             let statements = &open.catalog.statements;
             let retiring = retiring(&open.connection, &settings.mapping.table.name)
                 .map_err(|error| failed("looking for the guard", &open.path, error))?;

@@ -208,7 +208,7 @@ pub(super) fn new_entry(
         table_name: settings.mapping.table.name.as_str().to_owned(),
         job_id: JobId::new(""),
         job_name: None,
-        reason: "missed_first".to_owned(),
+        reason: settings.mapping.overdue().as_str().to_owned(),
         action,
         instance: settings.instance.clone(),
         started_at: None,

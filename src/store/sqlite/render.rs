@@ -57,7 +57,7 @@ statements! {
     pub(super) struct Statements {
         running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
         newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", bottom = "observe_bottom",
-        span = "observe_span", top = "observe_top", history = "observe_history",
+        span = "observe_span", top = "observe_top", history = "observe_history", longest_run,
         job_times, job_of_name,
         ledger_create, ledger_of_jobs, ledger_newest, ledger_find, ledger_insert, ledger_kept, ledger_of_job,
         ledger_between, ledger_undone, ledger_note, ledger_acknowledge,
@@ -79,11 +79,24 @@ fn literals(states: &[String]) -> String {
     quoted.join(", ")
 }
 
+/// The columns of the canonical relation as the table has them, each once.
+fn columns(mapping: &Mapping) -> String {
+    let mut columns = vec![&mapping.id, &mapping.state];
+    columns.extend([mapping.own_start(), mapping.own_heartbeat()].into_iter().flatten());
+    columns.extend([&mapping.job_name, &mapping.ended_at].into_iter().flatten());
+    columns.sort();
+    columns.dedup();
+    columns
+        .into_iter()
+        .map(Identifier::quoted)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 impl Statements {
-    pub(super) fn render(mapping: &Mapping) -> Self {
-        let optional = |name: &Option<Identifier>, or: &str| {
-            name.as_ref()
-                .map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
+    pub(super) fn render(mapping: &Mapping, grows: bool) -> Self {
+        let optional = |name: Option<&Identifier>, or: &str| {
+            name.map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
         };
         let index_name = |suffix: &str| derived("", mapping.ledger.name.as_str(), suffix);
         let index = |suffix: &str| {
@@ -94,7 +107,7 @@ impl Statements {
             }
         };
         let guard = GuardNames::of(&mapping.table.name);
-        let job_name = optional(&mapping.job_name, "NULL");
+        let job_name = optional(mapping.job_name.as_ref(), "NULL");
         let mut fail_set = vec![format!("{} = ?5", mapping.state.quoted())];
         if let Some(ended_at) = mapping.end_written() {
             fail_set.push(format!("{} = ?6", ended_at.quoted()));
@@ -128,6 +141,8 @@ impl Statements {
             ("longest_time", LONGEST_TIME.to_string()),
             ("state", mapping.state.quoted()),
             ("null_unknown", mapping.null_is_unknown().to_owned()),
+            ("newest_by", mapping.newest_by(grows).quoted()),
+            ("columns", columns(mapping)),
             ("started_at", mapping.started_at.column.quoted()),
             (
                 "heartbeat_at",
@@ -135,8 +150,10 @@ impl Statements {
                     .own_heartbeat()
                     .map_or_else(|| "NULL".to_owned(), Identifier::quoted),
             ),
-            ("ended_at", optional(&mapping.ended_at, "NULL")),
-            ("error", optional(&error_column, "NULL")),
+            ("heartbeat_read", optional(mapping.own_heartbeat(), "NULL")),
+            ("reason", format!("'{}'", mapping.overdue().as_str())),
+            ("ended_at", optional(mapping.ended_at.as_ref(), "NULL")),
+            ("error", optional(error_column.as_ref(), "NULL")),
             ("further", ending::columns(mapping)),
             ("fail_set", fail_set.join(", ")),
             ("undo_set", undo_set.join(", ")),
@@ -148,6 +165,9 @@ impl Statements {
             ("layout", LEDGER_LAYOUT.to_string()),
             ("ledger_unacknowledged", index("_table_unacknowledged")),
         ];
+        let newest_good = ("table", part(include_str!("sql/newest_good.sql"), &names));
+        let of_newest = [vec![newest_good], names.clone()].concat();
+        names.push(("newest_good_job", part(include_str!("sql/job.sql"), &of_newest)));
         names.push(("job", part(include_str!("sql/job.sql"), &names)));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
         let last_index = index_name("_table_unacknowledged").as_str().to_owned();

@@ -230,7 +230,9 @@ impl Change<'_> {
             .into_iter()
             .find(|((column, _), _)| Some(column) == mapping.own_heartbeat());
         let heartbeat_at = heartbeat.map_or(row.job.heartbeat_at, |(_, value)| times.read(value.into()));
-        after[mapping.heartbeat_name()] = heartbeat_at.at().map(rfc3339).into();
+        if mapping.last_heartbeat_at.is_some() {
+            after[mapping.heartbeat_name()] = heartbeat_at.at().map(rfc3339).into();
+        }
         if let Some(merge) = merged {
             before["error_was"] = merge.was.into();
             // What undo takes out again.

@@ -10,6 +10,15 @@ fn jobs(lines: &str) -> Given {
     Given::toml(&format!("{JOBS}{lines}\n"))
 }
 
+/// A watch without a heartbeat: lines of the watch, and lines of its table.
+fn by_age(of_watch: &str, of_table: &str) -> Given {
+    let without = JOBS.replace("last_heartbeat_at = \"beat_at\"\n", "");
+    Given::toml(&format!(
+        "{}{of_table}\n",
+        without.replace("[watch.table]", &format!("{of_watch}\n[watch.table]"))
+    ))
+}
+
 fn top(lines: &str) -> Given {
     Given::toml(&format!("{lines}\n{MELTANO}"))
 }
@@ -178,6 +187,38 @@ fn files() -> Vec<(&'static str, Given)> {
         (
             "fail without failure states",
             jobs("[watch.repair]\nmissed_first = \"fail\""),
+        ),
+        ("neither a heartbeat nor a longest time", by_age("", "")),
+        (
+            "a heartbeat and a longest time",
+            Given::toml(&JOBS.replace("[watch.table]", "max_runtime = \"6h\"\n[watch.table]")),
+        ),
+        (
+            "first heartbeats missed by jobs without any",
+            by_age(
+                "max_runtime = \"6h\"",
+                "[watch.repair]\nmissed_first = \"observe\"\noverrun = \"backfill\"",
+            ),
+        ),
+        (
+            "fail of first heartbeats of jobs without any",
+            by_age(
+                "max_runtime = \"6h\"",
+                "failure = [\"FAILED\"]\n[watch.repair]\nmissed_first = \"fail\"",
+            ),
+        ),
+        (
+            "fail for age without knowing good runs",
+            by_age("max_runtime = \"6h\"", "[watch.repair]\noverrun = \"fail\""),
+        ),
+        (
+            "fail for age of jobs with a heartbeat",
+            watch("[watch.repair]\noverrun = \"fail\""),
+        ),
+        ("longest time beyond abandonment", by_age("max_runtime = \"7d\"", "")),
+        (
+            "preset's heartbeat beside a longest time",
+            watch("max_runtime = \"6h\""),
         ),
         (
             "state in two lists",

@@ -86,7 +86,9 @@ fn unmarked(is_wanted: fn(Fallback) -> bool) -> Loaded {
         let path = path.trim_start_matches("watch.");
         let key = KEYS.iter().find(|key| key.path == path);
         let is_preset = path == "preset";
-        let is_open = key.is_some_and(|key| is_wanted(key.fallback)) && !is_preset;
+        // A watch needs it or max_runtime.
+        let is_heartbeat = path == "table.last_heartbeat_at";
+        let is_open = key.is_some_and(|key| is_wanted(key.fallback) || is_heartbeat) && !is_preset;
         let mark = if is_preset { "#" } else { "" };
         text += &format!("{mark}{}\n", if is_open { open } else { line });
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use beatwarden::{
     domain::{Access, Timestamp},
-    store::question::{Answer, Facts, Moment, Plan, Question, Rows, Span},
+    store::question::{Answer, Facts, LongestRun, Moment, Plan, Question, Rows, Span},
 };
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ impl View<'_> {
             Question::Unknown => {
                 Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| row.state == UNLISTED).jobs))
             }
+            Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
             Question::Moment => Answer::Moment(Moment {
                 now: Timestamp::from_micros(self.db),
                 server: self.server.identity(),

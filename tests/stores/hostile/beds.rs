@@ -44,6 +44,7 @@ fn mapping(shape: Shape) -> Mapping {
         only: Vec::new(),
         started_at: name("started_at").into(),
         last_heartbeat_at: Some(name("last_heartbeat_at").into()),
+        max_runtime: None,
         ended_at: Some(name("ended_at")),
         time_format: match shape {
             Shape::Timestamps | Shape::Zoned | Shape::SqliteTexts => TimeFormat::Timestamp,

@@ -39,7 +39,7 @@ WITH gate AS MATERIALIZED (
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, version)
-        SELECT $12, $13, $14, changed.job_id, $3, 'missed_first', {{action}}, $15, $5, pg_catalog.now(), changed.before, changed.after, {{layout}}
+        SELECT $12, $13, $14, changed.job_id, $3, {{reason}}, {{action}}, $15, $5, pg_catalog.now(), changed.before, changed.after, {{layout}}
           FROM changed
         RETURNING repair_id
      )

@@ -23,7 +23,7 @@ WITH gate AS MATERIALIZED (
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, version)
-        SELECT $12, $13, $14, $2::pg_catalog.text, $3, 'missed_first', 'fail', $15, $5, pg_catalog.now(), {{called_before}}, ended.after, {{layout}}
+        SELECT $12, $13, $14, $2::pg_catalog.text, $3, {{reason}}, 'fail', $15, $5, pg_catalog.now(), {{called_before}}, ended.after, {{layout}}
           FROM ended
         RETURNING repair_id
      )

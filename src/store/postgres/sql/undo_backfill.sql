@@ -20,7 +20,7 @@ WITH gate AS MATERIALIZED (
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, undo_of, version)
-        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, pg_catalog.now(), $4::pg_catalog.text::pg_catalog.jsonb,
+        SELECT $6, $7, $8, changed.job_id, $12, {{reason}}, 'undo', $9, $3, pg_catalog.now(), $4::pg_catalog.text::pg_catalog.jsonb,
                pg_catalog.jsonb_build_object({{heartbeat_at_literal}}, NULL), $5, {{layout}}
           FROM changed
         RETURNING repair_id

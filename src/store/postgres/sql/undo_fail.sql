@@ -32,7 +32,7 @@ WITH gate AS MATERIALIZED (
      entry AS (
         INSERT INTO {{ledger}} (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                 repaired_at, before, after, undo_of, version)
-        SELECT $6, $7, $8, changed.job_id, $12, 'missed_first', 'undo', $9, $3, pg_catalog.now(),
+        SELECT $6, $7, $8, changed.job_id, $12, {{reason}}, 'undo', $9, $3, pg_catalog.now(),
                CASE WHEN (SELECT error_there FROM seen) THEN $4::pg_catalog.text::pg_catalog.jsonb
                     ELSE $4::pg_catalog.text::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'error_text'::pg_catalog.text END
                     OPERATOR(pg_catalog.-) (SELECT left_alone FROM seen),

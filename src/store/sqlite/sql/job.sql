@@ -13,6 +13,6 @@ SELECT target.{{id}} AS raw_id,
             ELSE target.{{state}} END AS state,
        CASE WHEN octet_length(target.{{id}}) > {{longest_key}} OR octet_length(target.{{started_at}}) > {{longest_time}} THEN ''
             ELSE target.{{started_at}} END AS started_at,
-       CASE WHEN octet_length(target.{{heartbeat_at}}) > {{longest_time}} THEN '' ELSE target.{{heartbeat_at}} END AS heartbeat_at,
+       CASE WHEN octet_length({{heartbeat_read}}) > {{longest_time}} THEN '' ELSE {{heartbeat_read}} END AS heartbeat_at,
        CASE WHEN octet_length({{ended_at}}) > {{longest_time}} THEN '' ELSE {{ended_at}} END AS ended_at
   FROM {{table}} AS target

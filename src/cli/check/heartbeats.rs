@@ -1,0 +1,76 @@
+//! What `check` says of the heartbeats of a table: whether all inits are counted, which kind of first heartbeat the writer
+//! makes, and the guard; or that there are none.
+
+use super::{GuardState, Line, bad, good, in_words, note};
+use crate::{
+    domain::{Guard, Heartbeat, Newcomers, Policy, Snapshot},
+    present::time::span_short,
+};
+
+/// All lines about heartbeats.
+pub(super) fn heartbeats(snapshot: &Snapshot, policy: &Policy, guard: &GuardState, is_view: bool) -> Vec<Line> {
+    if let Some(longest) = policy.max_runtime {
+        return vec![by_age(&span_short(longest))];
+    }
+    let mut lines = vec![inits(snapshot), writer(snapshot, policy, is_view)];
+    if !is_view {
+        lines.push(guarded(guard));
+    }
+    lines
+}
+
+fn by_age(longest: &str) -> Line {
+    note(format!(
+        "heartbeats: none is mapped, so jobs are judged by their age alone, which is no evidence of death: past {longest} \
+         (max_runtime) they are reported; first heartbeats are not counted (init_tracking 0)"
+    ))
+}
+
+fn inits(snapshot: &Snapshot) -> Line {
+    match snapshot.newcomers {
+        Newcomers::Followed => good("inits: jobs that start and end between two polls are counted, by the growing key"),
+        Newcomers::Unseen => note(
+            "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the key is no \
+             growing integer or watch.table.born_running is false; those seen while running are",
+        ),
+    }
+}
+
+/// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
+fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
+    let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
+    let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
+    for job in started {
+        match job.heartbeat(policy.seed_tolerance) {
+            Heartbeat::Absent => absent += 1,
+            Heartbeat::Seeded(_) => seeded += 1,
+            Heartbeat::Real(_) => real += 1,
+        }
+    }
+    let what = match (absent, seeded) {
+        (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
+        _ if is_view => "nothing repairs rows through a view",
+        (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
+        (0, _) => {
+            "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"
+        }
+        (_, _) => "both kinds occur: `backfill` reaches those without a heartbeat, `fail` all",
+    };
+    note(format!(
+        "writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"
+    ))
+}
+
+/// The guard: optional, but not half-way.
+fn guarded(found: &GuardState) -> Line {
+    let text = format!("guard: {}", in_words(found));
+    match found.guard {
+        Guard::Sound => good(text),
+        Guard::Outdated => note(text),
+        Guard::Absent => note(
+            "guard: not installed, which is fine; where the writer starts jobs without a heartbeat, `beatwarden guard install` \
+             writes it in the same transaction",
+        ),
+        Guard::Disabled | Guard::Altered => bad(text),
+    }
+}
