@@ -104,7 +104,9 @@ pub fn to_come(at: Timestamp, now: Timestamp) -> String {
         // Without its seconds.
         _ => then.get(..16).unwrap_or(&then),
     };
-    format!("in {}, at {shown} UTC", span(now.age_at(at)))
+    // Whole seconds, and none of them too few.
+    let left = Duration::from_secs((now.age_at(at) + Duration::from_millis(999)).as_secs());
+    format!("in {}, at {shown} UTC", span(left))
 }
 
 #[cfg(test)]
@@ -139,6 +141,8 @@ mod tests {
         assert_eq!(when(at(30), at(0)), "2027-01-15 08:00:30 UTC (in 30s)");
         assert_eq!(until(at(75).plus(Duration::from_micros(1)), at(0)), "08:01:16 UTC");
         assert_eq!(until(at(86_400), at(0)), "2027-01-16 08:00:00 UTC");
+        let soon = at(0).plus(Duration::from_millis(980));
+        assert_eq!(to_come(soon, at(0)), "in 1 s, at 08:00:00 UTC");
         assert_eq!(to_come(at(75), at(0)), "in 1 min 15 s, at 08:01:15 UTC");
         assert_eq!(to_come(at(86_400), at(0)), "in 1 d, at 2027-01-16 08:00 UTC");
     }

@@ -37,7 +37,7 @@ fn examine(browser: &mut Chromium, served: &Served, state: &str) {
     for (look, width, scheme) in [
         ("light", 1180, "light"),
         ("dark", 1180, "dark"),
-        ("phone", 420, "light"),
+        ("phone", 390, "light"),
     ] {
         browser.look_as(width, scheme);
         browser.open(&format!("{origin}/?paused"));
@@ -251,10 +251,18 @@ async fn the_page_stands_in_every_state() {
         "{outcome}"
     );
 
+    browser.look_as(794, "light");
+    browser.look_as_printed();
+    browser.open(&format!("http://{}/?paused", with_stuck.address));
+    let shown = |what: &str| format!("document.querySelector('{what}').checkVisibility()");
+    assert_eq!(
+        browser.evaluate(&shown(".pause a")),
+        false,
+        "paper has nothing to click"
+    );
+    assert_eq!(browser.evaluate(&shown(".answers")), true);
     if let Some(folder) = std::env::var_os("BEATWARDEN_SCREENSHOTS") {
-        browser.look_as(1180, "light");
-        browser.open(&format!("http://{}", with_stuck.address));
-        browser.photograph(&PathBuf::from(folder).join("page.png"));
+        browser.photograph(&PathBuf::from(folder).join("stuck-print.png"));
     }
 
     with_stuck.add_watches(&[("airflow", false)]);

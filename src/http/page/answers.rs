@@ -1,10 +1,10 @@
 //! The three questions that a reader comes with, answered first: is anything blocked, what happens next, did we do harm.
 
-use super::{text, watch::Place};
+use super::watch::Place;
 use crate::{
     domain::{Action, Blocking, Cause, JobLine, LateOutcome, Phase, Report},
     present::{
-        CauseWords, View,
+        CauseWords, View, safe,
         time::{rough, span, to_come},
         words::{self, number},
     },
@@ -32,8 +32,10 @@ fn answer(question: &str, is_alarming: bool, answer: &Markup) -> Markup {
 
 /// A job by its name, as a link to its row.
 fn link(place: &Place<'_>, job: &JobLine) -> Markup {
+    /// A longer name would fill the answer.
+    const LONGEST: usize = 40;
     let key = job.id.text();
-    let name = job.name.as_deref().map_or_else(|| text(&key), text);
+    let name = safe::cut(job.name.as_deref().unwrap_or(&key), LONGEST);
     html! {
         @match place.anchor(&key) {
             Some(anchor) => { a href=(place.asked.at_job(&anchor)) { bdi { (name) } } }
@@ -132,7 +134,7 @@ fn harm(view: &View, report: &Report) -> Markup {
             @match (report.repaired(), view.last_repair()) {
                 (0, None) => "Nothing was repaired so far.",
                 (0, Some(last)) => {
-                    "Last repair " (rough(last.repaired_at.age_at(report.at))) " ago: " (last.action.as_str()) " of " bdi { (text(last.job_name.as_deref().unwrap_or(&last.job_id.text()))) } "."
+                    "Last repair " (rough(last.repaired_at.age_at(report.at))) " ago: " (last.action.as_str()) " of " bdi { (safe::cut(last.job_name.as_deref().unwrap_or(&last.job_id.text()), 40)) } "."
                 }
                 (now, _) => { (number(now)) " repaired by the last pass, " (span(place_age(view))) " ago." }
             }

@@ -19,6 +19,8 @@ pub enum Refreshing {
 pub(super) enum Part {
     /// A watch that is folded to one line.
     Watch(usize),
+    /// The stuck and late jobs of a watch that come after the worst.
+    Stuck(usize),
     /// The jobs of a watch about which nothing is to be done.
     Running(usize),
 }
@@ -28,6 +30,7 @@ impl Part {
     pub(super) fn id(self) -> String {
         match self {
             Self::Watch(place) => format!("watch-{place}"),
+            Self::Stuck(place) => format!("stuck-{place}"),
             Self::Running(place) => format!("running-{place}"),
         }
     }
@@ -37,6 +40,7 @@ impl Part {
         let place = place.parse().ok()?;
         match kind {
             "watch" => Some(Self::Watch(place)),
+            "stuck" => Some(Self::Stuck(place)),
             "running" => Some(Self::Running(place)),
             _ => None,
         }
@@ -92,12 +96,18 @@ impl Asked {
         self.open.contains(&part)
     }
 
-    /// The same with a part opened, or closed if it was open.
-    pub(super) fn toggled(&self, part: Part) -> Self {
+    /// The same with a part opened.
+    pub(super) fn opening(&self, part: Part) -> Self {
         let mut asked = self.clone();
-        if !asked.open.remove(&part) {
-            asked.open.insert(part);
-        }
+        asked.open.insert(part);
+        asked
+    }
+
+    /// The same with a part closed, and no job marked: it could be the one that keeps the part open.
+    pub(super) fn closing(&self, part: Part) -> Self {
+        let mut asked = self.clone();
+        asked.open.remove(&part);
+        asked.job = None;
         asked
     }
 
@@ -199,8 +209,8 @@ mod tests {
             assert_eq!(asked.address(), address);
         }
         let asked = Asked::from_query(Some("open=running-0"));
-        assert_eq!(asked.toggled(Part::Running(0)).address(), "/");
-        assert_eq!(asked.toggled(Part::Watch(1)).address(), "/?open=watch-1,running-0");
+        assert_eq!(asked.closing(Part::Running(0)).address(), "/");
+        assert_eq!(asked.opening(Part::Watch(1)).address(), "/?open=watch-1,running-0");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::{
 };
 use maud::{Markup, html};
 
+/// So many of the stuck and late jobs are shown at once: what follows them should be in reach.
+const WORST: usize = 12;
+
 /// The stuck and late jobs; the others are folded away.
 pub(super) fn jobs(place: &Place<'_>, report: &Report) -> Markup {
     let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
@@ -29,29 +32,40 @@ pub(super) fn jobs(place: &Place<'_>, report: &Report) -> Markup {
                     " and the metrics count them all."
                 }
             }
-            (table_of_jobs(place, "Stuck and late jobs, worst first", &pressing, report.at))
+            @let (worst, more) = pressing.split_at(pressing.len().min(WORST));
+            (table_of_jobs(place, "Stuck and late jobs, worst first", worst, report.at))
+            @if !more.is_empty() {
+                (folded(place, Part::Stuck(place.index), &format!("{} more stuck and late jobs", more.len()), more, report.at))
+            }
         }
-        @if !calm.is_empty() { (others(place, &calm, !pressing.is_empty(), report.at)) }
+        @if !calm.is_empty() {
+            @let (other, jobs) = (if pressing.is_empty() { "" } else { "other " }, if calm.len() == 1 { "job" } else { "jobs" });
+            @let words = format!("{} {other}running {jobs}, the longest silence first", number(calm.len() as u64));
+            (folded(place, Part::Running(place.index), &words, &calm, report.at))
+        }
     }
 }
 
-/// The jobs about which nothing is to be done. They are there and hidden while they are folded, so that the address of one
-/// of them opens them.
-fn others(place: &Place<'_>, calm: &[&JobLine], are_others: bool, at: Timestamp) -> Markup {
-    let part = Part::Running(place.index);
+/// Jobs behind a line that opens them. They are there and hidden while they are folded, so that the address of one of them
+/// opens them.
+fn folded(place: &Place<'_>, part: Part, words: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
     let is_marked = |job: &&JobLine| {
         place
             .anchor(&job.id.text())
             .is_some_and(|anchor| place.asked.marks(&anchor))
     };
-    let is_open = place.asked.is_open(part) || calm.iter().any(is_marked);
-    let (id, count) = (part.id(), calm.len());
+    let is_open = place.asked.is_open(part) || jobs.iter().any(is_marked);
+    let id = part.id();
+    let (other, expanded) = match is_open {
+        true => (place.asked.closing(part), "true"),
+        false => (place.asked.opening(part), "false"),
+    };
     html! {
         div.part.open[is_open] id=(id) {
-            a.fold href={ (place.asked.toggled(part).address()) "#" (id) } aria-expanded=(if is_open { "true" } else { "false" }) {
-                (number(count as u64)) @if are_others { " other" } " running job" @if count != 1 { "s" } ", the longest silence first"
+            a.fold href={ (other.address()) "#" (id) } aria-expanded=(expanded) {
+                (words)
             }
-            (table_of_jobs(place, "Other running jobs", calm, at))
+            (table_of_jobs(place, words, jobs, at))
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
     let inits: u64 = slots.iter().map(|slot| slot.inits).sum();
     let failures: u64 = slots.iter().map(|slot| slot.failures).sum();
     let words = match (inits, failures) {
-        (0, _) => "none while this process watched".to_owned(),
+        (0, _) => "none yet".to_owned(),
         (inits, 0) => format!("{} of {} sent a first heartbeat", percent(1.0), number(inits)),
         (inits, failures) => format!(
             "{} of {} sent a first heartbeat, {} did not",
@@ -78,8 +78,8 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
     };
     figure(
         Some("day"),
-        &format!("Starts of the last day: {words}"),
-        &format!("Starts of the last day, half an hour a column: {words}"),
+        &format!("Starts that this process watched: {words}"),
+        &format!("Starts that this process watched in the last day, half an hour a column: {words}"),
         &html! { @for slot in &slots { (of_slot(slot)) } },
         "24 h ago",
     )

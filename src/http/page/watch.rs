@@ -62,7 +62,7 @@ pub(super) fn line(place: &Place<'_>) -> Markup {
     let id = place.part().id();
     html! {
         li id=(id) class=(place.verdict.tone.as_str()) {
-            a href={ (place.asked.toggled(place.part()).address()) "#" (id) } aria-expanded="false" {
+            a href={ (place.asked.opening(place.part()).address()) "#" (id) } aria-expanded="false" {
                 bdi { (text(&place.view.name)) }
             }
             " " (place.verdict.words)
@@ -83,7 +83,7 @@ pub(super) fn section(place: &Place<'_>) -> Markup {
             h2 id={ (id) "-name" } {
                 bdi { (text(&view.name)) }
                 @if place.asked.is_open(place.part()) {
-                    " " a.fold href={ (place.asked.toggled(place.part()).address()) "#" (id) } aria-expanded="true" { "Fold" }
+                    " " a.fold href={ (place.asked.closing(place.part()).address()) "#" (id) } aria-expanded="true" { "Fold" }
                 }
             }
             p.verdict { (verdict.words) }
@@ -183,7 +183,7 @@ fn tiles(view: &View, pass: &GoodPass) -> Markup {
                 ratio.map_or_else(|| "–".to_owned(), percent),
                 match report.window.inits {
                     0 => format!("no job began in {window}"),
-                    inits => format!("of {} in {window}", number(inits)),
+                    inits => format!("of {} that began in {window}", number(inits)),
                 },
             ))
             }

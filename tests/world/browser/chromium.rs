@@ -205,8 +205,13 @@ impl Chromium {
         );
         self.ask(
             "Emulation.setEmulatedMedia",
-            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            json!({"media": "", "features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         );
+    }
+
+    /// The page as it is printed, until the window changes.
+    pub fn look_as_printed(&mut self) {
+        self.ask("Emulation.setEmulatedMedia", json!({"media": "print"}));
     }
 
     /// Writes the whole page as a PNG.
