@@ -12,6 +12,7 @@ mod http;
 mod many;
 mod operator;
 mod outages;
+mod overrun;
 mod patroni;
 mod reload;
 mod secrets;
