@@ -1,5 +1,6 @@
 //! `beatwarden check`: connects, makes one pass, and reports line by line what is well and what isn't, with how to fix it.
 
+mod elsewhere;
 mod gate;
 mod heartbeats;
 mod polls;
@@ -96,6 +97,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     // After the states, which say how many run.
     lines.splice(2..2, times);
     lines.extend(app::fail_in_words(watch).map(|words| note(format!("fail: {words}"))));
+    lines.splice(1..1, elsewhere::lines(watch, &around));
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
     let is_cured = |line: &Line| line.1.starts_with("no_ledger: ") && line.1.contains("`beatwarden grants`");
@@ -146,7 +148,7 @@ fn found(
     lines.extend(unknowns.map(|cost| note(format!("server: {cost}"))));
     lines.push(clock(snapshot, &policy, skew));
     lines.push(poll(watch, costs, is_view));
-    lines.extend(heartbeats(snapshot, &policy, guard, is_view));
+    lines.extend(heartbeats(watch, snapshot, &policy, guard, is_view));
     lines.push(match is_view {
         true => note("action: of a view stuck jobs are reported, never repaired"),
         false => note(action(watch)),

@@ -8,7 +8,7 @@ use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
 use super::preset::own_way;
 use super::text::shown;
-use super::types::TimeConfig;
+use super::types::{SERVER_ZONE, TimeConfig};
 use super::validate::{Reader, echo};
 use super::watch::is_said;
 use crate::domain::{Action, DiscoverySetting};
@@ -41,7 +41,7 @@ impl Rules<'_> {
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
         self.without_heartbeat(&mut mistakes);
-        self.shapes(&mut mistakes);
+        self.elsewhere(&mut mistakes);
         self.ending(&mut mistakes);
         mistakes
     }
@@ -246,29 +246,32 @@ impl Rules<'_> {
             .into_iter()
             .chain(own);
         // Looking one up reads the names of all; these are there without any.
-        let is_known = |zone: &str| zone == "UTC" || jiff::tz::TimeZone::get(zone).is_ok();
+        let is_known = |zone: &str| ["UTC", SERVER_ZONE].contains(&zone) || jiff::tz::TimeZone::get(zone).is_ok();
         for (path, zone) in zones.filter(|(_, zone)| !is_known(zone)) {
             let problem = format!("no zone {} in the time zone database of this host", shown(&zone));
-            let remedy = "expected an IANA name such as UTC or Europe/Berlin";
+            let remedy = "expected an IANA name such as UTC or Europe/Berlin, or server";
             mistakes.push(self.conflict(&path, problem, remedy));
         }
     }
 
-    fn shapes(&self, mistakes: &mut Vec<ConfigError>) {
-        let not_yet = "this version only reads a column of the job table: name one, or watch a view";
-        for path in TIMES.into_iter().filter(|path| self.is_table(path)) {
-            mistakes.push(self.conflict(path, "is a table".to_owned(), not_yet));
-        }
-        let only = self
-            .quietly(|reader| reader.conditions("table.only"))
-            .unwrap_or_default();
-        if !only.is_empty() {
-            mistakes.push(self.conflict(
-                "table.only",
-                "has conditions".to_owned(),
-                "this version takes all rows: watch a view with those that are jobs",
-            ));
-        }
+    /// What can't be written where a time stands in another table.
+    fn elsewhere(&self, mistakes: &mut Vec<ConfigError>) {
+        let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
+        let Some((path, _)) = self.times_said().into_iter().find(|(_, time)| time.elsewhere.is_some()) else {
+            return;
+        };
+        let (problem, remedy) = match action {
+            Some(Action::Backfill) => (
+                format!("backfill writes the start into the heartbeat, and {path} is in another table"),
+                "take observe",
+            ),
+            Some(Action::Fail) => (
+                format!("fail doesn't check the other table of {path} before it writes, in this version"),
+                "take observe",
+            ),
+            Some(Action::Observe) | None => return,
+        };
+        mistakes.push(self.conflict("repair.missed_first", problem, remedy));
     }
 
     fn choices(&self, mistakes: &mut Vec<ConfigError>) {

@@ -128,6 +128,9 @@ pub struct TableConfig {
     pub error: Option<ErrorColumn>,
 }
 
+/// In place of an IANA zone: that of the database.
+pub const SERVER_ZONE: &str = "server";
+
 /// Where a time of a job stands: in a column of the job table, or in rows of another table, of which the newest time counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeConfig {

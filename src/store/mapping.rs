@@ -309,13 +309,35 @@ impl Mapping {
 
     /// What keeps the guard from being made, if something does: it writes a first heartbeat.
     pub(super) fn no_guard(&self) -> Result<(), StoreError> {
-        match self.last_heartbeat_at {
-            Some(_) => Ok(()),
+        match &self.last_heartbeat_at {
+            Some(_) if self.own_start().is_some() && self.own_heartbeat().is_some() => Ok(()),
+            Some(_) => Err(StoreError::Schema(
+                "the guard writes the start of a job into its heartbeat, and here the two are not both in the job table"
+                    .to_owned(),
+            )),
             None => Err(StoreError::Schema(
                 "the guard writes a job's first heartbeat, and this watch maps none (watch.table.last_heartbeat_at)"
                     .to_owned(),
             )),
         }
+    }
+
+    /// The columns of the job table that conditions and keys of other tables are compared with.
+    pub fn also_read(&self) -> impl Iterator<Item = &Identifier> {
+        let matching = self.others().map(|elsewhere| &elsewhere.matching);
+        self.only.iter().map(|condition| &condition.column).chain(matching)
+    }
+
+    /// Where times stand that are not in the job table.
+    pub fn others(&self) -> impl Iterator<Item = &Elsewhere> {
+        self.sources().filter_map(|(_, source)| source.elsewhere.as_ref())
+    }
+
+    /// The times that may stand in another table, with their keys.
+    pub fn sources(&self) -> impl Iterator<Item = (&'static str, &TimeSource)> {
+        let heartbeat = self.last_heartbeat_at.as_ref();
+        let heartbeat = heartbeat.map(|source| ("last_heartbeat_at", source));
+        [("started_at", &self.started_at)].into_iter().chain(heartbeat)
     }
 
     /// What the heartbeat is called in messages and in the images of the ledger.
@@ -393,21 +415,18 @@ impl Mapping {
         format!("it {what}: {}", parts.join(", "))
     }
 
-    /// Whether a timestamp without a zone is in UTC, so that it needs no conversion.
-    pub fn keeps_utc(&self) -> bool {
-        matches!(self.time_zone.as_str(), "UTC" | "Etc/UTC")
-    }
-
-    /// The zone of timestamps without one, from the time zone database of this host.
+    /// The zone of timestamps without one, from the time zone database of this host: of a time, or of those that have none of
+    /// their own. A file's own times are in UTC.
     ///
     /// # Errors
     /// If it has no such zone.
-    pub(crate) fn zone(&self) -> Result<TimeZone, jiff::Error> {
-        // UTC needs no look through the whole database.
-        if self.keeps_utc() {
-            return Ok(TimeZone::UTC);
+    pub(crate) fn zone_of(&self, source: Option<&TimeSource>) -> Result<TimeZone, jiff::Error> {
+        let zone = source.and_then(|source| source.zone.as_deref());
+        match zone.unwrap_or(&self.time_zone) {
+            // UTC needs no look through the whole database.
+            "UTC" | "Etc/UTC" | SERVER_ZONE => Ok(TimeZone::UTC),
+            zone => TimeZone::get(zone),
         }
-        TimeZone::get(&self.time_zone)
     }
 }
 

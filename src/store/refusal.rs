@@ -58,6 +58,12 @@ pub(crate) fn refusal(
             "it set a heartbeat, and this watch maps none any more (watch.table.last_heartbeat_at)".to_owned(),
         );
     }
+    if entry.action == LedgerAction::Backfill && mapping.own_heartbeat().is_none() {
+        return Some(format!(
+            "it wrote a heartbeat into `{}`, and by watch.table.last_heartbeat_at heartbeats are elsewhere now",
+            mapping.table.plain()
+        ));
+    }
     if entry.action == LedgerAction::Backfill {
         return (!row.heartbeat_unchanged).then(|| {
             format!(

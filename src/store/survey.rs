@@ -14,6 +14,8 @@ pub struct Surroundings {
     pub is_view: bool,
     /// The function that ends jobs, with the types of its arguments, where one is configured and in use.
     pub function: Option<String>,
+    /// The statements that make indexes which the other tables lack that times stand in.
+    pub lacks_indexes: Vec<String>,
     /// Triggers, rules, policies and the like, each as a clause for people, the names in it escaped.
     pub neighbours: Vec<String>,
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod contract;
+mod elsewhere;
 mod guard;
 mod hostile;
 mod rights;

@@ -10,6 +10,7 @@ mod cli;
 mod failover;
 mod http;
 mod many;
+mod mapping;
 mod operator;
 mod outages;
 mod overrun;

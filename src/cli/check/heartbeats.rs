@@ -1,19 +1,26 @@
 //! What `check` says of the heartbeats of a table: whether all inits are counted, which kind of first heartbeat the writer
 //! makes, and the guard; or that there are none.
 
-use super::{GuardState, Line, bad, good, in_words, note};
+use super::{GuardState, Line, bad, elsewhere::takes_heartbeats, good, in_words, note};
 use crate::{
+    config::WatchConfig,
     domain::{Guard, Heartbeat, Newcomers, Policy, Snapshot},
     present::time::span_short,
 };
 
 /// All lines about heartbeats.
-pub(super) fn heartbeats(snapshot: &Snapshot, policy: &Policy, guard: &GuardState, is_view: bool) -> Vec<Line> {
+pub(super) fn heartbeats(
+    watch: &WatchConfig,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    guard: &GuardState,
+    is_view: bool,
+) -> Vec<Line> {
     if let Some(longest) = policy.max_runtime {
         return vec![by_age(&span_short(longest))];
     }
-    let mut lines = vec![inits(snapshot), writer(snapshot, policy, is_view)];
-    if !is_view {
+    let mut lines = vec![inits(watch, snapshot), writer(watch, snapshot, policy, is_view)];
+    if !is_view && takes_heartbeats(watch) {
         lines.push(guarded(guard));
     }
     lines
@@ -26,9 +33,13 @@ fn by_age(longest: &str) -> Line {
     ))
 }
 
-fn inits(snapshot: &Snapshot) -> Line {
+fn inits(watch: &WatchConfig, snapshot: &Snapshot) -> Line {
     match snapshot.newcomers {
         Newcomers::Followed => good("inits: jobs that start and end between two polls are counted, by the growing key"),
+        Newcomers::Unseen if watch.table.started_at.elsewhere.is_some() => note(
+            "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the start is in \
+             another table, where it is read for running jobs alone",
+        ),
         Newcomers::Unseen => note(
             "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the key is no \
              growing integer or watch.table.born_running is false; those seen while running are",
@@ -37,7 +48,7 @@ fn inits(snapshot: &Snapshot) -> Line {
 }
 
 /// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
-fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
+fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
     let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
     let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
     for job in started {
@@ -50,6 +61,7 @@ fn writer(snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
     let what = match (absent, seeded) {
         (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
         _ if is_view => "nothing repairs rows through a view",
+        _ if !takes_heartbeats(watch) => "heartbeats are not in the job table, so only `fail` ends such a job",
         (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
         (0, _) => {
             "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"

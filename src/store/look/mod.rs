@@ -422,7 +422,8 @@ impl<'a> Look<'a> {
             },
             discovery: way.discovery,
             access: way.access(),
-            newcomers: if self.table.grows {
+            // A start that is not in the row is read only for jobs that run.
+            newcomers: if self.table.grows && self.table.mapping.own_start().is_some() {
                 Newcomers::Followed
             } else {
                 Newcomers::Unseen

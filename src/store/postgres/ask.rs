@@ -178,7 +178,7 @@ impl Driver<'_> {
         let states: Vec<&str> = mapping.states.all();
         let params: Vec<Param<'_>> = vec![&mapping.time_zone, &states, &MOST_UNKNOWN];
         let rows = self.if_quick(&Question::Unknown, &self.ready.statements.unknown, params);
-        let (mut strings, keeps_utc) = (Strings::default(), mapping.keeps_utc());
+        let (mut strings, keeps_utc) = (Strings::default(), self.ready.catalog.all_keep_utc());
         Ok(rows.await?.map(|rows| {
             let jobs = rows.iter().filter_map(|row| row::job(row, keeps_utc, &mut strings));
             jobs.collect()

@@ -1,6 +1,6 @@
 //! The watched table and its columns, as far as the statements need to know them. Owns the key of the gate.
 
-use super::{ending::SetColumn, function::Function, sql::quoted};
+use super::{ending::SetColumn, function::Function, sql::quoted, times::TimeColumn};
 use crate::{domain::Obstacle, store::TableName};
 use std::sync::OnceLock;
 
@@ -76,6 +76,17 @@ impl Column {
     }
 }
 
+/// Another table that a time stands in.
+#[derive(Clone, Debug)]
+pub(super) struct OtherTable {
+    /// Its name with its schema, quoted.
+    pub table: String,
+    /// The columns of it that are read.
+    pub columns: Vec<String>,
+    /// The statement that makes the index which it lacks.
+    pub lacks_index: Option<String>,
+}
+
 /// The watched table and its columns.
 #[derive(Debug)]
 pub(super) struct Catalog {
@@ -89,10 +100,16 @@ pub(super) struct Catalog {
     pub id: Column,
     pub job_name: Option<Column>,
     pub state: Column,
-    pub started_at: (Column, TimeKind),
+    pub started_at: TimeColumn,
     /// None where jobs send no heartbeats.
-    pub heartbeat_at: Option<(Column, TimeKind)>,
-    pub ended_at: Option<(Column, TimeKind)>,
+    pub heartbeat_at: Option<TimeColumn>,
+    pub ended_at: Option<TimeColumn>,
+    /// Which of the target rows are jobs, as an expression.
+    pub only: String,
+    /// Columns of the table that conditions and other tables' keys are compared with.
+    pub also_read: Vec<String>,
+    /// The other tables that times stand in.
+    pub others: Vec<OtherTable>,
     pub error: Option<Column>,
     /// The error column whatever the action is, where it is there and readable: an undo may have to clean it.
     pub error_column: Option<Column>,
@@ -130,12 +147,7 @@ impl Catalog {
 
     /// The mapped columns, by name.
     pub(super) fn mapped(&self) -> Vec<&str> {
-        let times = [
-            Some(&self.started_at),
-            self.heartbeat_at.as_ref(),
-            self.ended_at.as_ref(),
-        ];
-        let times = times.into_iter().flatten().map(|(column, _)| column);
+        let times = self.own_times().map(|time| &time.column);
         let columns = [
             Some(&self.id),
             Some(&self.state),
@@ -143,7 +155,37 @@ impl Catalog {
             self.error.as_ref(),
         ];
         let columns = columns.into_iter().flatten().chain(times);
-        columns.map(|column| column.name.as_str()).collect()
+        let columns = columns.map(|column| column.name.as_str());
+        let set = self.set.iter().map(|set| set.column.name.as_str());
+        let also_read = self.also_read.iter().map(String::as_str);
+        columns.chain(set).chain(also_read).collect()
+    }
+
+    /// The columns of other tables that are read, each with its table, quoted.
+    pub(super) fn columns_of_others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.others.iter().flat_map(|other| {
+            let columns = other.columns.iter();
+            columns.map(|column| (other.table.as_str(), column.as_str()))
+        })
+    }
+
+    fn times(&self) -> impl Iterator<Item = &TimeColumn> {
+        let times = [
+            Some(&self.started_at),
+            self.heartbeat_at.as_ref(),
+            self.ended_at.as_ref(),
+        ];
+        times.into_iter().flatten()
+    }
+
+    /// The times that stand in the job table.
+    pub(super) fn own_times(&self) -> impl Iterator<Item = &TimeColumn> {
+        self.times().filter(|time| time.own().is_some())
+    }
+
+    /// Whether no time needs a conversion from another zone than UTC.
+    pub(super) fn all_keep_utc(&self) -> bool {
+        self.times().all(|time| time.keeps_utc)
     }
 }
 

@@ -89,7 +89,7 @@ impl<'a> Driver<'a> {
         let mut keyless = 0;
         let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut strings = std::mem::take(&mut *lent());
-        let keeps_utc = self.settings.mapping.keeps_utc();
+        let keeps_utc = self.ready.catalog.all_keep_utc();
         let take = |row: &Row| {
             let Some(job) = row::job(row, keeps_utc, &mut strings) else {
                 keyless += 1;

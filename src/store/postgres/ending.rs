@@ -5,8 +5,9 @@ use super::{
     error_column::{error_kind, error_value},
     failures::refusal,
     link::Link,
-    render::{object, read, write},
+    render::object,
     sql::{literal, quoted},
+    times::TimeColumn,
 };
 use crate::{
     domain::{Assigned, Literal},
@@ -24,7 +25,7 @@ pub(super) struct SetColumn {
     pub column: Column,
     value: Assigned,
     /// How the column holds a time, where it is set to one.
-    time: Option<TimeKind>,
+    time: Option<TimeColumn>,
 }
 
 impl SetColumn {
@@ -44,6 +45,7 @@ impl SetColumn {
             Assigned::Error if !column.is_text() && !is_json(&column) => "a text, json or jsonb",
             Assigned::OneMore if !is_number(&column) => "a number",
             Assigned::Now | Assigned::Null | Assigned::Error | Assigned::OneMore | Assigned::Literal(_) => {
+                let time = time.map(|kind| TimeColumn::new(column.clone(), kind, mapping.time_format, mapping, None));
                 return Ok(Self {
                     column,
                     value: value.clone(),
@@ -63,10 +65,10 @@ impl SetColumn {
     }
 
     /// What the column is set to.
-    fn value(&self, format: TimeFormat) -> String {
+    fn value(&self) -> String {
         let Column { named_type, .. } = &self.column;
-        match (&self.value, self.time) {
-            (Assigned::Now, Some(kind)) => write("pg_catalog.now()", &(self.column.clone(), kind), format),
+        match (&self.value, &self.time) {
+            (Assigned::Now, Some(time)) => time.write("pg_catalog.now()"),
             (Assigned::Now | Assigned::Null, _) => "NULL".to_owned(),
             (Assigned::Error, _) if self.column.is_jsonb() => format!("pg_catalog.to_jsonb({ERROR})"),
             (Assigned::Error, _) if is_json(&self.column) => format!("pg_catalog.to_json({ERROR})"),
@@ -155,17 +157,15 @@ pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
     )];
     let mut before = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
     if let Some(ended_at) = catalog.ended_at.as_ref().filter(|_| mapping.end_written().is_some()) {
-        let (name, now) = (
-            &ended_at.0.name,
-            write("pg_catalog.now()", ended_at, mapping.time_format),
-        );
-        set.push(format!("{} = {now}", quoted(name)));
-        before.push((name, ended_at.0.target()));
+        let name = &ended_at.column.name;
+        set.push(format!("{} = {}", quoted(name), ended_at.write("pg_catalog.now()")));
+        before.push((name, ended_at.value()));
     }
     let mut after = before.clone();
     // What false repairs are recognised by, and what undo takes out again.
-    if let Some((column, kind)) = &catalog.heartbeat_at {
-        after.push((&column.name, read(&column.target(), *kind, mapping.time_format)));
+    let heartbeat = mapping.heartbeat_name();
+    if let Some(time) = &catalog.heartbeat_at {
+        after.push((&heartbeat, time.instant()));
     }
     if let Some(error) = &catalog.error {
         set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
@@ -173,13 +173,7 @@ pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
         after.push(("error_text", ERROR.to_owned()));
     }
     let further = &catalog.set;
-    let assigned = |column: &SetColumn| {
-        format!(
-            "{} = {}",
-            quoted(&column.column.name),
-            column.value(mapping.time_format)
-        )
-    };
+    let assigned = |column: &SetColumn| format!("{} = {}", quoted(&column.column.name), column.value());
     set.extend(further.iter().map(assigned));
     let images = images(further);
     [

@@ -3,6 +3,7 @@
 
 use super::{
     PostgresSettings, Ready,
+    catalog::Column,
     failures::refusal,
     guard_sql::TRIGGER,
     guard_state::guard_of,
@@ -11,6 +12,7 @@ use super::{
     obstacles,
     param::Param,
     server::probe,
+    times::TimeColumn,
     transaction::look_alone,
 };
 use crate::{
@@ -30,6 +32,8 @@ pub(super) struct Asked<'a> {
     ledger_columns: Vec<String>,
     state: &'a str,
     function: Option<u32>,
+    /// Columns of other tables, each with its table, quoted.
+    others: (Vec<&'a str>, Vec<&'a str>),
 }
 
 impl<'a> Asked<'a> {
@@ -39,11 +43,12 @@ impl<'a> Asked<'a> {
             table: catalog.table.quoted(),
             ledger: catalog.ledger.quoted(),
             schema: catalog.ledger.schema.as_ref().map(Identifier::quoted),
-            columns: columns(ready),
+            columns: catalog.mapped(),
             written: written(ready, settings),
             ledger_columns: ledger_columns(),
             state: settings.mapping.state.as_str(),
             function: catalog.function.as_ref().map(|function| function.oid),
+            others: catalog.columns_of_others().unzip(),
         }
     }
 
@@ -63,24 +68,10 @@ impl<'a> Asked<'a> {
             &self.state,
             &TRIGGER,
             &self.function,
+            &self.others.0,
+            &self.others.1,
         ]
     }
-}
-
-/// The columns that the statements rest on.
-fn columns(ready: &Ready) -> Vec<&str> {
-    let catalog = &ready.catalog;
-    let mut columns = vec![
-        catalog.id.name.as_str(),
-        &catalog.state.name,
-        &catalog.started_at.0.name,
-    ];
-    columns.extend(catalog.heartbeat_at.iter().map(|(column, _)| column.name.as_str()));
-    columns.extend(catalog.ended_at.iter().map(|(column, _)| column.name.as_str()));
-    columns.extend(catalog.error.iter().map(|column| column.name.as_str()));
-    columns.extend(catalog.set.iter().map(|set| set.column.name.as_str()));
-    columns.extend(catalog.job_name.iter().map(|column| column.name.as_str()));
-    columns
 }
 
 /// The columns that the action changes.
@@ -88,11 +79,7 @@ fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str>
     let (catalog, mapping) = (&ready.catalog, &settings.mapping);
     match settings.action {
         Action::Observe => Vec::new(),
-        Action::Backfill => catalog
-            .heartbeat_at
-            .iter()
-            .map(|(column, _)| column.name.as_str())
-            .collect(),
+        Action::Backfill => names_of(catalog.heartbeat_at.as_ref().and_then(TimeColumn::own)),
         Action::Fail => {
             let mut columns = vec![catalog.state.name.as_str()];
             columns.extend(mapping.end_written().map(Identifier::as_str));
@@ -101,6 +88,10 @@ fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str>
             columns
         }
     }
+}
+
+fn names_of<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Vec<&'a str> {
+    columns.into_iter().map(|column| column.name.as_str()).collect()
 }
 
 /// The facts of an answer.

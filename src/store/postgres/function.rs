@@ -5,8 +5,9 @@ use super::{
     catalog::{Catalog, Column, TimeKind},
     ending::{number_kind, refusal_of},
     link::Link,
-    render::{object, read, write_as},
+    render::object,
     sql::{Names, literal, quoted},
+    times::{write_as, zone_of},
 };
 use crate::{
     domain::{Argument, Literal},
@@ -81,7 +82,12 @@ fn expression(argument: &Argument, (named, base): (&str, &str), id: &Column, map
                 "timestamptz" => TimeKind::Zoned,
                 _ => number_kind(base, mapping.time_format)?,
             };
-            Some(write_as("pg_catalog.now()", kind, named, mapping.time_format))
+            Some(write_as(
+                "pg_catalog.now()",
+                kind,
+                named,
+                (mapping.time_format, &zone_of(mapping, None)),
+            ))
         }
         Argument::Literal(value) => {
             let fits = match value {
@@ -173,19 +179,18 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
     let signature = literal(function.map(|function| function.signature.as_str()).unwrap_or_default());
     let mut before = vec![(state.name.as_str(), "$4::pg_catalog.text".to_owned())];
     let mut after = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
-    if let Some((column, kind)) = &catalog.ended_at {
-        let was = write_as(
-            "$7::pg_catalog.timestamptz",
-            *kind,
-            &column.named_type,
-            mapping.time_format,
-        );
-        before.push((&column.name, was));
-        after.push((&column.name, column.target()));
+    if let Some(ended_at) = &catalog.ended_at {
+        let name = &ended_at.column.name;
+        before.push((name, ended_at.write("$7::pg_catalog.timestamptz")));
+        after.push((name, ended_at.value()));
     }
-    if let Some((column, kind)) = &catalog.heartbeat_at {
-        after.push((&column.name, read(&column.target(), *kind, mapping.time_format)));
-    }
+    let heartbeat = mapping.heartbeat_name();
+    after.extend(
+        catalog
+            .heartbeat_at
+            .as_ref()
+            .map(|time| (heartbeat.as_str(), time.instant())),
+    );
     after.push((CALLED, signature.clone()));
     let gone = [
         (state.name.as_str(), "NULL::pg_catalog.text".to_owned()),

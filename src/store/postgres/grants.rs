@@ -99,6 +99,7 @@ pub fn grants(
     ));
     of_columns(mapping, action, &table.quoted(), &quoted_role, &mut sql);
     of_function(mapping, action, &table, &quoted_role, &mut sql);
+    of_others(mapping, table.schema.as_ref(), &quoted_role, &mut sql);
     of_ledger(action, (&table, &ledger), role, &mut sql);
     sql
 }
@@ -121,15 +122,43 @@ fn schema_name(name: &TableName) -> String {
     name.schema.as_ref().map(Identifier::quoted).unwrap_or_default()
 }
 
+/// The columns, each once.
 fn list(columns: &[&Identifier]) -> String {
-    let quoted: Vec<String> = columns.iter().map(|column| column.quoted()).collect();
+    let mut quoted: Vec<String> = Vec::new();
+    for name in columns.iter().map(|column| column.quoted()) {
+        if !quoted.contains(&name) {
+            quoted.push(name);
+        }
+    }
     quoted.join(", ")
+}
+
+/// Reading other tables that times stand in; one that is named without a schema is taken to lie beside the job table.
+fn of_others(mapping: &Mapping, schema: Option<&Identifier>, role: &str, sql: &mut String) {
+    for (_, source) in mapping.sources() {
+        let Some(elsewhere) = &source.elsewhere else { continue };
+        let other = TableName {
+            schema: elsewhere.table.schema.as_ref().or(schema).cloned(),
+            name: elsewhere.table.name.clone(),
+        };
+        if other.schema.as_ref() != schema {
+            sql.push_str(&format!("GRANT USAGE ON SCHEMA {} TO {role};\n", schema_name(&other)));
+        }
+        let mut read = vec![&elsewhere.key, &source.column];
+        read.extend(elsewhere.conditions.iter().map(|condition| &condition.column));
+        sql.push_str(&format!(
+            "GRANT SELECT ({}) ON {} TO {role};\n",
+            list(&read),
+            other.quoted()
+        ));
+    }
 }
 
 fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &mut String) {
     let mut read = vec![&mapping.id, &mapping.state];
     read.extend(mapping.own_start());
     read.extend(mapping.own_heartbeat());
+    read.extend(mapping.also_read());
     read.extend(&mapping.job_name);
     read.extend(&mapping.ended_at);
     let error = mapping.error.as_ref().map(|error| &error.column);

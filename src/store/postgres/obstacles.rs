@@ -27,6 +27,18 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
             ),
         );
     }
+    // One entry for each of its columns.
+    let mut hiding: Vec<String> = row.get("other_row_security");
+    hiding.dedup();
+    for other in hiding {
+        add(
+            Cause::Rights,
+            format!(
+                "row security is active on {other} for this role, so it may not see every heartbeat: ALTER ROLE ... BYPASSRLS, or \
+                 connect as the table's owner"
+            ),
+        );
+    }
     for found in row.get::<_, Vec<String>>("foreign_casts") {
         let (column, function) = found.split_once('\n').unwrap_or((&found, ""));
         let what = foreign_cast(&column.escape_debug().to_string(), &function.escape_debug().to_string());

@@ -3,17 +3,18 @@
 //! What is filled in are quoted names, types of the catalog, and expressions made of them. Values are always bound.
 
 use super::{
-    catalog::{Catalog, Column, TimeKind},
+    catalog::{Catalog, Column},
     ending, function,
     guard_sql::GuardStatements,
     server::Server,
     sql::{NO_ENTRY, Names, literal, quoted},
+    times::{TimeColumn, ZONE},
     undo,
 };
 use crate::{
     domain::{LEDGER_LAYOUT, LedgerAction},
     store::{
-        Identifier, Mapping, TimeFormat, derived, part,
+        Identifier, Mapping, derived, part,
         reading::{LONGEST_IMAGE, LONGEST_KEY, LONGEST_TEXT},
         template::statements,
     },
@@ -84,7 +85,7 @@ impl Statements {
             ending::fail(mapping, catalog),
             ending::unchanged(catalog),
         );
-        let backfill = repair(LedgerAction::Backfill, backfill(mapping, catalog), "true".to_owned());
+        let backfill = repair(LedgerAction::Backfill, backfill(catalog), "true".to_owned());
         names.extend(function::names(mapping, catalog));
         names.push(("newest_good_job", newest_good_job));
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
@@ -93,17 +94,11 @@ impl Statements {
 }
 
 fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
-    let time = |column: &(Column, TimeKind)| read(&column.0.target(), column.1, mapping.time_format);
-    // Its values are the times that they would be made into.
-    let needs_no_zone = |column: &(Column, TimeKind)| column.1 == TimeKind::Naive && mapping.keeps_utc();
-    let sent_time = |column: &(Column, TimeKind)| {
-        if needs_no_zone(column) {
-            column.0.target()
-        } else {
-            time(column)
-        }
-    };
-    let or_null = |value: Option<String>, sql_type| value.unwrap_or_else(|| format!("NULL::{sql_type}"));
+    let all_keep_utc = catalog.all_keep_utc();
+    let instant = |time: Option<&TimeColumn>| or_null(time.map(TimeColumn::instant), "pg_catalog.timestamptz");
+    let sent_time =
+        |time: Option<&TimeColumn>| or_null(time.map(|time| time.sent(all_keep_utc)), "pg_catalog.timestamptz");
+    let value = |time: Option<&TimeColumn>| or_null(time.map(TimeColumn::value), "pg_catalog.text");
     let job_name = mapping.job_name.as_ref().map_or_else(
         || "NULL::pg_catalog.text".to_owned(),
         // In the guards as well: what is compared is what was read.
@@ -145,66 +140,62 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("running_states", running_states),
         ("longest_text", LONGEST_TEXT.to_string()),
         ("longest_image", LONGEST_IMAGE.to_string()),
-        ("started_at_read", time(&catalog.started_at)),
-        (
-            "heartbeat_at_read",
-            or_null(catalog.heartbeat_at.as_ref().map(time), "pg_catalog.timestamptz"),
-        ),
-        (
-            "ended_at_read",
-            or_null(catalog.ended_at.as_ref().map(time), "pg_catalog.timestamptz"),
-        ),
+        ("only", catalog.only.clone()),
+        ("started_at_read", catalog.started_at.instant()),
+        ("heartbeat_at_read", instant(catalog.heartbeat_at.as_ref())),
+        ("ended_at_read", instant(catalog.ended_at.as_ref())),
         ("id_sent", sent_key(&catalog.id)),
         (
             "job_name_sent",
             or_null(catalog.job_name.as_ref().map(sent_text), "pg_catalog.text"),
         ),
         ("state_sent", sent_text(&catalog.state)),
-        ("started_at_sent", sent_time(&catalog.started_at)),
+        ("started_at_sent", catalog.started_at.sent(all_keep_utc)),
+        ("in_window", in_window(catalog)),
+        ("heartbeat_at_sent", sent_time(catalog.heartbeat_at.as_ref())),
+        ("ended_at_sent", sent_time(catalog.ended_at.as_ref())),
+        ("started_at_value", catalog.started_at.value()),
+        ("heartbeat_at_value", value(catalog.heartbeat_at.as_ref())),
         (
-            "window_begins",
-            // In the type of the start as it is sent.
-            if needs_no_zone(&catalog.started_at) {
-                format!("{WINDOW_BEGINS} AT TIME ZONE 'UTC'")
-            } else {
-                WINDOW_BEGINS.to_owned()
-            },
+            "heartbeat_at",
+            mapping
+                .own_heartbeat()
+                .map_or_else(|| NO_COLUMN.to_owned(), Identifier::quoted),
         ),
-        (
-            "heartbeat_at_sent",
-            or_null(catalog.heartbeat_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
-        ),
-        (
-            "ended_at_sent",
-            or_null(catalog.ended_at.as_ref().map(sent_time), "pg_catalog.timestamptz"),
-        ),
-        ("started_at", mapping.started_at.column.quoted()),
-        ("heartbeat_at", quoted(&mapping.heartbeat_name())),
         ("reason", literal(mapping.overdue().as_str())),
-        (
-            "heartbeat_at_text",
-            or_null(
-                catalog
-                    .heartbeat_at
-                    .as_ref()
-                    .map(|(column, _)| format!("{}::pg_catalog.text", column.target())),
-                "pg_catalog.text",
-            ),
-        ),
         ("heartbeat_at_literal", literal(&mapping.heartbeat_name())),
     ]
+}
+
+/// In place of a column that the job table doesn't have: no statement with it can run.
+const NO_COLUMN: &str = "\"\"";
+
+fn or_null(value: Option<String>, sql_type: &str) -> String {
+    value.unwrap_or_else(|| format!("NULL::{sql_type}"))
+}
+
+/// Whether a row of the history started within the window. A start in another table would be looked up for each of
+/// thousands of rows that ended long ago, so nothing is counted there.
+fn in_window(catalog: &Catalog) -> String {
+    let start = &catalog.started_at;
+    if start.own().is_none() {
+        return "false".to_owned();
+    }
+    // In the type of the start as it is sent.
+    let begins = if start.needs_no_zone(catalog.all_keep_utc()) {
+        format!("{WINDOW_BEGINS} AT TIME ZONE 'UTC'")
+    } else {
+        WINDOW_BEGINS.to_owned()
+    };
+    format!("sent_started_at OPERATOR(pg_catalog.>=) (SELECT {begins})")
 }
 
 /// The columns of the canonical relation as the table has them, each once.
 fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
     let mut columns = vec![mapping.id.quoted(), mapping.state.quoted()];
     columns.extend(mapping.job_name.as_ref().map(Identifier::quoted));
-    let times = [
-        Some(&catalog.started_at),
-        catalog.heartbeat_at.as_ref(),
-        catalog.ended_at.as_ref(),
-    ];
-    columns.extend(times.into_iter().flatten().map(|(column, _)| quoted(&column.name)));
+    columns.extend(catalog.own_times().map(|time| quoted(&time.column.name)));
+    columns.extend(catalog.also_read.iter().map(|name| quoted(name)));
     columns.sort();
     columns.dedup();
     columns.join(", ")
@@ -213,15 +204,13 @@ fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
 /// The start of a new row as its heartbeat column holds values, for the guard: no parameters there. Without that column
 /// there is no guard.
 fn guard_value(mapping: &Mapping, catalog: &Catalog) -> String {
-    let Some(heartbeat) = &catalog.heartbeat_at else {
-        return "NULL".to_owned();
-    };
-    let start = format!("NEW.{}", quoted(&catalog.started_at.0.name));
-    if catalog.started_at.0.sql_type == heartbeat.0.sql_type {
-        return start;
+    let start = format!("NEW.{}", quoted(&catalog.started_at.column.name));
+    match (&catalog.started_at, &catalog.heartbeat_at) {
+        (from, Some(into)) if !from.holds_the_same_as(into) => into
+            .write(&from.read(&start))
+            .replace(ZONE, &literal(&mapping.time_zone)),
+        _ => start,
     }
-    let instant = read(&start, catalog.started_at.1, mapping.time_format);
-    write(&instant, heartbeat, mapping.time_format).replace(ZONE, &literal(&mapping.time_zone))
 }
 
 /// A key as it is sent: a number as it is, anything else as text; NULL where that is too long to be one.
@@ -251,72 +240,20 @@ fn sent_text(column: &Column) -> String {
     }
 }
 
-/// The time zone of times that have none.
-const ZONE: &str = "$1::pg_catalog.text";
-
-/// A time column as `timestamptz`. What lies outside 1970..9999 becomes infinity, because converting it could fail and
-/// take the whole pass with it.
-pub(super) fn read(column: &str, kind: TimeKind, format: TimeFormat) -> String {
-    let between = |first: &str, last: &str| {
-        format!("{column} OPERATOR(pg_catalog.>=) {first} AND {column} OPERATOR(pg_catalog.<=) {last}")
-    };
-    let (is_readable, instant) = match kind {
-        TimeKind::Zoned => return column.to_owned(),
-        TimeKind::Naive => (
-            between("timestamp '1970-01-01'", "timestamp '9999-12-31 23:59:59.999999'"),
-            format!("{column} AT TIME ZONE {ZONE}"),
-        ),
-        TimeKind::WholeEpoch | TimeKind::Epoch => {
-            let (last, divisor) = match format {
-                TimeFormat::EpochMillis => ("253402300799999", " OPERATOR(pg_catalog./) 1000.0"),
-                TimeFormat::EpochSeconds | TimeFormat::Timestamp => ("253402300799", ""),
-            };
-            (
-                between("0", last),
-                format!("pg_catalog.to_timestamp({column}::double precision{divisor})"),
-            )
-        }
-    };
-    format!(
-        "CASE WHEN {is_readable} THEN {instant} WHEN {column} IS NOT NULL THEN 'infinity'::pg_catalog.timestamptz END"
-    )
-}
-
-/// A `timestamptz` as the column holds its values.
-pub(super) fn write(instant: &str, column: &(Column, TimeKind), format: TimeFormat) -> String {
-    write_as(instant, column.1, &column.0.named_type, format)
-}
-
-/// A `timestamptz` as a value of this kind and type.
-pub(super) fn write_as(instant: &str, kind: TimeKind, named_type: &str, format: TimeFormat) -> String {
-    let scale = if format == TimeFormat::EpochMillis {
-        " OPERATOR(pg_catalog.*) 1000"
-    } else {
-        ""
-    };
-    let epoch = format!("extract(epoch FROM {instant}){scale}");
-    match kind {
-        TimeKind::Zoned => instant.to_owned(),
-        TimeKind::Naive => format!("({instant} AT TIME ZONE {ZONE})"),
-        TimeKind::WholeEpoch => format!("pg_catalog.floor({epoch})::{named_type}"),
-        TimeKind::Epoch => format!("({epoch})::{named_type}"),
-    }
-}
-
-/// What a backfill changes, and the images before and after. Without a heartbeat there is none: the configuration refuses it.
-fn backfill(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
-    let Some(heartbeat) = &catalog.heartbeat_at else {
-        return Default::default();
-    };
+/// What a backfill changes, and the images before and after.
+fn backfill(catalog: &Catalog) -> [String; 3] {
     let start = &catalog.started_at;
-    let value = if start.0.sql_type == heartbeat.0.sql_type {
-        start.0.target()
-    } else {
-        let instant = read(&start.0.target(), start.1, mapping.time_format);
-        write(&instant, heartbeat, mapping.time_format)
+    let Some(heartbeat) = catalog.heartbeat_at.as_ref().filter(|time| time.own().is_some()) else {
+        return [format!("{NO_COLUMN} = NULL"), object(&[]), object(&[])];
     };
-    let image = object(&[(heartbeat.0.name.as_str(), heartbeat.0.target())]);
-    [format!("{} = {value}", quoted(&heartbeat.0.name)), image.clone(), image]
+    let value = if start.holds_the_same_as(heartbeat) {
+        start.value()
+    } else {
+        heartbeat.write(&start.instant())
+    };
+    let name = &heartbeat.column.name;
+    let image = object(&[(name.as_str(), heartbeat.value())]);
+    [format!("{} = {value}", quoted(name)), image.clone(), image]
 }
 
 /// A JSON object of these keys and expressions.

@@ -271,7 +271,7 @@ async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, rep
     let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![&settings.mapping.time_zone, &keys];
     let answer = look_alone(link, WITHIN, &ready.statements.known, params);
-    let read = |row| row::job(row, settings.mapping.keeps_utc(), &mut Strings::default());
+    let read = |row| row::job(row, ready.catalog.all_keep_utc(), &mut Strings::default());
     match link
         .within_for(WITHIN, "looking at a job that could not be repaired", answer)
         .await

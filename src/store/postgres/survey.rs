@@ -57,6 +57,11 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
     let mut found = Surroundings {
         is_view: !catalog.is_table(),
         function: catalog.function.as_ref().map(|function| function.signature.clone()),
+        lacks_indexes: catalog
+            .others
+            .iter()
+            .filter_map(|other| other.lacks_index.clone())
+            .collect(),
         ..Surroundings::default()
     };
     let mut role = Role::default();

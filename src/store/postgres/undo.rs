@@ -5,14 +5,15 @@ use super::{
     ending::SetColumn,
     error_column::{error_there, without_error},
     sql::{Names, literal, quoted},
+    times::TimeColumn,
 };
 use crate::store::Mapping;
 
 /// The names that only `undo_*.sql` has. $4 and $3 are the after-images of the change and of the look before it, $13 is
 /// the before-image, $15 to $17 are the error text's pair, text and key.
 pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
-    let ended_at = catalog.ended_at.as_ref().map(|(column, _)| column);
-    let heartbeat_at = catalog.heartbeat_at.as_ref().map(|(column, _)| column);
+    let ended_at = catalog.ended_at.as_ref().map(|time| &time.column);
+    let heartbeat = catalog.heartbeat_at.as_ref().and_then(TimeColumn::own);
     let unchanged = |column: Option<&Column>, image: &str| {
         column.map_or_else(
             || "true".to_owned(),
@@ -26,13 +27,14 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
             },
         )
     };
+    let end_unchanged = |image| unchanged(ended_at, image);
     vec![
         ("state_literal", literal(mapping.state.as_str())),
         (
             "heartbeat_at_type",
-            heartbeat_at.map_or_else(String::new, |column| column.named_type.clone()),
+            heartbeat.map_or_else(|| "pg_catalog.text".to_owned(), |column| column.named_type.clone()),
         ),
-        ("undo_heartbeat_unchanged_look", unchanged(heartbeat_at, "$3")),
+        ("undo_heartbeat_unchanged", unchanged(heartbeat, "$3")),
         (
             "ended_at_text",
             ended_at.map_or_else(
@@ -40,8 +42,8 @@ pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
                 |column| format!("{}::pg_catalog.text", column.target()),
             ),
         ),
-        ("undo_end_unchanged", unchanged(ended_at, "$4")),
-        ("undo_end_unchanged_look", unchanged(ended_at, "$3")),
+        ("undo_end_unchanged", end_unchanged("$4")),
+        ("undo_end_unchanged_look", end_unchanged("$3")),
         ("undo_set", set(catalog)),
         ("undo_left_alone", left_alone(catalog)),
         (
@@ -65,7 +67,7 @@ fn of_image(image: &str, column: &Column) -> String {
 
 fn set(catalog: &Catalog) -> String {
     let mut columns = vec![&catalog.state];
-    columns.extend(catalog.ended_at.iter().map(|(column, _)| column));
+    columns.extend(catalog.ended_at.iter().map(|time| &time.column));
     let mut set: Vec<String> = columns
         .into_iter()
         .map(|column| format!("{} = {}", quoted(&column.name), of_image("$13", column)))

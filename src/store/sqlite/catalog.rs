@@ -1,10 +1,16 @@
 //! What the file's schema says of the watched table, checked against the mapping, and the statements for it.
 
-use super::{SqliteSettings, ending, failures::failed, render::Statements};
+use super::{
+    SqliteSettings,
+    elsewhere::{Sources, missing_table},
+    ending,
+    failures::failed,
+    render::Statements,
+};
 use crate::{
     domain::{Cause, Obstacle},
     nearest::listed,
-    store::{Ending, Identifier, Mapping, StoreError, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, TableName, reading::not_unique},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -20,14 +26,27 @@ pub(super) struct Catalog {
     pub nullable_key: bool,
     /// Whether new rows are found by a growing key.
     pub grows: bool,
+    /// The statements that make indexes which other tables lack.
+    pub lacks_indexes: Vec<String>,
     pub statements: Statements,
 }
 
-struct Column {
+/// A column as the schema has it.
+pub(super) struct Column {
     name: String,
     declared: String,
     not_null: bool,
     key: i64,
+}
+
+impl Column {
+    pub(super) fn is(&self, name: &Identifier) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_str())
+    }
+
+    pub(super) fn is_boolean(&self) -> bool {
+        self.declared.to_ascii_uppercase().contains("BOOL")
+    }
 }
 
 impl Catalog {
@@ -44,13 +63,14 @@ impl Catalog {
             .optional()
             .map_err(failure)?;
         let Some(kind) = kind else {
-            return Err(missing_table(connection, path, mapping));
+            return Err(missing_table(connection, path, &mapping.table, "name"));
         };
-        let columns = columns(connection, mapping).map_err(failure)?;
+        let columns = columns(connection, &mapping.table).map_err(failure)?;
         all_there(&columns, mapping)?;
-        let id = find(&columns, mapping, &mapping.id, "id")?;
+        let id = find(&columns, &mapping.table, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
         let unique = is_unique(connection, mapping, &columns, id).map_err(failure)?;
+        let sources = Sources::read(connection, path, mapping, &columns)?;
         let is_strict = is_strict(connection, mapping).map_err(failure)?;
         for (name, value) in &mapping.ending.set {
             let Column {
@@ -58,7 +78,7 @@ impl Catalog {
                 declared,
                 not_null,
                 ..
-            } = find(&columns, mapping, name, Ending::SET)?;
+            } = find(&columns, &mapping.table, name, Ending::SET)?;
             ending::fits(value, (name, declared, *not_null), (mapping, is_strict))?;
         }
         if kind == "table" && !unique {
@@ -66,12 +86,13 @@ impl Catalog {
         }
         // In a view a row that ended could hide a running one of its key from the tail.
         let grows = mapping.born_running && is_integer && unique;
-        let statements = Statements::render(mapping, grows);
+        let statements = Statements::render(mapping, grows, &sources);
         Ok(Self {
             obstacle: obstacle(mapping, &kind),
             nullable_key: !(id.not_null || is_integer && id.key == 1),
             integer_key: is_integer || id.declared.is_empty(),
             grows,
+            lacks_indexes: sources.lacks_indexes,
             statements,
         })
     }
@@ -87,9 +108,10 @@ fn obstacle(mapping: &Mapping, kind: &str) -> Option<Obstacle> {
     })
 }
 
-fn columns(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<Vec<Column>> {
+/// The columns of a table or view; none where there is no such.
+pub(super) fn columns(connection: &Connection, table: &TableName) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare("SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(?1)")?;
-    let rows = statement.query_map([mapping.table.name.as_str()], |row| {
+    let rows = statement.query_map([table.name.as_str()], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,
@@ -114,13 +136,15 @@ fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
     let mut wanted = vec![(&mapping.id, "id"), (&mapping.state, "state")];
     wanted.extend(mapping.own_start().map(|name| (name, "started_at")));
     wanted.extend(mapping.own_heartbeat().map(|name| (name, "last_heartbeat_at")));
+    wanted.extend(mapping.others().map(|elsewhere| (&elsewhere.matching, "match")));
+    wanted.extend(mapping.only.iter().map(|condition| (&condition.column, "only")));
     wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name")));
     wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at")));
     wanted.extend(mapping.error.iter().map(|error| (&error.column, "error.column")));
     wanted.extend(mapping.ending.set.iter().map(|(name, _)| (name, Ending::SET)));
     let missing: Vec<String> = wanted
         .into_iter()
-        .filter_map(|(name, key)| find(columns, mapping, name, key).err())
+        .filter_map(|(name, key)| find(columns, &mapping.table, name, key).err())
         .map(|error| error.to_string())
         .collect();
     if missing.is_empty() {
@@ -130,20 +154,19 @@ fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
     }
 }
 
-fn find<'a>(
+/// The column that `key` of the configuration names.
+pub(super) fn find<'a>(
     columns: &'a [Column],
-    mapping: &Mapping,
+    table: &TableName,
     wanted: &Identifier,
     key: &str,
 ) -> Result<&'a Column, StoreError> {
-    let found = columns
-        .iter()
-        .find(|column| column.name.eq_ignore_ascii_case(wanted.as_str()));
+    let found = columns.iter().find(|column| column.is(wanted));
     found.ok_or_else(|| {
         StoreError::Schema(format!(
             "column `{}` not found in `{}` ({}); {}",
             wanted.as_str(),
-            mapping.table.plain(),
+            table.plain(),
             Ending::full_key(key),
             listed(
                 wanted.as_str(),
@@ -152,25 +175,6 @@ fn find<'a>(
             )
         ))
     })
-}
-
-fn missing_table(connection: &Connection, path: &Path, mapping: &Mapping) -> StoreError {
-    let tables = || -> rusqlite::Result<Vec<String>> {
-        let names =
-            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' LIMIT 500";
-        let mut statement = connection.prepare(names)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        rows.collect()
-    };
-    let plain = mapping.table.plain();
-    match tables() {
-        Ok(tables) => StoreError::Schema(format!(
-            "table `{plain}` not found in {} (watch.table.name); {}",
-            path.display(),
-            listed(&plain, tables.iter().map(String::as_str), "the file has")
-        )),
-        Err(error) => failed("reading the schema", path, error),
-    }
 }
 
 /// Whether the key column alone is unique by a constraint.

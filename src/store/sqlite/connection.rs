@@ -7,7 +7,7 @@ use super::{
     catalog::Catalog,
     failures::failed,
     place::FileIdentity,
-    times::Times,
+    times::RowTimes,
 };
 use crate::store::{StoreError, look::Carried};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig, limits::Limit};
@@ -29,7 +29,7 @@ pub(super) struct Open {
     pub identity: FileIdentity,
     pub path: PathBuf,
     pub catalog: Catalog,
-    pub times: Times,
+    pub times: RowTimes,
     /// What the last pass over this file left to the next.
     pub carried: Carried,
     /// Where reading blocks the writer's commit.
@@ -99,10 +99,7 @@ impl Open {
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(|error| failed("reading the journal mode", path, error))?;
         let schema = asked("PRAGMA schema_version").map_err(|error| failed("reading the schema", path, error))?;
-        let zone = settings
-            .mapping
-            .zone()
-            .map_err(|error| StoreError::Schema(format!("watch.table.time_zone: {error}")))?;
+        let times = RowTimes::of(&settings.mapping)?;
         let kept = kept.filter(|kept| kept.identity == identity && kept.path == path);
         let (catalog, carried) = match kept {
             Some(kept) if kept.schema == schema => (kept.catalog, kept.carried),
@@ -116,10 +113,7 @@ impl Open {
             identity,
             path: path.to_owned(),
             catalog,
-            times: Times {
-                format: settings.mapping.time_format,
-                zone,
-            },
+            times,
             carried,
             reading_blocks: still.is_none() && !journal.eq_ignore_ascii_case("wal"),
             only_read,

@@ -6,6 +6,7 @@ mod access;
 mod ask;
 mod catalog;
 mod connection;
+mod elsewhere;
 mod ending;
 mod failures;
 mod guard;

@@ -127,7 +127,7 @@ struct TakingBack<'a> {
     transaction: &'a Connection,
     settings: &'a SqliteSettings,
     statements: &'a super::render::Statements,
-    times: &'a super::times::Times,
+    times: &'a super::times::RowTimes,
     entry: &'a LedgerEntry,
     key: Value,
 }

@@ -1,6 +1,6 @@
 //! The statements for one table: the `.sql` files with its names filled in. Values are always bound.
 
-use super::ending;
+use super::{elsewhere::Sources, ending};
 use crate::{
     domain::LEDGER_LAYOUT,
     store::{Identifier, Mapping, derived, fill, part, reading::LONGEST_TEXT, template::statements},
@@ -70,6 +70,21 @@ statements! {
     }
 }
 
+/// A column of the job table; where it has none of that kind, a name with which no statement can run.
+fn own(column: Option<&Identifier>) -> String {
+    column.map_or_else(|| "\"\"".to_owned(), Identifier::quoted)
+}
+
+/// A time, or an empty text where it is too long to be one. One of another table is looked up once.
+fn short(value: &str) -> String {
+    let cut = |value: &str| format!("CASE WHEN octet_length({value}) > {LONGEST_TIME} THEN '' ELSE {value} END");
+    if value.starts_with('(') {
+        format!("(SELECT {} FROM (SELECT {value} AS at))", cut("at"))
+    } else {
+        cut(value)
+    }
+}
+
 /// States as they stand in a trigger, which knows no parameters.
 fn literals(states: &[String]) -> String {
     let quoted: Vec<String> = states
@@ -84,6 +99,7 @@ fn columns(mapping: &Mapping) -> String {
     let mut columns = vec![&mapping.id, &mapping.state];
     columns.extend([mapping.own_start(), mapping.own_heartbeat()].into_iter().flatten());
     columns.extend([&mapping.job_name, &mapping.ended_at].into_iter().flatten());
+    columns.extend(mapping.also_read());
     columns.sort();
     columns.dedup();
     columns
@@ -94,7 +110,7 @@ fn columns(mapping: &Mapping) -> String {
 }
 
 impl Statements {
-    pub(super) fn render(mapping: &Mapping, grows: bool) -> Self {
+    pub(super) fn render(mapping: &Mapping, grows: bool, sources: &Sources) -> Self {
         let optional = |name: Option<&Identifier>, or: &str| {
             name.map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
         };
@@ -138,21 +154,19 @@ impl Statements {
             ("longest_text", LONGEST_TEXT.to_string()),
             ("longest_key", LONGEST_KEY.to_string()),
             ("longest_read", LONGEST_READ.to_string()),
-            ("longest_time", LONGEST_TIME.to_string()),
             ("state", mapping.state.quoted()),
             ("null_unknown", mapping.null_is_unknown().to_owned()),
             ("newest_by", mapping.newest_by(grows).quoted()),
             ("columns", columns(mapping)),
-            ("started_at", mapping.started_at.column.quoted()),
-            (
-                "heartbeat_at",
-                mapping
-                    .own_heartbeat()
-                    .map_or_else(|| "NULL".to_owned(), Identifier::quoted),
-            ),
-            ("heartbeat_read", optional(mapping.own_heartbeat(), "NULL")),
             ("reason", format!("'{}'", mapping.overdue().as_str())),
-            ("ended_at", optional(mapping.ended_at.as_ref(), "NULL")),
+            ("started_at", own(mapping.own_start())),
+            ("heartbeat_at", own(mapping.own_heartbeat())),
+            ("started_at_value", sources.started_at.clone()),
+            ("heartbeat_at_value", sources.heartbeat_at.clone()),
+            ("started_at_read", short(&sources.started_at)),
+            ("heartbeat_at_read", short(&sources.heartbeat_at)),
+            ("only", sources.only.clone()),
+            ("ended_at_read", short(&optional(mapping.ended_at.as_ref(), "NULL"))),
             ("error", optional(error_column.as_ref(), "NULL")),
             ("further", ending::columns(mapping)),
             ("fail_set", fail_set.join(", ")),

@@ -9,7 +9,7 @@ use super::{
     ledger::{self, WRITE_BUSY, new_entry},
     render::Statements,
     row::{job, text},
-    times::Times,
+    times::RowTimes,
 };
 use crate::{
     domain::{
@@ -122,7 +122,7 @@ fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: Repa
 }
 
 /// Reads the row under the write lock.
-pub(super) fn row(transaction: &Connection, sql: &str, key: &Value, times: &Times) -> rusqlite::Result<Option<Row>> {
+pub(super) fn row(transaction: &Connection, sql: &str, key: &Value, times: &RowTimes) -> rusqlite::Result<Option<Row>> {
     let mut statement = transaction.prepare_cached(sql)?;
     let row = statement.query_row([key], |row| {
         let Some(job) = job(row, times, &mut Strings::default())? else {
@@ -199,18 +199,23 @@ impl Change<'_> {
         })
     }
 
-    fn fail(&self, times: &Times) -> Result<Images, RepairError> {
+    fn fail(&self, times: &RowTimes) -> Result<Images, RepairError> {
         let (mapping, row) = (&self.settings.mapping, &self.row);
         let Some(failure) = mapping.end_state() else {
             return Err(RepairError::Known(Outcome::Failed(
                 "watch.table.failure is empty".to_owned(),
             )));
         };
-        let end = times.write(self.now, &row.started_at);
+        let end = times.ended_at.write(self.now, &row.started_at);
         let merged = self.merged_error();
         let error = merged.as_ref().and_then(|merge| merge.value.as_deref()).map(Text);
         let guards: [&dyn ToSql; 4] = [&self.key, &row.state, &row.started_at, &row.heartbeat_at];
-        let further = ending::bound(mapping, times, (self.now, &row.started_at), &self.error_text());
+        let further = ending::bound(
+            mapping,
+            &times.ended_at,
+            (self.now, &row.started_at),
+            &self.error_text(),
+        );
         let further: Vec<&dyn ToSql> = further.iter().map(|value| value as &dyn ToSql).collect();
         let values = [&guards[..], &[&failure, &end, &error], &further].concat();
         let were = self.further_columns()?;
@@ -229,7 +234,7 @@ impl Change<'_> {
         let heartbeat = set
             .into_iter()
             .find(|((column, _), _)| Some(column) == mapping.own_heartbeat());
-        let heartbeat_at = heartbeat.map_or(row.job.heartbeat_at, |(_, value)| times.read(value.into()));
+        let heartbeat_at = heartbeat.map_or(row.job.heartbeat_at, |(_, value)| times.heartbeat_at.read(value.into()));
         if mapping.last_heartbeat_at.is_some() {
             after[mapping.heartbeat_name()] = heartbeat_at.at().map(rfc3339).into();
         }

@@ -1,6 +1,6 @@
 //! Rows of answers as values of the domain.
 
-use super::times::Times;
+use super::times::{RowTimes, Times};
 use crate::{
     domain::{Job, JobId, TimeValue},
     store::reading::{LONGEST_TEXT, Strings},
@@ -9,18 +9,18 @@ use rusqlite::{Row, types::ValueRef};
 use std::borrow::Cow;
 
 /// A row of the canonical relation; `None` without a key: the row that carries the time alone.
-pub(super) fn job(row: &Row<'_>, times: &Times, strings: &mut Strings) -> rusqlite::Result<Option<Job>> {
+pub(super) fn job(row: &Row<'_>, times: &RowTimes, strings: &mut Strings) -> rusqlite::Result<Option<Job>> {
     let Some(id) = text(row.get_ref(1)?) else {
         return Ok(None);
     };
-    let time = |column: usize| -> rusqlite::Result<TimeValue> { Ok(times.read(row.get_ref(column)?)) };
+    let time = |times: &Times, column: usize| -> rusqlite::Result<TimeValue> { Ok(times.read(row.get_ref(column)?)) };
     Ok(Some(Job {
         id: JobId::new(id),
         name: beginning(row.get_ref(2)?).map(|name| strings.name(&name)),
         state: state(row.get_ref(3)?).map(|state| strings.state(&state)),
-        started_at: time(4)?,
-        heartbeat_at: time(5)?,
-        ended_at: time(6)?,
+        started_at: time(&times.started_at, 4)?,
+        heartbeat_at: time(&times.heartbeat_at, 5)?,
+        ended_at: time(&times.ended_at, 6)?,
     }))
 }
 

@@ -30,6 +30,7 @@ impl Surveyed for SqliteStore {
                 function: None,
                 role: None,
                 is_view: open.catalog.obstacle.is_some(),
+                lacks_indexes: open.catalog.lacks_indexes.clone(),
                 neighbours,
             })
         })

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{TimeValue, Timestamp},
-    store::TimeFormat,
+    store::{Mapping, StoreError, TimeFormat, TimeSource},
 };
 use jiff::{
     civil::DateTime,
@@ -10,7 +10,36 @@ use jiff::{
 };
 use rusqlite::types::{Value, ValueRef};
 
-/// How one table writes its times.
+/// How the times of a row are written, each in its own way.
+#[derive(Clone, Debug)]
+pub(super) struct RowTimes {
+    pub started_at: Times,
+    pub heartbeat_at: Times,
+    pub ended_at: Times,
+}
+
+impl RowTimes {
+    /// As the mapping says.
+    ///
+    /// # Errors
+    /// If this host knows no such zone.
+    pub(super) fn of(mapping: &Mapping) -> Result<Self, StoreError> {
+        let times = |source: Option<&TimeSource>| -> Result<Times, StoreError> {
+            let zone = mapping.zone_of(source);
+            Ok(Times {
+                format: source.and_then(|source| source.format).unwrap_or(mapping.time_format),
+                zone: zone.map_err(|error| StoreError::Schema(format!("watch.table.time_zone: {error}")))?,
+            })
+        };
+        Ok(Self {
+            started_at: times(Some(&mapping.started_at))?,
+            heartbeat_at: times(mapping.last_heartbeat_at.as_ref())?,
+            ended_at: times(None)?,
+        })
+    }
+}
+
+/// How one column writes its times.
 #[derive(Clone, Debug)]
 pub(super) struct Times {
     pub format: TimeFormat,

@@ -1,15 +1,24 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
--- `callable` reports whether it may call the function that ends jobs ($9; NULL where that is none), NULL where that is gone. `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
--- wait for another session. `shape` shows whether the columns ($3) are still those that the other statements were written for; the
+-- `callable` reports whether it may call the function that ends jobs ($9; NULL where that is none), NULL where that is gone.
+-- `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
+-- wait for another session. `shape` shows whether the columns ($3), and those of other tables ($10, and $11 a column of each), are
+-- still those that the other statements were written for, and `other_row_security` which of those tables hide rows; the
 -- rights are asked each time because they can be withdrawn while we watch.
 SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS server_started_at,
        {{in_recovery}} OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on' AS read_only,
        relation.oid AS oid,
-       (SELECT pg_catalog.string_agg(pg_catalog.concat(attribute.attname, ':', attribute.atttypid, ':', attribute.atttypmod), ',' ORDER BY attribute.attname)
-          FROM pg_catalog.pg_attribute AS attribute
-         WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
-           AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])) AS shape,
+       pg_catalog.concat_ws(';',
+           (SELECT pg_catalog.string_agg(pg_catalog.concat(attribute.attname, ':', attribute.atttypid, ':', attribute.atttypmod), ',' ORDER BY attribute.attname)
+              FROM pg_catalog.pg_attribute AS attribute
+             WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+               AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])),
+           (SELECT pg_catalog.string_agg(pg_catalog.concat(attribute.attrelid, ':', attribute.attname, ':', attribute.atttypid), ',' ORDER BY attribute.attrelid, attribute.attname)
+              FROM ROWS FROM (pg_catalog.unnest($10::pg_catalog.text[]), pg_catalog.unnest($11::pg_catalog.text[])) AS used(other, name)
+              JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(used.other)::pg_catalog.oid
+               AND attribute.attname OPERATOR(pg_catalog.=) used.name AND NOT attribute.attisdropped)) AS shape,
+       ARRAY(SELECT used.other FROM pg_catalog.unnest($10::pg_catalog.text[]) AS used(other)
+              WHERE pg_catalog.row_security_active(pg_catalog.to_regclass(used.other)::pg_catalog.oid)) AS other_row_security,
        ARRAY(SELECT pg_catalog.concat(attribute.attname, E'\n', pg_catalog.format('%s', foreign_cast.castfunc::pg_catalog.regprocedure))
                FROM pg_catalog.pg_attribute AS attribute
                JOIN pg_catalog.pg_cast AS foreign_cast ON foreign_cast.castfunc OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid

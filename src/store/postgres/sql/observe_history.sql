@@ -5,4 +5,4 @@
 -- nothing is computed for rows that are then left out; the beginning of the window is computed once.
 SELECT sent_id, sent_name, sent_state, sent_started_at, sent_heartbeat_at, sent_ended_at
   FROM ({{newest_job}}) AS job
- WHERE raw_state OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]{{state_array}}) OR sent_started_at OPERATOR(pg_catalog.>=) (SELECT {{window_begins}})
+ WHERE raw_state OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[]{{state_array}}) OR {{in_window}}

@@ -1,4 +1,4 @@
--- The canonical relation: the user's table under the names that every other statement uses. Times and states stay as they
+-- The canonical relation: the jobs of the user's table, under the names that every other statement uses. Times and states stay as they
 -- are stored, and are read outside: SQLite has no type for times, and a blob that spells a state is none. SQLite flattens
 -- this sub-select.
 -- octet_length() reads no value, so what is too long never comes into memory: such a key or time makes the row unreadable,
@@ -11,8 +11,6 @@ SELECT target.{{id}} AS raw_id,
        target.{{state}} AS raw_state,
        CASE WHEN octet_length(target.{{state}}) > {{longest_read}} THEN '(a state of ' || octet_length(target.{{state}}) || ' bytes)'
             ELSE target.{{state}} END AS state,
-       CASE WHEN octet_length(target.{{id}}) > {{longest_key}} OR octet_length(target.{{started_at}}) > {{longest_time}} THEN ''
-            ELSE target.{{started_at}} END AS started_at,
-       CASE WHEN octet_length({{heartbeat_read}}) > {{longest_time}} THEN '' ELSE {{heartbeat_read}} END AS heartbeat_at,
-       CASE WHEN octet_length({{ended_at}}) > {{longest_time}} THEN '' ELSE {{ended_at}} END AS ended_at
-  FROM {{table}} AS target
+       CASE WHEN octet_length(target.{{id}}) > {{longest_key}} THEN '' ELSE {{started_at_read}} END AS started_at,
+       {{heartbeat_at_read}} AS heartbeat_at, {{ended_at_read}} AS ended_at
+  FROM {{table}} AS target WHERE {{only}}

@@ -1,0 +1,42 @@
+//! What `check` says of times that are not in the job table: where they stand, and the indexes that are missing there.
+
+use super::{Line, bad, good};
+use crate::{
+    config::{TimeConfig, WatchConfig},
+    store::survey::Surroundings,
+};
+
+/// All lines about them.
+pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {
+    let times = [
+        ("start", Some(&watch.table.started_at)),
+        ("last heartbeat", watch.table.last_heartbeat_at.as_ref()),
+    ];
+    let mut lines: Vec<Line> = times
+        .into_iter()
+        .filter_map(|(what, time)| stands_in(what, time?))
+        .collect();
+    lines.extend(around.lacks_indexes.iter().map(|advice| {
+        let text = format!(
+            "index: no index of that table begins with the key, so each pass reads all of it for each running job: {advice}"
+        );
+        bad(text)
+    }));
+    lines
+}
+
+fn stands_in(what: &str, time: &TimeConfig) -> Option<Line> {
+    let other = time.elsewhere.as_ref()?;
+    let text = format!(
+        "times: the {what} of a job is the newest `{}` of its rows in `{}`",
+        time.column.escape_debug(),
+        other.table.escape_debug()
+    );
+    Some(good(text))
+}
+
+/// Whether a heartbeat can be written into the job table.
+pub(super) fn takes_heartbeats(watch: &WatchConfig) -> bool {
+    let heartbeat = watch.table.last_heartbeat_at.as_ref();
+    watch.table.started_at.elsewhere.is_none() && heartbeat.is_some_and(|time| time.elsewhere.is_none())
+}

@@ -1,0 +1,131 @@
+//! A time of the job as the catalog has it: in a column of the job table, or in another table. Owns what that one has to have,
+//! an index that finds the rows of one job above all.
+
+use super::{
+    catalog::{Column, OtherTable, TimeKind},
+    conditions::same_job,
+    link::Link,
+    relation::{self, Columns, Relation},
+    times::TimeColumn,
+};
+use crate::{
+    domain::ValueTest,
+    store::{Elsewhere, Identifier, Mapping, StoreError, TimeFormat, TimeSource},
+};
+
+/// Bytes of another table that may be read whole for each running job: some thousand rows.
+const SMALL: i64 = 1 << 20;
+
+/// The time that `key` of the configuration describes, and the other table, if it stands in one.
+pub(super) async fn time(
+    link: &Link,
+    (jobs, mapping): (&Columns, &Mapping),
+    source: &TimeSource,
+    key: &str,
+) -> Result<(TimeColumn, Option<OtherTable>), StoreError> {
+    let Some(elsewhere) = &source.elsewhere else {
+        return Ok((own(jobs, mapping, source, key)?, None));
+    };
+    let other = relation::read(link, &elsewhere.table, &format!("{key}.table")).await?;
+    let mut wanted = vec![
+        (&source.column, format!("{key}.column")),
+        (&elsewhere.key, format!("{key}.key")),
+    ];
+    let conditions = elsewhere.conditions.iter();
+    wanted.extend(conditions.map(|condition| (&condition.column, format!("{key}.where"))));
+    other.columns.all_there(&wanted)?;
+    let mut time = own(&other.columns, mapping, source, &format!("{key}.column"))?;
+    time.rows = Some(rows(jobs, &other, elsewhere, key)?);
+    let read = OtherTable {
+        table: other.table.quoted(),
+        columns: wanted.iter().map(|(name, _)| name.as_str().to_owned()).collect(),
+        lacks_index: lacks_index(link, &other, source, elsewhere).await?,
+    };
+    Ok((time, Some(read)))
+}
+
+/// A time in a column of this table.
+pub(super) fn own(
+    columns: &Columns,
+    mapping: &Mapping,
+    source: &TimeSource,
+    key: &str,
+) -> Result<TimeColumn, StoreError> {
+    let column = columns.find(&source.column, key)?;
+    let format = source.format.unwrap_or(mapping.time_format);
+    let kind = match (format, column.base.as_str()) {
+        (TimeFormat::Timestamp, "timestamp") => TimeKind::Naive,
+        (TimeFormat::Timestamp, "timestamptz") => TimeKind::Zoned,
+        (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "int4" | "int8") => TimeKind::WholeEpoch,
+        (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, "float8" | "numeric") => TimeKind::Epoch,
+        (TimeFormat::Timestamp, _) => {
+            let expected = "timestamp or timestamptz, as watch.table.time_format = \"timestamp\" says (numbers need \"epoch_s\" or \"epoch_ms\")";
+            return Err(columns.wrong_type(&column, key, expected));
+        }
+        (TimeFormat::EpochSeconds | TimeFormat::EpochMillis, _) => {
+            let expected = "integer, bigint, numeric or double precision, as watch.table.time_format says (timestamps need \"timestamp\")";
+            return Err(columns.wrong_type(&column, key, expected));
+        }
+    };
+    Ok(TimeColumn::new(column, kind, format, mapping, source.zone.as_deref()))
+}
+
+/// The rows of the other table that belong to the target row, as what stands behind FROM.
+fn rows(jobs: &Columns, other: &Relation, elsewhere: &Elsewhere, key: &str) -> Result<String, StoreError> {
+    let names = other.columns.find(&elsewhere.key, &format!("{key}.key"))?;
+    let matching: Column = jobs.find(&elsewhere.matching, &format!("{key}.match"))?;
+    let same_job = same_job(&names, &matching, elsewhere.prefix.as_deref())
+        .map_err(|expected| other.columns.wrong_type(&names, &format!("{key}.key"), &expected))?;
+    let conditions = &elsewhere.conditions;
+    let conditions = other.columns.conditions("other", conditions, &format!("{key}.where"))?;
+    Ok(format!(
+        "{} AS other WHERE {same_job} AND {conditions}",
+        other.table.quoted()
+    ))
+}
+
+/// The statement that makes the index without which each pass would read the whole other table, for each running job.
+///
+/// # Errors
+/// If the table is so large that such passes would hurt everyone.
+async fn lacks_index(
+    link: &Link,
+    other: &Relation,
+    source: &TimeSource,
+    elsewhere: &Elsewhere,
+) -> Result<Option<String>, StoreError> {
+    if !matches!(other.kind.as_str(), "r" | "p" | "m") {
+        return Ok(None);
+    }
+    let answer = link.ask(include_str!("sql/other_indexes.sql"), vec![&other.oid]);
+    let rows = link.within("looking for an index", answer).await?;
+    let fixed = elsewhere
+        .conditions
+        .iter()
+        .filter(|condition| condition.test != ValueTest::Set);
+    let fixed: Vec<&str> = fixed.map(|condition| condition.column.as_str()).collect();
+    let finds_a_job = |columns: Vec<String>| {
+        let mut rest = columns.iter().skip_while(|column| fixed.contains(&column.as_str()));
+        rest.next().is_some_and(|column| column == elsewhere.key.as_str())
+    };
+    if rows.iter().any(|row| finds_a_job(row.get("columns"))) {
+        return Ok(None);
+    }
+    let mut columns: Vec<&Identifier> = vec![&elsewhere.key];
+    columns.extend(elsewhere.conditions.iter().map(|condition| &condition.column));
+    columns.push(&source.column);
+    let columns: Vec<String> = columns.into_iter().map(Identifier::quoted).collect();
+    let advice = format!(
+        "CREATE INDEX CONCURRENTLY ON {} ({})",
+        other.table.quoted(),
+        columns.join(", ")
+    );
+    match rows.first().map_or(0, |row| row.get::<_, i64>("bytes")) {
+        bytes if bytes > SMALL => Err(StoreError::Schema(format!(
+            "no index of `{}` begins with `{}`, so each pass would read all of it for each running job: {advice}",
+            elsewhere.table.plain(),
+            elsewhere.key.as_str()
+        ))),
+        _ => Ok(Some(advice)),
+    }
+}
