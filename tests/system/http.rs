@@ -209,6 +209,43 @@ async fn what_blocks_the_writer_is_the_same_number_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_the_moment_of_a_repair_page_and_status_say_so() {
+    let fail = Policy {
+        action: Action::Fail,
+        ..served::policy()
+    };
+    let served = served::served_as("meltano", fail).await;
+    let status =
+        || -> serde_json::Value { serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap() };
+    served.look(Found::rows(vec![job("7", "orders", -10, None)]));
+    let next = &status()["watches"][0]["next_repair"];
+    assert_eq!((&next["id"], &next["next_action"]), (&"7".into(), &"fail".into()));
+    assert_eq!(next["due_at"], "2027-01-15T08:01:00.000000Z");
+    assert!(
+        get(served.address, "/")
+            .text()
+            .contains("in 1 min, at 08:01:00 UTC, if it stays silent")
+    );
+    for _ in 0..12 {
+        served.later(Duration::from_secs(5));
+        served.look(Found::rows(vec![job("7", "orders", -10, None)]));
+    }
+    let watch = &status()["watches"][0];
+    assert_eq!(
+        (&watch["jobs"], &watch["next_repair"]),
+        (&serde_json::json!([]), &().into()),
+        "it ended"
+    );
+    let verdict = "No job is running; 1 was failed in the last minute.";
+    assert_eq!(watch["verdict"], verdict);
+    let page = get(served.address, "/").text();
+    assert!(
+        page.contains(verdict) && page.contains("1 repaired by the last pass"),
+        "{page}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_the_writers_rule_is_not_known_nothing_is_said_of_blocking() {
     let unknown = Policy {
         writer_stale_after: None,

@@ -83,7 +83,11 @@ pub(super) fn repairs(place: &Place<'_>, report: &Report) -> Markup {
     };
     html! {
         h3 id=(id) { "Last repairs" }
-        @if rows.is_empty() { p.none { "None." } } @else {
+        @if report.repaired() > 0 {
+            p.none { (number(report.repaired())) " made by the last pass; the next one reads what the ledger has of it." }
+        }
+        @if rows.is_empty() && report.repaired() == 0 { p.none { "None." } }
+        @if !rows.is_empty() {
             (table("Last repairs, newest first", headings, &rows))
             p.none {
                 @if all > rows.len() {

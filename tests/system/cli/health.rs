@@ -101,9 +101,10 @@ fn help_has_a_command_s_own_options_first_and_none_that_mean_nothing_to_it() {
 #[test]
 fn completions_offer_values_where_they_are_known_and_files_where_files_are_meant() {
     let (_, bash, _) = run(&["completions", "bash"]);
+    let presets = beatwarden::config::preset_names().collect::<Vec<_>>().join(" ");
     for (flag, words) in [
         ("--missed-first", "observe backfill fail"),
-        ("--preset", "meltano"),
+        ("--preset", presets.as_str()),
         ("--log-level", "error warn info debug trace"),
         ("--log-format", "text json"),
     ] {
