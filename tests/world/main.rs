@@ -6,6 +6,7 @@ mod support;
 
 mod browser;
 mod dashboard;
+mod day;
 mod deploy;
 mod dist;
 mod engines;
