@@ -57,6 +57,8 @@ const DRAWN: &[&str] = &[
     "mass silences",
     "wrong time zones",
     "histories of a file",
+    "histories without heartbeats",
+    "jobs that are failed for their age",
     "histories of a table of several pages",
     "passes by the key",
     "passes by the state",

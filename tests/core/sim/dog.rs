@@ -6,7 +6,7 @@ use super::{
     world::{Shared, lock},
 };
 use beatwarden::{
-    domain::{Event as Happened, LateOutcome, Moment, Noted, Outcome, Policy, States, Timestamp},
+    domain::{Event as Happened, LateOutcome, Moment, Noted, Outcome, Phase, Policy, States, Timestamp},
     pass::{Audience, Clock, FailedPass, GoodPass},
     watch::{FullLooks, Pace, Watch},
 };
@@ -82,6 +82,9 @@ impl Audience for SimAudience {
         let report = &pass.report;
         let now = world.now;
         for attempted in &report.attempts {
+            if attempted.repair.reason == Phase::Overrun && matches!(attempted.outcome, Outcome::Repaired(_)) {
+                world.totals.count("jobs that are failed for their age");
+            }
             match &attempted.outcome {
                 Outcome::Repaired(id) => world.judge_report(*id),
                 Outcome::LostRace => world.totals.count("lost races"),
@@ -146,7 +149,7 @@ pub async fn live(world: Shared, dog: usize) {
             ..States::default()
         },
         init_deadline: scenario.deadline,
-        max_runtime: None,
+        max_runtime: scenario.longest,
         heartbeat_timeout: scenario.heartbeat_timeout,
         seed_tolerance: Duration::from_millis(5),
         max_age: Duration::from_secs(7 * 86_400),

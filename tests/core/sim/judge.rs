@@ -134,7 +134,7 @@ impl World {
         if real || !row.runs() {
             self.wrong(format!("I1: job {job} has a heartbeat, or does not run: {row:?}"));
         }
-        if row.started_at > db - deadline {
+        if row.started_at > db - self.scenario.overdue_after() {
             self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
         }
         if self.now - row.changed_at < deadline {
@@ -181,6 +181,9 @@ impl World {
 
     /// A process counts an init: I5.
     pub fn judge_init(&mut self, dog: usize, job: i64) {
+        if self.scenario.longest.is_some() {
+            self.wrong(format!("I5: an init of job {job}, whose writer makes no heartbeats"));
+        }
         let seen = &mut self.dogs[dog].seen;
         let Some((row, _)) = seen.rows.get(&job) else {
             self.wrong(format!("I5: an init of job {job}, which was not read"));
@@ -357,7 +360,8 @@ impl World {
                 .is_some_and(|beat| beat.as_micros() > start + 5_000);
             let decided = beat && row.state.as_deref() == Some(RUNNING)
                 || ![Some(RUNNING), Some(UNLISTED)].contains(&row.state.as_deref());
-            if decided && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
+            let counts = decided && self.scenario.longest.is_none();
+            if counts && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
                 uncounted.push(*id);
             }
         }
@@ -387,7 +391,7 @@ impl World {
             false => deadline,
         };
         let db = self.server.clock(self.now);
-        let by_clock = self.now - (db - start - deadline);
+        let by_clock = self.now - (db - start - self.scenario.overdue_after());
         let from = (*since).max(seen.disturbed).max(self.disturbed) + watch_for;
         let pass = PASS + REPAIR * i64::try_from(self.dead.len()).unwrap();
         let late = self.now - (from.max(by_clock) + 2 * interval + pass);
@@ -422,7 +426,7 @@ impl World {
             // A start that lay ahead is never repaired on its own, and an open fuse holds all.
             let mut watching = self.dogs.iter().filter(|dog| dog.alive);
             let excused = watching.all(|dog| dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
-            let overdue = start + deadline * 2 <= db;
+            let overdue = start + self.scenario.overdue_after() + deadline <= db;
             // Time enough for the longest of the rules, since it died and since the last disturbance.
             let enough = self.now - died >= self.scenario.calm - 20 * SECOND;
             if self.wants_repair((job, start)) && overdue && enough && !excused {

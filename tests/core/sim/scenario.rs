@@ -16,6 +16,8 @@ pub struct Scenario {
     pub deadline: Duration,
     pub interval: Duration,
     pub heartbeat_timeout: Duration,
+    /// The longest that a job may run, where the writers make no heartbeats.
+    pub longest: Option<Duration>,
     pub action: Action,
     pub fuse_min_jobs: usize,
     pub full_look_interval: Duration,
@@ -66,6 +68,7 @@ impl Scenario {
         let by_key = wanted != DiscoverySetting::State;
         let old_rows = if rng.bool() { rng.i64(1..9) } else { 0 };
         let full_look_interval = Duration::from_secs(if by_key || rng.bool() { 10 } else { 600 });
+        let longest = (!mass_silence && rng.u32(..8) == 0).then(|| deadline * rng.u32(1..4));
         const HOUR: Micros = 3600 * SECOND;
         Self {
             full_look_interval,
@@ -92,7 +95,8 @@ impl Scenario {
             deadline,
             interval,
             heartbeat_timeout,
-            action: if mass_silence || rng.u32(..4) != 0 {
+            longest,
+            action: if mass_silence || longest.is_some() || rng.u32(..4) != 0 {
                 Action::Fail
             } else {
                 Action::Backfill
@@ -106,7 +110,7 @@ impl Scenario {
             faulty,
             mass_silence,
             busy: 60 * SECOND,
-            calm: micros(deadline * 2 + heartbeat_timeout + interval * 10)
+            calm: micros(deadline * 2 + longest.unwrap_or_default() + heartbeat_timeout + interval * 10)
                 + 20 * SECOND
                 + if by_key {
                     10 * SECOND + 2 * (old_rows + 2) * micros(interval)
@@ -115,6 +119,13 @@ impl Scenario {
                 },
             jobs: rng.u64(4..16),
         }
+    }
+}
+
+impl Scenario {
+    /// The age from which a job without a sign of life is overdue.
+    pub fn overdue_after(&self) -> Micros {
+        micros(self.longest.unwrap_or(self.deadline))
     }
 }
 

@@ -167,6 +167,9 @@ impl World {
         if world.scenario.is_file {
             world.totals.count("histories of a file");
         }
+        if world.scenario.longest.is_some() {
+            world.totals.count("histories without heartbeats");
+        }
         if world.scenario.old_rows * world.scenario.old_step > 60_000 {
             world.totals.count("histories of a table of several pages");
         }

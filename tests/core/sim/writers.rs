@@ -125,7 +125,7 @@ impl World {
             birth: self.server.next_birth(),
             state: RUNNING,
             started_at: start,
-            heartbeat_at: seeds.then_some(start),
+            heartbeat_at: seeds.then_some(start).filter(|_| self.scenario.longest.is_none()),
             ended_at: None,
             changed_at: self.now,
             in_state_since: self.now,
@@ -306,10 +306,21 @@ impl World {
             }
             return;
         };
-        let beat = Row {
-            heartbeat_at: Some(self.writer_now()),
-            changed_at: self.now,
-            ..row
+        let beat = match self.scenario.longest {
+            None => Row {
+                heartbeat_at: Some(self.writer_now()),
+                changed_at: self.now,
+                ..row
+            },
+            // It works on, and nothing of that shows.
+            Some(_) => Row {
+                changed_at: if habit.whole_row && !row.runs() {
+                    self.now
+                } else {
+                    row.changed_at
+                },
+                ..row
+            },
         };
         let written = match habit.whole_row {
             true => Row {
