@@ -4,8 +4,8 @@
 use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     app::{self, AnyStore},
-    config::{Config, Loaded, Sources},
-    domain::{Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
+    config::{Config, DatabaseSource, Loaded, Secret, Sources},
+    domain::{Cause, Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
     store::{ObserveRequest, Store, StoreError},
 };
 use std::{fs, time::Duration};
@@ -460,4 +460,52 @@ async fn a_large_table_without_an_index_for_the_key_is_not_read() {
         place.sql("CREATE INDEX by_trial ON beats (trial, at)").await;
         observe(&mut place.store(&table)).await;
     }
+}
+
+#[tokio::test]
+async fn the_other_table_takes_rights_of_its_own_and_must_not_hide_rows() {
+    let [place, _] = Place::both().await;
+    let Place::Postgres(database, _) = &place else {
+        unreachable!("the first of both")
+    };
+    optuna(&place).await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let role = format!("reader_of_{name}");
+    place.sql(&format!("CREATE ROLE \"{role}\" LOGIN")).await;
+    let url = postgres::shared().url(&role, name);
+    let mut config = place.load(OPTUNA).unwrap().config;
+    let watch = &mut config.watches[0];
+    let granted = app::grants_for(watch, Some(&role)).await.unwrap();
+    let (of_jobs, of_others): (Vec<&str>, Vec<&str>) =
+        granted.lines().partition(|line| !line.contains("\"trial_heartbeats\""));
+    assert_eq!(
+        of_others,
+        [format!(
+            "GRANT SELECT (\"trial_id\", \"heartbeat\") ON \"public\".\"trial_heartbeats\" TO \"{role}\";"
+        )]
+    );
+    watch.database = DatabaseSource::Url(Secret::new(url));
+    let mut store = app::store_of(watch).unwrap();
+    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    place.sql(&of_jobs.join("\n")).await;
+    let refused = store.observe(&request).await.unwrap_err().chain().to_string();
+    assert!(
+        refused.contains("GRANT SELECT (\"heartbeat\", \"trial_id\") ON \"trial_heartbeats\" TO this role"),
+        "{refused}"
+    );
+    place.sql(&of_others.join("\n")).await;
+    let seen = observe(&mut store).await;
+    assert_eq!((ids(&seen).len(), seen.obstacles.as_slice()), (3, [].as_slice()));
+    place
+        .sql("ALTER TABLE trial_heartbeats ENABLE ROW LEVEL SECURITY")
+        .await;
+    let seen = observe(&mut app::store_of(watch).unwrap()).await;
+    let hidden = &seen.obstacles[0];
+    assert!(
+        hidden.cause == Cause::Rights
+            && hidden
+                .reason
+                .contains("row security is active on \"public\".\"trial_heartbeats\""),
+        "{hidden:?}"
+    );
 }
