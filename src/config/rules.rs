@@ -260,18 +260,10 @@ impl Rules<'_> {
         let Some((path, _)) = self.times_said().into_iter().find(|(_, time)| time.elsewhere.is_some()) else {
             return;
         };
-        let (problem, remedy) = match action {
-            Some(Action::Backfill) => (
-                format!("backfill writes the start into the heartbeat, and {path} is in another table"),
-                "take observe",
-            ),
-            Some(Action::Fail) => (
-                format!("fail doesn't check the other table of {path} before it writes, in this version"),
-                "take observe",
-            ),
-            Some(Action::Observe) | None => return,
-        };
-        mistakes.push(self.conflict("repair.missed_first", problem, remedy));
+        if action == Some(Action::Backfill) {
+            let problem = format!("backfill writes the start into the heartbeat, and {path} is in another table");
+            mistakes.push(self.conflict("repair.missed_first", problem, "take observe or fail"));
+        }
     }
 
     fn choices(&self, mistakes: &mut Vec<ConfigError>) {

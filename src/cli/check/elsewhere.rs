@@ -1,8 +1,9 @@
 //! What `check` says of times that are not in the job table: where they stand, and the indexes that are missing there.
 
-use super::{Line, bad, good};
+use super::{Line, bad, good, note};
 use crate::{
     config::{TimeConfig, WatchConfig},
+    domain::Action,
     store::survey::Surroundings,
 };
 
@@ -22,6 +23,16 @@ pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {
         );
         bad(text)
     }));
+    if watch.action() == Action::Fail {
+        lines.extend(around.do_not_refer.iter().map(|table| {
+            note(format!(
+                "fail: rows of {} don't refer to the job by a foreign key, so a first heartbeat that is committed in the same \
+                 microseconds, or whose transaction is open for long, can be missed: the job is failed all the same, and the \
+                 false repair is found and reported",
+                table.escape_debug()
+            ))
+        }));
+    }
     lines
 }
 

@@ -85,6 +85,8 @@ pub(super) struct OtherTable {
     pub columns: Vec<String>,
     /// The statement that makes the index which it lacks.
     pub lacks_index: Option<String>,
+    /// Whether its rows refer to the job by a foreign key, so that one that is not committed yet holds the job's row.
+    pub refers: bool,
 }
 
 /// The watched table and its columns.

@@ -19,7 +19,7 @@ const SMALL: i64 = 1 << 20;
 /// The time that `key` of the configuration describes, and the other table, if it stands in one.
 pub(super) async fn time(
     link: &Link,
-    (jobs, mapping): (&Columns, &Mapping),
+    (jobs, oid, mapping): (&Columns, u32, &Mapping),
     source: &TimeSource,
     key: &str,
 ) -> Result<(TimeColumn, Option<OtherTable>), StoreError> {
@@ -40,8 +40,20 @@ pub(super) async fn time(
         table: other.table.quoted(),
         columns: wanted.iter().map(|(name, _)| name.as_str().to_owned()).collect(),
         lacks_index: lacks_index(link, &other, source, elsewhere).await?,
+        refers: refers(link, &other, oid, elsewhere).await?,
     };
     Ok((time, Some(read)))
+}
+
+/// Whether the rows of the other table refer to the job, which has `oid`, by a foreign key.
+async fn refers(link: &Link, other: &Relation, oid: u32, elsewhere: &Elsewhere) -> Result<bool, StoreError> {
+    let (key, matching) = (elsewhere.key.as_str(), elsewhere.matching.as_str());
+    let answer = link.ask(
+        include_str!("sql/other_refers.sql"),
+        vec![&other.oid, &key, &oid, &matching],
+    );
+    let rows = link.within("looking for a foreign key", answer).await?;
+    Ok(rows.first().is_some_and(|row| row.get("refers")))
 }
 
 /// A time in a column of this table.

@@ -74,10 +74,13 @@ impl Statements {
         let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
         let newest_good = part(include_str!("sql/newest_good.sql"), &names);
         let newest_good_job = with(include_str!("sql/job.sql"), vec![("table", newest_good)]);
+        // The first step of two has to have locked the row.
+        let held = if catalog.others.is_empty() { "true" } else { HELD };
         let repair = |action: LedgerAction, [set, before, after]: [String; 3], unchanged: String| {
             let action = ("action", literal(action.as_str()));
             let images = [("before", before), ("after", after), ("set_unchanged", unchanged)];
-            let change = [vec![action, ("set", set)], images.to_vec()].concat();
+            let change = vec![action, ("set", set), ("held_before", held.to_owned())];
+            let change = [change, images.to_vec()].concat();
             with(include_str!("sql/repair.sql"), change)
         };
         let fail = repair(

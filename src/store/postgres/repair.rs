@@ -118,7 +118,9 @@ async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &
                     &statements.repair_called,
                 )
             } else {
-                ([None, None], &statements.repair_fail)
+                // Times of another table are compared in a snapshot that is younger than the lock of the row.
+                let lock = (!ready.catalog.others.is_empty()).then_some(statements.repair_lock.as_str());
+                ([lock, None], &statements.repair_fail)
             }
         }
         Repairing::Backfill => ([None, None], &statements.repair_backfill),

@@ -40,7 +40,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         ));
     }
     let state = state_of(&columns, mapping, settings.action)?;
-    let of_jobs = (&columns, mapping);
+    let of_jobs = (&columns, oid, mapping);
     let (started_at, start_elsewhere) = elsewhere::time(link, of_jobs, &mapping.started_at, "started_at").await?;
     let (heartbeat_at, heartbeat_elsewhere) = match &mapping.last_heartbeat_at {
         Some(source) => {

@@ -62,6 +62,12 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
             .iter()
             .filter_map(|other| other.lacks_index.clone())
             .collect(),
+        do_not_refer: catalog
+            .others
+            .iter()
+            .filter(|other| !other.refers)
+            .map(|other| other.table.clone())
+            .collect(),
         ..Surroundings::default()
     };
     let mut role = Role::default();

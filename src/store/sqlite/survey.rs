@@ -31,6 +31,8 @@ impl Surveyed for SqliteStore {
                 role: None,
                 is_view: open.catalog.obstacle.is_some(),
                 lacks_indexes: open.catalog.lacks_indexes.clone(),
+                // A writer in its transaction holds the whole file.
+                do_not_refer: Vec::new(),
                 neighbours,
             })
         })

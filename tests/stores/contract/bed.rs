@@ -147,6 +147,8 @@ pub trait Bed {
     fn locks_the_file(&self) -> bool;
     /// From here on every insert into the ledger fails with "no entry today".
     async fn refuse_ledger(&self);
+    /// The statement by which each new job gets a row in `beats`, which is made later, at its start.
+    fn a_beat_with_each_start(&self) -> &'static str;
 
     async fn write(&self, row: &Written) {
         self.sql(&row.insert(|seconds| self.time(seconds))).await;
@@ -415,6 +417,12 @@ impl Bed for PostgresBed {
         self.client.query_one(sql, &[&word]).await.unwrap().get(0)
     }
 
+    fn a_beat_with_each_start(&self) -> &'static str {
+        "CREATE FUNCTION seed() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN INSERT INTO beats VALUES (NEW.id, NEW.started_at); RETURN NULL; END $$;
+         CREATE TRIGGER seed AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION seed()"
+    }
+
     async fn refuse_ledger(&self) {
         self.sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no entry today'; END $$;
@@ -584,6 +592,10 @@ impl Bed for SqliteBed {
     async fn count(&self, word: &str) -> i64 {
         let sql = "SELECT count(*) FROM pragma_index_list('beatwarden_repairs') WHERE instr(name, ?1) > 0";
         self.connection().query_row(sql, [word], |row| row.get(0)).unwrap()
+    }
+
+    fn a_beat_with_each_start(&self) -> &'static str {
+        "CREATE TRIGGER seed AFTER INSERT ON runs BEGIN INSERT INTO beats VALUES (NEW.id, NEW.started_at); END"
     }
 
     async fn refuse_ledger(&self) {

@@ -4,7 +4,10 @@
 
 use super::functions::calling;
 use super::*;
-use beatwarden::domain::Argument;
+use beatwarden::{
+    domain::Argument,
+    store::{Elsewhere, Entries, Identifier, Ledger, Mapping, TableName, TimeSource, Undo},
+};
 use bed::{Session, WholeRow};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +16,16 @@ contract!(
     every_order_of_a_finish_and_two_repairers,
     every_order_of_a_restart_and_two_repairers,
     every_order_of_a_deletion_and_two_repairers,
+    every_order_of_a_first_row_in_another_table_and_two_repairers,
+    every_order_of_a_first_row_that_refers_to_nothing_and_two_repairers,
+    every_order_of_a_later_row_in_another_table_and_two_repairers,
+    every_order_of_a_finish_beside_another_table_and_two_repairers,
+    every_order_of_a_deletion_beside_another_table_and_two_repairers,
+    a_heartbeat_in_another_table_after_a_fail_shows_that_the_job_was_alive,
 );
+
+/// Answers to a repair, in the words of the table.
+type Words = &'static [&'static str];
 
 /// A step of one of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +149,21 @@ fn alike(mut row: WholeRow, before: &WholeRow) -> WholeRow {
 
 async fn every_order(bed: impl Bed, writer: Move) {
     let stores = [bed.store(Action::Fail), bed.store(Action::Fail)];
-    every_order_of(bed, stores, writer, failed).await;
+    every_order_of(bed, stores, writer, (failed, None)).await;
 }
 
-/// The same with stores whose repair makes `ended` of a row.
-async fn every_order_of<B: Bed>(bed: B, mut stores: [B::Store; 2], writer: Move, ended: fn(WholeRow) -> WholeRow) {
+/// The same with stores whose repair makes `ended` of a row; `held` is the answer to an open transaction of the writer, where it is
+/// not the table's.
+async fn every_order_of<B: Bed>(
+    bed: B,
+    mut stores: [B::Store; 2],
+    writer: Move,
+    (ended, held): (fn(WholeRow) -> WholeRow, Option<Words>),
+) {
+    let answers_to = |bed: &B, met: Met| match held {
+        Some(answers) if met == Met::Held => answers,
+        _ => answers_to(bed, met),
+    };
     let orders = orders();
     assert_eq!(orders.len(), 210);
     bed.write(&Written::running(1).started(-600.0).beat(-1.0)).await;
@@ -284,6 +306,126 @@ async fn every_order_of_a_deletion_and_two_repairers(bed: impl Bed) {
     every_order(bed, DELETION).await;
 }
 
+/// Whether the rows of the other table refer to the job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refers {
+    Yes,
+    No,
+}
+
+/// The mapping of the bed with the heartbeats in another table.
+fn beating_beside() -> Mapping {
+    let name = |name: &str| Identifier::new(name).unwrap();
+    let elsewhere = Elsewhere {
+        table: TableName::parse("beats").unwrap(),
+        key: name("run"),
+        matching: name("id"),
+        prefix: None,
+        conditions: Vec::new(),
+    };
+    Mapping {
+        last_heartbeat_at: Some(TimeSource {
+            elsewhere: Some(elsewhere),
+            ..name("at").into()
+        }),
+        ..bed::mapping()
+    }
+}
+
+/// The same where the heartbeats are rows of another table, and each job has one that was written with its start.
+async fn every_order_beside(bed: impl Bed, refers: Refers, writer: Move) {
+    let reference = match refers {
+        Refers::Yes => "REFERENCES runs ON DELETE CASCADE",
+        Refers::No => "",
+    };
+    bed.sql(&format!("CREATE TABLE beats (run integer {reference}, at timestamp)"))
+        .await;
+    let mapping = beating_beside();
+    let stores = [(); 2].map(|()| bed.store_with(mapping.clone(), Action::Fail));
+    // What refers to nothing holds nothing, where rows are locked and not the file: the one window that is left, which `check` names.
+    let is_missed = refers == Refers::No && !bed.locks_the_file();
+    let held: Option<Words> = is_missed.then_some(&["repaired"]);
+    every_order_of(bed, stores, writer, (failed, held)).await;
+}
+
+const FIRST_ROW: Move = Move {
+    sql: |time, id| format!("INSERT INTO beats (run, at) VALUES ({id}, {})", time(0.0)),
+    apply: Some,
+};
+
+async fn every_order_of_a_first_row_in_another_table_and_two_repairers(bed: impl Bed) {
+    every_order_beside(bed, Refers::Yes, FIRST_ROW).await;
+}
+
+async fn every_order_of_a_first_row_that_refers_to_nothing_and_two_repairers(bed: impl Bed) {
+    every_order_beside(bed, Refers::No, FIRST_ROW).await;
+}
+
+async fn every_order_of_a_later_row_in_another_table_and_two_repairers(bed: impl Bed) {
+    // What each job's own start has written, before anyone looks.
+    bed.sql(bed.a_beat_with_each_start()).await;
+    every_order_beside(bed, Refers::Yes, FIRST_ROW).await;
+}
+
+async fn every_order_of_a_finish_beside_another_table_and_two_repairers(bed: impl Bed) {
+    every_order_beside(bed, Refers::Yes, FINISH).await;
+}
+
+async fn every_order_of_a_deletion_beside_another_table_and_two_repairers(bed: impl Bed) {
+    every_order_beside(bed, Refers::Yes, DELETION).await;
+}
+
+async fn a_heartbeat_in_another_table_after_a_fail_shows_that_the_job_was_alive(bed: impl Bed) {
+    bed.sql("CREATE TABLE beats (run integer, at timestamp)").await;
+    with_victim(&bed).await;
+    bed.sql(&format!("INSERT INTO beats VALUES (1, {})", bed.time(-1.0)))
+        .await;
+    let before = bed.rows().await;
+    let mut store = bed.store_with(beating_beside(), Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let Outcome::Repaired(id) = repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await else {
+        panic!("job 2 is due")
+    };
+    let entry = store.entries(Entries::Newest(1)).await.unwrap().remove(0);
+    assert_eq!(entry.heartbeat_after, Some(TimeValue::Absent), "{entry:?}");
+    bed.sql(&format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0)))
+        .await;
+    let request = ObserveRequest::whole(vec![JobId::new("2")], Look::Ordinary);
+    let seen = store.observe(&request).await.unwrap();
+    assert!(job(&seen, 2).heartbeat_at.at().is_some(), "{seen:?}");
+    let undo = store.undo(id).await.unwrap();
+    assert!(matches!(undo, Undo::Done { .. }), "{undo:?}");
+    assert_eq!(bed.rows().await, before);
+}
+
+/// A function is called for no job that beats in another table, committed or not.
+#[tokio::test]
+async fn a_function_is_called_for_no_job_that_beats_in_another_table() {
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "CREATE TABLE beats (run integer REFERENCES runs, at timestamp);
+         CREATE FUNCTION finish(job integer) RETURNS void LANGUAGE sql AS $$ UPDATE runs SET state = 'FAIL' WHERE id = job $$",
+    )
+    .await;
+    with_victim(&bed).await;
+    let mapping = Mapping {
+        ending: calling("finish", vec![Argument::Id]).ending,
+        ..beating_beside()
+    };
+    let mut store = bed.store_with(mapping, Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let due = repair_of(&observed, 2, Action::Fail);
+    store.prepare_ledger().await.unwrap();
+    let insert = format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0));
+    let open = bed.client_in_transaction(&insert).await;
+    assert_eq!(store.repair(&due).await, Outcome::Locked);
+    open.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.repair(&due).await, Outcome::LostRace);
+    assert_eq!(bed.rows().await[1]["state"].as_deref(), Some("RUNNING"));
+    bed.sql("DELETE FROM beats").await;
+    assert!(matches!(store.repair(&due).await, Outcome::Repaired(_)));
+}
+
 /// The same where the system's own function ends the job.
 #[tokio::test]
 async fn every_order_of_each_move_and_two_repairers_that_call_a_function() {
@@ -296,7 +438,7 @@ async fn every_order_of_each_move_and_two_repairers_that_call_a_function() {
         .await;
         let stores = [(); 2].map(|()| bed.store_with(calling("finish", vec![Argument::Id]), Action::Fail));
         let ended = |row| set(row, &[("state", Some("FAIL")), ("ended_at", Some(SOME_TIME))]);
-        every_order_of(bed, stores, writer, ended).await;
+        every_order_of(bed, stores, writer, (ended, None)).await;
     }
 }
 

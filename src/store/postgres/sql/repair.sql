@@ -7,6 +7,8 @@
 -- * gate: one repairer for each table, and only on the server that was observed;
 -- * locked: the row only if it still is as observed in every column, or not at all; a row that another session holds is
 --   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
+-- * where a time stands in another table, repair_lock.sql has locked the row in a step before: what was written there until then is
+--   seen here, in a snapshot of its own, and what is written later waits for our commit, if its row refers to the job's;
 -- * changed: the same guards once more on the target, because guards in a sub-select alone let an update through that
 --   was decided on an older version of the row, and with them that the further columns to be set are as the image before has them;
 -- * entry: from what the update returned, so that there is an entry exactly if there was an update; where a trigger or a
@@ -23,6 +25,7 @@ WITH gate AS MATERIALIZED (
           FROM {{table}} AS target
          WHERE (SELECT won FROM gate)
            AND target.{{id}} {{id_equals}} $2::pg_catalog.text::{{id_type}}
+           AND {{held_before}}
            AND {{as_observed}}
            FOR NO KEY UPDATE OF target SKIP LOCKED
      ),
