@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Tests with servers mostly wait: more of them run at once than there are processors.
 AT_ONCE ?= 4
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover image-test bench clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover engines image-test bench clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -56,6 +56,10 @@ SWITCHOVERS ?= 20
 failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times by plan and by force, and a judge of its own
 	@scripts/setup-tests.sh failover
 	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni:: -- --ignored --nocapture
+
+engines: ## the presets against the large job systems, which are installed first: a gigabyte and some minutes
+	@scripts/setup-tests.sh engines
+	$(CARGO) test --locked --test world engines:: -- --include-ignored --nocapture --test-threads 2
 
 image-test: ## the image built and run by podman as root, as Kubernetes and compose run it, and the whole tour of compose
 	@scripts/setup-tests.sh image

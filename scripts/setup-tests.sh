@@ -6,7 +6,8 @@
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it lists it, with the one command that installs it.
 #
 # `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs; `setup-tests.sh image`
-# podman and podman-compose, which only `make image-test` needs.
+# podman and podman-compose, which only `make image-test` needs; `setup-tests.sh engines` the large job systems, which only
+# `make engines` needs.
 set -euo pipefail
 
 extra=${1-}
@@ -154,6 +155,12 @@ python_packages engines 'optuna==5.0.0' 'mlflow-skinny==3.17.2' 'alembic==1.20.1
 python_packages maturin 'maturin==1.16.0'
 # The published schemas of Kubernetes and of the compose specification, with what reads them.
 python_packages manifests 'kubernetes-validate==1.37.0' 'check-jsonschema==0.39.0'
+
+if [[ $extra == engines ]]; then
+    python_packages prefect 'prefect==3.9.1' 'asyncpg==0.32.0'
+    python_packages airflow 'apache-airflow==3.3.2' 'psycopg2-binary==2.9.13' 'asyncpg==0.32.0'
+    python_packages dagster 'dagster==1.13.27' 'dagster-postgres==0.29.27' 'psycopg2-binary==2.9.13'
+fi
 
 [[ $extra != image ]] || python_packages podman-compose 'podman-compose==1.6.0'
 

@@ -31,6 +31,65 @@ const PRESETS: &[Preset] = &[
         own_way: None,
     },
     Preset {
+        name: "optuna",
+        writer: "Optuna",
+        text: include_str!("../../config/presets/optuna.toml"),
+        own_way: None,
+    },
+    Preset {
+        name: "mlflow",
+        writer: "MLflow",
+        text: include_str!("../../config/presets/mlflow.toml"),
+        own_way: None,
+    },
+    Preset {
+        name: "dbos",
+        writer: "DBOS",
+        text: include_str!("../../config/presets/dbos.toml"),
+        own_way: None,
+    },
+    Preset {
+        name: "airflow",
+        writer: "Airflow",
+        text: include_str!("../../config/presets/airflow.toml"),
+        own_way: Some(OwnWay {
+            why: "a task that is ended by an UPDATE gets neither its retries nor its callbacks",
+            does: "Airflow ends or repeats a task whose heartbeat is too old (task_instance_heartbeat_timeout), or whose scheduler is gone, as \
+                   soon as a scheduler runs; start one by",
+            command: "airflow scheduler",
+        }),
+    },
+    Preset {
+        name: "airflow-job",
+        writer: "Airflow",
+        text: include_str!("../../config/presets/airflow-job.toml"),
+        own_way: Some(OwnWay {
+            why: "a scheduler judges the rows of the others, and takes their tasks over",
+            does: "Airflow fails the row of a dead scheduler as soon as another one runs, and leaves those of other processes; start one by",
+            command: "airflow scheduler",
+        }),
+    },
+    Preset {
+        name: "prefect",
+        writer: "Prefect",
+        text: include_str!("../../config/presets/prefect.toml"),
+        own_way: Some(OwnWay {
+            why: "the state of a flow run has a row of its own, and an UPDATE splits the two",
+            does: "Prefect ends it by",
+            command: r#"curl -X POST "$PREFECT_API_URL/flow_runs/{id}/set_state" -H "Content-Type: application/json" -d '{"state": {"type": "CRASHED"}, "force": true}'"#,
+        }),
+    },
+    Preset {
+        name: "dagster",
+        writer: "Dagster",
+        text: include_str!("../../config/presets/dagster.toml"),
+        own_way: Some(OwnWay {
+            why: "the log of events is the truth, and an UPDATE of the row leaves no event",
+            does: "Dagster ends it by",
+            command: r#"python -c 'from dagster import DagsterInstance; it = DagsterInstance.get(); it.report_run_failed(it.get_run_by_id("{id}"))'"#,
+        }),
+    },
+    Preset {
         name: "pgqueuer",
         writer: "PgQueuer",
         text: include_str!("../../config/presets/pgqueuer.toml"),

@@ -1,12 +1,14 @@
 """DBOS' workflows, for tests/world/engines.rs: python dbos_jobs.py URL COMMAND...
 
 A workflow has no heartbeat; the steps that it has done are its signs of life. `crash` dies before its first step is done,
-`crash_after` after it, `late` ends its first step when its standard input says so, `live` works until its standard input ends.
+`crash_after` after it, `late` ends its first step when its standard input says so, `live` works until its standard input ends,
+a step a second.
 Each process is an executor of its own, as Pods are.
 """
 
 import json
 import os
+import select
 import signal
 import sys
 
@@ -40,15 +42,25 @@ def first(kind):
 def second(kind):
     if kind == "crash_after" and command == kind:
         os.kill(os.getpid(), signal.SIGKILL)
-    if kind in ("live", "late") and command == kind:
-        print("beats" if kind == "late" else "lives", flush=True)
+    if kind == "late" and command == kind:
+        print("beats", flush=True)
         sys.stdin.read()
     return kind
 
 
+@DBOS.step()
+def works():
+    return not select.select([sys.stdin], [], [], 1)[0]
+
+
 @DBOS.workflow()
 def work(kind):
-    return second(first(kind))
+    first(kind)
+    if kind == "live" and command == kind:
+        print("lives", flush=True)
+        while works():
+            pass
+    return second(kind)
 
 
 def run(kind):

@@ -58,7 +58,7 @@ def view():
     run("good")
     results = DBTaskResult.objects.order_by("enqueued_at")
     shown = [work.get_result(str(result.id)) for result in results]
-    print(json.dumps([[result.status, [error.exception_class_path for error in result.errors]] for result in shown]))
+    print(json.dumps([[result.status, [error.exception_class.__name__ for error in result.errors]] for result in shown]))
 
 
 for command in commands:

@@ -1,11 +1,13 @@
 """MLflow's runs, for tests/world/engines.rs: python mlflow_jobs.py URL COMMAND...
 
 A run has no heartbeat; its metrics are its signs of life. `crash` dies before its first metric, `crash_after` after it, `late`
-logs its first one when its standard input says so, `live` works until its standard input ends.
+logs its first one when its standard input says so, `live` works until its standard input ends,
+and logs one a second.
 """
 
 import json
 import os
+import select
 import signal
 import sys
 
@@ -35,7 +37,8 @@ def live():
     with mlflow.start_run(run_name="live"):
         mlflow.log_metric("loss", 1.0)
         print("lives", flush=True)
-        sys.stdin.read()
+        while not select.select([sys.stdin], [], [], 1)[0]:
+            mlflow.log_metric("loss", 1.0)
 
 
 def late():

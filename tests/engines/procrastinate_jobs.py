@@ -55,7 +55,7 @@ async def run(kind, lock):
     await work.configure(lock=lock, queue=kind).defer_async(kind=kind)
     # A worker that starts removes those that have not beaten for long, and leaves their jobs as they are.
     await app.run_worker_async(
-        queues=[kind], wait=False, listen_notify=False, update_heartbeat_interval=1, stalled_worker_timeout=2
+        queues=[kind], wait=False, listen_notify=False, update_heartbeat_interval=1, stalled_worker_timeout=5
     )
 
 

@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// A job system with a database.
 pub struct Engine {
+    /// Its environment in the cache.
+    home: &'static str,
     script: PathBuf,
     /// The database's address as the system takes it.
     url: String,
@@ -34,22 +36,55 @@ pub struct Driven {
     output: PathBuf,
 }
 
-/// A program of the systems' environment, untouched by the settings of the user who runs the tests.
-pub fn program(name: &str) -> Command {
-    let program = super::cache().join("engines/bin").join(name);
+/// A program of an environment of the cache, untouched by the settings of the user who runs the tests; `python` is its own.
+pub fn program(home: &str, name: &str) -> Command {
+    let bin = super::cache().join(home).join("bin");
+    let program = bin.join(name);
     assert!(
         program.exists(),
-        "{} is missing: run scripts/setup-tests.sh",
+        "{} is missing: run scripts/setup-tests.sh, or with engines for the large systems",
         program.display()
     );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).expect("folders");
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", path)
         .env("TZ", "UTC")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONWARNINGS", "ignore");
     command
+}
+
+/// A program with processes of its own, all of them in one session. Dropped, they are killed.
+pub struct Session(Child);
+
+impl Session {
+    /// Starts it; what it prints goes into `log`.
+    pub fn start(command: &Command, log: &Path) -> Self {
+        let log = File::create(log).expect("our own file");
+        let mut session = Command::new("setsid");
+        session.arg(command.get_program()).args(command.get_args()).env_clear();
+        session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let session = session
+            .current_dir(command.get_current_dir().unwrap_or(Path::new("/")))
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("our own file"))
+            .stdout(log)
+            .spawn()
+            .expect("setsid");
+        Self(session)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let session = self.0.id().to_string();
+        let _ = Command::new("pkill").args(["-KILL", "-s", &session]).status();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Where the scripts are.
@@ -58,9 +93,15 @@ pub fn scripts() -> PathBuf {
 }
 
 impl Engine {
-    /// The system of `script`, over a database that is there.
+    /// A small system: all of them share one environment. The database is there.
     pub fn new(script: &str, url: impl Into<String>) -> Self {
+        Self::of("engines", script, url)
+    }
+
+    /// A system with an environment of its own.
+    pub fn of(home: &'static str, script: &str, url: impl Into<String>) -> Self {
         Self {
+            home,
             script: scripts().join(script),
             url: url.into(),
             folder: tempfile::tempdir().expect("a folder"),
@@ -73,7 +114,7 @@ impl Engine {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let output = self.folder.path().join(format!("output-{number}"));
         let file = File::create(&output).expect("our own file");
-        let mut child = program("python")
+        let mut child = program(self.home, "python")
             .arg(&self.script)
             .arg(&self.url)
             .args(commands)

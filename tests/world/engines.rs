@@ -2,14 +2,18 @@
 //! off. Each system runs a job that dies before its first sign of life, one that dies after it, a living one and a good one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod large;
+
 use crate::support::{
     beatwarden::{self, Beatwarden},
-    engine::{Engine, program, scripts},
+    engine::{Driven, Engine, program, scripts},
     postgres::{Cluster, TestDatabase},
 };
-use std::{sync::OnceLock, time::Duration};
+use serde_json::json;
+use std::{fs, sync::OnceLock, time::Duration};
+use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// No job of a test is older, in seconds; the nearest mistake of a zone is an hour.
 const OLDEST: f64 = 300.0;
@@ -43,7 +47,7 @@ async fn phases_become(dog: &Beatwarden, preset: &str, wanted: &[(&str, f64)]) {
     }
     let status = dog.json("/api/v1/status");
     let jobs = status["watches"][0]["jobs"].as_array().unwrap();
-    assert!(!jobs.is_empty());
+    assert!(wanted.iter().all(|(_, count)| *count == 0.0) || !jobs.is_empty());
     for job in jobs {
         let age = job["age_seconds"].as_f64().unwrap();
         assert!((0.0..OLDEST).contains(&age), "{job}");
@@ -61,6 +65,104 @@ fn job_in(dog: &Beatwarden, phase: &str) -> String {
     let id = jobs.next().unwrap()["id"].as_str().unwrap().to_owned();
     assert!(jobs.next().is_none(), "{status}");
     id
+}
+
+/// A system, the preset for it, and the place of its tables.
+struct Bed {
+    engine: Engine,
+    preset: &'static str,
+    url: String,
+    /// What a user adds to the preset.
+    more: &'static str,
+    _folder: TempDir,
+    _database: Option<TestDatabase>,
+}
+
+impl Bed {
+    /// On a server; `scheme` is how the system spells it.
+    async fn on_postgres(script: &str, preset: &'static str, scheme: &str, more: &'static str) -> Self {
+        let database = database().await;
+        let url = database.url.replacen("postgres", scheme, 1);
+        let (engine, folder) = (Engine::new(script, url.clone()), tempfile::tempdir().unwrap());
+        Self {
+            engine,
+            preset,
+            url,
+            more,
+            _folder: folder,
+            _database: Some(database),
+        }
+    }
+
+    fn on_sqlite(script: &str, preset: &'static str, more: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}", folder.path().join("jobs.db").display());
+        Self {
+            engine: Engine::new(script, url.clone()),
+            preset,
+            url,
+            more,
+            _folder: folder,
+            _database: None,
+        }
+    }
+
+    /// The configuration file of a watch with deadlines of seconds.
+    fn file(&self, repair: &str) -> String {
+        let file = self._folder.path().join("beatwarden.toml");
+        let (url, preset, more) = (&self.url, self.preset, self.more);
+        let text = format!(
+            "[[watch]]\ndatabase = \"{url}\"\npreset = \"{preset}\"\npoll_interval = \"200ms\"\ninit_deadline = \"2s\"\n\
+             {more}\n[watch.repair]\n{repair}\n"
+        );
+        fs::write(&file, text).unwrap();
+        file.display().to_string()
+    }
+
+    async fn watch(&self, repair: &str) -> Beatwarden {
+        Beatwarden::watch(&["--config", &self.file(repair)]).await
+    }
+}
+
+const BEATS: &str = "heartbeat_timeout = \"4s\"\n";
+
+/// The four jobs of a system are in their phases.
+async fn the_jobs_are_seen(bed: &Bed) -> (Beatwarden, Driven) {
+    bed.engine.crash(&["setup", "good", "crash"]).await;
+    bed.engine.crash(&["crash_after"]).await;
+    let living = bed.engine.start_until("live", "lives").await;
+    let dog = bed.watch("").await;
+    let wanted = [("missed_first", 1.0), ("lost", 1.0), ("beating", 1.0)];
+    phases_become(&dog, bed.preset, &wanted).await;
+    (dog, living)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn optuna_on_postgresql() {
+    let bed = Bed::on_postgres("optuna_jobs.py", "optuna", "postgresql+psycopg2", BEATS).await;
+    the_jobs_are_seen(&bed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn optuna_on_sqlite() {
+    the_jobs_are_seen(&Bed::on_sqlite("optuna_jobs.py", "optuna", BEATS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mlflow_on_postgresql() {
+    let bed = Bed::on_postgres("mlflow_jobs.py", "mlflow", "postgresql+psycopg2", BEATS).await;
+    the_jobs_are_seen(&bed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mlflow_on_sqlite() {
+    the_jobs_are_seen(&Bed::on_sqlite("mlflow_jobs.py", "mlflow", BEATS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dbos_on_postgresql() {
+    let bed = Bed::on_postgres("dbos_jobs.py", "dbos", "postgresql", BEATS).await;
+    the_jobs_are_seen(&bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +196,7 @@ async fn pgqueuer_takes_its_dead_job_over_by_the_command_that_explain_prints() {
         status.success() && explained.contains(": pgq run MODULE:FACTORY\n"),
         "{explained}"
     );
-    let worker = program("pgq")
+    let worker = program("engines", "pgq")
         .args(["run", "pgqueuer_jobs:serve", "--heartbeat-timeout", "2"])
         .env("PGDSN", url)
         .current_dir(scripts())
@@ -109,9 +211,7 @@ async fn pgqueuer_takes_its_dead_job_over_by_the_command_that_explain_prints() {
     .await;
     let log = engine.view().await;
     assert!(
-        log.as_array()
-            .unwrap()
-            .contains(&serde_json::json!(["crash", "successful"])),
+        log.as_array().unwrap().contains(&json!(["crash", "successful"])),
         "{log}"
     );
     assert!(dog.stop().success());
