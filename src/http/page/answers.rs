@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use maud::{Markup, html};
+use std::time::Duration;
 
 /// So many jobs are named in an answer.
 const NAMED: usize = 3;
@@ -136,16 +137,16 @@ fn harm(view: &View, report: &Report) -> Markup {
                 (0, Some(last)) => {
                     "Last repair " (rough(last.repaired_at.age_at(report.at))) " ago: " (last.action.as_str()) " of " bdi { (safe::cut(last.job_name.as_deref().unwrap_or(&last.job_id.text()), 40)) } "."
                 }
-                (now, _) => { (number(now)) " repaired by the last pass, " (span(place_age(view))) " ago." }
+                (now, _) => { (number(now)) " repaired by the last pass, " (span(age_of_pass(view))) " ago." }
             }
         }
     }
 }
 
 /// How long ago the current pass was, in whole seconds.
-fn place_age(view: &View) -> std::time::Duration {
+fn age_of_pass(view: &View) -> Duration {
     let since = view.current.as_ref().map(|pass| view.now.since(pass.at));
-    std::time::Duration::from_secs(since.unwrap_or_default().as_secs())
+    Duration::from_secs(since.unwrap_or_default().as_secs())
 }
 
 const fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
