@@ -6,7 +6,7 @@ use beatwarden::{
     app::{self, AnyStore},
     config::{Config, DatabaseSource, Loaded, Secret, Sources},
     domain::{Cause, Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
-    store::{ObserveRequest, Store, StoreError},
+    store::{ObserveRequest, Store, StoreError, survey::Surveyed},
 };
 use std::{fs, time::Duration};
 use tempfile::TempDir;
@@ -507,4 +507,32 @@ async fn the_other_table_takes_rights_of_its_own_and_must_not_hide_rows() {
                 .contains("row security is active on \"public\".\"trial_heartbeats\""),
         "{hidden:?}"
     );
+}
+
+/// A row that refers to the job holds it until it is committed; `check` names the tables whose rows don't.
+#[tokio::test]
+async fn other_tables_whose_rows_do_not_refer_to_the_job_are_known() {
+    let [place, _] = Place::both().await;
+    optuna(&place).await;
+    let do_not_refer = async || {
+        let mut store = place.store(OPTUNA);
+        observe(&mut store).await;
+        store.survey().await.unwrap().do_not_refer
+    };
+    place
+        .sql("ALTER TABLE trial_heartbeats DROP CONSTRAINT IF EXISTS trial_heartbeats_trial_id_fkey")
+        .await;
+    assert_eq!(do_not_refer().await, ["\"public\".\"trial_heartbeats\""]);
+    // To a column that is not the one that is compared: it holds another row.
+    place
+        .sql(
+            "ALTER TABLE trials ADD COLUMN twin integer UNIQUE;
+             ALTER TABLE trial_heartbeats ADD CONSTRAINT other FOREIGN KEY (trial_id) REFERENCES trials (twin) NOT VALID",
+        )
+        .await;
+    assert_eq!(do_not_refer().await.len(), 1);
+    place
+        .sql("ALTER TABLE trial_heartbeats ADD CONSTRAINT same FOREIGN KEY (trial_id) REFERENCES trials (trial_id) NOT VALID")
+        .await;
+    assert_eq!(do_not_refer().await, Vec::<String>::new());
 }
