@@ -49,6 +49,18 @@ const PRESETS: &[Preset] = &[
         own_way: None,
     },
     Preset {
+        name: "django-tasks",
+        writer: "django-tasks",
+        text: include_str!("../../config/presets/django-tasks.toml"),
+        own_way: None,
+    },
+    Preset {
+        name: "procrastinate",
+        writer: "Procrastinate",
+        text: include_str!("../../config/presets/procrastinate.toml"),
+        own_way: None,
+    },
+    Preset {
         name: "airflow",
         writer: "Airflow",
         text: include_str!("../../config/presets/airflow.toml"),

@@ -281,8 +281,7 @@ impl Rules<'_> {
         if overrun == Some(Action::Fail) {
             self.fail_by_age(mistakes);
         }
-        let preset = self.quietly(|reader| reader.text("preset"));
-        let own_way = preset.as_deref().and_then(own_way);
+        let own_way = self.preset().as_deref().and_then(own_way);
         let actions = [("repair.missed_first", action), ("repair.overrun", overrun)];
         for (path, _) in actions.into_iter().filter(|(_, action)| *action == Some(Action::Fail)) {
             let Some(own) = &own_way else { continue };
@@ -323,6 +322,12 @@ impl Rules<'_> {
         let action = |path| self.quietly(|reader| reader.choice(path, Action::from_spelling));
         let acts = |path| action(path).is_some_and(|action| action != Action::Observe);
         match (self.is_said(HEARTBEAT), self.is_said("max_runtime")) {
+            (false, false) if self.preset().is_some() => mistakes.push(ConfigError::Missing {
+                key: format!("{}max_runtime", self.label),
+                remedy: "set it to the longest that a job may run (for example max_runtime = \"6h\"): the jobs of this preset send \
+                         no heartbeat"
+                    .to_owned(),
+            }),
             (false, false) => mistakes.push(ConfigError::Missing {
                 key: format!("{}{HEARTBEAT}", self.label),
                 remedy: format!(
@@ -346,6 +351,10 @@ impl Rules<'_> {
             }
             (true, false) | (false, true) => {}
         }
+    }
+
+    fn preset(&self) -> Option<String> {
+        self.quietly(|reader| reader.text("preset"))
     }
 
     /// Whether something other than an empty text was said about a key.

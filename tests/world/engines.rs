@@ -122,6 +122,15 @@ impl Bed {
     async fn watch(&self, repair: &str) -> Beatwarden {
         Beatwarden::watch(&["--config", &self.file(repair)]).await
     }
+
+    fn series(&self, name: &str, labels: &str) -> String {
+        format!("{name}{{{labels}watch=\"{}\"}}", self.preset)
+    }
+
+    async fn repairs_become(&self, dog: &Beatwarden, reason: &str, count: f64) {
+        let series = self.series("repairs_total", &format!("action=\"fail\",reason=\"{reason}\","));
+        dog.metric_becomes(&series, count, SOON).await;
+    }
 }
 
 const BEATS: &str = "heartbeat_timeout = \"4s\"\n";
@@ -137,32 +146,166 @@ async fn the_jobs_are_seen(bed: &Bed) -> (Beatwarden, Driven) {
     (dog, living)
 }
 
+/// The whole tour of a system that gives signs of life, and whose dead jobs may be ended: what it says itself in the end.
+async fn a_dead_job_is_ended_and_the_system_goes_on(bed: &Bed) -> serde_json::Value {
+    let (dog, living) = the_jobs_are_seen(bed).await;
+    assert!(dog.stop().success());
+
+    let dog = bed.watch("missed_first = \"fail\"").await;
+    bed.repairs_become(&dog, "missed_first", 1.0).await;
+    let said = bed.engine.view().await;
+    phases_become(
+        &dog,
+        bed.preset,
+        &[("missed_first", 0.0), ("lost", 1.0), ("beating", 1.0)],
+    )
+    .await;
+    living.finish().await;
+    phases_become(&dog, bed.preset, &[("beating", 0.0)]).await;
+
+    assert!(dog.stop().success());
+    said
+}
+
+/// A living job that sends its first sign of life too late is failed wrongly, and recognised.
+async fn a_living_job_that_was_failed_is_recognised(bed: &Bed) {
+    let dog = bed.watch("missed_first = \"fail\"").await;
+    let mut late = bed.engine.start_until("late", "waits").await;
+    bed.repairs_become(&dog, "missed_first", 1.0).await;
+    late.go_on();
+    dog.metric_becomes(&bed.series("false_repairs_total", ""), 1.0, SOON)
+        .await;
+    late.finish().await;
+    assert!(dog.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn optuna_on_postgresql() {
     let bed = Bed::on_postgres("optuna_jobs.py", "optuna", "postgresql+psycopg2", BEATS).await;
-    the_jobs_are_seen(&bed).await;
+    let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
+    assert_eq!(said, json!(["COMPLETE", "FAIL", "RUNNING", "RUNNING", "COMPLETE"]));
+    a_living_job_that_was_failed_is_recognised(&bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn optuna_on_sqlite() {
-    the_jobs_are_seen(&Bed::on_sqlite("optuna_jobs.py", "optuna", BEATS)).await;
+    let bed = Bed::on_sqlite("optuna_jobs.py", "optuna", BEATS);
+    let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
+    assert_eq!(said, json!(["COMPLETE", "FAIL", "RUNNING", "RUNNING", "COMPLETE"]));
+    a_living_job_that_was_failed_is_recognised(&bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlflow_on_postgresql() {
     let bed = Bed::on_postgres("mlflow_jobs.py", "mlflow", "postgresql+psycopg2", BEATS).await;
-    the_jobs_are_seen(&bed).await;
+    let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
+    assert_eq!(said, json!(["FINISHED", "FAILED", "RUNNING", "RUNNING", "FINISHED"]));
+    a_living_job_that_was_failed_is_recognised(&bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlflow_on_sqlite() {
-    the_jobs_are_seen(&Bed::on_sqlite("mlflow_jobs.py", "mlflow", BEATS)).await;
+    let bed = Bed::on_sqlite("mlflow_jobs.py", "mlflow", BEATS);
+    let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
+    assert_eq!(said, json!(["FINISHED", "FAILED", "RUNNING", "RUNNING", "FINISHED"]));
+    a_living_job_that_was_failed_is_recognised(&bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dbos_on_postgresql() {
     let bed = Bed::on_postgres("dbos_jobs.py", "dbos", "postgresql", BEATS).await;
-    the_jobs_are_seen(&bed).await;
+    let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
+    // The one that was cancelled is resumed to its end by another executor.
+    assert_eq!(
+        (&said[0]["crash"], &said[1]["crash"]),
+        (&json!("CANCELLED"), &json!("SUCCESS"))
+    );
+    assert_eq!(
+        (&said[0]["good"], &said[0]["new"]),
+        (&json!("SUCCESS"), &json!("SUCCESS"))
+    );
+    assert_eq!(
+        (&said[1]["live"], &said[1]["crash_after"]),
+        (&json!("PENDING"), &json!("PENDING"))
+    );
+
+    // A living one that is cancelled stops at its next step, and is resumed as well.
+    let dog = bed.watch("missed_first = \"fail\"").await;
+    let mut late = bed.engine.start_until("late", "waits").await;
+    bed.repairs_become(&dog, "missed_first", 1.0).await;
+    late.go_on();
+    late.finish().await;
+    assert!(dog.stop().success());
+    let said = bed.engine.view().await;
+    assert_eq!(
+        (&said[0]["late"], &said[1]["late"]),
+        (&json!("CANCELLED"), &json!("SUCCESS"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn procrastinate() {
+    let bed = Bed::on_postgres("procrastinate_jobs.py", "procrastinate", "postgresql", BEATS).await;
+    let (dog, living) = the_jobs_are_seen(&bed).await;
+    assert!(dog.stop().success());
+
+    let dog = bed.watch("missed_first = \"fail\"").await;
+    bed.repairs_become(&dog, "missed_first", 1.0).await;
+    // A job behind the lock of the dead one is run by a worker that removes the dead ones as it starts; a job without a worker has
+    // no heartbeat.
+    let said = bed.engine.view().await;
+    let state = |said: &serde_json::Value, queue: &str| {
+        let mut jobs = said.as_array().unwrap().iter();
+        jobs.find(|job| job[0] == queue).unwrap()[1]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(state(&said, "crash"), "failed");
+    assert_eq!(state(&said, "new"), "succeeded");
+    bed.repairs_become(&dog, "missed_first", 2.0).await;
+    assert_eq!(state(&said, "live"), "doing");
+    living.finish().await;
+    assert_eq!(state(&bed.engine.view().await, "live"), "succeeded");
+
+    let mut late = bed.engine.start_until("late", "waits").await;
+    bed.repairs_become(&dog, "missed_first", 3.0).await;
+    late.go_on();
+    dog.metric_becomes(&bed.series("false_repairs_total", ""), 1.0, SOON)
+        .await;
+    late.finish().await;
+    assert!(dog.stop().success());
+}
+
+const AGE: &str = "max_runtime = \"3s\"\n";
+
+/// The tour of a system without a sign of life: age is all that there is.
+async fn a_task_that_runs_too_long_is_ended(bed: Bed) {
+    bed.engine.crash(&["setup", "good", "crash"]).await;
+    let dog = bed.watch("overrun = \"fail\"").await;
+    bed.repairs_become(&dog, "overrun", 1.0).await;
+    let said = bed.engine.view().await;
+    let good = json!(["SUCCESSFUL", []]);
+    assert_eq!(said, json!([good, ["FAILED", ["TimeoutError"]], good]));
+
+    // A living one that runs for longer is failed wrongly, and recognised by its good end.
+    let living = bed.engine.start_until("live", "lives").await;
+    phases_become(&dog, bed.preset, &[("running", 1.0)]).await;
+    bed.repairs_become(&dog, "overrun", 2.0).await;
+    living.finish().await;
+    dog.metric_becomes(&bed.series("false_repairs_total", ""), 1.0, SOON)
+        .await;
+    assert!(dog.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn django_tasks_on_postgresql() {
+    a_task_that_runs_too_long_is_ended(Bed::on_postgres("django_jobs.py", "django-tasks", "postgres", AGE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn django_tasks_on_sqlite() {
+    a_task_that_runs_too_long_is_ended(Bed::on_sqlite("django_jobs.py", "django-tasks", AGE)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
