@@ -5,7 +5,7 @@
 use super::environment::{Environment, spelling_of, variable_of};
 use super::keys::Scope;
 use super::layers::{self, Layer, Table};
-use super::text::{printable, shown};
+use super::text::{may_be_url, printable, shown};
 use super::{ConfigError, preset};
 use crate::nearest::did_you_mean;
 
@@ -86,7 +86,8 @@ fn name_draft(layer: Layer, stronger: &Layer, position: usize, mistakes: &mut Ve
             expected: format!("at most {MOST_NAME_CHARS} characters, those included that had to be escaped; set name"),
         });
     }
-    let label = if named.is_none() || is_too_long {
+    // What reads like a URL may hold a password, and a label stands in front of every mistake.
+    let label = if named.is_none() || is_too_long || may_be_url(&name) {
         format!("{stand_in}.")
     } else {
         format!("watch.{name}.")
@@ -173,7 +174,11 @@ pub(super) fn refuse_double_names(drafts: &[Draft], mistakes: &mut Vec<ConfigErr
         if drafts[..at].iter().any(|earlier| earlier.name == draft.name) {
             mistakes.push(ConfigError::Conflict {
                 key: format!("watch[{}].name", at + 1),
-                problem: format!("an earlier watch is named {:?} too ({})", draft.name, draft.name_origin),
+                problem: format!(
+                    "an earlier watch is named {} too ({})",
+                    shown(&draft.name),
+                    draft.name_origin
+                ),
                 remedy: "set another name".to_owned(),
             });
         }

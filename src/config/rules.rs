@@ -6,7 +6,7 @@
 use super::ConfigError;
 use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
-use super::preset::own_way;
+use super::preset::{own_way, text_of};
 use super::text::shown;
 use super::types::{SERVER_ZONE, TimeConfig};
 use super::validate::{Reader, echo};
@@ -353,8 +353,10 @@ impl Rules<'_> {
         }
     }
 
+    /// The preset; none where its name is unknown, which is a mistake of its own.
     fn preset(&self) -> Option<String> {
         self.quietly(|reader| reader.text("preset"))
+            .filter(|name| text_of(name).is_some())
     }
 
     /// Whether something other than an empty text was said about a key.

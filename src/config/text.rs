@@ -32,7 +32,8 @@ pub(super) fn given(value: &ValueKind) -> String {
     }
 }
 
-fn may_be_url(text: &str) -> bool {
+/// Whether a text reads like a URL or its credentials, and so may hold a password.
+pub(super) fn may_be_url(text: &str) -> bool {
     text.contains("://") || text.contains("password=") || like_credentials(text)
 }
 

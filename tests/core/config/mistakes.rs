@@ -45,6 +45,10 @@ fn files() -> Vec<(&'static str, Given)> {
             "misspelled key of the error",
             watch("[watch.table]\nerror = { colum = \"payload\" }"),
         ),
+        (
+            "mistake in a watch that is named like a URL",
+            watch("name = \"postgres://u:hunter2@db/meltano\"\npoll_interval = \"soon\""),
+        ),
         ("key of a watch at the top", top("poll_interval = \"5s\"")),
         ("key of the program in a watch", watch("log_level = \"debug\"")),
         ("key of the repair in a watch", watch("missed_first = \"fail\"")),
