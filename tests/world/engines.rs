@@ -24,14 +24,14 @@ async fn database() -> TestDatabase {
     BERLIN.get_or_init(start).database().await
 }
 
-/// A command of ours on a preset, with deadlines of seconds.
+/// A command of ours on a preset, with deadlines of seconds; the first one is longer than any preset's seed_tolerance.
 fn with<'a>(url: &'a str, preset: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["--database", url, "--preset", preset];
     arguments.extend([
         "--poll-interval",
         "200ms",
         "--init-deadline",
-        "2s",
+        "3s",
         "--heartbeat-timeout",
         "4s",
     ]);
