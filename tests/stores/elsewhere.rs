@@ -5,7 +5,7 @@ use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     app::{self, AnyStore},
     config::{Config, DatabaseSource, Loaded, Secret, Sources},
-    domain::{Cause, Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
+    domain::{Access, Cause, Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
     store::{ObserveRequest, Store, StoreError, survey::Surveyed},
 };
 use std::{fs, time::Duration};
@@ -173,6 +173,33 @@ async fn a_heartbeat_in_a_table_of_its_own_is_read_for_each_running_job() {
         let late = job(&seen, "2");
         assert!(is_ago(&seen, late.heartbeat_at, 10.0), "{late:?}");
         assert_eq!(late.state.as_deref(), Some("FAIL"));
+    }
+}
+
+#[tokio::test]
+async fn a_small_other_table_is_no_scan_of_the_jobs() {
+    for place in Place::both().await {
+        optuna(&place).await;
+        let by_state = OPTUNA.replace("born_running = true\n", "");
+        let access = async || observe(&mut place.store(&by_state)).await.access;
+        // SQLite takes states for evenly spread, and would do without the index if it knew how many there are.
+        let analyze = if matches!(place, Place::Postgres(..)) {
+            "ANALYZE"
+        } else {
+            ""
+        };
+        let old = place.utc(-1000.0);
+        place
+            .sql(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                 INSERT INTO trials SELECT i, 1, 'COMPLETE', {old}, {old} FROM n; {analyze}"
+            ))
+            .await;
+        assert_eq!(access().await, Access::Scan);
+        place
+            .sql(&format!("CREATE INDEX by_state ON trials (state); {analyze}"))
+            .await;
+        assert_eq!(access().await, Access::Index);
     }
 }
 

@@ -163,7 +163,7 @@ impl Driver<'_> {
         let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
         let plan = plan.unwrap_or_default();
         Ok(Plan {
-            access: if plan.to_string().contains("Seq Scan") {
+            access: if scans(&plan[0]["Plan"]) {
                 Access::Scan
             } else {
                 Access::Index
@@ -296,4 +296,12 @@ fn moment(rows: &[Row]) -> Result<Moment, StoreError> {
         server_started_at: row::timestamp(row, "server_started_at"),
         version: row.get("version"),
     })
+}
+
+/// Whether a node of a plan, or one below it, reads a table whole. What is asked for each row that was found, a time in another
+/// table, stands in a subplan: a table of a few rows is read whole there, and an index of the job table is used all the same.
+fn scans(node: &serde_json::Value) -> bool {
+    let nodes = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut below = nodes.iter().filter(|node| node["Parent Relationship"] != "SubPlan");
+    node["Node Type"] == "Seq Scan" || below.any(scans)
 }
