@@ -32,6 +32,22 @@ const LIVES_AFTER_FAIL: &str =
     WHERE id = 2 AND last_heartbeat_at IS NULL AND state = 'FAIL'
       AND EXISTS (SELECT FROM beatwarden_repairs WHERE job_id = '2' AND repaired_at < now() - interval '500 ms')";
 
+/// Heartbeats in a table of their own: one of the living job.
+const HEARTBEATS: &str = "CREATE TABLE beats (job_id integer REFERENCES runs, at timestamp);
+    CREATE INDEX by_job ON beats (job_id);
+    INSERT INTO beats VALUES (1, now() AT TIME ZONE 'UTC')";
+/// The first heartbeat of the failed job shows in the other table alone.
+const LIVES_ELSEWHERE: &str = "INSERT INTO beats SELECT 2, now() AT TIME ZONE 'UTC'
+    WHERE NOT EXISTS (SELECT FROM beats WHERE job_id = 2)
+      AND EXISTS (SELECT FROM beatwarden_repairs WHERE job_id = '2' AND repaired_at < now() - interval '500 ms')";
+/// The application's own function, which ends a job. No other job runs for too long.
+const FUNCTION: &str = "UPDATE runs SET state = 'SUCCESS' WHERE id = 1;
+    CREATE FUNCTION end_run(run integer) RETURNS void LANGUAGE sql AS
+        'UPDATE public.runs SET state = ''FAIL'', ended_at = pg_catalog.now() AT TIME ZONE ''UTC'' WHERE id = run'";
+/// A job without a heartbeat lives if it ends well after it was failed.
+const SUCCEEDS_AFTER_FAIL: &str = "UPDATE runs SET state = 'SUCCESS' WHERE id = 2 AND state = 'FAIL'
+      AND EXISTS (SELECT FROM beatwarden_repairs WHERE job_id = '2' AND repaired_at < now() - interval '500 ms')";
+
 /// The longest wait for anything that has to come: many times what it takes, for the sake of busy machines.
 const LONG: Duration = Duration::from_secs(120);
 /// The longest wait for a step to be said.
@@ -52,25 +68,36 @@ pub enum Plot {
     /// Rows whose key doesn't show what is new: those in unknown states are looked for by their state. A ledger without an
     /// entry.
     NotBornRunning,
+    /// Heartbeats in another table, and a fail, which takes two steps then.
+    Elsewhere,
+    /// Jobs without a heartbeat, which a function of the application ends.
+    Function,
 }
 
 impl Plot {
-    pub const ALL: [Self; 4] = [Self::State, Self::KeyTail, Self::NoTable, Self::NotBornRunning];
+    pub const ALL: [Self; 6] = [
+        Self::State,
+        Self::KeyTail,
+        Self::NoTable,
+        Self::NotBornRunning,
+        Self::Elsewhere,
+        Self::Function,
+    ];
 
     /// How the database is addressed: one of them as a user who needs a password, over a line that may be encrypted, so
     /// that this is part of what is said. The others not, since then a cancel request can be distinguished from a connection.
     const fn address(self) -> (&'static str, &'static str) {
         match self {
-            Self::State | Self::KeyTail | Self::NotBornRunning => ("postgres", "sslmode=disable"),
             Self::NoTable => ("dog:bone", "sslmode=prefer"),
+            _ => ("postgres", "sslmode=disable"),
         }
     }
 
     /// Connections at once: two, and one that may be a cancel request.
     const fn most_connections(self) -> usize {
         match self {
-            Self::State | Self::KeyTail | Self::NotBornRunning => 2,
             Self::NoTable => 3,
+            _ => 2,
         }
     }
 
@@ -78,13 +105,42 @@ impl Plot {
         match self {
             Self::State | Self::NoTable | Self::NotBornRunning => LIVES_AFTER_BACKFILL,
             Self::KeyTail => LIVES_AFTER_FAIL,
+            Self::Elsewhere => LIVES_ELSEWHERE,
+            Self::Function => SUCCEEDS_AFTER_FAIL,
         }
     }
 
     const fn action(self) -> &'static str {
         match self {
             Self::State | Self::NoTable | Self::NotBornRunning => "backfill",
-            Self::KeyTail => "fail",
+            Self::KeyTail | Self::Elsewhere | Self::Function => "fail",
+        }
+    }
+
+    /// What brings the job to its repair.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Function => "overrun",
+            _ => "missed_first",
+        }
+    }
+
+    /// What the configuration says beyond the preset: of the watch, of the table and of its repairs.
+    const fn configured(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Elsewhere => (
+                "",
+                "last_heartbeat_at = { table = \"beats\", key = \"job_id\", column = \"at\" }\n",
+                "missed_first = \"fail\"\n",
+            ),
+            Self::Function => (
+                "max_runtime = \"1s\"\n",
+                "last_heartbeat_at = \"\"\n",
+                "missed_first = \"observe\"\noverrun = \"fail\"\n\
+                 fail = { call = { function = \"public.end_run\", args = [\"{id}\"] } }\n",
+            ),
+            Self::KeyTail => ("", "", "missed_first = \"fail\"\n"),
+            Self::State | Self::NoTable | Self::NotBornRunning => ("", "", "missed_first = \"backfill\"\n"),
         }
     }
 }
@@ -148,6 +204,11 @@ impl Scene {
             client.batch_execute(OLDER_LEDGER).await.unwrap();
             client.batch_execute("DELETE FROM beatwarden_repairs").await.unwrap();
         }
+        match plot {
+            Plot::Elsewhere => client.batch_execute(HEARTBEATS).await.unwrap(),
+            Plot::Function => client.batch_execute(FUNCTION).await.unwrap(),
+            _ => {}
+        }
         let proxy = Conversation::start(stage.cluster.port(), silences).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("beatwarden.toml");
@@ -184,7 +245,8 @@ impl Scene {
         let action = self.plot.action();
         let (repaired, noted) = match self.plot {
             Plot::State | Plot::NoTable | Plot::NotBornRunning => ("last_heartbeat_at IS NOT NULL", "late_heartbeat"),
-            Plot::KeyTail => ("state = 'FAIL'", "false_repair"),
+            Plot::KeyTail | Plot::Elsewhere => ("state = 'FAIL'", "false_repair"),
+            Plot::Function => ("ended_at IS NOT NULL", "false_repair"),
         };
         let question = format!(
             "SELECT count(*) FILTER (WHERE action = '{action}'), count(*) FILTER (WHERE outcome = '{noted}'),
@@ -203,7 +265,8 @@ impl Scene {
             assert!(Instant::now() < until, "{}", what());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let series = format!("repairs_total{{action=\"{action}\",reason=\"missed_first\",watch=\"meltano\"}}");
+        let reason = self.plot.reason();
+        let series = format!("repairs_total{{action=\"{action}\",reason=\"{reason}\",watch=\"meltano\"}}");
         self.dog.metric_becomes(&series, 1.0, LONG).await;
     }
 
@@ -332,16 +395,16 @@ fn failures(cause: &str) -> String {
 fn configuration(plot: Plot, database: &TestDatabase, proxy: &Conversation) -> String {
     let (_, name) = database.url.rsplit_once('/').unwrap();
     let (user, mode) = plot.address();
+    let (of_watch, of_table, of_repair) = plot.configured();
     format!(
         "[[watch]]\ndatabase = \"postgres://{user}@{}/{name}?{mode}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\n\
          poll_timeout = \"2s\"\ninit_deadline = \"400ms\"\nheartbeat_timeout = \"400ms\"\ndiscovery = \"{}\"\n\
-         [watch.table]\nborn_running = {}\n[watch.repair]\nmissed_first = \"{}\"\nfuse_min_jobs = 1000\n",
+         {of_watch}[watch.table]\nborn_running = {}\n{of_table}[watch.repair]\n{of_repair}fuse_min_jobs = 1000\n",
         proxy.address,
         match plot {
             Plot::KeyTail => "key_tail",
-            Plot::State | Plot::NoTable | Plot::NotBornRunning => "state",
+            _ => "state",
         },
         plot != Plot::NotBornRunning,
-        plot.action(),
     )
 }
