@@ -1,8 +1,9 @@
 # Everything that CI runs, by name. `make test` is the one that must pass.
 
 CARGO ?= cargo
-# Tests with servers mostly wait: more of them run at once than there are processors.
+# Tests with servers mostly wait: more of them run at once than there are processors. Those of the stores wait for locks.
 AT_ONCE ?= 4
+STORES_AT_ONCE ?= 8
 
 .PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover engines image-test bench clean
 
@@ -22,7 +23,7 @@ supply-chain: ## licences, sources and unwanted crates; vulnerabilities where th
 
 unit: ## all tests of the package, against real servers
 	SEEDS=600 $(CARGO) test --locked --lib --bins --test core
-	$(CARGO) test --locked --test stores -- --test-threads $(AT_ONCE)
+	$(CARGO) test --locked --test stores -- --test-threads $(STORES_AT_ONCE)
 	$(CARGO) test --locked --test system -- --test-threads $(AT_ONCE)
 	$(CARGO) test --locked --test world -- --test-threads $(AT_ONCE)
 
