@@ -1,9 +1,9 @@
 //! Plan and outcomes in one value: what log, metrics, page, API and command line show.
 
 use super::{
-    Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LedgerAction, LedgerEntry,
-    Memory, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm, StuckName,
-    Timestamp, WindowCount, blocking::OldestStuck, names::OldestByName,
+    Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LateOutcome, LedgerAction,
+    LedgerEntry, Memory, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm,
+    StuckName, Timestamp, WindowCount, blocking::OldestStuck, names::OldestByName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -79,6 +79,8 @@ pub struct Report {
     pub storm: Option<Storm>,
     /// The false repairs that no one has acknowledged, however old, newest first: one holds the fuse open.
     pub false_repairs: Vec<LedgerEntry>,
+    /// The late heartbeats that no one has acknowledged, however old, newest first.
+    pub late_heartbeats: Vec<LedgerEntry>,
     /// The state of the guard.
     pub guard: Guard,
     /// What hinders it, in order of precedence.
@@ -170,6 +172,8 @@ pub fn report(
     policy: &Policy,
 ) -> Report {
     let newest = &observation.snapshot.newest_repairs;
+    let waits =
+        |entry: &LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
     let mut report = Report {
         at: plan.at,
         phases: policy.phases().iter().map(|phase| (*phase, 0)).collect(),
@@ -188,6 +192,7 @@ pub fn report(
         fuse_open: plan.fuse_open,
         storm: plan.storm,
         false_repairs: plan.false_repairs(newest).cloned().collect(),
+        late_heartbeats: newest.iter().filter(|entry| waits(entry)).cloned().collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: worst(&plan, &attempts, policy),

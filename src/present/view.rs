@@ -74,22 +74,21 @@ impl View {
         self.status.last_good.as_ref().map_or(&[], |pass| &pass.report.repairs)
     }
 
-    /// What turned out about earlier repairs and no one has acknowledged, of an old pass too: the false ones, however old, then
-    /// the late heartbeats among the newest entries.
+    /// What turned out about earlier repairs and no one has acknowledged, of an old pass too: the false ones, then the
+    /// late heartbeats, however old.
     pub fn outcomes(&self) -> Vec<(&LedgerEntry, LateOutcome)> {
         let Some(report) = self.status.last_good.as_ref().map(|pass| &pass.report) else {
             return Vec::new();
         };
-        let is_late =
-            |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
         let wrong = report
             .false_repairs
             .iter()
             .map(|entry| (entry, LateOutcome::FalseRepair));
-        let late = report.repairs.iter().filter(is_late);
-        wrong
-            .chain(late.map(|entry| (entry, LateOutcome::LateHeartbeat)))
-            .collect()
+        let late = report
+            .late_heartbeats
+            .iter()
+            .map(|entry| (entry, LateOutcome::LateHeartbeat));
+        wrong.chain(late).collect()
     }
 
     /// Whether a repair was taken back, as far as the newest entries tell.

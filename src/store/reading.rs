@@ -18,7 +18,8 @@ pub(crate) const HISTORY: i64 = 10_000;
 pub(crate) const SHOWN_REPAIRS: i64 = 100;
 /// Ledger entries of the last day whose jobs stay under watch; their undos come on top.
 pub(crate) const WATCHED_REPAIRS: i64 = 2_000;
-/// False repairs that were not acknowledged: one holds the fuse open, the rest is for people.
+/// False repairs that were not acknowledged, and as many late heartbeats: one false repair holds the fuse open, the rest is
+/// for people.
 pub(crate) const UNACKNOWLEDGED: i64 = 100;
 /// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);

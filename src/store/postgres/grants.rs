@@ -252,6 +252,7 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
         ("ledger_by_time", index("_table_time")),
         ("ledger_by_job", index("_table_job")),
         ("ledger_unacknowledged", index("_table_unacknowledged")),
+        ("ledger_late", index("_table_late")),
         ("ledger_literal", ledger_literal),
         ("table_literal", literal(&table.quoted())),
         ("role_literal", literal(role.as_str())),

@@ -49,12 +49,13 @@ statements! {
 impl Statements {
     pub(super) fn render(mapping: &Mapping, catalog: &Catalog, server: &Server) -> Self {
         let index = |suffix: &str| derived("", catalog.ledger.name.as_str(), suffix);
-        let last_index = index("_table_unacknowledged");
+        let last_index = index("_table_late");
         let mut names = names(mapping, catalog);
         names.extend(server.names());
         names.push(("ledger_by_time", index("_table_time").quoted()));
         names.push(("ledger_by_job", index("_table_job").quoted()));
-        names.push(("ledger_unacknowledged", last_index.quoted()));
+        names.push(("ledger_unacknowledged", index("_table_unacknowledged").quoted()));
+        names.push(("ledger_late", last_index.quoted()));
         names.extend(undo::names(mapping, catalog));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
         let guard = GuardStatements::render(

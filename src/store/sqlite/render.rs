@@ -178,13 +178,14 @@ impl Statements {
             ("running_literals", literals(&mapping.states.running)),
             ("layout", LEDGER_LAYOUT.to_string()),
             ("ledger_unacknowledged", index("_table_unacknowledged")),
+            ("ledger_late", index("_table_late")),
         ];
         let newest_good = ("table", part(include_str!("sql/newest_good.sql"), &names));
         let of_newest = [vec![newest_good], names.clone()].concat();
         names.push(("newest_good_job", part(include_str!("sql/job.sql"), &of_newest)));
         names.push(("job", part(include_str!("sql/job.sql"), &names)));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
-        let last_index = index_name("_table_unacknowledged").as_str().to_owned();
+        let last_index = index_name("_table_late").as_str().to_owned();
         Self::filled(|template| fill(template, &names), last_index)
     }
 }

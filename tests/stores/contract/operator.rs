@@ -19,6 +19,7 @@ contract!(
     an_undone_repair_can_be_insisted_on_once_more,
     a_false_repair_is_acknowledged_once,
     a_late_heartbeat_is_acknowledged_too,
+    a_late_heartbeat_is_read_until_it_is_acknowledged,
     the_fuse_is_acknowledged_for_all_replicas,
     a_ledger_that_is_not_there_is_empty,
     a_ledger_of_the_first_layout_is_read_and_migrated,
@@ -292,6 +293,27 @@ async fn a_late_heartbeat_is_acknowledged_too(bed: impl Bed) {
     store.note(&finding(id, LateOutcome::LateHeartbeat)).await.unwrap();
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Now);
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
+}
+
+/// However old it is, and however many entries are newer.
+async fn a_late_heartbeat_is_read_until_it_is_acknowledged(bed: impl Bed) {
+    with_victim(&bed).await;
+    let id = failed(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    snapshot(&mut store).await;
+    store.note(&finding(id, LateOutcome::LateHeartbeat)).await.unwrap();
+    bed.sql("UPDATE beatwarden_repairs SET repaired_at = '2026-01-01T00:00:00.000000Z'")
+        .await;
+    for _ in 0..100 {
+        store.acknowledge_fuse().await.unwrap();
+    }
+    let is_read = async |store: &mut _| {
+        let newest = snapshot(store).await.newest_repairs;
+        newest.iter().any(|entry| entry.repair_id == id)
+    };
+    assert!(is_read(&mut store).await);
+    assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Now);
+    assert!(!is_read(&mut store).await);
 }
 
 async fn the_fuse_is_acknowledged_for_all_replicas(bed: impl Bed) {

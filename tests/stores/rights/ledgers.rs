@@ -217,7 +217,7 @@ async fn grants_give_a_ledger_of_an_earlier_version_the_indexes_that_it_is_read_
                      WHERE tablename = 'beatwarden_repairs' AND indexdef LIKE '%(table_name, %'";
     assert_eq!(
         site.one(by_table).await,
-        "beatwarden_repairs_table_job beatwarden_repairs_table_time beatwarden_repairs_table_unacknowledged"
+        "beatwarden_repairs_table_job beatwarden_repairs_table_late beatwarden_repairs_table_time beatwarden_repairs_table_unacknowledged"
     );
 }
 

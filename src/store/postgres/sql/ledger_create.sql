@@ -25,3 +25,5 @@ CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger}} (table_name, repaire
 CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger}} (table_name, job_id);
 CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger}} (table_name, repaired_at)
  WHERE outcome OPERATOR(pg_catalog.=) 'false_repair' AND acknowledged_at IS NULL;
+CREATE INDEX IF NOT EXISTS {{ledger_late}} ON {{ledger}} (table_name, repaired_at)
+ WHERE outcome OPERATOR(pg_catalog.=) 'late_heartbeat' AND acknowledged_at IS NULL;

@@ -1,10 +1,10 @@
 /* beatwarden: ledger newest */
 -- Returns what a pass needs of this table's ($1, its spellings) ledger, newest first: the newest entries ($2 at most, for
--- people), those of the last day ($3 at most, whose jobs stay under watch), every false repair that no one acknowledged ($4
--- at most, they hold the fuse open), and, unless $3 is 0, the newest acknowledgement of the fuse. The limits hold for each
--- spelling. Each part by an index that begins with table_name, one spelling after the other because the order of an index
--- holds for one value only, and the entries by the primary key (an array, because a join would be planned as a scan): a long
--- ledger costs nothing.
+-- people), those of the last day ($3 at most, whose jobs stay under watch), every false repair and every late heartbeat that
+-- no one acknowledged ($4 at most of each; a false repair holds the fuse open), and, unless $3 is 0, the newest
+-- acknowledgement of the fuse. The limits hold for each spelling. Each part by an index that begins with table_name, one
+-- spelling after the other because the order of an index holds for one value only, and the entries by the primary key (an
+-- array, because a join would be planned as a scan): a long ledger costs nothing.
 SELECT {{entry}}
   FROM {{ledger}}
  WHERE repair_id OPERATOR(pg_catalog.=) ANY (ARRAY(
@@ -18,6 +18,10 @@ SELECT {{entry}}
         UNION
         SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
                (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name AND outcome OPERATOR(pg_catalog.=) 'false_repair' AND acknowledged_at IS NULL
+                 ORDER BY repaired_at DESC LIMIT $4) AS found
+        UNION
+        SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL
+               (SELECT repair_id FROM {{ledger}} WHERE table_name OPERATOR(pg_catalog.=) spelled.name AND outcome OPERATOR(pg_catalog.=) 'late_heartbeat' AND acknowledged_at IS NULL
                  ORDER BY repaired_at DESC LIMIT $4) AS found
         UNION
         SELECT found.repair_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS spelled(name) CROSS JOIN LATERAL

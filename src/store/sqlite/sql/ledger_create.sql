@@ -24,3 +24,5 @@ CREATE INDEX IF NOT EXISTS {{ledger_by_time}} ON {{ledger_unqualified}} (table_n
 CREATE INDEX IF NOT EXISTS {{ledger_by_job}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, job_id);
 CREATE INDEX IF NOT EXISTS {{ledger_unacknowledged}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, repaired_at)
  WHERE outcome = 'false_repair' AND acknowledged_at IS NULL;
+CREATE INDEX IF NOT EXISTS {{ledger_late}} ON {{ledger_unqualified}} (table_name COLLATE NOCASE, repaired_at)
+ WHERE outcome = 'late_heartbeat' AND acknowledged_at IS NULL;
