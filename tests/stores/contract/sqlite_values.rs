@@ -291,7 +291,7 @@ async fn the_ledger_has_the_promised_columns_indexes_and_times() {
     );
     assert_eq!(
         indexes,
-        "table_name,job_id; table_name,repaired_at; table_name,repaired_at"
+        "table_name,job_id; table_name,repaired_at; table_name,repaired_at; table_name,repaired_at"
     );
     let entry: String = file.one(
         "SELECT concat_ws('|', repair_id, watch, table_name, job_id, job_name, reason, action, instance, version, typeof(version),

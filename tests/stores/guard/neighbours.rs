@@ -149,7 +149,7 @@ async fn a_name_of_sixty_three_bytes_in_any_script_can_be_watched_and_repaired()
         client.batch_execute(&grants).await.unwrap();
         let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
         let count: i64 = client.query_one(indexes, &[&ledger]).await.unwrap().get(0);
-        assert_eq!(count, 4, "the ledger's key and its three indexes: {ledger}");
+        assert_eq!(count, 5, "the ledger's key and its four indexes: {ledger}");
         ok(&folder, &["guard", "remove"]);
     }
 }
@@ -165,7 +165,7 @@ async fn two_ledgers_that_share_forty_characters_have_their_own_indexes() {
         let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
         assert_eq!(
             client.query_one(indexes, &[ledger]).await.unwrap().get::<_, i64>(0),
-            4,
+            5,
             "{ledger}"
         );
     }
