@@ -51,14 +51,13 @@ const PATIENCE: u32 = 15;
 
 /// A night: a dozen jobs, and one that dies at its start and is a leftover five minutes later, until the next night's start.
 async fn night(stage: &mut Stage, minute: u32) {
-    let names = "SELECT 'job-' || n, 'RUNNING', now() AT TIME ZONE 'UTC' FROM generate_series(1, 12) AS n";
+    // They have sent a heartbeat, and the stage sends the next ones: one that waits for the replicas would be lost meanwhile.
     stage
-        .sql(&format!(
-            "INSERT INTO nightly_runs (job_name, state, started_at) {names}"
-        ))
-        .await;
-    stage
-        .sql("UPDATE nightly_runs SET last_heartbeat_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE job_name LIKE 'job-%'")
+        .sql(
+            "INSERT INTO nightly_runs (job_name, state, started_at, last_heartbeat_at)
+             SELECT 'job-' || n, 'RUNNING', (now() - interval '1 s') AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'
+             FROM generate_series(1, 12) AS n",
+        )
         .await;
     stage
         .all_see("running_jobs{phase=\"beating\",watch=\"nightly\"}", 13.0)

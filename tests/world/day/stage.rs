@@ -37,11 +37,16 @@ pub struct Stage {
     pub frames: Vec<Frame>,
 }
 
-/// One job of each table beats through the whole day, except while the server is away.
+/// One job of each table beats through the whole day, and those of a night until they end, except while the server is away.
 async fn beat(url: String) {
     let script: String = WATCHES
         .iter()
-        .map(|(name, _)| format!("UPDATE {name}_runs SET last_heartbeat_at = now() AT TIME ZONE 'UTC' WHERE id = 1;"))
+        .map(|(name, _)| {
+            format!(
+                "UPDATE {name}_runs SET last_heartbeat_at = now() AT TIME ZONE 'UTC'
+                 WHERE id = 1 OR job_name LIKE 'job-%' AND state = 'RUNNING';"
+            )
+        })
         .collect();
     loop {
         if let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
