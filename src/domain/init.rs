@@ -33,8 +33,13 @@ pub(super) fn decide_running(pass: &mut Pass<'_>, known: &mut Known, phase: Phas
         Phase::Starting | Phase::MissedFirst | Phase::Running | Phase::Overrun | Phase::Abandoned => return,
     };
     known.init = Some(init);
-    // A miss was watched, so it counts whatever its age.
-    let counts = phase == Phase::MissedFirst || began_under_watch(pass.memory, &known.job, policy);
+    // A miss was watched, so it counts, but for one that a process before this one has counted: it would be counted again after
+    // each restart.
+    let was_counted = is_repaired || is_leftover(pass.memory, known, policy);
+    let counts = match phase {
+        Phase::MissedFirst if known.seen_starting || !was_counted => true,
+        _ => began_under_watch(pass.memory, &known.job, policy),
+    };
     record(pass, &known.job, init, counts);
 }
 
@@ -81,6 +86,13 @@ fn began_under_watch(memory: &Memory, job: &Job, policy: &Policy) -> bool {
         (Some(start), Some(first)) => start >= first.minus(policy.init_deadline),
         _ => false,
     }
+}
+
+/// Whether the job started before the window that a process reads again at its start: what it missed is long known.
+fn is_leftover(memory: &Memory, known: &Known, policy: &Policy) -> bool {
+    memory
+        .first_pass
+        .is_some_and(|first| known.start() < first.minus(policy.init_window))
 }
 
 /// Adds a decided init to the window, and to the counters where it counts.

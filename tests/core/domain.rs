@@ -1,6 +1,7 @@
 //! The decision logic: the phase table, the transition table row by row, the rule of two clocks, and properties of plans.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod leftovers;
 mod overrun;
 
 use beatwarden::domain::{
