@@ -1,8 +1,12 @@
 //! Tables without a heartbeat: read, failed for their age, taken back; and how long good runs take before that.
 
 use super::*;
-use beatwarden::store::{Entries, Ledger, Mapping, Undo, guard::Guarded};
+use beatwarden::{
+    domain::{Argument, Assigned},
+    store::{Ending, Entries, Identifier, Ledger, Mapping, Undo, guard::Guarded},
+};
 use bed::mapping;
+use serde_json::{Value, json};
 
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
@@ -15,6 +19,8 @@ contract!(
     without_an_end_or_a_success_nothing_is_failed_for_its_age,
     a_backfill_of_the_time_before_is_not_taken_back,
     a_job_that_changes_meanwhile_is_a_lost_race,
+    further_columns_are_set_for_its_age_and_put_back,
+    a_job_is_put_back_for_its_age_to_be_run_again,
 );
 
 fn by_age() -> Mapping {
@@ -168,21 +174,149 @@ async fn a_backfill_of_the_time_before_is_not_taken_back(bed: impl Bed) {
     assert_eq!(bed.rows().await, before);
 }
 
+/// By age, with a fail that writes this state, if any, and these further columns.
+fn ending_in(state: Option<&str>, set: &[(&str, Assigned)]) -> Mapping {
+    let set = set.iter();
+    let set = set.map(|(column, value)| (Identifier::new(column).unwrap(), value.clone()));
+    Mapping {
+        ending: Ending {
+            state: state.map(str::to_owned),
+            set: set.collect(),
+            call: None,
+        },
+        ..by_age()
+    }
+}
+
+async fn newest_images(store: &mut impl Ledger) -> [Value; 2] {
+    let entry = store.entries(Entries::Newest(1)).await.unwrap().remove(0);
+    assert_eq!((entry.reason.as_str(), entry.action), ("overrun", LedgerAction::Fail));
+    [entry.before, entry.after].map(|image| serde_json::from_str(&image).unwrap())
+}
+
+async fn further_columns_are_set_for_its_age_and_put_back(bed: impl Bed) {
+    with_overrun(&bed).await;
+    let before = bed.rows().await;
+    let set = [("payload_flags", Assigned::OneMore), ("trigger", Assigned::Error)];
+    let mut store = bed.store_with(ending_in(Some("DEAD"), &set), Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let early = overrun_of(&observed, 1);
+    let outcome = repair(&mut store, &early).await;
+    assert!(matches!(outcome, Outcome::Locked | Outcome::LostRace), "{outcome:?}");
+    assert_eq!(bed.rows().await, before, "its time is not up");
+    let overrun = overrun_of(&observed, 2);
+    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
+        panic!("not repaired");
+    };
+    let after = bed.rows().await;
+    let text = format!("Beatwarden: running for longer than 6h (repair {id})");
+    let row = &after[1];
+    assert_eq!(
+        (
+            row["state"].as_deref(),
+            row["payload_flags"].as_deref(),
+            row["trigger"].as_deref()
+        ),
+        (Some("DEAD"), Some("1"), Some(text.as_str()))
+    );
+    assert!(row["ended_at"].is_some());
+    assert_eq!([&after[0], &after[2]], [&before[0], &before[2]], "innocent rows");
+    let [was, is] = newest_images(&mut store).await;
+    assert_eq!((&was["payload_flags"], &was["trigger"]), (&json!(0), &json!("test")));
+    assert_eq!((&is["payload_flags"], &is["trigger"]), (&json!(1), &json!(text)));
+    let undone = store.undo(id).await.unwrap();
+    assert!(matches!(undone, Undo::Done { .. }), "{undone:?}");
+    assert_eq!(bed.rows().await, before);
+}
+
+async fn a_job_is_put_back_for_its_age_to_be_run_again(bed: impl Bed) {
+    with_overrun(&bed).await;
+    let before = bed.rows().await;
+    let set = [("started_at", Assigned::Null), ("payload_flags", Assigned::OneMore)];
+    let mut store = bed.store_with(ending_in(Some("IDLE"), &set), Action::Fail);
+    let overrun = overrun_of(&snapshot(&mut store).await, 2);
+    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
+        panic!("not repaired");
+    };
+    let after = bed.rows().await;
+    let mut expected = before.clone();
+    expected[1].extend([
+        ("state".to_owned(), Some("IDLE".to_owned())),
+        ("started_at".to_owned(), None),
+        ("payload_flags".to_owned(), Some("1".to_owned())),
+    ]);
+    assert_eq!(after, expected, "neither an end nor an error text");
+    let [_, is] = newest_images(&mut store).await;
+    assert_eq!((&is["state"], &is["started_at"]), (&json!("IDLE"), &Value::Null));
+    let undone = store.undo(id).await.unwrap();
+    assert!(matches!(undone, Undo::Refused(_)), "{undone:?}");
+    assert_eq!(bed.rows().await, after);
+}
+
+/// A fail by a function, on PostgreSQL: it is called for the job that is past its time, and for no other.
+#[tokio::test]
+async fn a_function_ends_a_job_for_its_age() {
+    let bed = PostgresBed::new().await;
+    with_overrun(&bed).await;
+    bed.sql(
+        "CREATE FUNCTION finish(job integer, reason text) RETURNS void LANGUAGE sql AS $$
+             UPDATE runs SET state = 'DEAD', payload = reason WHERE id = job $$",
+    )
+    .await;
+    let before = bed.rows().await;
+    let by_function = Mapping {
+        ending: functions::calling("finish", vec![Argument::Id, Argument::Error]).ending,
+        ..by_age()
+    };
+    let mut store = bed.store_with(by_function, Action::Fail);
+    let observed = snapshot(&mut store).await;
+    assert_eq!(observed.obstacle(), None);
+    let outcome = repair(&mut store, &overrun_of(&observed, 1)).await;
+    assert!(matches!(outcome, Outcome::Locked | Outcome::LostRace), "{outcome:?}");
+    assert_eq!(bed.rows().await, before, "its time is not up");
+    let overrun = overrun_of(&observed, 2);
+    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
+        panic!("not repaired");
+    };
+    let after = bed.rows().await;
+    let text = format!("Beatwarden: running for longer than 6h (repair {id})");
+    assert_eq!(
+        (after[1]["state"].as_deref(), after[1]["payload"].as_deref()),
+        (Some("DEAD"), Some(text.as_str()))
+    );
+    assert_eq!([&after[0], &after[2]], [&before[0], &before[2]], "innocent rows");
+    let [was, is] = newest_images(&mut store).await;
+    assert_eq!((&was["state"], &is["state"]), (&json!("RUNNING"), &json!("DEAD")));
+    assert!(
+        is["beatwarden_called"]
+            .as_str()
+            .is_some_and(|called| called.contains("finish")),
+        "{is}"
+    );
+    assert_eq!(is.get("last_heartbeat_at"), None, "it is not mapped: {is}");
+    assert_eq!(store.repair(&overrun).await, Outcome::LostRace, "the row has ended");
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Refused(_)));
+    assert_eq!((bed.rows().await, bed.count_repairs(2).await), (after, 1));
+}
+
 async fn a_job_that_changes_meanwhile_is_a_lost_race(bed: impl Bed) {
+    let with_more = ending_in(None, &[("payload_flags", Assigned::OneMore)]);
     for change in [
         "UPDATE runs SET state = 'SUCCESS' WHERE id = 2",
         "UPDATE runs SET job_name = 'other' WHERE id = 2",
         "UPDATE runs SET ended_at = started_at WHERE id = 2",
         "DELETE FROM runs WHERE id = 2",
     ] {
-        bed.sql("DELETE FROM runs").await;
-        with_overrun(&bed).await;
-        let mut store = bed.store_with(by_age(), Action::Fail);
-        let overrun = overrun_of(&snapshot(&mut store).await, 2);
-        bed.sql(change).await;
-        let before = bed.rows().await;
-        assert_eq!(repair(&mut store, &overrun).await, Outcome::LostRace, "{change}");
-        assert_eq!(bed.rows().await, before, "{change}");
+        for mapping in [by_age(), with_more.clone()] {
+            bed.sql("DELETE FROM runs").await;
+            with_overrun(&bed).await;
+            let mut store = bed.store_with(mapping, Action::Fail);
+            let overrun = overrun_of(&snapshot(&mut store).await, 2);
+            bed.sql(change).await;
+            let before = bed.rows().await;
+            assert_eq!(repair(&mut store, &overrun).await, Outcome::LostRace, "{change}");
+            assert_eq!(bed.rows().await, before, "{change}");
+        }
     }
 }
 
