@@ -101,7 +101,7 @@ impl Supervisor {
         let (policy, pace) = (policy_of(config), pace_of(config));
         let subscribers = Subscribers {
             board: board.clone(),
-            metrics: shared.metrics.watch(&config.name, &policy),
+            metrics: shared.metrics.watch(&config.name, board.clone()),
             journal: Journal::new(&config.name),
             service: shared.service.clone(),
         };

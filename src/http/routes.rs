@@ -58,7 +58,7 @@ impl Body {
     fn packed(self) -> Bytes {
         match self {
             Self::Made(body) => gzip(&body).into(),
-            Self::Kept(scrape) => scrape.packed(gzip),
+            Self::Kept(scrape) => scrape.gzip(),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     domain::{Cause, Event, LateOutcome, Noted, Outcome, Phase, Policy, Repairing},
     pass::{FailedPass, GoodPass},
+    status::JobNameLabels,
     store::Failure,
 };
 use prometheus::{
@@ -71,7 +72,7 @@ impl Counters {
             polls: counter("polls_total", "Polls of the table, failed ones included."),
             poll_failures: by(&["cause"], "poll_failures_total", "Polls that could not read the table, by cause."),
             poll_seconds: histogram(&POLL_BUCKETS, "poll_duration_seconds", "Duration of polls."),
-            names_dropped: counter("job_names_dropped_total", "Jobs whose name found all labels taken."),
+            names_dropped: counter("job_names_dropped_total", "Job names that found all labels taken."),
             registry,
         }
     }
@@ -99,13 +100,15 @@ impl Counters {
         self.registry.gather()
     }
 
-    pub(super) fn good(&self, pass: &GoodPass) {
+    pub(super) fn good(&self, pass: &GoodPass, names: JobNameLabels) {
         self.polls.inc();
         self.poll_seconds.observe(pass.took.as_secs_f64());
         for event in &pass.report.events {
             self.event(event);
         }
-        self.names_dropped.inc_by(pass.report.names_dropped);
+        if names == JobNameLabels::Labelled {
+            self.names_dropped.inc_by(pass.report.names_dropped);
+        }
         for (_, cause) in &pass.report.newly_withheld {
             self.withheld.with_label_values(&[cause.as_str()]).inc();
         }

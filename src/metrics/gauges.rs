@@ -1,9 +1,9 @@
-//! Gauges: rebuilt at each scrape from what is known now.
+//! Gauges: rebuilt from what is known now.
 
 use crate::{
-    domain::{Action, Cause, Moment, Newcomers},
+    domain::{Action, Cause, Newcomers},
     present::View,
-    status::{JobNameLabels, ReloadStatus, Roster},
+    status::{JobNameLabels, ReloadStatus},
 };
 use prometheus::{GaugeVec, Opts, Registry};
 use std::{collections::BTreeMap, sync::Arc};
@@ -96,22 +96,20 @@ fn number(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-/// Fills `registry` with the gauges of all watches, as of `now`.
-pub(super) fn fill(registry: &Registry, roster: &Roster, now: Moment, build: &(String, String)) {
-    let shown = View::all(&roster.boards(), now);
+/// Fills `registry` with the gauges of one watch.
+pub(super) fn of_watch(registry: &Registry, one: &View) {
     let gauges = Gauges { registry };
-    process(&gauges, roster.reload_status(), build);
     for (name, help, value) in OF_WATCH {
-        let rows = shown
-            .iter()
-            .filter_map(|one| Some((vec![one.name.clone()], value(one)?)));
+        let rows = value(one).map(|value| (vec![one.name.clone()], value));
         gauges.gauge(name, help, &["watch"], rows);
     }
-    by_cause_and_phase(&gauges, &shown);
-    by_job_name(&gauges, &shown);
+    by_cause_and_phase(&gauges, one);
+    by_job_name(&gauges, one);
 }
 
-fn process(gauges: &Gauges<'_>, reload: ReloadStatus, (version, revision): &(String, String)) {
+/// Fills `registry` with the gauges of the process.
+pub(super) fn of_process(registry: &Registry, reload: ReloadStatus, (version, revision): &(String, String)) {
+    let gauges = Gauges { registry };
     gauges.gauge(
         "build_info",
         "Version and revision of this program.",
@@ -132,10 +130,9 @@ fn process(gauges: &Gauges<'_>, reload: ReloadStatus, (version, revision): &(Str
     );
 }
 
-fn by_cause_and_phase(gauges: &Gauges<'_>, shown: &[View]) {
+fn by_cause_and_phase(gauges: &Gauges<'_>, one: &View) {
     let (mut running, mut stuck, mut withheld, mut hindered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for one in shown {
-        let Some(pass) = &one.current else { continue };
+    if let Some(pass) = &one.current {
         let labels = |value: &str| vec![one.name.clone(), value.to_owned()];
         for (phase, count) in &pass.report.phases {
             running.push((labels(phase.as_str()), *count as f64));
@@ -191,20 +188,17 @@ fn label(name: Option<&Arc<str>>) -> String {
     name.map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect())
 }
 
-fn by_job_name(gauges: &Gauges<'_>, shown: &[View]) {
+fn by_job_name(gauges: &Gauges<'_>, one: &View) {
     gauges.gauge(
         "stuck_job_started_timestamp_seconds",
         "Start of the oldest stuck job of a name, for the 20 names with the oldest.",
         &["watch", "job_name", "reason"],
-        shown.iter().flat_map(stuck_names),
+        stuck_names(one),
     );
-    let mut by_name: BTreeMap<(String, String), f64> = BTreeMap::new();
-    for one in shown {
-        let (Some(pass), JobNameLabels::Labelled) = (&one.current, one.status.terms.names) else {
-            continue;
-        };
+    let mut by_name: BTreeMap<String, f64> = BTreeMap::new();
+    if let (Some(pass), JobNameLabels::Labelled) = (&one.current, one.status.terms.names) {
         for (name, age) in &pass.report.ages_by_name {
-            let oldest = by_name.entry((one.name.clone(), label(name.as_ref()))).or_default();
+            let oldest = by_name.entry(label(name.as_ref())).or_default();
             *oldest = oldest.max(age.as_secs_f64());
         }
     }
@@ -212,6 +206,8 @@ fn by_job_name(gauges: &Gauges<'_>, shown: &[View]) {
         "job_heartbeat_age_max_seconds",
         "Oldest age of a last sign of life among running jobs of a name.",
         &["watch", "job_name"],
-        by_name.into_iter().map(|((watch, name), age)| (vec![watch, name], age)),
+        by_name
+            .into_iter()
+            .map(|(name, age)| (vec![one.name.clone(), name], age)),
     );
 }

@@ -1,7 +1,7 @@
 //! Every metric of Beatwarden, once. Nothing else imports `prometheus`.
 //!
 //! Counters and histograms live in a registry of their watch, are fed by its reports and go with it. Gauges are rebuilt from
-//! the boards at each scrape, so no label outlives its rows and no dead value is shown as a living one.
+//! the boards wherever these changed, so no label outlives its rows and no dead value is shown as a living one.
 
 mod counters;
 mod gauges;
@@ -12,15 +12,19 @@ mod scrape;
 pub use scrape::Scrape;
 
 use crate::{
-    domain::{Moment, Policy},
+    domain::Moment,
     pass::{Audience, Clock, FailedPass, GoodPass},
-    status::Roster,
+    present::View,
+    status::{Board, ReloadStatus, Roster},
 };
 use counters::Counters;
 use parking_lot::Mutex;
-use prometheus::{Encoder, Registry, TextEncoder};
-use scrape::{Kept, Source};
-use std::{collections::BTreeMap, sync::Arc};
+use prometheus::{Registry, proto::MetricFamily};
+use scrape::{Kept, Series};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The content type of [`Metrics::scrape`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,11 +39,41 @@ pub struct Metrics {
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
     build: (String, String),
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Kept<Source>>,
+}
+
+/// What a part of a scrape is encoded from: the same source gives the same part.
+enum Source {
+    /// The process. What it uses (memory, processor time) changes at any time; it is read again in each second.
+    Process { reload: ReloadStatus, second: u64 },
+    /// A watch.
+    Watch(View),
+    /// A watch that was removed and is still in its last pass. Its board is gone, so nothing says whether it changed.
+    Leaving(String),
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Process { reload, second },
+                Self::Process {
+                    reload: other,
+                    second: then,
+                },
+            ) => reload == other && second == then,
+            (Self::Watch(one), Self::Watch(other)) => one.is_same(other),
+            _ => false,
+        }
+    }
 }
 
 /// The counters of one watch, as an audience of its passes.
-pub struct WatchMetrics(Counters);
+pub struct WatchMetrics {
+    counters: Counters,
+    /// Its terms say whether job names are labels.
+    board: Arc<Board>,
+}
 
 impl Metrics {
     /// Metrics of the watches of `roster`; every known label value exists from here on.
@@ -58,23 +92,29 @@ impl Metrics {
             kept: Mutex::default(),
         };
         for (watch, board) in this.roster.boards().iter() {
-            this.counters_of(watch, &board.read().terms.policy, 0);
+            this.counters_of(watch, board, 0);
         }
         this
     }
 
     /// The audience that feeds the counters of the watch; every known label value exists from here on.
-    pub fn watch(&self, name: &str, policy: &Policy) -> WatchMetrics {
-        WatchMetrics(self.counters_of(name, policy, 1))
+    pub fn watch(&self, name: &str, board: Arc<Board>) -> WatchMetrics {
+        WatchMetrics {
+            counters: self.counters_of(name, &board, 1),
+            board,
+        }
     }
 
-    fn counters_of(&self, name: &str, policy: &Policy, more: usize) -> Counters {
+    fn counters_of(&self, name: &str, board: &Board, more: usize) -> Counters {
         let mut all = self.counters.lock();
         let known = all.entry(name.to_owned());
         let (counters, feeding) = known.or_insert_with(|| (Counters::of_watch(name), 0));
         *feeding += more;
-        counters.initialise(policy);
-        counters.clone()
+        counters.initialise(&board.read().terms.policy);
+        let counters = counters.clone();
+        drop(all);
+        self.kept.lock().clear();
+        counters
     }
 
     /// A watch is no more: its series are dropped, unless another watch of its name feeds them.
@@ -84,57 +124,71 @@ impl Metrics {
             *feeding = feeding.saturating_sub(1);
         }
         all.retain(|watch, (_, feeding)| watch != name || *feeding > 0);
+        drop(all);
+        self.kept.lock().clear();
     }
 
-    /// Everything in the text format 0.0.4, encoded once for each report. Takes no lock that a pass holds for longer than it
-    /// takes to store a report.
+    /// Everything in the text format 0.0.4; each watch is encoded once for each of its passes. Takes no lock that a pass
+    /// holds for longer than it takes to store a report.
     pub fn scrape(&self) -> Arc<Scrape> {
-        let source = Source::of(&self.roster);
-        let now = self.clock.moment();
+        // Locked first: of two scrapes the later one sees what is newer.
         let mut kept = self.kept.lock();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(&source, now)) {
-            return kept.scrape.clone();
-        }
-        let scrape = Arc::new(Scrape::new(self.encode(now)));
-        *kept = Some(Kept {
-            scrape: scrape.clone(),
-            source,
-            at: now,
-        });
-        scrape
+        kept.scrape(self.sources(), |source| self.encode(source))
     }
 
-    fn encode(&self, now: Moment) -> Vec<u8> {
-        let scrape = Registry::new();
-        gauges::fill(&scrape, &self.roster, now, &self.build);
-        let mut families = scrape.gather();
-        families.extend(self.process.gather());
+    /// What a scrape is made of now: the process, and each watch.
+    fn sources(&self) -> Vec<Source> {
+        let now = self.clock.moment();
+        let process = Source::Process {
+            reload: self.roster.reload_status(),
+            second: now.since(Moment::default()).as_secs(),
+        };
+        let boards = self.roster.boards();
+        let mut sources = vec![process];
+        sources.extend(View::all(&boards, now).into_iter().map(Source::Watch));
+        let known: BTreeSet<&String> = boards.iter().map(|(name, _)| name).collect();
         let counters = self.counters.lock();
-        families.extend(counters.values().flat_map(|(counters, _)| counters.gather()));
-        drop(counters);
-        // Those of several watches are one.
-        families.sort_by(|left, right| left.name().cmp(right.name()));
-        families.dedup_by(|next, first| {
-            let is_same = next.name() == first.name();
-            if is_same {
-                first.mut_metric().extend(next.take_metric());
+        let leaving = counters.keys().filter(|name| !known.contains(name));
+        sources.extend(leaving.cloned().map(Source::Leaving));
+        sources
+    }
+
+    fn counters_as_they_stand(&self, name: &str) -> Vec<MetricFamily> {
+        let counters = self.counters.lock();
+        counters
+            .get(name)
+            .map(|(counters, _)| counters.gather())
+            .unwrap_or_default()
+    }
+
+    fn encode(&self, source: &Source) -> Series {
+        let registry = Registry::new();
+        let mut families = match source {
+            Source::Process { reload, .. } => {
+                gauges::of_process(&registry, *reload, &self.build);
+                self.process.gather()
             }
-            is_same
-        });
-        let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&families, &mut text)
-            .expect("the names and labels of all metrics are valid");
-        text
+            Source::Watch(view) => {
+                gauges::of_watch(&registry, view);
+                // Fed before the board is: a view that is seen has been counted.
+                self.counters_as_they_stand(&view.name)
+            }
+            Source::Leaving(name) => self.counters_as_they_stand(name),
+        };
+        families.extend(registry.gather());
+        Series::encode(families)
     }
 }
 
 impl Audience for WatchMetrics {
     fn good(&self, pass: Arc<GoodPass>) {
-        self.0.good(&pass);
+        self.counters.good(&pass, self.board.read().terms.names);
     }
 
     fn failed(&self, pass: FailedPass) {
-        self.0.failed(&pass);
+        self.counters.failed(&pass);
     }
 }
+
+#[cfg(test)]
+mod tests;

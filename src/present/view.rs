@@ -38,6 +38,12 @@ impl View {
         boards.iter().map(|(name, board)| Self::of(name, board, now)).collect()
     }
 
+    /// Whether both are the same state of the same watch, and as current: what is shown of it then is the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_as_current = self.current.is_some() == other.current.is_some();
+        is_as_current && self.name == other.name && Arc::ptr_eq(&self.status, &other.status)
+    }
+
     /// Whether the last pass read the table, and lately.
     pub fn is_up(&self) -> bool {
         self.status.is_up(self.now)

@@ -204,9 +204,7 @@ impl Served {
             discovery: Discovery::State,
             look: Look::Full,
         });
-        self.metrics
-            .watch("meltano", &self.board.read().terms.policy)
-            .good(pass.clone());
+        self.metrics.watch("meltano", self.board.clone()).good(pass.clone());
         self.board.good(pass);
     }
 
@@ -231,9 +229,7 @@ impl Served {
             took: Duration::from_secs(1),
             retry_in: Duration::from_secs(5),
         };
-        self.metrics
-            .watch("meltano", &self.board.read().terms.policy)
-            .failed(pass.clone());
+        self.metrics.watch("meltano", self.board.clone()).failed(pass.clone());
         self.board.failed(pass);
     }
 

@@ -3,7 +3,10 @@
 
 use crate::support::http::{ask, get};
 use crate::support::served::{self, Found, NOW, job, served};
-use beatwarden::domain::{Action, Cause, Obstacle, Policy};
+use beatwarden::{
+    domain::{Action, Cause, Obstacle, Policy},
+    status::JobNameLabels,
+};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
@@ -363,7 +366,7 @@ async fn a_watch_that_comes_back_while_its_last_pass_hangs_keeps_its_series() {
     let served = served().await;
     let polls = || served.metric("polls_total{watch=\"other\"}");
     // It begins, is removed while a pass hangs, comes back, and only then the old pass ends.
-    let watch = || served.metrics.watch("other", &served.board.read().terms.policy);
+    let watch = || served.metrics.watch("other", served.board.clone());
     let (_old, _new) = (watch(), watch());
     served.metrics.forget("other");
     served.later(Duration::from_secs(2));
@@ -585,6 +588,16 @@ async fn a_hundred_names_get_a_label_and_the_rest_share_one() {
         .filter(|line| line.starts_with("beatwarden_job_heartbeat_age_max_seconds{"));
     assert_eq!(labelled.count(), 101);
     assert!(text.contains("job_name=\"__other__\""));
+    assert_eq!(
+        served.metric("job_names_dropped_total{watch=\"meltano\"}").as_deref(),
+        Some("150")
+    );
+    // Where names are no labels, none is without one.
+    let mut terms = served.board.read().terms.clone();
+    terms.names = JobNameLabels::Unlabelled;
+    served.board.renew(terms);
+    let more = (300..550).map(|id| job(&id.to_string(), &format!("more-{id}"), -90, None));
+    served.pass(more.collect());
     assert_eq!(
         served.metric("job_names_dropped_total{watch=\"meltano\"}").as_deref(),
         Some("150")
