@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
     watch("full_look_interval", LOOK, Value(r#""10m""#),
         "Time between two reads of the whole table under key_tail, 100ms to 1d."),
     watch("job_name_label", Switch, Value("false"),
-        "Make job names a metric label: the first 100 names, the rest is `__other__`."),
+        "Make job names a metric label: 100 names at a time, the rest is `__other__`."),
     watch("table.name", Text, Needed(r#""jobs""#),
         "The job table: table or schema.table, without quotes."),
     watch("table.id", Text, Needed(r#""id""#),

@@ -84,6 +84,7 @@ fn note_surroundings(pass: &mut Pass<'_>) {
 fn judge_rows(pass: &mut Pass<'_>) {
     pass.memory.passes = pass.memory.passes.wrapping_add(1);
     let number = pass.memory.passes;
+    pass.memory.names.begin_pass(pass.observation.began);
     let mut jobs = std::mem::take(&mut pass.memory.jobs);
     let mut walk = jobs.walk();
     let mut rows: Vec<&Job> = pass.observation.snapshot.rows.iter().collect();

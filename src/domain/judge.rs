@@ -38,14 +38,28 @@ pub(super) fn remember<'a>(
             walk.put(place, known)
         }
     };
-    if runs && (renamed || known.label == Label::Nameless) {
-        let before = std::mem::replace(&mut known.label, pass.memory.names.label(row.name.as_ref()));
-        pass.plan.names_dropped += u64::from(known.label == Label::Shared && before == Label::Nameless);
-    } else if renamed {
+    if runs {
+        name(pass, known, renamed);
+    } else {
         // Its label is found again when it runs.
         known.label = Label::Nameless;
     }
     known
+}
+
+/// Finds the label of a running job, or keeps the one that it has.
+fn name(pass: &mut Pass<'_>, known: &mut Known, renamed: bool) {
+    let names = &mut pass.memory.names;
+    let is_new = renamed || known.label == Label::Nameless;
+    if is_new || known.label == Label::Shared && names.may_have() {
+        let name = known.job.name.as_ref();
+        known.label = names.label(name, pass.observation.began);
+        if let (true, Label::Shared, Some(name)) = (is_new, known.label, name) {
+            pass.plan.names_dropped += u64::from(names.refuse(name));
+        }
+    } else {
+        names.keep(known.label);
+    }
 }
 
 /// Takes leave of the start of a job that has a new one.

@@ -162,7 +162,7 @@ pub struct Plan {
     pub storm: Option<Storm>,
     /// The newest heartbeat among those that changed since the last pass.
     pub newest_beat: Option<Timestamp>,
-    /// New jobs whose names found all labels taken.
+    /// Names of new jobs that found all labels taken, each once.
     pub names_dropped: u64,
     /// Jobs that are withheld for a cause for the first time, once the outcomes of the repairs are known.
     pub newly_withheld: Vec<(JobId, Cause)>,

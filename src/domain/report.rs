@@ -95,7 +95,7 @@ pub struct Report {
     pub repairs: Vec<LedgerEntry>,
     /// What happened.
     pub events: Vec<Event>,
-    /// New jobs whose names found all labels taken.
+    /// Names of new jobs that found all labels taken, each once.
     pub names_dropped: u64,
     /// What was attempted.
     pub attempts: Vec<Attempted>,

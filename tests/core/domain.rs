@@ -1234,7 +1234,8 @@ fn a_million_names_take_the_room_of_a_hundred() {
         assert!(report.jobs.len() <= 50);
         dog.events.clear();
     }
-    assert_eq!(dropped, 1_000_000 - 100);
+    // The labels that no job was under for ten passes changed their names, once within the hour.
+    assert_eq!(dropped, 1_000_000 - 200);
 }
 
 /// A row as a writer might leave it at some moment, times relative to the test's zero.
