@@ -65,14 +65,15 @@ pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
 /// Table and columns of a watch, their names checked.
 fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let table = &watch.table;
-    let check: Check = match watch.database.resolve() {
-        Ok(DatabaseUrl::Sqlite(_)) => Identifier::of_any_length,
-        _ => Identifier::new,
+    let names = match watch.database.resolve() {
+        Ok(DatabaseUrl::Sqlite(_)) => Names::OF_A_FILE,
+        _ => Names::OF_A_SERVER,
     };
+    let check = names.check;
     let optional = |name: &Option<String>| name.as_deref().map(check).transpose();
     let call = watch.repair.fail.call.as_ref().map(|call| {
         Ok(Call {
-            function: TableName::parse_by(&call.function, check)?,
+            function: names.table(&call.function)?,
             args: call.args.clone(),
         })
     });
@@ -80,18 +81,18 @@ fn mapping_of(watch: &WatchConfig) -> Result<Mapping, IdentifierError> {
     let set = set.map(|(column, value)| Ok((check(column)?, value.clone())));
     Ok(Mapping {
         watch: watch.name.clone(),
-        table: TableName::parse_by(&table.name, check)?,
-        ledger: TableName::parse_by(&watch.repair.ledger, check)?,
+        table: names.table(&table.name)?,
+        ledger: names.table(&watch.repair.ledger)?,
         id: check(&table.id)?,
         job_name: optional(&table.job_name)?,
         state: check(&table.state)?,
         states: table.states.clone(),
         only: conditions_of(&table.only, check)?,
-        started_at: time_of(&table.started_at, &table.id, check)?,
+        started_at: time_of(&table.started_at, &table.id, names)?,
         last_heartbeat_at: table
             .last_heartbeat_at
             .as_ref()
-            .map(|time| time_of(time, &table.id, check))
+            .map(|time| time_of(time, &table.id, names))
             .transpose()?,
         max_runtime: watch.max_runtime,
         ended_at: optional(&table.ended_at)?,
@@ -125,11 +126,39 @@ pub fn fail_in_words(watch: &WatchConfig) -> Option<String> {
 /// How one database checks a name.
 type Check = fn(&str) -> Result<Identifier, IdentifierError>;
 
+/// What names are like in one database.
+#[derive(Clone, Copy)]
+struct Names {
+    check: Check,
+    has_schemas: bool,
+}
+
+impl Names {
+    const OF_A_SERVER: Self = Self {
+        check: Identifier::new,
+        has_schemas: true,
+    };
+    /// One configuration serves both databases, so a schema is no mistake here: what it holds stands in the file.
+    const OF_A_FILE: Self = Self {
+        check: Identifier::of_any_length,
+        has_schemas: false,
+    };
+
+    fn table(self, text: &str) -> Result<TableName, IdentifierError> {
+        let TableName { schema, name } = TableName::parse_by(text, self.check)?;
+        Ok(TableName {
+            schema: schema.filter(|_| self.has_schemas),
+            name,
+        })
+    }
+}
+
 /// Where a time stands; `id` names the job where nothing else does.
-fn time_of(time: &TimeConfig, id: &str, check: Check) -> Result<TimeSource, IdentifierError> {
+fn time_of(time: &TimeConfig, id: &str, names: Names) -> Result<TimeSource, IdentifierError> {
+    let check = names.check;
     let elsewhere = time.elsewhere.as_ref().map(|elsewhere| {
         Ok(Elsewhere {
-            table: TableName::parse_by(&elsewhere.table, check)?,
+            table: names.table(&elsewhere.table)?,
             key: check(&elsewhere.key)?,
             matching: check(elsewhere.matching.as_deref().unwrap_or(id))?,
             prefix: elsewhere.match_prefix.clone(),

@@ -206,7 +206,7 @@ pub const KEYS: &[Key] = &[
     watch("job_name_label", Switch, Value("false"),
         "Make job names a metric label: 100 names at a time, the rest is `__other__`."),
     watch("table.name", Text, Needed(r#""jobs""#),
-        "The job table: table or schema.table, without quotes."),
+        "The job table: table or schema.table, without quotes; of a SQLite file the schema is left out."),
     watch("table.id", Text, Needed(r#""id""#),
         "Its key column, unique by a constraint on that column alone."),
     watch("table.born_running", Switch, Value("false"),

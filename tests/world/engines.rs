@@ -211,9 +211,8 @@ async fn mlflow_on_sqlite() {
     a_living_job_that_was_failed_is_recognised(&bed).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dbos_on_postgresql() {
-    let bed = Bed::on_postgres("dbos_jobs.py", "dbos", "postgresql", BEATS).await;
+/// A workflow that was cancelled is resumed to its end.
+async fn a_dead_workflow_is_cancelled_and_resumed(bed: Bed) {
     let said = a_dead_job_is_ended_and_the_system_goes_on(&bed).await;
     // The one that was cancelled is resumed to its end by another executor.
     assert_eq!(
@@ -241,6 +240,16 @@ async fn dbos_on_postgresql() {
         (&said[0]["late"], &said[1]["late"]),
         (&json!("CANCELLED"), &json!("SUCCESS"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dbos_on_postgresql() {
+    a_dead_workflow_is_cancelled_and_resumed(Bed::on_postgres("dbos_jobs.py", "dbos", "postgresql", BEATS).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dbos_on_sqlite() {
+    a_dead_workflow_is_cancelled_and_resumed(Bed::on_sqlite("dbos_jobs.py", "dbos", BEATS)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
