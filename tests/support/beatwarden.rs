@@ -2,6 +2,7 @@
 
 use super::{eventually, http};
 use std::{
+    fmt::Display,
     fs::File,
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
@@ -93,6 +94,11 @@ impl Beatwarden {
         std::fs::read_to_string(self.folder.path().join("log")).expect("its log")
     }
 
+    /// All that it logged until the moment in which this is written out.
+    pub fn whole_log(&self) -> impl Display + use<'_> {
+        std::fmt::from_fn(|f| f.write_str(&self.log()))
+    }
+
     /// The value of a series, written as in the text format without the prefix: `up{watch="meltano"}`.
     pub fn metric(&self, series: &str) -> Option<f64> {
         let text = http::get(self.address, "/metrics").text();
@@ -103,7 +109,7 @@ impl Beatwarden {
     /// Waits until a series has a value.
     pub async fn metric_becomes(&self, series: &str, value: f64, within: Duration) {
         eventually(
-            &format!("{series} = {value}, log:\n{}", self.log()),
+            format_args!("{series} = {value}, log:\n{}", self.whole_log()),
             within,
             async || (self.metric(series) == Some(value)).then_some(()),
         )

@@ -21,15 +21,17 @@ pub mod table;
 pub(crate) use table::on_both;
 
 use std::{
+    fmt::Display,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-/// Asks again and again until there is an answer; for what happens in another process, which can't notify us.
+/// Asks again and again until there is an answer; for what happens in another process, which can't notify us. `what` is shown
+/// as it is at the end: a log by [`beatwarden::Beatwarden::whole_log`].
 ///
 /// # Panics
 /// If there is none within `within`.
-pub async fn eventually<T>(what: &str, within: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: impl Display, within: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + within;
     loop {
         if let Some(answer) = ask().await {

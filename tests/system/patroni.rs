@@ -140,9 +140,11 @@ impl Site {
             self.patroni.launch(&self.patroni.nodes[old]);
         }
         for (index, dog) in self.dogs.iter().enumerate() {
-            eventually(&format!("replica {index} follows:\n{}", dog.log()), LONG, async || {
-                self.follows(index, promotion, promoted).await.then_some(())
-            })
+            eventually(
+                format_args!("replica {index} follows:\n{}", dog.whole_log()),
+                LONG,
+                async || self.follows(index, promotion, promoted).await.then_some(()),
+            )
             .await;
         }
         let times = Times {

@@ -262,7 +262,7 @@ async fn no_password_of_a_database_is_ever_shown() {
         let wrong = Given::new(place, WRONG, cluster.port(), &name);
         let dog = wrong.watch(&[]).await;
         let refused = "poll_failures_total{cause=\"auth\",watch=\"meltano\"}";
-        eventually(&format!("an auth failure, {}", dog.log()), SOON, async || {
+        eventually(format_args!("an auth failure, {}", dog.whole_log()), SOON, async || {
             (dog.metric(refused) >= Some(1.0)).then_some(())
         })
         .await;
@@ -302,7 +302,7 @@ async fn a_broken_configuration_shows_no_password_at_a_reload() {
         let before = dog.log().len();
         dog.signal("HUP");
         eventually(
-            &format!("a refused reload, {number}: {}", dog.log()),
+            format_args!("a refused reload, {number}: {}", dog.whole_log()),
             SOON,
             async || dog.log()[before..].contains("mistake").then_some(()),
         )

@@ -48,10 +48,14 @@ fn repairs(action: &str) -> String {
 }
 
 async fn failed(dog: &Beatwarden, cause: &str, words: &str) {
-    eventually(&format!("a {cause} failure, {}", dog.log()), SOON, async || {
-        let series = format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}");
-        (dog.metric(&series) >= Some(1.0)).then_some(())
-    })
+    eventually(
+        format_args!("a {cause} failure, {}", dog.whole_log()),
+        SOON,
+        async || {
+            let series = format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}");
+            (dog.metric(&series) >= Some(1.0)).then_some(())
+        },
+    )
     .await;
     assert_eq!(dog.metric(&of_watch("up")), Some(0.0));
     assert!(dog.log().contains(words), "{words}: {}", dog.log());

@@ -132,7 +132,7 @@ impl Scene {
     /// Waits until Prometheus has seen it.
     async fn seen(&self, expression: &str) {
         eventually(
-            &format!("{expression} in Prometheus; log:\n{}", self.dog.log()),
+            format_args!("{expression} in Prometheus; log:\n{}", self.dog.whole_log()),
             SOON,
             async || (!self.prometheus.query(expression).is_empty()).then_some(()),
         )

@@ -90,7 +90,7 @@ async fn what_a_trigger_leaves_in_a_session_reaches_no_other_watch_and_ends_with
         owner.batch_execute(&dead("app", round)).await.unwrap();
         dog.metric_becomes(&repaired("app"), f64::from(round), SOON).await;
         // The lock is gone, and with it the session.
-        eventually(&format!("no lock is left: {}", dog.log()), SOON, async || {
+        eventually(format_args!("no lock is left: {}", dog.whole_log()), SOON, async || {
             let locks = owner
                 .query(
                     "SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1111834964",

@@ -54,16 +54,20 @@ async fn the_watch_does_its_whole_work_under_the_role_of_its_action() {
             .batch_execute("UPDATE runs SET last_heartbeat_at = now() AT TIME ZONE 'UTC' WHERE id = 2")
             .await
             .unwrap();
-        eventually(&format!("{outcome} in the ledger: {}", dog.log()), SOON, async || {
-            let rows = owner
-                .query(
-                    "SELECT FROM beatwarden_repairs WHERE job_id = '2' AND outcome = $1",
-                    &[&outcome],
-                )
-                .await
-                .unwrap();
-            (rows.len() == 1).then_some(())
-        })
+        eventually(
+            format_args!("{outcome} in the ledger: {}", dog.whole_log()),
+            SOON,
+            async || {
+                let rows = owner
+                    .query(
+                        "SELECT FROM beatwarden_repairs WHERE job_id = '2' AND outcome = $1",
+                        &[&outcome],
+                    )
+                    .await
+                    .unwrap();
+                (rows.len() == 1).then_some(())
+            },
+        )
         .await;
         assert_eq!(dog.metric(FAILURES), Some(0.0), "{}", dog.log());
         assert!(!dog.log().contains("42501"), "{}", dog.log());
@@ -97,7 +101,7 @@ async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
         dog.metric_becomes(&withheld, 3.0, SOON).await;
         owner.batch_execute(&format!("GRANT {right} TO {role}")).await.unwrap();
         eventually(
-            &format!("three repairs after {right}: {}", dog.log()),
+            format_args!("three repairs after {right}: {}", dog.whole_log()),
             SOON,
             async || {
                 let failed = owner.query("SELECT FROM runs WHERE state = 'FAIL'", &[]).await.unwrap();
@@ -149,7 +153,7 @@ async fn an_error_of_the_server_shows_no_payload() {
         .await
         .unwrap();
     let dog = watching(&database.url, "fail").await;
-    eventually(&format!("failed repairs: {}", dog.log()), SOON, async || {
+    eventually(format_args!("failed repairs: {}", dog.whole_log()), SOON, async || {
         (dog.metric(FAILURES) >= Some(6.0)).then_some(())
     })
     .await;

@@ -117,7 +117,7 @@ pub async fn repaired(client: &Client, job: i32, dog: &Beatwarden) -> f64 {
     let entry =
         "SELECT extract(epoch FROM repaired_at)::float8 FROM beatwarden_repairs WHERE job_id = $1::integer::text";
     eventually(
-        &format!("job {job} is repaired, log:\n{}", dog.log()),
+        format_args!("job {job} is repaired, log:\n{}", dog.whole_log()),
         SOON,
         async || Some(client.query_opt(entry, &[&job]).await.unwrap()?.get(0)),
     )

@@ -58,9 +58,11 @@ async fn nothing_of_the_web_configuration_is_shown() {
         let before = dog.log().len();
         fs::write(&web, bad).unwrap();
         dog.signal("HUP");
-        eventually(&format!("a word on the bad file: {}", dog.log()), SOON, async || {
-            dog.log()[before..].contains("web configuration").then_some(())
-        })
+        eventually(
+            format_args!("a word on the bad file: {}", dog.whole_log()),
+            SOON,
+            async || dog.log()[before..].contains("web configuration").then_some(()),
+        )
         .await;
         let said = format!("{}{}{}", seen(&dog), read("check"), read("config"));
         assert!(!said.contains(&hash[7..]) && !said.contains(SOUGHT), "{said}");
@@ -120,9 +122,11 @@ async fn no_private_key_is_ever_shown() {
             file("server.key", key);
             file("web.yml", &text);
             dog.signal("HUP");
-            eventually(&format!("a word on the bad key: {}", dog.log()), SOON, async || {
-                dog.log()[before..].contains("web configuration").then_some(())
-            })
+            eventually(
+                format_args!("a word on the bad key: {}", dog.whole_log()),
+                SOON,
+                async || dog.log()[before..].contains("web configuration").then_some(()),
+            )
             .await;
             let said = says(&[&["check"], &common[..]].concat());
             assert!(said.contains("web configuration"), "{said}");

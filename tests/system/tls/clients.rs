@@ -55,7 +55,7 @@ async fn rotated_certificates_and_keys_are_taken_up_without_a_restart() {
     let last = || dog.metric("last_successful_poll_timestamp_seconds{watch=\"meltano\"}");
     let before = last();
     eventually(
-        &format!("a good pass: {}", dog.log()),
+        format_args!("a good pass: {}", dog.whole_log()),
         Duration::from_secs(60),
         async || (last() > before).then_some(()),
     )
