@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use beatwarden::domain::{
-    Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Observation, Plan, Policy,
+    Access, Action, Discovery, Guard, Job, JobId, Look, Memory, Moment, Newcomers, Noun, Observation, Plan, Policy,
     ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing, Unknowns, apply_outcomes, plan, report,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
@@ -148,6 +148,7 @@ fn policy() -> Policy {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
         watch: "meltano".into(),
+        noun: Noun::default(),
         states: States {
             running: list(&["RUNNING"]),
             success: list(&["SUCCESS"]),

@@ -7,7 +7,7 @@ mod repairs;
 
 use crate::{
     domain::{
-        self, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Obstacle, Phase,
+        self, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Noun, Obstacle, Phase,
         RepairId, Restarted,
     },
     pass::{Audience, FailedPass, GoodPass},
@@ -87,12 +87,13 @@ impl Journal {
             name = name.as_deref().map(shown),
             phase = words::phase(phase),
             age = age.map(rounded),
-            "job is stuck"
+            "{} is stuck",
+            pass.report.noun
         );
     }
 
     /// A stuck job is gone from the running ones.
-    fn left(&self, job: &JobId, name: Option<&str>, left: &Left) {
+    fn left(&self, job: &JobId, name: Option<&str>, left: &Left, noun: &Noun) {
         if self.memory().ended.remove(job) {
             return;
         }
@@ -100,18 +101,18 @@ impl Journal {
         match left {
             Left::Ended(state) => {
                 let state = state.as_deref().map(shown);
-                tracing::info!(watch, job, name, state, "stuck job has ended");
+                tracing::info!(watch, job, name, state, "stuck {noun} has ended");
             }
-            Left::Restarted => tracing::info!(watch, job, name, "stuck job was started again"),
-            Left::Gone => tracing::info!(watch, job, name, "stuck job is gone: its row no longer exists"),
+            Left::Restarted => tracing::info!(watch, job, name, "stuck {noun} was started again"),
+            Left::Gone => tracing::info!(watch, job, name, "stuck {noun} is gone: its row no longer exists"),
         }
     }
 
     fn event(&self, event: &Event, pass: &GoodPass) {
-        let watch = &self.watch;
+        let (watch, noun) = (&self.watch, &pass.report.noun);
         match event {
             Event::Stuck(job, phase) => self.stuck(job, *phase, pass),
-            Event::Left(job, name, left) => self.left(job, name.as_deref(), left),
+            Event::Left(job, name, left) => self.left(job, name.as_deref(), left, noun),
             Event::Keyless(rows) => tracing::warn!(
                 watch,
                 rows,
@@ -124,7 +125,7 @@ impl Journal {
                     "first heartbeat came after its deadline"
                 );
             }
-            Event::Recovered(job) => tracing::info!(watch, job = shown(&job.text()), "lost job beats again"),
+            Event::Recovered(job) => tracing::info!(watch, job = shown(&job.text()), "lost {noun} beats again"),
             Event::Unreadable(job) => tracing::warn!(
                 watch,
                 job = shown(&job.text()),
@@ -155,8 +156,9 @@ impl Journal {
                 watch,
                 was = was.as_str(),
                 is = is.as_str(),
-                "the guard is not what it was: new jobs start without their first heartbeat again; `beatwarden guard install` \
-                 fixes it"
+                "the guard is not what it was: new {} start without their first heartbeat again; `beatwarden guard install` \
+                 fixes it",
+                noun.many()
             ),
             Event::InitSucceeded(..) => {}
         }
@@ -188,12 +190,12 @@ impl Journal {
     /// Reports that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
         let covered = &mut self.memory().covered;
-        let is_full = pass.look == Look::Full;
+        let (is_full, many) = (pass.look == Look::Full, pass.report.noun.many());
         match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
                 watch = self.watch,
-                "jobs are found by their keys from the newest on; the first look at the whole table continues, a page in each \
-                 pass, and older jobs are found by it"
+                "{many} are found by their keys from the newest on; the first look at the whole table continues, a page in each \
+                 pass, and older {many} are found by it"
             ),
             (Some(false), _) if is_full => {
                 tracing::info!(watch = self.watch, "the whole table was read through");
@@ -206,7 +208,7 @@ impl Journal {
     }
 
     fn findings(&self, pass: &GoodPass) {
-        let watch = &self.watch;
+        let (watch, noun) = (&self.watch, &pass.report.noun);
         if pass.report.findings.is_empty() {
             self.memory().unwritten.clear();
         }
@@ -219,11 +221,11 @@ impl Journal {
                     job,
                     repair = %repair,
                     because,
-                    "false repair: this job was failed by Beatwarden and is alive; `beatwarden undo` gives it back, and the fuse \
+                    "false repair: this {noun} was failed by Beatwarden and is alive; `beatwarden undo` gives it back, and the fuse \
                      stays open until `beatwarden ack` acknowledges it"
                 ),
                 (Noted::First, LateOutcome::LateHeartbeat) => {
-                    tracing::info!(watch, job, repair = %repair, "a job that was backfilled beats after all");
+                    tracing::info!(watch, job, repair = %repair, "{} that was backfilled beats after all", noun.say("{a job}"));
                 }
                 (Noted::Known, _) => {}
                 (Noted::NotWritten(why), LateOutcome::FalseRepair)
@@ -235,7 +237,7 @@ impl Journal {
                         repair = %repair,
                         because,
                         why = cut(why),
-                        "false repair: this job was failed by Beatwarden and is alive; it could not be written to the ledger, and is \
+                        "false repair: this {noun} was failed by Beatwarden and is alive; it could not be written to the ledger, and is \
                          tried again"
                     )
                 }

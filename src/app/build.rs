@@ -18,6 +18,7 @@ use crate::{
 pub fn policy_of(watch: &WatchConfig) -> Policy {
     Policy {
         watch: watch.name.clone(),
+        noun: watch.noun.clone(),
         states: watch.table.states.clone(),
         init_deadline: watch.init_deadline,
         max_runtime: watch.max_runtime,
@@ -49,6 +50,8 @@ pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
     WatchTerms {
         policy: policy_of(watch),
         writer: config::writer_of(watch.preset.as_deref()),
+        preset: watch.preset.clone(),
+        table: watch.table.name.clone(),
         poll_interval: watch.poll_interval,
         poll_timeout: watch.poll_timeout,
         init_objective: watch.init_objective,

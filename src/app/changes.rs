@@ -19,7 +19,7 @@ pub(super) fn changes_of(old: &WatchConfig, new: &WatchConfig) -> Vec<String> {
     let database = changed("database", old.database != new.database);
     let of_watch = differing!(old, new, [
         poll_interval, poll_timeout, init_deadline, heartbeat_timeout, max_runtime, seed_tolerance, max_age, init_window,
-        init_objective, writer_stale_after, writer_stale_after_without_heartbeat, discovery, full_look_interval, job_name_label,
+        init_objective, noun, writer_stale_after, writer_stale_after_without_heartbeat, discovery, full_look_interval, job_name_label,
     ]);
     let table = changed("table", old.table != new.table);
     let of_repair = differing!(old, new, [

@@ -160,9 +160,9 @@ fn found(
 pub(super) fn action(watch: &WatchConfig) -> String {
     let action = watch.action();
     match &watch.meltano {
-        _ if watch.max_runtime.is_some() => words::kinds_by_age(action).to_owned(),
+        _ if watch.max_runtime.is_some() => words::kinds_by_age(action, &watch.noun),
         Some(version) => words::beside_meltano(action, &version.to_string(), version.seeds_heartbeats()),
-        None => words::kinds(action).to_owned(),
+        None => words::kinds(action, &watch.noun),
     }
 }
 

@@ -52,10 +52,11 @@ pub async fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppErr
             .iter()
             .map(|watch| {
                 format!(
-                    "`{}` has no row with {} = {} and no job of that name",
+                    "`{}` has no row with {} = {} and no {} of that name",
                     watch.table.name,
                     watch.table.id,
-                    safe::cut(&args.job, 100)
+                    safe::cut(&args.job, 100),
+                    watch.noun
                 )
             })
             .collect();
@@ -137,7 +138,8 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
             .map(|why| format!("What was done to it before is not known: {why}.")),
     );
     let title = format!(
-        "job {} of watch {}{}",
+        "{} {} of watch {}{}",
+        watch.noun,
         safe::cut(&row.id.text(), 100),
         safe::cut(&watch.name, 100),
         row.name
@@ -205,7 +207,8 @@ fn seen(instance: &Instance, watch: &WatchConfig, id: &JobId) -> Seen {
     match job.and_then(judged) {
         Some((judged, start)) => Seen::Judged(judged, start, listen),
         None => Seen::Not(format!(
-            "The instance on {listen} lists the stuck jobs and the oldest, 50 at most, and this one is not among them"
+            "The instance on {listen} lists the stuck {} and the oldest, 50 at most, and this one is not among them",
+            watch.noun.many()
         )),
     }
 }

@@ -11,9 +11,9 @@ use crate::{
 
 /// Why the job is not due, after it was watched for as long as was asked; `view` is its judgement, if it runs.
 pub fn why_not(id: &JobId, examination: &Examination, view: Option<&JobView>) -> String {
-    let key = safe::cut(&id.text(), 100);
+    let (key, noun) = (safe::cut(&id.text(), 100), &examination.policy.noun);
     let why = match (&examination.row, view) {
-        (None, None) => format!("there is no job {key}: no row of the table has that key"),
+        (None, None) => format!("there is no {noun} {key}: no row of the table has that key"),
         (_, Some(view)) => of_running(&key, view, examination),
         (Some(row), None) => not_running(&key, row, examination),
     };
@@ -24,34 +24,38 @@ pub fn why_not(id: &JobId, examination: &Examination, view: Option<&JobView>) ->
 
 fn of_running(key: &str, view: &JobView, examination: &Examination) -> String {
     let policy = &examination.policy;
+    let noun = &policy.noun;
     match (view.phase, view.cause) {
         (Phase::Starting, _) => format!(
-            "job {key} is starting: it has {} from its start for its first heartbeat",
+            "{noun} {key} is starting: it has {} from its start for its first heartbeat",
             span(policy.init_deadline)
         ),
-        (Phase::Beating, _) => format!("job {key} is not stuck: it is beating"),
+        (Phase::Beating, _) => format!("{noun} {key} is not stuck: it is beating"),
         (Phase::Lost, _) => format!(
-            "job {key} has lost its heartbeat, and such jobs are reported, never repaired: its process may live; look for it, and \
-             end the job where it was started"
+            "{noun} {key} has lost its heartbeat, and such jobs are reported, never repaired: its process may live; look for it, and \
+             end the {noun} where it was started"
         ),
         (Phase::Running, _) => format!(
-            "job {key} is running, and may do so for {} from its start",
+            "{noun} {key} is running, and may do so for {} from its start",
             span(policy.deadline())
         ),
         (Phase::Abandoned, _) => {
-            format!("job {key} is abandoned, and did beat: only a job that missed its first heartbeat is repaired")
+            format!(
+                "{noun} {key} is abandoned, and did beat: only {} that missed its first heartbeat is repaired",
+                noun.say("{a job}")
+            )
         }
         (Phase::MissedFirst, Some(Cause::AwaitingWriter)) => format!(
-            "job {key} has a heartbeat already, so there is nothing to backfill: the application has to end it, or use --action fail"
+            "{noun} {key} has a heartbeat already, so there is nothing to backfill: the application has to end it, or use --action fail"
         ),
         (Phase::MissedFirst | Phase::Overrun, Some(Cause::Repaired)) => {
-            format!("job {key} was repaired that way before, and each start gets each action once")
+            format!("{noun} {key} was repaired that way before, and each start gets each action once")
         }
         (Phase::MissedFirst | Phase::Overrun, Some(cause)) => format!(
-            "job {key} is withheld ({}): `beatwarden explain {key}` says why",
+            "{noun} {key} is withheld ({}): `beatwarden explain {key}` says why",
             cause.as_str()
         ),
-        (Phase::MissedFirst | Phase::Overrun, None) => format!("job {key} is due"),
+        (Phase::MissedFirst | Phase::Overrun, None) => format!("{noun} {key} is due"),
     }
 }
 
@@ -60,15 +64,16 @@ fn not_running(key: &str, row: &Job, examination: &Examination) -> String {
         .state
         .as_deref()
         .map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", safe::cut(state, 100)));
+    let noun = &examination.policy.noun;
     match examination.policy.states.kind_of(row.state.as_deref()) {
         StateKind::Running if row.is_unreadable() => {
-            format!("job {key} has times that can't be read, so it is never repaired")
+            format!("{noun} {key} has times that can't be read, so it is never repaired")
         }
-        StateKind::Running => format!("job {key} was seen too shortly to be judged: try again"),
-        StateKind::Success | StateKind::Failure => format!("job {key} has ended: its state is {state}"),
-        StateKind::Waiting | StateKind::Ignored => format!("job {key} is not running: its state is {state}"),
+        StateKind::Running => format!("{noun} {key} was seen too shortly to be judged: try again"),
+        StateKind::Success | StateKind::Failure => format!("{noun} {key} has ended: its state is {state}"),
+        StateKind::Waiting | StateKind::Ignored => format!("{noun} {key} is not running: its state is {state}"),
         StateKind::Unknown => {
-            format!("job {key} is in state {state}, which is in no list of watch.table: it is never repaired")
+            format!("{noun} {key} is in state {state}, which is in no list of watch.table: it is never repaired")
         }
     }
 }

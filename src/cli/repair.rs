@@ -244,11 +244,7 @@ impl Session<'_> {
 
     /// Asks, and keeps looking meanwhile: what is repaired was watched without a gap.
     async fn ask(&mut self, due: usize) -> Option<bool> {
-        let jobs = if due == 1 {
-            "1 job".to_owned()
-        } else {
-            format!("{due} jobs")
-        };
+        let jobs = format!("{due} {}", self.policy.noun.of(due as u64));
         let undone = self
             .undone_before()
             .map(|undone| format!(", although {undone}"))

@@ -21,6 +21,8 @@ pub enum Scope {
 pub enum Kind {
     /// A text that is not empty.
     Text,
+    /// What people call a job.
+    Noun,
     /// A text that is never shown.
     Secret,
     /// An address with a port.
@@ -156,7 +158,7 @@ const fn watch(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static
 }
 
 use Fallback::{Needed, Nothing, Value};
-use Kind::{Address, Arguments, Assignments, Choice, Conditions, Secret, Share, Switch, Text, Texts, Time};
+use Kind::{Address, Arguments, Assignments, Choice, Conditions, Noun, Secret, Share, Switch, Text, Texts, Time};
 
 /// Every key, in the order of the commented file.
 #[rustfmt::skip]
@@ -177,6 +179,8 @@ pub const KEYS: &[Key] = &[
         "A file with the database URL instead, read again at every connect."),
     watch("preset", Text, Nothing(r#""meltano""#),
         "A job system that Beatwarden knows; every key below may override it."),
+    watch("noun", Noun, Value(r#""job""#),
+        "What people call a job of it, in the singular, as in trial or flow run: page, log, commands and alerts say so."),
     watch("poll_interval", POLL, Value(r#""5s""#),
         "Time between two passes, 100ms to 1h."),
     watch("poll_timeout", ANSWER, Value(r#""10s""#),

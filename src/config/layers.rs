@@ -212,6 +212,7 @@ pub(super) fn from_text(kind: Kind, text: &str) -> ValueKind {
         Kind::Count(..) => text.parse().map_or_else(|_| same(), ValueKind::I64),
         Kind::Share(..) => text.parse().map_or_else(|_| same(), ValueKind::Float),
         Kind::Text
+        | Kind::Noun
         | Kind::Time
         | Kind::Conditions
         | Kind::Assignments

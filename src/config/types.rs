@@ -3,7 +3,7 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
-use crate::domain::{Action, Argument, Assigned, DiscoverySetting, States, TimeFormat, ValueTest};
+use crate::domain::{Action, Argument, Assigned, DiscoverySetting, Noun, States, TimeFormat, ValueTest};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub struct WatchConfig {
     pub database: DatabaseSource,
     /// The preset that the values came from, if any.
     pub preset: Option<String>,
+    /// What people call a job of it.
+    pub noun: Noun,
     /// Time from the start of one pass to the start of the next.
     pub poll_interval: Duration,
     /// Longest time that a pass waits for the database.

@@ -6,6 +6,7 @@ use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope};
 use super::layers::{Layer, Setting};
 use super::text::given;
+use crate::domain::Noun;
 use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::net::SocketAddr;
@@ -84,6 +85,13 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
         self.read(path, |_, value| match value {
             ValueKind::String(text) if !text.trim().is_empty() && !text.contains('\0') => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn noun(&mut self, path: &'static str) -> Option<Noun> {
+        self.read(path, |_, value| match value {
+            ValueKind::String(text) => Noun::new(text),
             _ => None,
         })
     }
@@ -174,6 +182,7 @@ fn expected(key: &Key, value: &ValueKind) -> String {
                 .to_owned()
         }
         Kind::Text => "a text that is not empty".to_owned(),
+        Kind::Noun => format!("a word or a few, of letters, spaces and hyphens and at most {} of them", Noun::LONGEST),
         Kind::Time | Kind::Conditions | Kind::Assignments | Kind::Arguments => format!("a value such as {example}"),
         Kind::Secret => "a text".to_owned(),
         Kind::Address => "an IP address with a port, such as \"127.0.0.1:12328\" or \"0.0.0.0:12328\"".to_owned(),

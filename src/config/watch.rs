@@ -188,6 +188,7 @@ fn times_and_rest(
     table: Option<TableConfig>,
     repair: Option<RepairConfig>,
 ) -> Option<WatchConfig> {
+    let noun = reader.noun("noun");
     let poll_interval = reader.span("poll_interval");
     let poll_timeout = reader.span("poll_timeout");
     let init_deadline = reader.span("init_deadline");
@@ -206,6 +207,7 @@ fn times_and_rest(
         name: name.to_owned(),
         database: database?,
         preset,
+        noun: noun?,
         poll_interval: poll_interval?,
         poll_timeout: poll_timeout?,
         init_deadline: init_deadline?,

@@ -35,6 +35,7 @@ mod known;
 mod ledger;
 mod memory;
 mod names;
+mod noun;
 mod observation;
 mod outcome;
 mod pass;
@@ -59,6 +60,7 @@ pub use job::{Heartbeat, Incident, Job, JobId, StateKind, States, TimeValue};
 pub use ledger::{LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};
 pub use memory::Memory;
 pub use names::NAMED_SLOTS;
+pub use noun::Noun;
 pub use observation::{
     Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing, Unknowns,
 };

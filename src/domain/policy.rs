@@ -1,6 +1,6 @@
 //! What the operator decided for one watch, as far as judgement needs it.
 
-use super::{Action, JobId, States};
+use super::{Action, JobId, Noun, States};
 use std::time::Duration;
 
 /// What a repair does to a row: an action that changes something.
@@ -38,6 +38,8 @@ impl Action {
 pub struct Policy {
     /// Name of the watch.
     pub watch: String,
+    /// What people call a job of it; judgement makes no use of it.
+    pub noun: Noun,
     /// What the states mean.
     pub states: States,
     /// A job's time from its start to its first real heartbeat. Also how long a row is watched before it is repaired.

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LateOutcome, LedgerAction,
-    LedgerEntry, Memory, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm,
+    LedgerEntry, Memory, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm,
     StuckName, Timestamp, WindowCount, blocking::OldestStuck, names::OldestByName,
 };
 use std::{
@@ -43,6 +43,8 @@ pub struct JobLine {
 /// What one pass found and did.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What people call a job of this watch.
+    pub noun: Noun,
     /// The database's time.
     pub at: Timestamp,
     /// Running jobs by phase.
@@ -122,8 +124,9 @@ impl Report {
         let mut parts = Vec::new();
         if let Some(Storm { failing, of }) = self.storm {
             parts.push(format!(
-                "{failing} of {of} jobs would be failed at once, which is more likely a fault of the host, the database or a \
-                 clock than that many deaths; if they are dead, `beatwarden ack --fuse` suspends this rule for an hour"
+                "{failing} of {of} {} would be failed at once, which is more likely a fault of the host, the database or a \
+                 clock than that many deaths; if they are dead, `beatwarden ack --fuse` suspends this rule for an hour",
+                self.noun.many()
             ));
         }
         if let Some(entry) = self.false_repairs.first() {
@@ -133,7 +136,8 @@ impl Report {
                 others => format!(" (and {others} more: `beatwarden history`)"),
             };
             parts.push(format!(
-                "job {} was failed and is alive{others}; nothing is failed until `beatwarden ack {}`",
+                "{} {} was failed and is alive{others}; nothing is failed until `beatwarden ack {}`",
+                self.noun,
                 key.escape_debug().to_string().replace('`', "'"),
                 entry.repair_id
             ));
@@ -175,6 +179,7 @@ pub fn report(
     let waits =
         |entry: &LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
     let mut report = Report {
+        noun: policy.noun.clone(),
         at: plan.at,
         phases: policy.phases().iter().map(|phase| (*phase, 0)).collect(),
         unreadable: plan.unreadable,

@@ -103,8 +103,22 @@ pub(super) fn of_watch(registry: &Registry, one: &View) {
         let rows = value(one).map(|value| (vec![one.name.clone()], value));
         gauges.gauge(name, help, &["watch"], rows);
     }
+    gauges.gauge(
+        "watch_info",
+        "The preset of a watch, if any, what people call a job of it, and its table.",
+        &["watch", "preset", "noun", "table"],
+        [(what(one), 1.0)],
+    );
     by_cause_and_phase(&gauges, one);
     by_job_name(&gauges, one);
+}
+
+/// What is watched, as labels.
+fn what(one: &View) -> Vec<String> {
+    let terms = &one.status.terms;
+    let preset = terms.preset.clone().unwrap_or_default();
+    let noun = terms.policy.noun.one().to_owned();
+    vec![one.name.clone(), preset, noun, terms.table.clone()]
 }
 
 /// Fills `registry` with the gauges of the process.

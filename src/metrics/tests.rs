@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{Action, Policy, States, Timestamp},
+    domain::{Action, Noun, Policy, States, Timestamp},
     status::{JobNameLabels, WatchTerms},
     store::Failure,
 };
@@ -23,6 +23,7 @@ impl Clock for Standing {
 fn board() -> Arc<Board> {
     let policy = Policy {
         watch: "runs".into(),
+        noun: Noun::default(),
         states: States::default(),
         init_deadline: Duration::from_secs(60),
         max_runtime: None,
@@ -41,6 +42,8 @@ fn board() -> Arc<Board> {
     Arc::new(Board::new(WatchTerms {
         policy,
         writer: "the application",
+        preset: None,
+        table: "runs".into(),
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,

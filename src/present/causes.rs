@@ -12,7 +12,8 @@ pub struct CauseWords {
     /// In a few words that need no glossary, for a table.
     pub short: &'static str,
     /// In a clause, with places to be filled: `{choice}`, `{action}`, `{insist}`, `{init_deadline}`, `{heartbeat_timeout}`,
-    /// `{max_per_pass}` and `{due}`.
+    /// `{max_per_pass}`, `{due}` and
+    /// those of [`Noun::say`](crate::domain::Noun::say).
     long: &'static str,
 }
 
@@ -22,7 +23,7 @@ impl CauseWords {
         let (short, long) = match cause {
             Cause::Observe => (
                 "nothing: the mode is observe",
-                "the configured action is observe, which never changes anything; choose {choice} to have such jobs repaired",
+                "the configured action is observe, which never changes anything; choose {choice} to have such {jobs} repaired",
             ),
             Cause::Rights => (
                 "nothing: the rights on the table don't allow it (see beatwarden check)",
@@ -79,13 +80,13 @@ impl CauseWords {
             ),
             Cause::Fuse => (
                 "nothing: the fuse is open",
-                "the fuse is open: so many jobs looked dead at once that this is more likely a fault of the host, the database or \
-                 a clock, or a failed job turned out to be alive; it closes when that is gone for three passes. If they are dead, \
+                "the fuse is open: so many {jobs} looked dead at once that this is more likely a fault of the host, the database or \
+                 a clock, or a failed {job} turned out to be alive; it closes when that is gone for three passes. If they are dead, \
                  `beatwarden ack --fuse`; if a false repair holds it (`beatwarden history`), `beatwarden ack REPAIR_ID`; {insist}",
             ),
             Cause::Limit => (
-                "waiting: other jobs are repaired first",
-                "one pass repairs {max_per_pass} jobs at most (watch.repair.max_per_pass), and others were first; it follows in \
+                "waiting: others are repaired first",
+                "one pass repairs {max_per_pass} {jobs} at most (watch.repair.max_per_pass), and others were first; it follows in \
                  one of the next passes",
             ),
             Cause::Shutdown => (
@@ -118,10 +119,12 @@ impl CauseWords {
     pub fn long(&self, job: &JobId, policy: &Policy, action: &str, due: Option<Timestamp>, now: Timestamp) -> String {
         let due = due.map_or_else(String::new, |at| format!(", which is at {}", when(at, now)));
         // The key last: it is a foreign text, and nothing is filled into it.
-        self.long
+        policy
+            .noun
+            .say(self.long)
             .replace(
                 "{insist}",
-                "`beatwarden repair --job {job}` does it all the same, if you are sure that it is dead",
+                "`beatwarden repair --job {key}` does it all the same, if you are sure that it is dead",
             )
             .replace("{choice}", words::choice(policy))
             .replace("{action}", action)
@@ -129,6 +132,6 @@ impl CauseWords {
             .replace("{heartbeat_timeout}", &span_short(policy.heartbeat_timeout))
             .replace("{max_per_pass}", &policy.max_per_pass.to_string())
             .replace("{due}", &due)
-            .replace("{job}", &job.text().escape_debug().to_string())
+            .replace("{key}", &job.text().escape_debug().to_string())
     }
 }

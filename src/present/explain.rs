@@ -54,7 +54,7 @@ pub fn sentences(facts: &Facts<'_>) -> Vec<String> {
         Some(judged) => {
             said.push(phase(facts, judged));
             said.extend(next(facts, judged));
-            said.extend(price(facts, judged).map(str::to_owned));
+            said.extend(price(facts, judged).map(|words| facts.policy.noun.say(words)));
             said.extend(writers_rule(facts, judged));
         }
         None => said.push(not_judged(facts)),
@@ -107,7 +107,8 @@ fn phase(facts: &Facts<'_>, judged: Judged) -> String {
         ),
         Phase::MissedFirst => format!(
             "Phase missed_first: no real heartbeat came within {deadline} (init_deadline) of the start, so its process most \
-             likely died right after marking the job as running. It is stuck."
+             likely died right after marking the {} as running. It is stuck.",
+            policy.noun
         ),
         Phase::Lost => format!(
             "Phase lost: it did beat, and has been silent for longer than {} (heartbeat_timeout). It is stuck.",
@@ -134,11 +135,10 @@ fn next(facts: &Facts<'_>, judged: Judged) -> Option<String> {
     let action = words::action(policy.action);
     Some(match judged.phase {
         Phase::Beating => "Nothing will be done to it.".to_owned(),
-        Phase::Lost => {
-            "Beatwarden reports lost jobs and never repairs them: many writers stop beating after one database \
-                        error and work on. Look at its process; the writer, or you, must end it."
-                .to_owned()
-        }
+        Phase::Lost => policy.noun.say(
+            "Beatwarden reports lost {jobs} and never repairs them: many writers stop beating after one database \
+                        error and work on. Look at its process; the writer, or you, must end it.",
+        ),
         Phase::Abandoned => format!(
             "It is never repaired automatically; `beatwarden repair --job {}` can do it.",
             facts.row.id.text().escape_debug()
@@ -176,17 +176,17 @@ fn price(facts: &Facts<'_>, judged: Judged) -> Option<&'static str> {
     match facts.policy.action {
         Action::Observe => None,
         Action::Fail if facts.policy.max_runtime.is_some() => Some(
-            "A job that is failed and was alive all the same breaks when it ends. Its age is no evidence of death, and without \
+            "{A job} that is failed and was alive all the same breaks when it ends. Its age is no evidence of death, and without \
              heartbeats Beatwarden finds out only if the row shows a success or a running state again; it would then open the \
-             fuse, and `beatwarden undo` could give the job back.",
+             fuse, and `beatwarden undo` could give the {job} back.",
         ),
         Action::Backfill => Some(
             "A backfill ends nothing on its own: it writes the heartbeat that the start should have had, and the writer's own \
-             rule does the rest. Where the heartbeat was written with the start there is nothing to backfill; and a living job \
-             that blocks for longer than that rule's limit loses its protection when the same job is started again.",
+             rule does the rest. Where the heartbeat was written with the start there is nothing to backfill; and a living {job} \
+             that blocks for longer than that rule's limit loses its protection when the same {job} is started again.",
         ),
         Action::Fail => Some(
-            "A job that is failed and was alive all the same breaks when it ends; Beatwarden would find that out from its next \
+            "{A job} that is failed and was alive all the same breaks when it ends; Beatwarden would find that out from its next \
              heartbeat, open the fuse, and `beatwarden undo` could give it back.",
         ),
     }
@@ -223,8 +223,8 @@ fn not_judged(facts: &Facts<'_>) -> String {
         StateKind::Success => "a success",
         StateKind::Failure => "a failure",
         StateKind::Waiting => "waiting: neither running nor ended",
-        StateKind::Ignored if facts.row.state.is_none() => "the row is no job (watch.table.null_state)",
-        StateKind::Ignored => "one of watch.table.ignore: the row is no job",
+        StateKind::Ignored if facts.row.state.is_none() => "the row is no {job} (watch.table.null_state)",
+        StateKind::Ignored => "one of watch.table.ignore: the row is no {job}",
         StateKind::Unknown => {
             return "This state is in no list of watch.table, so the row is counted as unknown and never repaired: put the state \
                     into running, success, failure, waiting or ignore."
@@ -233,6 +233,7 @@ fn not_judged(facts: &Facts<'_>) -> String {
         // A running row that can be read has a phase.
         StateKind::Running => "running",
     };
+    let kind = facts.policy.noun.say(kind);
     format!("That state means {kind}, so there is nothing to watch.")
 }
 
@@ -252,10 +253,11 @@ fn ledger(facts: &Facts<'_>, entry: &LedgerEntry) -> String {
             " It turned out to be a false repair, which has been acknowledged."
         }
         Some(LateOutcome::FalseRepair) => {
-            " It turned out to be a false repair: the job is alive, and the fuse stays open until `beatwarden ack` with its id."
+            " It turned out to be a false repair: the {job} is alive, and the fuse stays open until `beatwarden ack` with its id."
         }
-        Some(LateOutcome::LateHeartbeat) => " The job beat after all, which is harmless.",
+        Some(LateOutcome::LateHeartbeat) => " The {job} beat after all, which is harmless.",
     };
+    let outcome = facts.policy.noun.say(outcome);
     let what = match entry.action {
         LedgerAction::Backfill => "its heartbeat was set to its start",
         LedgerAction::Fail => "it was ended with a failure",

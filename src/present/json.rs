@@ -228,6 +228,7 @@ fn last_repairs(report: &Report) -> Value {
 
 /// What turned out about earlier repairs, until it is acknowledged.
 fn outcomes(view: &View) -> Value {
+    let noun = &view.status.terms.policy.noun;
     let one = |(entry, outcome): &(&LedgerEntry, LateOutcome)| {
         json!({
             "repair_id": entry.repair_id.to_string(),
@@ -237,7 +238,7 @@ fn outcomes(view: &View) -> Value {
             "repaired_at": rfc3339(entry.repaired_at),
             "outcome": outcome.as_str(),
             "undone": view.is_undone(entry),
-            "words": sentence_of(entry, *outcome, view.is_undone(entry)),
+            "words": sentence_of(entry, *outcome, view.is_undone(entry), noun),
         })
     };
     view.outcomes().iter().map(one).collect()

@@ -2,7 +2,7 @@
 //! acknowledges it.
 
 use super::{safe, time::date};
-use crate::domain::{LateOutcome, LedgerEntry};
+use crate::domain::{LateOutcome, LedgerEntry, Noun};
 
 /// So much of a foreign text stands in a sentence.
 const LONGEST: usize = 100;
@@ -15,11 +15,11 @@ pub fn as_argument(key: &str) -> Option<&str> {
 }
 
 /// What happened and what to do about it. Commands stand in backquotes.
-pub fn sentence_of(entry: &LedgerEntry, outcome: LateOutcome, undone: bool) -> String {
+pub fn sentence_of(entry: &LedgerEntry, outcome: LateOutcome, undone: bool, noun: &Noun) -> String {
     let text = |foreign: &str| safe::cut(foreign, LONGEST).replace('`', "'");
     let (key, id, at) = (entry.job_id.text(), entry.repair_id, date(entry.repaired_at));
     let name = entry.job_name.as_deref().map(|name| format!(" ({})", text(name)));
-    let job = format!("job {}{}", text(&key), name.unwrap_or_default());
+    let job = format!("{noun} {}{}", text(&key), name.unwrap_or_default());
     let explain = as_argument(&key).map(|key| format!("; `beatwarden explain {key}` says more"));
     let explain = explain.unwrap_or_default();
     match outcome {

@@ -5,7 +5,7 @@ use super::{
     time::{rough, span},
     words::{self, number},
 };
-use crate::domain::{Phase, Report};
+use crate::domain::{Noun, Phase, Report};
 use std::time::Duration;
 
 /// How good or bad it looks.
@@ -54,7 +54,7 @@ pub fn verdict_of(view: &View) -> Verdict {
         };
         return Verdict { tone: Tone::Old, words };
     };
-    let stuck = pass.report.stuck();
+    let (stuck, noun) = (pass.report.stuck(), &pass.report.noun);
     let hindered = pass.report.fuse_open || !pass.report.obstacles.is_empty() || !pass.report.false_repairs.is_empty();
     let unjudged = of_unjudged(&pass.report);
     let tone = match (view.is_up(), stuck > 0 || hindered || unjudged.is_some()) {
@@ -70,13 +70,13 @@ pub fn verdict_of(view: &View) -> Verdict {
         // Nothing that could be judged runs, which is not to say that nothing runs.
         None
     } else if running > 0 {
-        Some(of_running(running))
+        Some(of_running(running, noun))
     } else {
         let oldest = pass.report.oldest_beating.map(|beat| beat.age_at(pass.report.at));
-        Some(of_living(beating, starting, oldest))
+        Some(of_living(beating, starting, oldest, noun))
     };
     let judged = judged.map(|words| with_news(words, pass.report.failed_lately));
-    let harm = of_harm(pass.report.false_repairs.len());
+    let harm = of_harm(&pass.report);
     let sentences: Vec<String> = harm.into_iter().chain(judged).chain(unjudged).collect();
     let mut words = sentences.join(" ");
     if !view.status.is_complete() {
@@ -144,11 +144,16 @@ fn with_news(words: String, failed: u64) -> String {
 }
 
 /// False repairs that no one has acknowledged.
-fn of_harm(false_repairs: usize) -> Option<String> {
-    match false_repairs {
+fn of_harm(report: &Report) -> Option<String> {
+    let noun = &report.noun;
+    match report.false_repairs.len() {
         0 => None,
-        1 => Some("1 job was failed and is alive.".to_owned()),
-        many => Some(format!("{} jobs were failed and are alive.", number(many as u64))),
+        1 => Some(format!("1 {noun} was failed and is alive.")),
+        many => Some(format!(
+            "{} {} were failed and are alive.",
+            number(many as u64),
+            noun.many()
+        )),
     }
 }
 
@@ -175,7 +180,7 @@ fn of_unjudged(report: &Report) -> Option<String> {
     .into_iter()
     .flatten()
     .collect();
-    let noun = if unreadable + unlisted == 1 { "job" } else { "jobs" };
+    let noun = report.noun.of(unreadable + unlisted);
     (!parts.is_empty()).then(|| {
         format!(
             "{} {noun} can't be judged: {}.",
@@ -186,19 +191,19 @@ fn of_unjudged(report: &Report) -> Option<String> {
 }
 
 /// Jobs without heartbeats, of which no more is known than that they are not over.
-fn of_running(running: u64) -> String {
+fn of_running(running: u64, noun: &Noun) -> String {
     match running {
-        1 => "One job is running.".to_owned(),
-        running => format!("{} jobs are running.", number(running)),
+        1 => format!("One {noun} is running."),
+        running => format!("{} {} are running.", number(running), noun.many()),
     }
 }
 
 /// Jobs that are not stuck: when they were last heard of, and no claim that they live.
-fn of_living(beating: u64, starting: u64, oldest_beat: Option<Duration>) -> String {
-    let jobs = |count: u64| format!("{} job{}", number(count), if count == 1 { "" } else { "s" });
+fn of_living(beating: u64, starting: u64, oldest_beat: Option<Duration>, noun: &Noun) -> String {
+    let jobs = |count: u64| format!("{} {}", number(count), noun.of(count));
     let oldest = oldest_beat.map_or_else(String::new, |age| format!(", oldest heartbeat {} ago", rough(age)));
     match (beating, starting) {
-        (0, 0) => "No job is running.".to_owned(),
+        (0, 0) => format!("No {noun} is running."),
         (0, starting) => format!("{} starting.", jobs(starting)),
         (beating, 0) => format!("{} running{oldest}.", jobs(beating)),
         (beating, starting) => format!("{} running{oldest}; {} starting.", jobs(beating), number(starting)),
@@ -213,7 +218,7 @@ mod tests {
     fn a_headline_names_the_oldest_heartbeat_and_claims_no_life() {
         let sentences = [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| {
             let oldest = (beating > 0).then_some(Duration::from_secs(240));
-            of_living(beating, starting, oldest)
+            of_living(beating, starting, oldest, &Noun::default())
         });
         assert_eq!(
             sentences,
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_calm_table_says_what_made_it_calm() {
-        let calm = || of_living(0, 0, None);
+        let calm = || of_living(0, 0, None, &Noun::default());
         let news = [0, 1, 4].map(|failed| with_news(calm(), failed));
         assert_eq!(
             news,

@@ -1,7 +1,7 @@
 //! Phases, actions and counts as people read them.
 
 use super::time::until;
-use crate::domain::{Action, Blocking, Phase, Policy, Timestamp};
+use crate::domain::{Action, Blocking, Noun, Phase, Policy, Timestamp};
 
 /// A phase as people read it.
 pub const fn phase(phase: Phase) -> &'static str {
@@ -56,49 +56,49 @@ pub const fn unless(phase: Phase) -> &'static str {
 }
 
 /// A watch's mode, on the page.
-pub const fn mode(action: Action) -> &'static str {
-    match action {
+pub fn mode(action: Action, noun: &Noun) -> String {
+    noun.say(match action {
         Action::Observe => "observe: nothing is changed",
         Action::Backfill => {
             "backfill: a missing first heartbeat is set to the start, and the writer's own rule does the rest"
         }
-        Action::Fail => "fail: a job without a first heartbeat is ended as failed",
-    }
+        Action::Fail => "fail: {a job} without a first heartbeat is ended as failed",
+    })
 }
 
 /// What the action can and can't do for which kind of writer.
-pub const fn kinds(action: Action) -> &'static str {
-    match action {
-        Action::Observe => "action observe: stuck jobs are reported, never repaired",
+pub fn kinds(action: Action, noun: &Noun) -> String {
+    noun.say(match action {
+        Action::Observe => "action observe: stuck {jobs} are reported, never repaired",
         Action::Backfill => {
             "action backfill sets a NULL heartbeat to the start, and the writer's own stale rule frees the pipeline; where the \
-             writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living job that \
+             writer seeds the heartbeat itself (Meltano 3.7 and later) there is nothing to backfill; a living {job} that \
              blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
         }
         Action::Fail => {
-            "action fail ends the job as the writer would, and frees the pipeline at once; a living job that is failed \
-             wrongly breaks, so init_deadline must be longer than any job's way to its first heartbeat"
+            "action fail ends the {job} as the writer would, and frees the pipeline at once; a living {job} that is failed \
+             wrongly breaks, so init_deadline must be longer than any {job}'s way to its first heartbeat"
         }
-    }
+    })
 }
 
 /// The same where jobs are judged by their age.
-pub const fn kinds_by_age(action: Action) -> &'static str {
-    match action {
+pub fn kinds_by_age(action: Action, noun: &Noun) -> String {
+    noun.say(match action {
         Action::Fail => {
-            "overrun = \"fail\" ends a job that runs for longer than max_runtime as the writer would; its age is no evidence of \
-             death, and a living job that is failed wrongly breaks, so max_runtime must be longer than any job ever needs"
+            "overrun = \"fail\" ends {a job} that runs for longer than max_runtime as the writer would; its age is no evidence of \
+             death, and a living {job} that is failed wrongly breaks, so max_runtime must be longer than any {job} ever needs"
         }
         Action::Observe | Action::Backfill => {
-            "overrun = \"observe\": jobs that run for longer than max_runtime are reported, never repaired"
+            "overrun = \"observe\": {jobs} that run for longer than max_runtime are reported, never repaired"
         }
-    }
+    })
 }
 
 /// The same beside the installed Meltano, which writes the first heartbeat with the start or not.
 pub fn beside_meltano(action: Action, version: &str, seeds_heartbeats: bool) -> String {
     match (action, seeds_heartbeats) {
-        (Action::Observe | Action::Fail, _) => format!("{}; {version} is installed", kinds(action)),
+        (Action::Observe | Action::Fail, _) => format!("{}; {version} is installed", kinds(action, &Noun::default())),
         (Action::Backfill, true) => format!(
             "action backfill has nothing to do here: {version} writes the first heartbeat with the start; a run that dies then is \
              ended by Meltano when the same pipeline starts again, from five minutes after its start, and by \

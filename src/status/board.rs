@@ -15,6 +15,10 @@ pub struct WatchTerms {
     pub policy: Policy,
     /// What people call the application that writes the table.
     pub writer: &'static str,
+    /// The preset that the rules came from, if any.
+    pub preset: Option<String>,
+    /// The job table, as the configuration names it.
+    pub table: String,
     /// The poll interval of the configuration.
     pub poll_interval: Duration,
     /// The deadline of one look.

@@ -6,9 +6,9 @@ mod overrun;
 
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
-    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
-    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, States, TimeValue, Timestamp, Timing, Unknowns,
-    apply_outcomes, interval_in_force, plan, report,
+    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan,
+    Policy, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, States, TimeValue, Timestamp, Timing,
+    Unknowns, apply_outcomes, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -26,6 +26,7 @@ fn policy(action: Action) -> Policy {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
         watch: "meltano".into(),
+        noun: Noun::default(),
         states: States {
             running: list(&["RUNNING"]),
             success: list(&["SUCCESS"]),

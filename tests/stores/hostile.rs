@@ -7,7 +7,7 @@ mod megabytes;
 mod values;
 
 use beatwarden::{
-    domain::{Action, Policy, States},
+    domain::{Action, Noun, Policy, States},
     pass::{Audience, FailedPass, GoodPass, SystemClock},
     store::Store,
     watch::{FullLooks, Pace, Watch},
@@ -59,6 +59,7 @@ fn states() -> States {
 fn policy(action: Action) -> Policy {
     Policy {
         watch: "hostile".to_owned(),
+        noun: Noun::default(),
         states: states(),
         init_deadline: INTERVAL * 2,
         max_runtime: None,

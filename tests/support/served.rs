@@ -4,7 +4,7 @@
 use super::http::get;
 use beatwarden::{
     domain::{
-        Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers,
+        Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers, Noun,
         Observation, Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue,
         Timestamp, Timing, Unknowns, apply_outcomes, plan, report,
     },
@@ -75,6 +75,7 @@ impl Found {
 pub fn policy() -> Policy {
     Policy {
         watch: "meltano".into(),
+        noun: Noun::default(),
         states: States {
             running: vec!["RUNNING".into()],
             failure: vec!["FAIL".into()],
@@ -105,6 +106,8 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
     let board = Arc::new(Board::new(WatchTerms {
         policy: policy.clone(),
         writer: "Meltano",
+        preset: Some("meltano".into()),
+        table: "runs".into(),
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,

@@ -12,6 +12,7 @@ mod failover;
 mod http;
 mod many;
 mod mapping;
+mod nouns;
 mod operator;
 mod outages;
 mod overrun;

@@ -49,7 +49,7 @@ fn blocked(place: &Place<'_>, report: &Report) -> Markup {
     let stuck = report.stuck();
     let Some(blocking) = report.blocking else {
         return html! {
-            @if stuck == 0 { "No: no job is stuck." } @else {
+            @if stuck == 0 { "No: no " (report.noun) " is stuck." } @else {
                 "Not known: after which silence the application starts the next run is not configured ("
                 code { "writer_stale_after" } ")."
             }
@@ -65,7 +65,7 @@ fn blocked(place: &Place<'_>, report: &Report) -> Markup {
                 }
                 @if blocking > NAMED as u64 { li { "and " (number(blocking - NAMED as u64)) " more" } }
             }
-        } @else { p { "No stuck job blocks new runs." } }
+        } @else { p { "No stuck " (report.noun) " blocks new runs." } }
         @match leftovers {
             0 => {}
             1 => { p { "1 leftover blocks no one." } }
@@ -128,7 +128,7 @@ fn harm(view: &View, report: &Report) -> Markup {
     html! {
         @match (wrong, late) {
             (0, 0) => { p { "No repair is known to have been wrong." } }
-            (0, _) => { p { "No: " (number(late)) " backfilled " (plural(late, "job", "jobs")) " beat after all." } }
+            (0, _) => { p { "No: " (number(late)) " backfilled " (report.noun.of(late)) " beat after all." } }
             (_, _) => { p { (number(wrong)) " false " (plural(wrong, "repair", "repairs")) ": see above." } }
         }
         p {

@@ -21,25 +21,25 @@ const WORST: usize = 12;
 /// The stuck and late jobs; the others are folded away.
 pub(super) fn jobs(place: &Place<'_>, report: &Report) -> Markup {
     let (pressing, calm): (Vec<&JobLine>, Vec<&JobLine>) = report.jobs.iter().partition(|job| is_pressing(job));
-    let stuck = report.stuck();
+    let (stuck, many) = (report.stuck(), report.noun.many());
     let listed = pressing.iter().filter(|job| job.phase.is_stuck()).count() as u64;
     html! {
         @if !pressing.is_empty() {
-            h3 { "Stuck and late jobs" }
+            h3 { "Stuck and late " (many) }
             @if stuck > listed {
                 p.none {
-                    "The worst " (number(listed)) " of " (number(stuck)) " stuck jobs; " code { "/api/v1/status" }
+                    "The worst " (number(listed)) " of " (number(stuck)) " stuck " (many) "; " code { "/api/v1/status" }
                     " and the metrics count them all."
                 }
             }
             @let (worst, more) = pressing.split_at(pressing.len().min(WORST));
-            (table_of_jobs(place, "Stuck and late jobs, worst first", worst, report.at))
+            (table_of_jobs(place, &format!("Stuck and late {many}, worst first"), worst, report.at))
             @if !more.is_empty() {
-                (folded(place, Part::Stuck(place.index), &format!("{} more stuck and late jobs", more.len()), more, report.at))
+                (folded(place, Part::Stuck(place.index), &format!("{} more stuck and late {many}", more.len()), more, report.at))
             }
         }
         @if !calm.is_empty() {
-            @let (other, jobs) = (if pressing.is_empty() { "" } else { "other " }, if calm.len() == 1 { "job" } else { "jobs" });
+            @let (other, jobs) = (if pressing.is_empty() { "" } else { "other " }, report.noun.of(calm.len() as u64));
             @let words = format!("{} {other}running {jobs}, the longest silence first", number(calm.len() as u64));
             (folded(place, Part::Running(place.index), &words, &calm, report.at))
         }
@@ -84,7 +84,13 @@ fn is_pressing(job: &JobLine) -> bool {
 }
 
 fn table_of_jobs(place: &Place<'_>, caption: &str, jobs: &[&JobLine], at: Timestamp) -> Markup {
-    let headings = ["job", "phase", "silent for", "new runs", "what happens next"];
+    let headings = [
+        place.noun().one(),
+        "phase",
+        "silent for",
+        "new runs",
+        "what happens next",
+    ];
     let blocking = |job: &JobLine| {
         job.blocking
             .map_or_else(|| "–".to_owned(), |blocking| words::blocking(blocking, at))

@@ -23,7 +23,7 @@ pub(super) fn outcomes(places: &[Place<'_>]) -> Markup {
     let of_watch = |place: &Place<'_>| {
         let name = place.among_others.then(|| text(&place.view.name));
         let of = |(entry, outcome): (&LedgerEntry, LateOutcome)| {
-            let words = sentence_of(entry, outcome, place.view.is_undone(entry));
+            let words = sentence_of(entry, outcome, place.view.is_undone(entry), place.noun());
             (outcome, entry.repaired_at, name.clone(), words)
         };
         place.view.outcomes().into_iter().map(of).collect::<Vec<_>>()
@@ -76,7 +76,13 @@ pub(super) fn repairs(place: &Place<'_>, report: &Report) -> Markup {
         }
     };
     let rows: Vec<_> = report.repairs.iter().take(place.asked.repairs).map(row).collect();
-    let headings = ["when (UTC)", "job", "repair", "before and after", "outcome"];
+    let headings = [
+        "when (UTC)",
+        place.noun().one(),
+        "repair",
+        "before and after",
+        "outcome",
+    ];
     let id = format!("repairs-{}", place.index);
     let link = |repairs: usize, words: &str| {
         html! { a href={ (place.asked.with_repairs(repairs).address()) "#" (id) } { (words) } }

@@ -74,7 +74,7 @@ pub(super) fn draw(report: &Report, policy: &Policy) -> Markup {
         ),
         Lane::new(
             report,
-            "jobs without heartbeats",
+            "without heartbeats",
             [Phase::Running, Phase::Overrun],
             (policy.max_runtime.unwrap_or_default(), "longest run"),
         ),
@@ -88,7 +88,7 @@ pub(super) fn draw(report: &Report, policy: &Policy) -> Markup {
     html! {
         @if !lanes.is_empty() {
             figure.ruler {
-                figcaption { "Silence of every running job, on a logarithmic axis" }
+                figcaption { "Silence of every running " (report.noun) ", on a logarithmic axis" }
                 svg role="img" width="100%" height=(height + AXIS) aria-label=(described(report, policy)) {
                     @for (tick, label) in axis.ticks() {
                         @let x = axis.place(*tick);
@@ -107,7 +107,7 @@ pub(super) fn draw(report: &Report, policy: &Policy) -> Markup {
                         }
                     }
                     @for lane in lanes.iter().filter(|lane| !lane.as_dots()) {
-                        span { (lane.label) ": the highest column stands for " (number(lane.highest())) " jobs" }
+                        span { (lane.label) ": the highest column stands for " (number(lane.highest())) " " (report.noun.many()) }
                     }
                 }
             }
@@ -286,7 +286,7 @@ fn described(report: &Report, policy: &Policy) -> String {
         }
     }
     let jobs = if parts.is_empty() {
-        "no running jobs".to_owned()
+        format!("no running {}", report.noun.many())
     } else {
         parts.join("; ")
     };

@@ -6,7 +6,7 @@ use super::{
     jobs, pictures, repairs, ruler, text, with_commands,
 };
 use crate::{
-    domain::{Guard, Phase},
+    domain::{Guard, Noun, Phase},
     pass::GoodPass,
     present::{
         Tone, Verdict, View, safe,
@@ -49,6 +49,11 @@ impl Place<'_> {
         let blocking = self.view.known(|pass| pass.report.blocking).flatten();
         let outcomes = !self.view.outcomes().is_empty();
         Reverse((harm.unwrap_or(false), self.verdict.tone, blocking, outcomes))
+    }
+
+    /// What people call its jobs.
+    pub fn noun(&self) -> &Noun {
+        &self.view.status.terms.policy.noun
     }
 
     /// The identity of a job in the page; none where the key is empty, or too long for an address.
@@ -108,6 +113,7 @@ pub(super) fn section(place: &Place<'_>) -> Markup {
 /// What needs a sentence of its own: failures, obstacles, an open fuse.
 fn notices(view: &View) -> Markup {
     let (status, interval) = (&view.status, view.status.interval());
+    let noun = &status.terms.policy.noun;
     html! {
         @if let Some(failure) = &status.failure {
             p.notice.bad {
@@ -128,7 +134,7 @@ fn notices(view: &View) -> Markup {
             }
             @if !status.is_complete() {
                 p.notice.warn {
-                    "The whole table has not been read yet, a part of it follows in each pass: jobs older than the newest rows "
+                    "The whole table has not been read yet, a part of it follows in each pass: " (noun.many()) " older than the newest rows "
                     "may be missing here."
                 }
             }
@@ -182,7 +188,7 @@ fn tiles(view: &View, pass: &GoodPass) -> Markup {
                 "first-heartbeat success",
                 ratio.map_or_else(|| "–".to_owned(), percent),
                 match report.window.inits {
-                    0 => format!("no job began in {window}"),
+                    0 => format!("no {} began in {window}", terms.policy.noun),
                     inits => format!("of {} that began in {window}", number(inits)),
                 },
             ))
@@ -200,6 +206,7 @@ fn terms(view: &View) -> Markup {
         (in_force, configured) => format!("every {} (configured: {})", span(in_force), span(configured)),
     };
     let stale = |limit: Option<Duration>| limit.map_or_else(|| "unknown".to_owned(), span);
+    let blocks = policy.noun.say("a silent {job} blocks for");
     let mut rows = match policy.max_runtime {
         Some(longest) => vec![("longest run", span(longest))],
         None => vec![
@@ -210,7 +217,7 @@ fn terms(view: &View) -> Markup {
     };
     rows.extend([
         ("a pass", interval),
-        ("a silent job blocks for", stale(policy.writer_stale_after)),
+        (blocks.as_str(), stale(policy.writer_stale_after)),
         (
             "one without a heartbeat for",
             stale(policy.writer_stale_after_without_heartbeat),
@@ -228,7 +235,7 @@ fn terms(view: &View) -> Markup {
     html! {
         h3 { "Mode and thresholds" }
         dl.terms {
-            div.wide { dt { "mode" } dd { (words::mode(policy.action)) } }
+            div.wide { dt { "mode" } dd { (words::mode(policy.action, &policy.noun)) } }
             @for (label, value) in &rows {
                 div { dt { (label) } dd { (value) } }
             }

@@ -1,7 +1,7 @@
 //! Every phase, every cause and every kind of row in the words that a person reads.
 
 use super::*;
-use crate::domain::{JobId, RepairId, States};
+use crate::domain::{JobId, Noun, RepairId, States};
 use std::{fmt::Write, time::Duration};
 
 const NOW: i64 = 1_800_000_000_000_000;
@@ -14,6 +14,7 @@ fn policy(action: Action) -> Policy {
     let list = |word: &str| vec![word.to_owned()];
     Policy {
         watch: "meltano".into(),
+        noun: Noun::default(),
         states: States {
             running: list("RUNNING"),
             success: list("SUCCESS"),

@@ -109,6 +109,8 @@ fn files() -> Vec<(&'static str, Given)> {
         ("list that is a text", watch("[watch.table]\nrunning = \"RUNNING\"")),
         ("empty list of running states", watch("[watch.table]\nrunning = []")),
         ("list of numbers", watch("[watch.table]\nsuccess = [1, 2]")),
+        ("noun that is no word", watch("noun = \"<b>\"")),
+        ("noun that is a number", watch("noun = 5")),
         ("unknown meaning of NULL", watch("[watch.table]\nnull_state = \"wait\"")),
         ("address without a port", top("listen = \"127.0.0.1\"")),
         ("address by name", top("listen = \"localhost:12328\"")),

@@ -6,7 +6,7 @@ use super::{
     world::{Shared, lock},
 };
 use beatwarden::{
-    domain::{Event as Happened, LateOutcome, Moment, Noted, Outcome, Phase, Policy, States, Timestamp},
+    domain::{Event as Happened, LateOutcome, Moment, Noted, Noun, Outcome, Phase, Policy, States, Timestamp},
     pass::{Audience, Clock, FailedPass, GoodPass},
     watch::{FullLooks, Pace, Watch},
 };
@@ -140,6 +140,7 @@ pub async fn live(world: Shared, dog: usize) {
     let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let policy = Policy {
         watch: "sim".to_owned(),
+        noun: Noun::default(),
         states: States {
             running: list(&[RUNNING]),
             success: list(&["SUCCESS"]),
