@@ -10,11 +10,15 @@
     reason = "a test fails by panicking, and this one prints its figures"
 )]
 
+mod aftermath;
 mod dog;
 mod driver;
+mod elsewhere;
+mod endings;
 mod judge;
 mod scenario;
 mod server;
+mod shape;
 mod store;
 mod world;
 mod writers;
@@ -58,6 +62,29 @@ const DRAWN: &[&str] = &[
     "wrong time zones",
     "histories of a file",
     "histories without heartbeats",
+    "histories without heartbeats that are observed",
+    "passes after good runs that took too long",
+    "histories with heartbeats in a table that refers to the jobs",
+    "histories with heartbeats in a table that does not",
+    "heartbeats in another table",
+    "first heartbeats that are committed late",
+    "first heartbeats that wait for a repair",
+    "first heartbeats behind a repair's back",
+    "jobs that an open first heartbeat holds",
+    "owners' rows that are gone",
+    "histories with a function",
+    "functions that raise an error",
+    "functions that leave the job running",
+    "functions that end another job, too",
+    "histories that put jobs back",
+    "jobs that are put back",
+    "jobs that were put back and run again",
+    "histories where NULL is no state",
+    "histories where NULL is waiting",
+    "histories where NULL is no job",
+    "histories with rows that are no jobs",
+    "rows that are no jobs any more",
+    "rows that are jobs again",
     "jobs that are failed for their age",
     "histories of a table of several pages",
     "passes by the key",
@@ -177,6 +204,7 @@ fn happen(world: &Shared, lives: &mut [Option<Life>], event: Event) {
                 process.last_pass = now;
                 process.seen = judge::Seen::default();
                 process.seen.disturbed = now;
+                process.good_passes = aftermath::GoodPasses::default();
                 lives[dog] = Some(Box::pin(dog::live(world.clone(), dog)));
             }
         }

@@ -1,7 +1,7 @@
 //! A watchdog process in the simulation: the production watch over a store, a clock and an audience of the simulated world.
 
 use super::{
-    server::{Micros, RUNNING, micros},
+    server::{Micros, RUNNING, WAITING, micros},
     store::{POLL_TIMEOUT, SimStore},
     world::{Shared, lock},
 };
@@ -79,6 +79,14 @@ impl Audience for SimAudience {
     fn good(&self, pass: Arc<GoodPass>) {
         let mut world = lock(&self.world);
         world.totals.count("good passes");
+        if pass
+            .report
+            .obstacles
+            .iter()
+            .any(|obstacle| obstacle.reason.contains("max_runtime"))
+        {
+            world.totals.count("passes after good runs that took too long");
+        }
         let report = &pass.report;
         let now = world.now;
         for attempted in &report.attempts {
@@ -89,6 +97,7 @@ impl Audience for SimAudience {
                 Outcome::Repaired(id) => world.judge_report(*id),
                 Outcome::LostRace => world.totals.count("lost races"),
                 Outcome::Unknown(_) => world.totals.count("unknown outcomes"),
+                Outcome::Locked => world.totals.count("jobs that an open first heartbeat holds"),
                 _ => {}
             }
             if matches!(attempted.outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
@@ -112,6 +121,7 @@ impl Audience for SimAudience {
         }
         world.dogs[self.dog].fuse_open = report.fuse_open;
         world.dogs[self.dog].last_pass = now;
+        world.dogs[self.dog].good_passes.add(now);
         world.judge_pass(self.dog, report.fuse_open);
         let dog = self.dog;
         world.say(|| {
@@ -145,9 +155,9 @@ pub async fn live(world: Shared, dog: usize) {
             running: list(&[RUNNING]),
             success: list(&["SUCCESS"]),
             failure: list(&["FAIL"]),
-            waiting: Vec::new(),
+            waiting: list(&[WAITING]),
             ignore: Vec::new(),
-            ..States::default()
+            null: scenario.shape.null,
         },
         init_deadline: scenario.deadline,
         max_runtime: scenario.longest,

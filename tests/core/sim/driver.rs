@@ -3,7 +3,7 @@
 
 use super::{
     scenario::Scenario,
-    server::{Committed, Micros, Row, Server, UNLISTED},
+    server::{Committed, Micros, Row, Server},
 };
 use beatwarden::{
     domain::{Access, Timestamp},
@@ -29,9 +29,9 @@ impl View<'_> {
         match question {
             Question::Plan => Answer::Plan(self.plan()),
             Question::Unknown => {
-                Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| row.state == UNLISTED).jobs))
+                Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| self.is_unlisted(row)).jobs))
             }
-            Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
+            Question::LongestRun => Answer::LongestRun(self.longest_run()),
             Question::Moment => Answer::Moment(Moment {
                 now: Timestamp::from_micros(self.db),
                 server: self.server.identity(),
@@ -58,7 +58,7 @@ impl View<'_> {
             Question::History { window } => Answer::Rows(self.history(*window)),
             Question::Top => Answer::Top(committed.rows.keys().next_back().copied()),
             Question::Page(keys) => {
-                let in_page = |key, row: &Row| keys.contains(&key) && (row.runs() || row.state == UNLISTED);
+                let in_page = |key, row: &Row| keys.contains(&key) && (row.runs() || self.is_unlisted(row));
                 let below = committed.rows.range(..keys.start()).next_back();
                 Answer::Page(self.some(in_page), below.map(|(key, _)| *key))
             }
@@ -87,6 +87,25 @@ impl View<'_> {
                 Answer::LedgerNewest(newest, rows)
             }
         }
+    }
+
+    fn is_unlisted(&self, row: &Row) -> bool {
+        self.scenario.shape.is_unlisted(row.state)
+    }
+
+    /// How long good runs take, where the history is one in which that counts.
+    fn longest_run(&self) -> LongestRun {
+        if !self.scenario.shape.asks_longest {
+            return LongestRun::NoneGood;
+        }
+        if self.gives_up {
+            return LongestRun::Unknown;
+        }
+        let good = self.committed.rows.values().filter(|row| row.state == "SUCCESS");
+        let took = good.filter_map(|row| u64::try_from(row.ended_at? - row.started_at).ok());
+        took.max().map_or(LongestRun::NoneGood, |took| {
+            LongestRun::Took(Duration::from_micros(took))
+        })
     }
 
     /// The planner's answer: from some time on the table is so large that a scan for the running rows is expensive.

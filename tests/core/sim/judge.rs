@@ -4,13 +4,17 @@
 //! I1 nothing is repaired that beat, or was not watched for a whole deadline. I2 a repair is reported exactly if it was
 //! committed. I3 no incident is repaired twice. I4 every dead job is found and repaired in time. I5 every init is counted
 //! once. I6 the fuse holds. I7 a snapshot that claims to be whole misses no running row, and none misses a new one.
+//! I8, on what became of repairs, stands in `aftermath`.
 
 use super::{
     scenario::Scenario,
-    server::{Committed, Micros, RUNNING, Row, SECOND, UNLISTED, micros},
+    server::{Committed, Micros, RUNNING, Row, SECOND, UNLISTED, WAITING, micros},
     world::{Sent, World},
 };
-use beatwarden::domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing};
+use beatwarden::{
+    domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing},
+    store::question::LongestRun,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -37,6 +41,8 @@ pub struct Seen {
     ahead: BTreeSet<Incident>,
     /// The row as it was read, and since when it was the same in every reading.
     rows: HashMap<i64, (Job, Micros)>,
+    /// The jobs that ran at the last good pass.
+    ran: Vec<i64>,
     /// When the last look was begun, and when its rows were read at the server.
     last: Option<(Micros, Micros)>,
     /// The database's clock at the last reading, and at the first that was good for a pass.
@@ -58,6 +64,8 @@ pub struct Seen {
     pub tampered: bool,
     /// How often the init of each incident was counted.
     inits: HashMap<Incident, usize>,
+    /// Whether good runs take too long for jobs to be failed for their age.
+    too_long: bool,
     /// When the tail of the key that is followed began, the least key from which on it knows what is missing, and the newest.
     tail: Option<(Micros, i64)>,
     newest: Option<i64>,
@@ -89,10 +97,12 @@ pub struct Reading {
     pub greatest: Option<i64>,
     /// The least key from which on the tail knows what is missing, where it begins with this pass.
     pub tail_from: Option<i64>,
+    /// Whether good runs were found to take too long, where that was asked.
+    pub too_long: Option<bool>,
 }
 
 /// Two readings this far apart say nothing about what was between them.
-fn gap(scenario: &Scenario) -> Micros {
+pub fn gap(scenario: &Scenario) -> Micros {
     let (interval, deadline) = (micros(scenario.interval), micros(scenario.deadline));
     (3 * interval).max((5 * SECOND).min(deadline / 2))
 }
@@ -111,10 +121,16 @@ impl World {
     pub fn judge_sending(&mut self, dog: usize, repair: &Repair) {
         let seen = &self.dogs[dog].seen;
         let (again, trusted) = (seen.entered.contains(&incident_of(repair)), !seen.false_repair);
+        let unwanted = seen.too_long || self.scenario.action == Action::Observe;
         let job = &repair.job.id;
         if again {
             self.wrong(format!(
                 "I3: job {job} is repaired again, although its process has read the entry"
+            ));
+        }
+        if unwanted {
+            self.wrong(format!(
+                "I1: job {job} is repaired, although good runs take too long, or nothing is to be repaired"
             ));
         }
         if !trusted && repair.action == Repairing::Fail {
@@ -130,9 +146,10 @@ impl World {
         let job = sent.repair.job.id.number().unwrap();
         let row = self.server.rows()[&job].clone();
         let db = self.server.clock(self.now);
-        let real = row.heartbeat_at.is_some_and(|beat| beat > row.started_at + 5_000);
-        if real || !row.runs() {
-            self.wrong(format!("I1: job {job} has a heartbeat, or does not run: {row:?}"));
+        if row.beats() || !row.runs() || !row.is_job {
+            self.wrong(format!(
+                "I1: job {job} has a heartbeat, does not run, or is no job: {row:?}"
+            ));
         }
         if row.started_at > db - self.scenario.overdue_after() {
             self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
@@ -231,6 +248,7 @@ impl World {
             }
         }
         seen.last = Some((read.began, read.at));
+        seen.too_long = read.too_long.unwrap_or(seen.too_long);
         seen.db = read.db;
         seen.server.clone_from(&read.server);
         seen.entered = read
@@ -248,7 +266,7 @@ impl World {
         if let Some(from) = read.tail_from {
             (seen.tail, seen.newest) = (Some((read.at, from)), None);
         }
-        let newest = seen.newest;
+        let (newest, ran) = (seen.newest, seen.ran.clone());
         seen.newest = newest.max(read.greatest);
         let follows = self.scenario.grows && !self.scenario.is_file && self.scenario.newcomers > read.rows.len();
         let top = read.committed.rows.keys().next_back().copied();
@@ -257,11 +275,8 @@ impl World {
                 "I7: the greatest key fell from {newest:?} to {top:?}, and the tail continues"
             ));
         }
-        let ran = before
-            .iter()
-            .filter(|(_, (row, _))| row.state.as_deref() == Some(RUNNING));
         let is_file = self.scenario.is_file;
-        for (key, _) in ran.filter(|_| !is_file) {
+        for key in ran.iter().filter(|_| !is_file) {
             if read.committed.rows.contains_key(key) && !read.rows.contains_key(key) {
                 self.wrong(format!(
                     "I7: job {key} ran and is still there, and what became of it was not read"
@@ -345,6 +360,11 @@ impl World {
         let now = self.now;
         let seen = &mut self.dogs[dog].seen;
         let first = *seen.first_db.get_or_insert(seen.db);
+        let ran = seen
+            .rows
+            .iter()
+            .filter(|(_, (row, _))| row.state.as_deref() == Some(RUNNING));
+        seen.ran = ran.map(|(id, _)| *id).collect();
         if fuse_open {
             seen.disturbed = seen.disturbed.max(now);
         } else {
@@ -359,7 +379,7 @@ impl World {
                 .at()
                 .is_some_and(|beat| beat.as_micros() > start + 5_000);
             let decided = beat && row.state.as_deref() == Some(RUNNING)
-                || ![Some(RUNNING), Some(UNLISTED)].contains(&row.state.as_deref());
+                || ![Some(RUNNING), Some(UNLISTED), Some(WAITING), None].contains(&row.state.as_deref());
             let counts = decided && self.scenario.longest.is_none();
             if counts && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
                 uncounted.push(*id);
@@ -379,7 +399,11 @@ impl World {
         let Some((_, since)) = seen.rows.get(&job).filter(|(row, _)| start_of(row) == start) else {
             return;
         };
-        if !self.wants_repair((job, start)) || seen.ahead.contains(&(job, start)) || self.server.holds(job) {
+        if !self.wants_repair((job, start))
+            || seen.too_long
+            || seen.ahead.contains(&(job, start))
+            || self.server.holds(job)
+        {
             return;
         }
         let (deadline, interval) = (micros(self.scenario.deadline), micros(self.scenario.interval));
@@ -402,9 +426,24 @@ impl World {
 
     /// Whether a dead job is one that the action would change, and did not yet.
     fn wants_repair(&self, (job, start): Incident) -> bool {
-        let fail = self.scenario.action == Action::Fail;
         let row = self.server.rows().get(&job).filter(|row| row.started_at == start);
-        row.is_some_and(|row| row.runs() && (fail || row.heartbeat_at.is_none()))
+        row.is_some_and(|row| {
+            let changes = match self.scenario.action {
+                Action::Fail => !row.beats(),
+                Action::Backfill => row.heartbeat_at.is_none(),
+                Action::Observe => false,
+            };
+            row.runs() && row.is_job && changes
+        })
+    }
+
+    /// Whether good runs take too long for jobs to be failed for their age.
+    pub fn is_too_long(&self, longest: LongestRun) -> bool {
+        match longest {
+            LongestRun::NoneGood => false,
+            LongestRun::Took(took) => self.scenario.longest.is_some_and(|allowed| took * 2 > allowed),
+            LongestRun::Unknown => true,
+        }
     }
 
     /// What must be true when all has been calm for long: I2 and I4.
@@ -425,7 +464,8 @@ impl World {
         for (job, (died, start)) in self.dead.clone() {
             // A start that lay ahead is never repaired on its own, and an open fuse holds all.
             let mut watching = self.dogs.iter().filter(|dog| dog.alive);
-            let excused = watching.all(|dog| dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
+            let excused = watching
+                .all(|dog| dog.seen.too_long || dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
             let overdue = start + self.scenario.overdue_after() + deadline <= db;
             // Time enough for the longest of the rules, since it died and since the last disturbance.
             let enough = self.now - died >= self.scenario.calm - 20 * SECOND;
@@ -436,6 +476,7 @@ impl World {
                 ));
             }
         }
+        self.judge_findings();
         // No watch is silent: the longest backoff is a minute. And when all is acknowledged, no fuse stays open.
         for number in 0..self.dogs.len() {
             let dog = &self.dogs[number];

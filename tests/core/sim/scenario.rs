@@ -3,6 +3,7 @@
 
 use super::{
     server::{Micros, Row, SECOND, micros},
+    shape::Shape,
     world::{BEGINNING, Event, World},
     writers::{Restart, Step, Ticket},
 };
@@ -19,6 +20,8 @@ pub struct Scenario {
     /// The longest that a job may run, where the writers make no heartbeats.
     pub longest: Option<Duration>,
     pub action: Action,
+    /// What the table is like.
+    pub shape: Shape,
     pub fuse_min_jobs: usize,
     pub full_look_interval: Duration,
     /// Whether it is a file: one writer at a time, and no snapshot of several statements.
@@ -69,6 +72,7 @@ impl Scenario {
         let old_rows = if rng.bool() { rng.i64(1..9) } else { 0 };
         let full_look_interval = Duration::from_secs(if by_key || rng.bool() { 10 } else { 600 });
         let longest = (!mass_silence && rng.u32(..8) == 0).then(|| deadline * rng.u32(1..4));
+        let shape = Shape::draw(rng, is_file, longest.is_some());
         const HOUR: Micros = 3600 * SECOND;
         Self {
             full_look_interval,
@@ -96,11 +100,13 @@ impl Scenario {
             interval,
             heartbeat_timeout,
             longest,
-            action: if mass_silence || longest.is_some() || rng.u32(..4) != 0 {
-                Action::Fail
-            } else {
-                Action::Backfill
+            action: match rng.u32(..4) {
+                _ if mass_silence => Action::Fail,
+                0 if longest.is_some() => Action::Observe,
+                0 if !shape.only_fails() => Action::Backfill,
+                _ => Action::Fail,
             },
+            shape,
             // Otherwise the few jobs of a history would never be enough for it, or always.
             fuse_min_jobs: if mass_silence {
                 10

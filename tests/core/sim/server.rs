@@ -1,6 +1,7 @@
 //! The simulated database server: one job table with its ledger and the sequence of its keys, transactions that take time,
 //! and a past that a failover can fall back to. Owns what is committed; knows nothing of watchdogs and writers.
 
+use super::shape::Ending;
 use beatwarden::{
     domain::{
         Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId,
@@ -27,12 +28,16 @@ pub fn micros(duration: Duration) -> Micros {
 pub const RUNNING: &str = "RUNNING";
 /// A state that no list names.
 pub const UNLISTED: &str = "PREPARING";
+/// The state of a job that waits to be run.
+pub const WAITING: &str = "WAITING";
+/// Stands for NULL.
+pub const NULL: &str = "";
 /// Every state of a row.
-pub const STATES: [&str; 4] = [RUNNING, UNLISTED, "SUCCESS", "FAIL"];
+pub const STATES: [&str; 6] = [RUNNING, UNLISTED, WAITING, NULL, "SUCCESS", "FAIL"];
 
 /// Names and states that rows share.
 static NAMES: LazyLock<[Arc<str>; 7]> = LazyLock::new(|| std::array::from_fn(|number| format!("job {number}").into()));
-static STATE_TEXTS: LazyLock<[Arc<str>; 4]> = LazyLock::new(|| STATES.map(Into::into));
+static STATE_TEXTS: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| STATES.map(Into::into));
 
 /// A row, and what is known of it by true time.
 #[derive(Clone, Debug)]
@@ -49,11 +54,18 @@ pub struct Row {
     pub in_state_since: Micros,
     /// When it was committed.
     pub born_at: Micros,
+    /// Whether it is one of the rows that are jobs.
+    pub is_job: bool,
 }
 
 impl Row {
     pub fn runs(&self) -> bool {
         self.state == RUNNING
+    }
+
+    /// Whether its heartbeat is a sign of life.
+    pub fn beats(&self) -> bool {
+        self.heartbeat_at.is_some_and(|beat| beat > self.started_at + 5_000)
     }
 
     pub fn job(&self, id: i64) -> Job {
@@ -62,7 +74,7 @@ impl Row {
         Job {
             id: JobId::from_number(id),
             name: Some(NAMES[usize::try_from(id % 7).unwrap()].clone()),
-            state: Some(STATE_TEXTS[state].clone()),
+            state: (self.state != NULL).then(|| STATE_TEXTS[state].clone()),
             started_at: TimeValue::from_micros(self.started_at),
             heartbeat_at: reading(self.heartbeat_at),
             ended_at: reading(self.ended_at),
@@ -76,11 +88,23 @@ pub struct Committed {
     pub rows: BTreeMap<i64, Row>,
     /// Nothing before the ledger is created.
     pub ledger: Option<Vec<Arc<LedgerEntry>>>,
+    /// The newest heartbeat of each key in the other table, where they stand in one.
+    pub beats: BTreeMap<i64, Micros>,
     /// The last key that the sequence gave out.
     sequence: i64,
 }
 
 impl Committed {
+    /// What a watchdog reads of it: the rows that are jobs.
+    fn jobs(self: &Arc<Self>) -> Arc<Self> {
+        if self.rows.values().all(|row| row.is_job) {
+            return self.clone();
+        }
+        let mut jobs = Self::clone(self);
+        jobs.rows.retain(|_, row| row.is_job);
+        Arc::new(jobs)
+    }
+
     pub fn entries(&self) -> &[Arc<LedgerEntry>] {
         self.ledger.as_deref().unwrap_or_default()
     }
@@ -103,7 +127,11 @@ pub struct Server {
     started_at: Micros,
     clock_offset: Micros,
     pub up: bool,
-    now: Arc<Committed>,
+    /// Whether heartbeats stand in another table.
+    pub elsewhere: bool,
+    /// Jobs whose rows are held by open transactions of the other table.
+    pub references: Vec<i64>,
+    pub now: Arc<Committed>,
     past: VecDeque<Arc<Committed>>,
     /// The last key that was given out, whether or not its row was committed.
     sequence: i64,
@@ -128,6 +156,8 @@ impl Server {
             started_at: now - 3600 * SECOND,
             clock_offset: 0,
             up: true,
+            elsewhere: false,
+            references: Vec::new(),
             now: Arc::default(),
             past: VecDeque::new(),
             sequence: 0,
@@ -157,9 +187,9 @@ impl Server {
         self.now.entries()
     }
 
-    /// All that is committed now.
+    /// All that is committed now, as a watchdog reads it.
     pub fn snapshot(&self) -> Arc<Committed> {
-        self.now.clone()
+        self.now.jobs()
     }
 
     /// The next key of the sequence, which no rollback returns.
@@ -206,6 +236,7 @@ impl Server {
     pub fn crash(&mut self) {
         self.up = false;
         self.open.clear();
+        self.references.clear();
     }
 
     pub fn start(&mut self, now: Micros, skipped: i64) {
@@ -219,6 +250,7 @@ impl Server {
     /// ahead of what it has.
     pub fn fail_over(&mut self, lost: usize, skipped: i64) -> bool {
         self.open.clear();
+        self.references.clear();
         let mut any = false;
         for _ in 0..lost {
             if let Some(earlier) = self.past.pop_back() {
@@ -237,9 +269,12 @@ impl Server {
     }
 
     /// The writer inserts or changes a row, unless a repair holds it: then the writer waits.
-    pub fn write(&mut self, id: i64, row: Row) -> bool {
+    pub fn write(&mut self, id: i64, mut row: Row) -> bool {
         if self.holds(id) {
             return false;
+        }
+        if self.elsewhere {
+            row.heartbeat_at = self.now.beats.get(&id).copied();
         }
         self.change().rows.insert(id, row);
         true
@@ -259,7 +294,7 @@ impl Server {
     }
 
     /// A commit: what was before belongs to the past.
-    fn change(&mut self) -> &mut Committed {
+    pub fn change(&mut self) -> &mut Committed {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
@@ -283,12 +318,15 @@ impl Server {
             return Begun::Over(Outcome::Already);
         }
         let job = repair.job.id.number().unwrap();
-        let Some(row) = self.now.rows.get(&job) else {
+        let Some(row) = self.now.rows.get(&job).filter(|row| row.is_job) else {
             return Begun::Over(Outcome::LostRace);
         };
         let overdue = row.started_at <= db - micros(repair.deadline);
         if row.job(job) != repair.job || !overdue {
             return Begun::Over(Outcome::LostRace);
+        }
+        if self.references.contains(&job) {
+            return Begun::Over(Outcome::Locked);
         }
         self.next_transaction += 1;
         let open = Open {
@@ -302,17 +340,26 @@ impl Server {
         Begun::Holds(self.next_transaction)
     }
 
+    /// An error in its transaction takes a repair back.
+    pub fn roll_back(&mut self, transaction: u64) {
+        self.open.remove(&transaction);
+    }
+
     /// COMMIT: row and entry together. `None` if the transaction is gone, with the server or by a failover.
-    pub fn commit(&mut self, transaction: u64, now: Micros) -> Option<(RepairId, i64, Repair)> {
+    pub fn commit(&mut self, transaction: u64, now: Micros, ending: Ending) -> Option<(RepairId, i64, Repair)> {
         let open = self.open.remove(&transaction)?;
         let at = Timestamp::from_micros(open.began_db);
         let committed = self.change();
         let row = committed.rows.get_mut(&open.job).unwrap();
         let action = match open.repair.action {
             Repairing::Fail => {
-                row.state = "FAIL";
                 row.in_state_since = now;
-                row.ended_at = Some(open.began_db);
+                if ending == Ending::PutsBack {
+                    row.state = WAITING;
+                } else {
+                    row.state = "FAIL";
+                    row.ended_at = Some(open.began_db);
+                }
                 LedgerAction::Fail
             }
             Repairing::Backfill => {
@@ -321,7 +368,11 @@ impl Server {
             }
         };
         row.changed_at = now;
-        let heartbeat_after = row.job(open.job).heartbeat_at;
+        // As the statement read it: another table's may have been committed since.
+        let heartbeat_after = match open.repair.action {
+            Repairing::Fail => open.repair.job.heartbeat_at,
+            Repairing::Backfill => row.job(open.job).heartbeat_at,
+        };
         committed.ledger.get_or_insert_default().push(Arc::new(LedgerEntry {
             repair_id: open.id,
             watch: "sim".to_owned(),
@@ -355,6 +406,19 @@ impl Server {
             Some(_) => Resolution::ByAnother,
             None => Resolution::NotCommitted,
         }
+    }
+
+    /// A function ends a job beside the one that it was called for; false if that one does not run.
+    pub fn end_another(&mut self, id: i64, now: Micros) -> bool {
+        let db = self.clock(now);
+        if self.now.rows.get(&id).is_none_or(|row| !row.runs()) {
+            return false;
+        }
+        // In the same transaction: what was before it is the past already.
+        let row = Arc::make_mut(&mut self.now).rows.get_mut(&id).unwrap();
+        (row.state, row.ended_at) = ("FAIL", Some(db));
+        (row.changed_at, row.in_state_since) = (now, now);
+        true
     }
 
     pub fn note(&mut self, finding: &Finding, now: Micros) -> Noted {

@@ -57,6 +57,8 @@ struct Sight {
     greatest: Option<i64>,
     tail_from: Option<i64>,
     has_ledger: bool,
+    /// Whether good runs were found to take too long for jobs to be failed for their age, where that was asked.
+    too_long: Option<bool>,
 }
 
 impl SimStore {
@@ -171,8 +173,9 @@ impl SimStore {
         if round.frame == Frame::First {
             *sight = Sight {
                 began: lock(&self.world).now,
-                // Rows in unknown states were read before.
+                // Rows in unknown states were read before, and how long good runs take was asked.
                 read: std::mem::take(&mut sight.read),
+                too_long: sight.too_long,
                 ..Sight::default()
             };
         }
@@ -260,6 +263,7 @@ impl SimStore {
             greatest: sight.greatest,
             committed: sight.committed,
             tail_from: sight.tail_from,
+            too_long: sight.too_long,
         }
     }
 }
@@ -296,6 +300,7 @@ impl Sight {
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
             }
             Answer::LedgerNewest(..) => self.has_ledger = true,
+            Answer::LongestRun(longest) => self.too_long = Some(world.is_too_long(*longest)),
             _ => {}
         }
         answer
@@ -383,6 +388,15 @@ impl Store for SimStore {
         self.reach().await?;
         let mut world = lock(&self.world);
         let now = world.now;
-        Ok(world.server.note(finding, now))
+        let noted = world.server.note(finding, now);
+        if noted == Noted::First {
+            let entries = world.server.ledger().iter();
+            let entry = entries
+                .clone()
+                .find(|entry| entry.repair_id == finding.repair_id)
+                .cloned();
+            world.judge_finding_of(&entry.unwrap());
+        }
+        Ok(noted)
     }
 }

@@ -2,12 +2,14 @@
 //! to come, and what was found to be wrong. Deterministic: the same seed gives the same history.
 
 use super::{
+    aftermath::{Failed, GoodPasses},
     judge::{Incident, Seen},
     scenario::{Fault, Scenario},
     server::{Begun, Micros, SECOND, Server},
+    shape::Beats,
     writers::{Habit, Step, Ticket},
 };
-use beatwarden::domain::{Outcome, Repair, RepairId};
+use beatwarden::domain::{Action, Outcome, Repair, RepairId, Repairing, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard},
@@ -61,6 +63,7 @@ pub struct Dog {
     pub last_pass: Micros,
     /// What it has read, by true time: the judge's own record.
     pub seen: Seen,
+    pub good_passes: GoodPasses,
     pub sent: BTreeMap<u64, Sent>,
     pub fuse_open: bool,
 }
@@ -106,6 +109,8 @@ pub struct World {
     pub dead: BTreeMap<i64, (Micros, Micros)>,
     /// Jobs that fell silent together, for the fuse.
     pub mass: BTreeSet<Incident>,
+    /// Jobs that were failed, and what became of them.
+    pub failed: Failed,
     pub acknowledged: bool,
     /// When the table was last emptied.
     pub emptied: Micros,
@@ -147,6 +152,7 @@ impl World {
             next_sent: 0,
             dead: BTreeMap::new(),
             mass: BTreeSet::new(),
+            failed: Failed::default(),
             acknowledged: false,
             emptied: 0,
             commits: HashMap::new(),
@@ -161,6 +167,10 @@ impl World {
             trace: trace.then(Vec::new),
             scenario,
         };
+        world.server.elsewhere = world.scenario.shape.beats != Beats::InTheRow;
+        for name in world.scenario.shape.names() {
+            world.totals.count(name);
+        }
         if world.scenario.zone != 0 {
             world.totals.count("wrong time zones");
         }
@@ -168,7 +178,10 @@ impl World {
             world.totals.count("histories of a file");
         }
         if world.scenario.longest.is_some() {
-            world.totals.count("histories without heartbeats");
+            world.totals.count(match world.scenario.action {
+                Action::Observe => "histories without heartbeats that are observed",
+                _ => "histories without heartbeats",
+            });
         }
         if world.scenario.old_rows * world.scenario.old_step > 60_000 {
             world.totals.count("histories of a table of several pages");
@@ -255,6 +268,16 @@ impl World {
             }
             Begun::Holds(transaction) => {
                 self.judge_change(dog, &sent);
+                if let Some(why) = self.draw_refusal() {
+                    self.server.roll_back(transaction);
+                    self.say(|| format!("dog {dog}: the function for {} {why}", sent.repair.job.id));
+                    // Who comes next tries again.
+                    self.disturbed = self.disturbed.max(self.now);
+                    if let Some(sent) = self.dogs[dog].sent.get_mut(&number) {
+                        sent.answer = Some(Outcome::Failed(why.to_owned()));
+                    }
+                    return;
+                }
                 // Most COMMITs are quick; one that waits for a standby hangs, and holds gate and row.
                 let faulty = self.faulty();
                 let takes = match self.rng.u32(..20) {
@@ -274,10 +297,16 @@ impl World {
     }
 
     pub fn commit(&mut self, dog: usize, number: u64, transaction: u64) {
-        let Some((id, job, repair)) = self.server.commit(transaction, self.now) else {
+        let ending = self.scenario.shape.ending;
+        let Some((id, job, repair)) = self.server.commit(transaction, self.now, ending) else {
             self.say(|| format!("dog {dog}: a repair's transaction is gone"));
             return;
         };
+        if repair.action == Repairing::Fail {
+            let heartbeat = repair.job.heartbeat_at.at().map(Timestamp::as_micros);
+            self.note_fail((job, self.server.rows()[&job].started_at), heartbeat);
+            self.ends(job, ending);
+        }
         self.say(|| format!("dog {dog}: repair of {job} is committed"));
         self.totals.count("repairs");
         *self.commits.entry(id).or_default() += 1;

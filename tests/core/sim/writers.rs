@@ -1,7 +1,10 @@
 //! The writers: how each behaves, drawn from the seed, and what each of its steps does to the world.
 
 use super::{
-    server::{Micros, RUNNING, Row, SECOND, UNLISTED, micros},
+    elsewhere::Landing,
+    judge::gap,
+    server::{Micros, RUNNING, Row, SECOND, micros},
+    shape::Beats,
     world::{Event, World},
 };
 
@@ -21,6 +24,15 @@ pub enum Step {
     Run(Habit),
     /// Beats, and continues as it is used to.
     Beat(Habit, u32),
+    /// What it wrote into the other table is committed.
+    Land(Landing),
+    /// The row of its owner goes, if its heartbeat is still this one.
+    OwnerGone(Micros),
+    /// Takes a job that was put back.
+    PickUp(Habit),
+    /// The row ceases to be a job, or becomes one again.
+    Hide,
+    Show,
     /// Ends it.
     End(&'static str),
     /// Marks the ended row running again: a new start, or the old one.
@@ -48,6 +60,13 @@ pub struct Habit {
     /// Whether it inserts the job in a state of no list, and marks it running later.
     prepares: bool,
     end: End,
+}
+
+impl Habit {
+    /// The same of a start that writes no heartbeat.
+    pub fn unseeded(self) -> Self {
+        Self { seeds: false, ..self }
+    }
 }
 
 /// What comes after the start.
@@ -126,6 +145,7 @@ impl World {
             state: RUNNING,
             started_at: start,
             heartbeat_at: seeds.then_some(start).filter(|_| self.scenario.longest.is_none()),
+            is_job: true,
             ended_at: None,
             changed_at: self.now,
             in_state_since: self.now,
@@ -134,13 +154,13 @@ impl World {
     }
 
     /// The row of a writer, where it is still its own.
-    fn row_of(&self, ticket: Ticket) -> Option<Row> {
+    pub fn row_of(&self, ticket: Ticket) -> Option<Row> {
         let row = self.server.rows().get(&ticket.key);
         row.filter(|row| row.birth == ticket.birth).cloned()
     }
 
     /// Writes a row, or comes back when a repair's transaction lets go of it; `false` if it did not.
-    fn write(&mut self, ticket: Ticket, mut row: Row, again: Step) -> bool {
+    pub fn write(&mut self, ticket: Ticket, mut row: Row, again: Step) -> bool {
         if !self.server.up {
             self.after(SECOND, Event::Writer(ticket, again));
             return false;
@@ -153,6 +173,7 @@ impl World {
             self.after(SECOND / 10, Event::Writer(ticket, again));
             return false;
         }
+        self.judge_life(ticket.key);
         true
     }
 
@@ -189,16 +210,22 @@ impl World {
             Step::Insert(habit, start, begun) => self.insert_job(ticket, habit, start, begun),
             Step::Run(habit) => self.run_job(ticket, habit, step),
             Step::Beat(habit, left) => self.beat(ticket, habit, left, step),
+            Step::Land(landing) => self.land(ticket, landing),
+            Step::OwnerGone(at) => self.owner_goes(ticket, at),
+            Step::PickUp(habit) => self.pick_up(ticket, habit, step),
+            Step::Hide => self.turn(ticket, false, step),
+            Step::Show => self.turn(ticket, true, step),
             Step::End(state) => self.end_job(ticket, state, step),
             Step::Again(habit, restart) => self.again(ticket, habit, restart, step),
             Step::WriteBack(row) => {
                 let Some(now) = self.row_of(ticket) else { return };
-                // What is there already is no sign of life to anybody.
+                // What is there already is no sign of life to anyone.
                 let is_as_written = now.job(ticket.key) == row.job(ticket.key);
                 let changed_at = if is_as_written { now.changed_at } else { self.now };
                 let row = Row {
                     changed_at,
                     in_state_since: now.in_state_since,
+                    is_job: now.is_job,
                     ..row
                 };
                 if self.write(ticket, row, step) && !is_as_written {
@@ -227,7 +254,11 @@ impl World {
         }
         let row = Row {
             birth: ticket.birth,
-            state: if habit.prepares { UNLISTED } else { RUNNING },
+            state: if habit.prepares {
+                self.scenario.shape.before
+            } else {
+                RUNNING
+            },
             ..self.started(habit.seeds, start)
         };
         let is_late = self.server.rows().keys().any(|key| *key > ticket.key);
@@ -259,8 +290,12 @@ impl World {
     }
 
     /// What comes after a start.
-    fn continues(&mut self, ticket: Ticket, start: Micros, habit: Habit) {
-        if habit.seeds {
+    pub fn continues(&mut self, ticket: Ticket, start: Micros, habit: Habit) {
+        if self.scenario.shape.has_others && self.rng.u32(..4) == 0 {
+            let after = self.rng.i64(0..8 * SECOND);
+            self.after(after, Event::Writer(ticket, Step::Hide));
+        }
+        if habit.seeds && self.scenario.shape.beats == Beats::InTheRow {
             self.totals.count("seeded heartbeats");
         }
         match habit.first {
@@ -306,6 +341,10 @@ impl World {
             }
             return;
         };
+        if let Beats::Elsewhere { refers } = self.scenario.shape.beats {
+            self.beat_elsewhere(ticket, habit, left, refers);
+            return;
+        }
         let beat = match self.scenario.longest {
             None => Row {
                 heartbeat_at: Some(self.writer_now()),
@@ -337,6 +376,11 @@ impl World {
         if habit.whole_row {
             self.totals.count("beats that write every column back");
         }
+        self.has_beat(ticket, habit, left);
+    }
+
+    /// What comes after a heartbeat.
+    pub fn has_beat(&mut self, ticket: Ticket, habit: Habit, left: u32) {
         if left > 0 {
             let pauses = left == habit.beats;
             let rest = habit.pause.filter(|_| pauses).unwrap_or(habit.period);
@@ -355,7 +399,10 @@ impl World {
                 return;
             }
             End::RunsAgain(restart) => {
-                self.after(habit.period * 2, Event::Writer(ticket, Step::Again(habit, restart)));
+                // Where no heartbeat tells them apart, late enough that whoever looks all the time has seen the end.
+                let unseen = self.scenario.longest.map_or(0, |_| gap(&self.scenario) + SECOND);
+                let again = Event::Writer(ticket, Step::Again(habit, restart));
+                self.after(habit.period * 2 + unseen, again);
                 Step::End("SUCCESS")
             }
         };
@@ -394,6 +441,7 @@ impl World {
                 Row {
                     birth: row.birth,
                     born_at: row.born_at,
+                    is_job: row.is_job,
                     ..self.started(false, start)
                 }
             }
@@ -414,12 +462,8 @@ impl World {
             Restart::NewStartBeats => {
                 self.totals.count("rows that run again with a new start");
                 let end = End::Success;
-                let beats = Habit {
-                    end,
-                    seeds: false,
-                    ..habit
-                };
-                self.continues(ticket, start, beats);
+                let beats = Habit { end, ..habit };
+                self.continues(ticket, start, beats.unseeded());
             }
         }
     }
