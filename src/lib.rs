@@ -21,6 +21,7 @@
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
 //! | [`config`] | layers, validation, presets, database addresses |
 //! | [`connection`] | protection and choice of a PostgreSQL server, in libpq's words |
+//! | [`discover`] | job tables found in a catalog, as a configuration. Pure |
 //! | [`demo`] | simulated writers |
 //! | [`app`] | the composition root |
 //! | [`cli`] | the commands |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod discover;
 pub mod domain;
 pub mod files;
 pub mod http;

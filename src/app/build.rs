@@ -263,7 +263,7 @@ fn changed_kind() -> Box<dyn std::error::Error + Send + Sync> {
     "the file now names another kind of database: restart to take that up".into()
 }
 
-fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Error + Send + Sync>> {
+pub(super) fn target_of(url: &config::PostgresUrl) -> Result<Target, Box<dyn std::error::Error + Send + Sync>> {
     let security = Security::new(
         url.sslmode,
         url.sslrootcert.clone(),

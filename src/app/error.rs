@@ -37,6 +37,15 @@ pub enum AppError {
         /// What went wrong, reported with all its sources.
         error: StoreError,
     },
+    /// The address of a database without a watch can't be used.
+    #[error("the database can't be used")]
+    Undiscovered {
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A database without a watch could not be asked.
+    #[error("{}", in_full(.0))]
+    Inventory(StoreError),
     /// Something went wrong on the way. The message says what.
     #[error("{0}")]
     Failed(String),
@@ -83,8 +92,19 @@ impl AppError {
     /// 2 for bad arguments or configuration, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Name { .. } | Self::Database { .. } | Self::Web(_) | Self::Usage(_) => 2,
-            Self::Store { .. } | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
+            Self::Config(_)
+            | Self::Name { .. }
+            | Self::Database { .. }
+            | Self::Undiscovered { .. }
+            | Self::Web(_)
+            | Self::Usage(_) => 2,
+            Self::Store { .. } | Self::Inventory(_) | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
+}
+
+/// What went wrong, with all its sources and what to do about it.
+fn in_full(error: &StoreError) -> String {
+    let cure = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+    format!("{}{cure}", error.chain())
 }

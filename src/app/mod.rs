@@ -5,6 +5,7 @@ mod any_store;
 mod build;
 mod changes;
 mod databases;
+mod discover;
 mod error;
 mod manual;
 mod service;
@@ -15,6 +16,7 @@ mod thread;
 
 pub use any_store::AnyStore;
 pub use build::{fail_in_words, grants_for, index_for, pace_of, policy_of, store_of};
+pub use discover::discover;
 pub use error::AppError;
 pub use manual::{Examination, ManualWatch, examine, manual_watch, newest_run};
 pub use signals::{Signals, signals};

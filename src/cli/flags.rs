@@ -88,8 +88,19 @@ impl TypedValueParser for Suggests {
 }
 
 /// Commands that have no use for most of these flags, and those that they do use. The others are taken and not listed.
-const USED: [(&str, &[&str]); 3] = [
+const USED: [(&str, &[&str]); 4] = [
     ("completions", &[]),
+    (
+        "discover",
+        &[
+            "config",
+            "database",
+            "database_file",
+            "watch",
+            "log_format",
+            "log_level",
+        ],
+    ),
     ("healthcheck", &["config", "listen", "log_format"]),
     ("demo", &["listen", "log_format", "log_level"]),
 ];

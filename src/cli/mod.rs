@@ -8,6 +8,7 @@ macro_rules! outln {
 
 mod check;
 mod demo;
+mod discover;
 mod explain;
 mod flags;
 mod guard;
@@ -37,6 +38,7 @@ use std::{ffi::OsString, process::ExitCode};
 const EXAMPLES: &str = "\
 Examples:
   beatwarden demo
+  beatwarden discover postgres://beatwarden@db/shop > beatwarden.toml
   beatwarden check --database .meltano/meltano.db --preset meltano
   beatwarden watch --database-file /run/secrets/database --preset meltano --missed-first observe
   beatwarden status --config beatwarden.toml --json
@@ -69,6 +71,8 @@ enum Command {
     Watch,
     /// Show a pipeline blocked, repaired and running again, on an embedded job table with simulated writers
     Demo(demo::DemoArgs),
+    /// Read a database's catalog and print a configuration for the job tables in it, with the reasons
+    Discover(discover::DiscoverArgs),
     /// Connect and verify, line by line, with how to fix what isn't well
     Check,
     /// What the running instance reports, else the result of one pass, as a table or as JSON
@@ -106,7 +110,8 @@ impl Command {
     /// Whether what it prints is all that it does.
     const fn only_prints(&self) -> bool {
         match self {
-            Self::Status(_)
+            Self::Discover(_)
+            | Self::Status(_)
             | Self::Explain(_)
             | Self::History(_)
             | Self::Grants { .. }
@@ -224,6 +229,7 @@ fn run(cli: Cli) -> Result<ExitCode, AppError> {
             warn_of(&warnings);
             Ok(healthcheck::run(config.listen))
         }
+        Command::Discover(args) => block_on(discover::run(cli.flags, &args)),
         Command::Check => block_on(check::run(&load(cli.flags)?)),
         Command::Status(args) => block_on(status::run(&load(cli.flags)?, &args)),
         Command::Explain(args) => block_on(explain::run(&load(cli.flags)?, &args)),

@@ -8,7 +8,7 @@ use super::environment::{Environment, short_keys};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
 use super::text::{given, printable, shown};
-use super::types::{Config, LogFormat, LogLevel, WatchConfig};
+use super::types::{Config, DatabaseSource, LogFormat, LogLevel, WatchConfig};
 use super::validate::Reader;
 use super::{
     ConfigError, ConfigErrors, DatabaseUrl, Flags, Loaded, MeltanoProject, Secret, Sources, meltano, provenance, watch,
@@ -92,6 +92,50 @@ pub(super) fn load_program(sources: &Sources) -> Result<(Config, Vec<String>), C
     let config = checked_program(&program_layer(&read), Vec::new(), &mut mistakes);
     let config = config.ok_or(ConfigErrors(mistakes))?;
     Ok((config, password_warnings(sources)))
+}
+
+/// The databases that the sources name, each once: the one of the flags, else those of the watches, else that of a Meltano
+/// project. Nothing else that is said of a watch is asked.
+pub(super) fn load_databases(sources: &Sources) -> Result<(Config, Vec<DatabaseSource>, Vec<String>), ConfigErrors> {
+    let mut read = read(sources)?;
+    let is_flag = ["database", "database_file"]
+        .iter()
+        .any(|path| read.flags_watch.text(path).is_some());
+    let layers: Vec<(String, Layer)> = if is_flag {
+        vec![(String::new(), read.flags_watch.clone())]
+    } else {
+        let wanted = sources.flags.get("watch").map(Secret::expose);
+        // What is wrong with names and presets is no matter here; nor are doubles.
+        let drafts = complete_drafts(&mut read).into_iter();
+        let drafts = drafts.filter(|draft| wanted.is_none_or(|wanted| draft.name == wanted));
+        drafts.map(|draft| (draft.label, draft.layer)).collect()
+    };
+    let (mut mistakes, mut databases) = (Vec::new(), Vec::new());
+    let help = match &read.file {
+        Some(path) => format!(
+            "name a database: beatwarden discover DATABASE, or a [[watch]] of {}",
+            origin_of(path)
+        ),
+        None => "name a database: beatwarden discover DATABASE, or run it in a Meltano project".to_owned(),
+    };
+    for (label, layer) in &layers {
+        let mut reader = Reader::new(Scope::Watch, label, layer);
+        let found = watch::database(&mut reader, layer, &help);
+        mistakes.append(&mut reader.mistakes);
+        databases.extend(found.filter(|found| !databases.contains(found)));
+    }
+    if layers.is_empty() {
+        let key = "--watch".to_owned();
+        mistakes.push(ConfigError::Missing {
+            key,
+            remedy: "no watch has this name".to_owned(),
+        });
+    }
+    let config = checked_program(&program_layer(&read), Vec::new(), &mut mistakes);
+    match config {
+        Some(config) if mistakes.is_empty() => Ok((config, databases, password_warnings(sources))),
+        _ => Err(ConfigErrors(mistakes)),
+    }
 }
 
 /// Every watch with all its layers.

@@ -35,12 +35,12 @@ pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
 pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::PostgresUrl;
-pub use preset::{OwnWay, own_way, preset_names, writer_of};
+pub use preset::{KnownSystem, OwnWay, known_systems, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub use types::{
     CallConfig, Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, FailConfig, LogFormat, LogLevel,
-    RepairConfig, TableConfig, TimeConfig, WatchConfig,
+    RepairConfig, TableConfig, TimeConfig, WatchConfig, Written,
 };
 pub use url::DatabaseUrl;
 
@@ -138,5 +138,13 @@ impl Config {
     /// A mistake in the sources, or in what they say of the program.
     pub fn load_program(sources: &Sources) -> Result<(Self, Vec<String>), ConfigErrors> {
         load::load_program(sources)
+    }
+
+    /// The program, the databases that the sources name, and what is unwise: for those who ask what a database holds.
+    ///
+    /// # Errors
+    /// A mistake in the sources, in what they say of the program, or in a database; or none is named.
+    pub fn load_databases(sources: &Sources) -> Result<(Self, Vec<DatabaseSource>, Vec<String>), ConfigErrors> {
+        load::load_databases(sources)
     }
 }

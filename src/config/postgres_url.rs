@@ -37,6 +37,8 @@ pub struct PostgresUrl {
     /// The variables that completed the URL.
     pub completed_by: Vec<&'static str>,
     shown: String,
+    /// The same without what is hidden in it.
+    open: String,
     has_password: bool,
 }
 
@@ -64,6 +66,12 @@ impl PostgresUrl {
         &self.shown
     }
 
+    /// The URL without password and without settings that may hold one, for a file that others may read: where the variables that
+    /// take their place are set, it means the same.
+    pub fn without_secrets(&self) -> &str {
+        &self.open
+    }
+
     /// From what stands behind `://`.
     pub(super) fn from_url(rest: &str, readers: Readers, defaults: &Defaults) -> Result<Self, String> {
         let (parts, said) = match readers {
@@ -77,7 +85,8 @@ impl PostgresUrl {
         let mut url = Self::complete(said, defaults)?;
         let in_query = parts.keywords.iter().any(|(name, _)| name == "password");
         url.has_password = in_query || matches!(&parts.credentials, Some((_, Some(_))));
-        url.shown = shown_url(&parts);
+        url.shown = shown_url(&parts, Hidden::Starred);
+        url.open = shown_url(&parts, Hidden::LeftOut);
         Ok(url)
     }
 
@@ -85,9 +94,14 @@ impl PostgresUrl {
     pub(super) fn from_keywords(text: &str, defaults: &Defaults) -> Result<Self, String> {
         let mut said = Said::default();
         let (mut pairs, mut has_password) = (Vec::new(), false);
+        let mut open: Vec<(String, String)> = Vec::new();
         for (name, value) in libpq::split_keywords(text)? {
             // Of a keyword that is there twice the last value holds; only that one is checked, and shown.
             pairs.retain(|(earlier, _)| *earlier != name);
+            open.retain(|(earlier, _)| *earlier != name);
+            if is_shown(&name) && !is_hidden(&name) {
+                open.push((name.clone(), pair(&name, &value)));
+            }
             if is_shown(&name) {
                 let value = if is_hidden(&name) { "***" } else { value.as_str() };
                 pairs.push((name.clone(), pair(&name, value)));
@@ -96,8 +110,11 @@ impl PostgresUrl {
             said.set(&name, value)?;
         }
         let url = Self::complete(said, defaults)?;
+        let joined =
+            |pairs: Vec<(String, String)>| pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join(" ");
         Ok(Self {
-            shown: pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join(" "),
+            shown: joined(pairs),
+            open: joined(open),
             has_password,
             ..url
         })
@@ -160,6 +177,7 @@ impl PostgresUrl {
             passfile: file("passfile"),
             completed_by,
             shown: String::new(),
+            open: String::new(),
             has_password: false,
         })
     }
@@ -364,13 +382,23 @@ fn is_shown(name: &str) -> bool {
     known.is_some_and(|keyword| !matches!(keyword.treatment, Treatment::Ignored | Treatment::Kept(_)))
 }
 
-fn shown_url(parts: &Parts) -> String {
+/// What a URL shows of its secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    /// That they are there.
+    Starred,
+    /// Nothing.
+    LeftOut,
+}
+
+fn shown_url(parts: &Parts, secrets: Hidden) -> String {
     let credentials = match &parts.credentials {
         None => String::new(),
-        Some((user, None)) => format!("{user}@"),
-        Some((user, Some(_))) => format!("{user}:***@"),
+        Some((user, Some(_))) if secrets == Hidden::Starred => format!("{user}:***@"),
+        Some((user, _)) => format!("{user}@"),
     };
-    let shown = parts.keywords.iter().filter(|(name, _)| is_shown(name));
+    let is_there = |name: &str| is_shown(name) && (secrets == Hidden::Starred || !is_hidden(name));
+    let shown = parts.keywords.iter().filter(|(name, _)| is_there(name));
     let keywords: Vec<String> = shown
         .map(|(name, value)| {
             let value = if is_hidden(name) {

@@ -253,6 +253,55 @@ impl DatabaseSource {
     }
 }
 
+/// How a configuration file that others may read names a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The key: `database` or `database_file`.
+    pub key: &'static str,
+    /// Its value, without secrets.
+    pub value: String,
+    /// Whether secrets were left out, which variables have to take the place of.
+    pub lacks_secrets: bool,
+}
+
+impl DatabaseSource {
+    /// How a configuration file names this database.
+    ///
+    /// # Errors
+    /// As [`DatabaseSource::resolve`].
+    pub fn written(&self) -> Result<Written, ConfigError> {
+        let absolute = |path: &Path| {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            absolute
+                .to_str()
+                .map_or_else(|| path.display().to_string(), str::to_owned)
+        };
+        let text = match self {
+            Self::File(path) => {
+                self.resolve()?;
+                return Ok(Written {
+                    key: "database_file",
+                    value: absolute(path),
+                    lacks_secrets: false,
+                });
+            }
+            Self::Url(text) => text,
+        };
+        let (value, lacks_secrets) = match self.resolve()? {
+            DatabaseUrl::Sqlite(path) => (absolute(&path), false),
+            DatabaseUrl::Postgres(url) if url.redacted() == url.without_secrets() => {
+                (text.expose().trim().to_owned(), false)
+            }
+            DatabaseUrl::Postgres(url) => (url.without_secrets().to_owned(), true),
+        };
+        Ok(Written {
+            key: "database",
+            value,
+            lacks_secrets,
+        })
+    }
+}
+
 /// The text of a file that holds a URL. Longer than any URL is not read: `/dev/zero` has no end.
 fn read_to_the_end_of_a_url(path: &Path) -> std::io::Result<String> {
     const LONGEST: u64 = 64 * 1024;

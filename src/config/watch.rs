@@ -4,7 +4,7 @@
 
 use super::DatabaseUrl;
 use super::keys::Scope;
-use super::layers::Layer;
+use super::layers::{self, Layer};
 use super::rules::{LONGEST_NAME, Rules};
 use super::types::{CallConfig, DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
@@ -56,7 +56,17 @@ pub(super) fn check(
     Some(Checked { watch, warnings })
 }
 
-fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<DatabaseSource> {
+/// Table and action of a preset, as they are where no one overrides a key.
+pub(super) fn of_preset(name: &str) -> Option<(TableConfig, Action)> {
+    let mut layer = layers::defaults(Scope::Watch);
+    layer.put_over(&layers::preset(name)?);
+    let mut reader = Reader::new(Scope::Watch, "", &layer);
+    let table = table(&mut reader)?;
+    Some((table, repair(&mut reader)?.missed_first))
+}
+
+/// The database of a watch.
+pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<DatabaseSource> {
     let (url, file) = (reader.text("database"), reader.text("database_file"));
     let source = match (url, file) {
         (Some(url), None) => DatabaseSource::Url(Secret::new(url)),

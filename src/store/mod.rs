@@ -8,6 +8,7 @@ mod error_text_merge;
 pub mod guard;
 mod identity;
 mod image;
+pub mod inventory;
 pub mod look;
 mod mapping;
 pub mod postgres;

@@ -30,10 +30,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["domain", "files", "metrics", "pass", "present", "status", "tls"],
     ),
     ("demo", &[]),
+    ("discover", &["config", "domain", "present", "store"]),
     (
         "app",
         &[
-            "config", "domain", "http", "journal", "metrics", "pass", "status", "store", "watch",
+            "config", "discover", "domain", "http", "journal", "metrics", "pass", "status", "store", "watch",
         ],
     ),
     (

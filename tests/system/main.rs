@@ -7,6 +7,7 @@ mod support;
 mod attack;
 mod blind;
 mod cli;
+mod discover;
 mod elsewhere;
 mod failover;
 mod http;

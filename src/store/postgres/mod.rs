@@ -22,6 +22,7 @@ mod guard_sql;
 mod guard_state;
 mod holders;
 mod hosts;
+mod inventory;
 mod lanes;
 mod ledger;
 mod link;
@@ -50,6 +51,7 @@ mod trust;
 mod undo;
 
 pub use grants::{grants, index_advice, locate};
+pub use inventory::PostgresInventory;
 pub use links::Links;
 pub use named::database_named_by;
 pub use passfile::PassFile;

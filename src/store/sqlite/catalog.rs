@@ -33,10 +33,11 @@ pub(super) struct Catalog {
 
 /// A column as the schema has it.
 pub(super) struct Column {
-    name: String,
-    declared: String,
+    pub name: String,
+    pub declared: String,
     not_null: bool,
-    key: i64,
+    /// Its place in the primary key, from 1; 0 if it is none of it.
+    pub key: i64,
 }
 
 impl Column {
@@ -110,8 +111,13 @@ fn obstacle(mapping: &Mapping, kind: &str) -> Option<Obstacle> {
 
 /// The columns of a table or view; none where there is no such.
 pub(super) fn columns(connection: &Connection, table: &TableName) -> rusqlite::Result<Vec<Column>> {
+    columns_of(connection, table.name.as_str())
+}
+
+/// The same by any name.
+pub(super) fn columns_of(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare("SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(?1)")?;
-    let rows = statement.query_map([table.name.as_str()], |row| {
+    let rows = statement.query_map([table], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,

@@ -42,6 +42,14 @@ pub(super) struct Open {
     still: Option<Still>,
 }
 
+/// An open file of which nothing is known yet.
+pub(super) struct Bare {
+    pub connection: Connection,
+    identity: FileIdentity,
+    only_read: Option<Reason>,
+    still: Option<Still>,
+}
+
 /// What is kept of a file while it is closed.
 pub(super) struct Kept {
     identity: FileIdentity,
@@ -51,9 +59,9 @@ pub(super) struct Kept {
     schema: i64,
 }
 
-impl Open {
-    /// Opens the file at `path`, which must be there. What was `kept` of it saves reading the schema again.
-    pub(super) fn at(path: &Path, settings: &SqliteSettings, kept: Option<Kept>) -> Result<Self, StoreError> {
+impl Bare {
+    /// Opens the file at `path`, which must be there.
+    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         // Nothing is created in its place: an empty file would be taken for the writer's. Files beside it lie where
         // SQLite has them: beside the file that a symbolic link means.
         let file = fs::canonicalize(path).map_err(|error| missing(path, error))?;
@@ -70,20 +78,61 @@ impl Open {
             )));
         }
         let identity = FileIdentity::from(&metadata);
-        let opened = match access_of(&file, &metadata) {
+        let (connection, only_read, still) = match access_of(&file, &metadata) {
             Access::AsOwner => match as_owner(&file)? {
                 Ok(connection) => (connection, None, None),
                 Err(reason) => untouched(&file, reason)?,
             },
             Access::Untouched(reason) => untouched(&file, reason)?,
         };
-        let (connection, only_read, still) = opened;
         if FileIdentity::of(path).map_err(|error| missing(path, error))? != identity {
             return Err(StoreError::Connect {
                 to: format!("SQLite file {}", path.display()),
                 source: "it was replaced while it was opened; the next pass opens it again".into(),
             });
         }
+        Ok(Self {
+            connection,
+            identity,
+            only_read,
+            still,
+        })
+    }
+
+    /// Closes the file; the connection that closes last does SQLite's clean-up, as the writer's would have.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if it was read without a lock, and changed meanwhile: what was read may be torn.
+    pub(super) fn close(self, path: &Path, what: &'static str) -> Result<(), StoreError> {
+        close(self.connection, (&self.still, &self.only_read), path, what)
+    }
+}
+
+/// Closes a connection, and demands that a file that was read without a lock has not changed.
+fn close(
+    connection: Connection,
+    (still, only_read): (&Option<Still>, &Option<Reason>),
+    path: &Path,
+    what: &'static str,
+) -> Result<(), StoreError> {
+    // What can't be cleaned up now is cleaned up by the next connection that closes.
+    let _ = connection.close();
+    if let (Some(still), Some(reason)) = (still, only_read) {
+        let file = fs::canonicalize(path).map_err(|error| missing(path, error))?;
+        still.demand(&file, reason, what)?;
+    }
+    Ok(())
+}
+
+impl Open {
+    /// Opens the file at `path`, which must be there. What was `kept` of it saves reading the schema again.
+    pub(super) fn at(path: &Path, settings: &SqliteSettings, kept: Option<Kept>) -> Result<Self, StoreError> {
+        let Bare {
+            connection,
+            identity,
+            only_read,
+            still,
+        } = Bare::at(path)?;
         Self::with(connection, path, settings, kept, (identity, only_read, still))
     }
 
@@ -139,12 +188,7 @@ impl Open {
             still,
             ..
         } = self;
-        // What can't be cleaned up now is cleaned up by the next connection that closes.
-        let _ = connection.close();
-        if let (Some(still), Some(reason)) = (&still, &only_read) {
-            let file = fs::canonicalize(&path).map_err(|error| missing(&path, error))?;
-            still.demand(&file, reason, what)?;
-        }
+        close(connection, (&still, &only_read), &path, what)?;
         Ok(Kept {
             identity,
             path,

@@ -10,6 +10,7 @@ mod elsewhere;
 mod ending;
 mod failures;
 mod guard;
+mod inventory;
 mod key;
 mod ledger;
 mod observe;
@@ -30,6 +31,7 @@ use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use thread::Thread;
 
+pub use inventory::SqliteInventory;
 pub use render::index_advice;
 
 /// What a [`SqliteStore`] needs to know; its address is the path of the file.

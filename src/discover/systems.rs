@@ -1,0 +1,206 @@
+//! The systems that have a preset, recognised by what the preset itself maps: there is no second list to keep.
+
+use super::{Finding, Lines, toml};
+use crate::{
+    config::{KnownSystem, TableConfig, TimeConfig},
+    domain::Action,
+    store::inventory::{Inventory, Table},
+};
+
+/// The longest that a job of a system without heartbeats may run, until a person says better: it is only reported.
+const MAX_RUNTIME: &str = "24h";
+
+/// What a preset expects and a table lacks, each as a clause; how many things it expects.
+struct Compared {
+    lacks: Vec<String>,
+    expects: usize,
+}
+
+/// The tables of known systems; and sentences about those that have such a table's name and something else in it.
+pub(super) fn found(inventory: &Inventory, systems: &[KnownSystem]) -> (Vec<Finding>, Vec<String>) {
+    let (mut findings, mut notes) = (Vec::new(), Vec::new());
+    for table in 0..inventory.tables.len() {
+        let name = inventory.tables[table].name.as_str();
+        let namesakes: Vec<_> = systems
+            .iter()
+            .filter(|system| last_part(&system.table.name) == name)
+            .map(|system| (system, compare(inventory, table, &system.table)))
+            .collect();
+        let (good, other): (Vec<_>, Vec<_>) = namesakes
+            .into_iter()
+            .partition(|(_, compared)| compared.lacks.is_empty());
+        if good.is_empty() {
+            notes.extend(
+                other
+                    .iter()
+                    .filter_map(|(system, compared)| note(inventory, table, system, compared)),
+            );
+        }
+        findings.extend(good.iter().map(|(system, _)| finding(inventory, table, system)));
+    }
+    (findings, notes)
+}
+
+/// The name of a table without its schema.
+fn last_part(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(_, name)| name)
+}
+
+fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compared {
+    let table = &inventory.tables[place];
+    let mut compared = Compared {
+        lacks: Vec::new(),
+        expects: 0,
+    };
+    let mut expect = |table: Option<&Table>, column: &str| {
+        compared.expects += 1;
+        if table.is_none_or(|table| table.column(column).is_none()) {
+            compared.lacks.push(format!("`{column}`"));
+        }
+    };
+    expect(Some(table), &preset.id);
+    expect(Some(table), &preset.state);
+    for column in [&preset.job_name, &preset.ended_at].into_iter().flatten() {
+        expect(Some(table), column);
+    }
+    for condition in &preset.only {
+        expect(Some(table), &condition.column);
+    }
+    for time in [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        match &time.elsewhere {
+            None => expect(Some(table), &time.column),
+            Some(elsewhere) => {
+                let other = sibling(inventory, place, &elsewhere.table).map(|other| &inventory.tables[other]);
+                expect(Some(table), elsewhere.matching.as_deref().unwrap_or(&preset.id));
+                expect(other, &elsewhere.key);
+                expect(other, &time.column);
+                for condition in &elsewhere.conditions {
+                    expect(other, &condition.column);
+                }
+            }
+        }
+    }
+    let labels = table
+        .column(&preset.state)
+        .map_or(&[][..], |column| column.labels.as_slice());
+    let unknown = preset
+        .states
+        .running
+        .iter()
+        .filter(|state| !labels.is_empty() && !labels.contains(state));
+    compared
+        .lacks
+        .extend(unknown.map(|state| format!("the state `{state}`")));
+    compared
+}
+
+/// The table of this name beside another: in the same schema.
+fn sibling(inventory: &Inventory, beside: usize, name: &str) -> Option<usize> {
+    let schema = &inventory.tables[beside].schema;
+    let is_it = |table: &Table| table.schema == *schema && table.name == last_part(name);
+    inventory.tables.iter().position(is_it)
+}
+
+/// That most of what a preset expects is there: another version of the system, most likely.
+fn note(inventory: &Inventory, table: usize, system: &KnownSystem, compared: &Compared) -> Option<String> {
+    let lacks = &compared.lacks;
+    let is_like_it = lacks.len() * 3 <= compared.expects;
+    is_like_it.then(|| {
+        format!(
+            "`{}` is like {}'s table, but {} is not there: a version that the preset `{}` doesn't cover.",
+            inventory.named(table),
+            system.writer,
+            lacks.join(", "),
+            system.preset
+        )
+    })
+}
+
+fn finding(inventory: &Inventory, place: usize, system: &KnownSystem) -> Finding {
+    let (table, preset) = (&inventory.tables[place], &system.table);
+    let named = inventory.named(place);
+    let mut lines = Lines {
+        watch: vec![format!("preset = {}", toml::text(system.preset))],
+        ..Lines::default()
+    };
+    let mut reasons = vec!["all columns that the preset maps are there".to_owned()];
+    if preset.last_heartbeat_at.is_none() {
+        lines.watch.extend([
+            "# decide: a job gives no sign of life between its start and its end. Set this to the longest that one may run; what runs for"
+                .to_owned(),
+            "# longer is reported.".to_owned(),
+            format!("max_runtime = \"{MAX_RUNTIME}\""),
+        ]);
+    }
+    if named != preset.name {
+        lines.table.push(format!("name = {}", toml::text(&named)));
+        let times = [
+            ("started_at", Some(&preset.started_at)),
+            ("last_heartbeat_at", preset.last_heartbeat_at.as_ref()),
+        ];
+        lines.table.extend(
+            times
+                .into_iter()
+                .filter_map(|(key, time)| elsewhere(inventory, place, key, time?)),
+        );
+    }
+    if system.action != Action::Observe {
+        lines.repair.extend([
+            format!(
+                "# Nothing is repaired until you say so: without this line the preset says \"{}\", and \"fail\" ends a dead job.",
+                system.action.as_str()
+            ),
+            "missed_first = \"observe\"".to_owned(),
+        ]);
+    }
+    let unreadable: Vec<String> = mapped(preset)
+        .filter(|name| table.column(name).is_some_and(|column| !column.is_readable))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !unreadable.is_empty() {
+        reasons.push(format!(
+            "this role may not read {}: `beatwarden grants` with this configuration prints the statement for it",
+            unreadable.join(", ")
+        ));
+    }
+    Finding {
+        table: place,
+        running: Some((preset.state.clone(), preset.states.running.clone())),
+        cost: None,
+        title: format!("{}: its table `{named}`", system.writer),
+        is_known: true,
+        name: system.preset.to_owned(),
+        reasons,
+        lines,
+        is_open: false,
+        score: u32::MAX,
+    }
+}
+
+/// The columns of the job table that a preset maps.
+fn mapped(preset: &TableConfig) -> impl Iterator<Item = &str> {
+    let times = [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()];
+    let own = times.into_iter().flatten().filter(|time| time.elsewhere.is_none());
+    let columns = [
+        Some(&preset.id),
+        Some(&preset.state),
+        preset.job_name.as_ref(),
+        preset.ended_at.as_ref(),
+    ];
+    columns
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .chain(own.map(|time| time.column.as_str()))
+}
+
+/// A time that stands in another table, where that is not found by the name that the preset has.
+fn elsewhere(inventory: &Inventory, place: usize, key: &str, time: &TimeConfig) -> Option<String> {
+    let mut time = time.clone();
+    let elsewhere = time.elsewhere.as_mut()?;
+    elsewhere.table = inventory.named(sibling(inventory, place, &elsewhere.table)?);
+    Some(format!("{key} = {}", toml::time(&time)))
+}

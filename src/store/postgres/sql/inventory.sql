@@ -1,0 +1,32 @@
+/* beatwarden: inventory */
+-- Returns the columns of all tables and views that are not the system's, table by table, $1 at most; of each table its oid, schema, name,
+-- kind, whether row security is on, and the estimated number of rows (-1: unknown); of each column its name and type, whether it is
+-- unique alone, whether an index over all rows begins with it, whether this role may read it, and the labels of an enum. `path` are
+-- the schemas that this session finds tables in. Partitions are left out: their table stands for them. Catalog only.
+SELECT class.oid AS oid, namespace.nspname::pg_catalog.text AS schema, class.relname::pg_catalog.text AS name, class.relkind::pg_catalog.text AS kind,
+       class.relrowsecurity AS has_policies, class.reltuples::double precision AS rows,
+       pg_catalog.current_schemas(false)::pg_catalog.text[] AS path,
+       attribute.attname::pg_catalog.text AS column, pg_catalog.format_type(attribute.atttypid, NULL) AS type,
+       coalesce(base.typname, type.typname)::pg_catalog.text AS base, type.typtype OPERATOR(pg_catalog.=) 'e' AS is_enum,
+       coalesce(led.is_unique, false) AS is_unique, led.is_unique IS NOT NULL AS leads_index,
+       pg_catalog.has_schema_privilege(namespace.oid, 'USAGE') AND pg_catalog.has_column_privilege(class.oid, attribute.attnum, 'SELECT') AS readable,
+       CASE WHEN type.typtype OPERATOR(pg_catalog.=) 'e'
+            THEN ARRAY(SELECT label.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS label
+                        WHERE label.enumtypid OPERATOR(pg_catalog.=) attribute.atttypid ORDER BY label.enumsortorder LIMIT 100)
+            ELSE '{}'::pg_catalog.text[] END AS labels
+  FROM pg_catalog.pg_class AS class
+  JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
+  JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid OPERATOR(pg_catalog.=) class.oid
+       AND attribute.attnum OPERATOR(pg_catalog.>) 0 AND NOT attribute.attisdropped
+  JOIN pg_catalog.pg_type AS type ON type.oid OPERATOR(pg_catalog.=) attribute.atttypid
+  LEFT JOIN pg_catalog.pg_type AS base ON type.typtype OPERATOR(pg_catalog.=) 'd' AND base.oid OPERATOR(pg_catalog.=) type.typbasetype
+  LEFT JOIN (SELECT index.indrelid, index.indkey[0] AS column,
+                    pg_catalog.bool_or(index.indisunique AND index.indnkeyatts OPERATOR(pg_catalog.=) 1) AS is_unique
+               FROM pg_catalog.pg_index AS index WHERE index.indisvalid AND index.indpred IS NULL
+              GROUP BY index.indrelid, index.indkey[0]) AS led
+       ON led.indrelid OPERATOR(pg_catalog.=) class.oid AND led.column OPERATOR(pg_catalog.=) attribute.attnum
+ WHERE class.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog."char"[]) AND NOT class.relispartition
+   AND namespace.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[])
+   AND namespace.nspname OPERATOR(pg_catalog.!~~) 'pg\_toast%' AND namespace.nspname OPERATOR(pg_catalog.!~~) 'pg\_temp%'
+ ORDER BY class.oid, attribute.attnum
+ LIMIT $1

@@ -1,0 +1,250 @@
+//! What a SQLite file holds, for `discover`. The file is opened for each question and closed again, as for a pass; the connection
+//! takes no statement that writes.
+
+use super::{access, catalog::columns_of, connection::Bare, failures::failed, thread::Thread};
+use crate::store::{
+    StoreError, fill,
+    inventory::{
+        Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
+        Sample, Table, TableKind, WITHIN, keep_different,
+    },
+};
+use rusqlite::Connection;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A file that is asked what it holds.
+pub struct SqliteInventory {
+    path: PathBuf,
+    thread: Thread<()>,
+    left: Duration,
+}
+
+impl SqliteInventory {
+    /// Of the file at `path`, which is opened when it is first asked.
+    pub fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            thread: Thread::start(),
+            left: WITHIN,
+        }
+    }
+
+    /// Opens the file, asks, and closes the file, within what is left of the time.
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        what: &'static str,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (path, asked) = (self.path.clone(), Instant::now());
+        let piece = move |(): &mut (), interrupt: &super::thread::Interrupt| {
+            access::act_as_ourselves();
+            let bare = Bare::at(&path)?;
+            let read_only = bare.connection.pragma_update(None, "query_only", true);
+            read_only.map_err(|error| failed("opening", &path, error))?;
+            interrupt.arm(bare.connection.get_interrupt_handle());
+            let answer = question(&bare.connection).map_err(|error| failed(what, &path, error));
+            interrupt.disarm();
+            let closed = bare.close(&path, what);
+            let answer = answer?;
+            closed.map(|()| answer)
+        };
+        let answer = self.thread.call(what, self.left, piece).await;
+        self.left = self.left.saturating_sub(asked.elapsed());
+        answer?
+    }
+}
+
+impl Inventoried for SqliteInventory {
+    async fn inventory(&mut self) -> Result<Inventory, StoreError> {
+        self.ask("reading the schema", read).await
+    }
+
+    async fn sample(&mut self, table: &Table, columns: &[&Column]) -> Result<Sample, StoreError> {
+        let values = columns.iter().map(|column| {
+            let name = format!("target.{}", quoted(&column.name));
+            format!("CASE WHEN octet_length({name}) <= {LONGEST_SAMPLED} THEN CAST({name} AS TEXT) END")
+        });
+        let names = |order: &str| {
+            [
+                ("values", values.clone().collect::<Vec<_>>().join(", ")),
+                ("table", table.quoted()),
+                ("order", order.to_owned()),
+            ]
+        };
+        let by_number = fill(include_str!("sql/sample.sql"), &names("ORDER BY target.rowid DESC"));
+        let any = fill(include_str!("sql/sample.sql"), &names(""));
+        let (width, has_number) = (columns.len(), table.rows.is_some());
+        let statement = if has_number { by_number } else { any };
+        self.ask("reading a sample", move |connection| {
+            let mut sample = vec![Vec::new(); width];
+            let mut statement = connection.prepare(&statement)?;
+            let mut rows = statement.query([SAMPLED_ROWS])?;
+            while let Some(row) = rows.next()? {
+                // What is no UTF-8 is no state.
+                let values = (0..width).map(|place| row.get::<_, Option<String>>(place).ok().flatten());
+                keep_different(&mut sample, values);
+            }
+            Ok(sample)
+        })
+        .await
+    }
+
+    async fn cost_of_pass(&mut self, table: &Table, state: &str, running: &[String]) -> Result<PassCost, StoreError> {
+        let names = [("table", table.quoted()), ("state", quoted(state))];
+        let statement = fill(include_str!("sql/running_plan.sql"), &names);
+        let states = serde_json::Value::from(running).to_string();
+        self.ask("asking for a plan", move |connection| {
+            let mut statement = connection.prepare(&statement)?;
+            let lines = statement.query_map([&states], |row| row.get::<_, String>("detail"))?;
+            let lines = lines.collect::<rusqlite::Result<Vec<_>>>()?;
+            let index = lines.iter().find_map(|line| {
+                let by = line.strip_prefix("SEARCH target USING ")?.split_once("INDEX ")?.1;
+                Some(by.rsplit_once(" (").map_or(by, |(name, _)| name).to_owned())
+            });
+            Ok(PassCost { index })
+        })
+        .await
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
+    let mut names = connection.prepare(include_str!("sql/inventory.sql"))?;
+    let names = names.query_map([MOST_COLUMNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let names: Vec<(String, String)> = names.collect::<rusqlite::Result<_>>()?;
+    let mut inventory = Inventory {
+        has_times_as_texts: true,
+        ..Inventory::default()
+    };
+    let mut left = usize::try_from(MOST_COLUMNS).unwrap_or_default();
+    for (name, kind) in names {
+        // A view of a table that is gone has no columns.
+        let Ok(columns) = columns(connection, &name) else {
+            continue;
+        };
+        let Some(rest) = left.checked_sub(columns.len()) else {
+            inventory.is_cut = true;
+            break;
+        };
+        left = rest;
+        let is_view = kind == "view";
+        inventory.tables.push(Table {
+            schema: None,
+            is_visible: true,
+            rows: if is_view { None } else { rows(connection, &name) },
+            name,
+            kind: if is_view { TableKind::View } else { TableKind::Table },
+            runs_code: is_view,
+            columns,
+            references: Vec::new(),
+        });
+    }
+    for place in 0..inventory.tables.len() {
+        inventory.tables[place].references = references(connection, &inventory.tables, place)?;
+    }
+    Ok(inventory)
+}
+
+/// The greatest number of a row: no fewer rows than there are, unless some were numbered by hand. None without such numbers.
+fn rows(connection: &Connection, table: &str) -> Option<u64> {
+    let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", quoted(table));
+    let greatest: i64 = connection.query_row(&sql, [], |row| row.get(0)).ok()?;
+    Some(u64::try_from(greatest).unwrap_or_default())
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    let found = columns_of(connection, table)?;
+    let keys = found.iter().filter(|column| column.key > 0).count();
+    let mut indexes = connection.prepare(include_str!("sql/other_indexes.sql"))?;
+    let indexes = indexes.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let indexes: Vec<(String, Option<String>)> = indexes.collect::<rusqlite::Result<_>>()?;
+    let leads = |name: &str| {
+        let is_first = |place: usize| place == 0 || indexes[place - 1].0 != indexes[place].0;
+        (0..indexes.len()).any(|place| is_first(place) && indexes[place].1.as_deref() == Some(name))
+    };
+    let columns = found.into_iter().map(|column| {
+        Ok(Column {
+            is_unique: column.key == 1 && keys == 1 || is_unique(connection, table, &column.name)?,
+            leads_index: leads(&column.name),
+            holds: holds(&column.declared),
+            sql_type: column.declared,
+            name: column.name,
+            is_readable: true,
+            labels: Vec::new(),
+        })
+    });
+    columns.collect()
+}
+
+/// Whether an index over all rows makes this column unique alone.
+fn is_unique(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) > 0 FROM pragma_index_list(?1) AS list WHERE list.\"unique\" AND NOT list.partial
+                  AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
+    connection.query_row(sql, (table, column), |row| row.get(0))
+}
+
+/// What a column of a declared type holds: by SQLite's own rules, with what other programs make of the names of times.
+fn holds(declared: &str) -> Holds {
+    let declared = declared.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    match () {
+        () if declared.is_empty() => Holds::Anything,
+        () if has(&["BOOL", "BLOB", "JSON"]) => Holds::Other,
+        () if has(&["DATETIME", "TIMESTAMP"]) => Holds::Time,
+        () if has(&["INT"]) => Holds::Whole,
+        () if has(&["UUID"]) => Holds::Uuid,
+        () if has(&["CHAR", "TEXT", "CLOB", "ENUM"]) => Holds::Text,
+        () if has(&["REAL", "FLOA", "DOUB", "NUM", "DEC"]) => Holds::Number,
+        () => Holds::Other,
+    }
+}
+
+fn references(connection: &Connection, tables: &[Table], place: usize) -> rusqlite::Result<Vec<Reference>> {
+    let mut statement = connection.prepare_cached(include_str!("sql/inventory_references.sql"))?;
+    let found = statement.query_map([&tables[place].name], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, Option<String>>(2)?,
+        ))
+    })?;
+    let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
+    let resolved = found.into_iter().filter_map(|(column, other, key)| {
+        let table = tables
+            .iter()
+            .position(|table| table.name.eq_ignore_ascii_case(&other))?;
+        let key_of = || tables[table].columns.iter().find(|column| column.is_unique);
+        let key = key.or_else(|| Some(key_of()?.name.clone()))?;
+        Some(Reference { column, table, key })
+    });
+    Ok(resolved.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_type_says_what_a_column_is_for() {
+        for (declared, expected) in [
+            ("", Holds::Anything),
+            ("INTEGER", Holds::Whole),
+            ("bigint", Holds::Whole),
+            ("VARCHAR(26)", Holds::Text),
+            ("DATETIME", Holds::Time),
+            ("timestamp", Holds::Time),
+            ("REAL", Holds::Number),
+            ("BOOLEAN", Holds::Other),
+            ("JSON", Holds::Other),
+            ("BLOB", Holds::Other),
+        ] {
+            assert_eq!(holds(declared), expected, "{declared}");
+        }
+    }
+}
