@@ -133,13 +133,13 @@ fn rows(jobs: usize, pass: u32) -> Vec<Job> {
             id: JobId::from_number(10_000_000 + number as i64),
             name: Some(names[number % names.len()].clone()),
             state: Some(running.clone()),
-            started_at: TimeValue::At(Timestamp::from_micros(EPOCH - 1_800_000_000 + number as i64)),
+            started_at: TimeValue::from(Timestamp::from_micros(EPOCH - 1_800_000_000 + number as i64)),
             heartbeat_at: if number % 100 == 0 {
-                TimeValue::Absent
+                TimeValue::ABSENT
             } else {
-                TimeValue::At(now)
+                TimeValue::from(now)
             },
-            ended_at: TimeValue::Absent,
+            ended_at: TimeValue::ABSENT,
         })
         .collect()
 }

@@ -99,7 +99,7 @@ impl UnderWatch {
         match self.action {
             Repairing::Backfill => real.then_some((LateOutcome::LateHeartbeat, LifeSign::Beat)),
             Repairing::Fail => {
-                let differs = |before| row.heartbeat_at != before && row.heartbeat_at != TimeValue::Absent;
+                let differs = |before| row.heartbeat_at != before && row.heartbeat_at != TimeValue::ABSENT;
                 let sign = match policy.states.kind_of(row.state.as_deref()) {
                     _ if self.heartbeat.map_or(real, differs) => LifeSign::Beat,
                     StateKind::Running => LifeSign::RunsAgain,

@@ -10,6 +10,7 @@ use super::{
     pass::Pass,
     watching::{promoted_by, watching_restarts},
 };
+use std::borrow::Cow;
 
 /// Decides what one observation means. The same input gives the same plan.
 pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (Memory, Plan) {
@@ -87,12 +88,8 @@ fn judge_rows(pass: &mut Pass<'_>) {
     pass.memory.names.begin_pass(pass.observation.began);
     let mut jobs = std::mem::take(&mut pass.memory.jobs);
     let mut walk = jobs.walk();
-    let mut rows: Vec<&Job> = pass.observation.snapshot.rows.iter().collect();
-    if !rows.is_sorted_by(|left, right| left.id < right.id) {
-        rows.sort_by(|left, right| left.id.cmp(&right.id));
-        rows.dedup_by(|left, right| left.id == right.id);
-    }
-    for row in &rows {
+    let rows = in_order(&pass.observation.snapshot.rows);
+    for row in rows.iter() {
         let known = walk.find(&row.id);
         match pass.policy.states.kind_of(row.state.as_deref()) {
             kind @ (StateKind::Running | StateKind::Unknown) => {
@@ -108,10 +105,21 @@ fn judge_rows(pass: &mut Pass<'_>) {
     }
     let fresh = walk.fresh();
     for (id, name) in pass.memory.forget_unread(jobs, fresh) {
-        let row = rows.binary_search_by(|row| row.id.cmp(&id)).map(|place| rows[place]);
-        let left = row.map_or(Left::Gone, |row| Left::Ended(row.state.clone()));
+        let place = rows.binary_search_by(|row| row.id.cmp(&id));
+        let left = place.map_or(Left::Gone, |place| Left::Ended(rows[place].state.clone()));
         pass.plan.events.push(Event::Left(id, name, left));
     }
+}
+
+/// The rows in the order of their keys, each once. A store has them so already.
+fn in_order(rows: &[Job]) -> Cow<'_, [Job]> {
+    if rows.is_sorted_by(|left, right| left.id < right.id) {
+        return Cow::Borrowed(rows);
+    }
+    let mut rows = rows.to_vec();
+    rows.sort_by(|left, right| left.id.cmp(&right.id));
+    rows.dedup_by(|left, right| left.id == right.id);
+    Cow::Owned(rows)
 }
 
 /// Chooses the repairs among the due jobs; the rest is withheld by the fuse or by the limit.

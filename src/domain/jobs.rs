@@ -35,6 +35,12 @@ impl Jobs {
     pub(super) fn merge(&mut self, fresh: Vec<Known>, keep: impl FnMut(&Known) -> bool) {
         let mut keep = keep;
         self.0.retain(|known| keep(known));
+        if self.0.is_empty() {
+            // All are new, as at a start: nothing is copied, so nothing is there twice.
+            self.0 = fresh;
+            self.0.shrink_to_fit();
+            return;
+        }
         let follows = match (self.0.last(), fresh.first()) {
             (Some(last), Some(first)) => last.job.id < first.job.id,
             _ => true,

@@ -153,12 +153,12 @@ fn cause_of(pass: &Pass<'_>, known: &Known, watched: Duration) -> Option<Cause> 
         (policy.action == Action::Observe, Cause::Observe),
         (obstacle.is_some(), obstacle.unwrap_or(Cause::Rights)),
         (
-            job.started_at == TimeValue::Absent && !(insisted && policy.action == Action::Fail),
+            job.started_at == TimeValue::ABSENT && !(insisted && policy.action == Action::Fail),
             Cause::NoStart,
         ),
         (known.start_stand_in.is_some() && !insisted, Cause::Clock),
         (
-            policy.action == Action::Backfill && job.heartbeat_at != TimeValue::Absent,
+            policy.action == Action::Backfill && job.heartbeat_at != TimeValue::ABSENT,
             Cause::AwaitingWriter,
         ),
         (precedent.undone.is_some() && !insisted, Cause::Undone),

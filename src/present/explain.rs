@@ -71,12 +71,14 @@ fn row(facts: &Facts<'_>) -> String {
         .as_deref()
         .map_or_else(|| "NULL".to_owned(), |state| format!("{state:?}"));
     let start = match facts.row.started_at {
-        TimeValue::At(at) => format!("started {}", when(at, facts.now)),
-        TimeValue::Absent => "has no start".to_owned(),
-        TimeValue::Unreadable => "has a start that can't be read".to_owned(),
+        value if value == TimeValue::ABSENT => "has no start".to_owned(),
+        value => value.at().map_or_else(
+            || "has a start that can't be read".to_owned(),
+            |at| format!("started {}", when(at, facts.now)),
+        ),
     };
     let beat = match facts.row.heartbeat(facts.policy.seed_tolerance) {
-        _ if facts.row.heartbeat_at == TimeValue::Unreadable => "has a heartbeat that can't be read".to_owned(),
+        _ if facts.row.heartbeat_at == TimeValue::UNREADABLE => "has a heartbeat that can't be read".to_owned(),
         Heartbeat::Absent if facts.policy.max_runtime.is_some() => "makes no heartbeats".to_owned(),
         Heartbeat::Absent => "has no heartbeat".to_owned(),
         Heartbeat::Seeded(at) => format!(
@@ -85,10 +87,8 @@ fn row(facts: &Facts<'_>) -> String {
         ),
         Heartbeat::Real(at) => format!("last beat {}", when(at, facts.now)),
     };
-    let end = match facts.row.ended_at {
-        TimeValue::At(at) => format!(", ended {}", when(at, facts.now)),
-        TimeValue::Absent | TimeValue::Unreadable => String::new(),
-    };
+    let end = facts.row.ended_at.at();
+    let end = end.map_or_else(String::new, |at| format!(", ended {}", when(at, facts.now)));
     format!("It is in state {state}, {start}, {beat}{end}.")
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn error_text(entry: &LedgerEntry) -> Option<String> {
 pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<TimeValue> {
     let image: Value = serde_json::from_str(after).ok()?;
     match image.get(column)? {
-        Value::Null => Some(TimeValue::Absent),
+        Value::Null => Some(TimeValue::ABSENT),
         Value::String(text) => {
             let at = text.parse::<jiff::Timestamp>().ok()?;
             Some(TimeValue::from_micros(at.as_microsecond()))

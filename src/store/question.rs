@@ -195,6 +195,29 @@ pub struct Moment {
     pub server_started_at: Option<Timestamp>,
     /// Changes with what the catalog says of table and ledger, where the database has such a thing.
     pub version: Option<String>,
+    /// Which transactions may not have been seen, where the database numbers them.
+    pub transactions: Option<Transactions>,
+}
+
+/// Transactions at the time of a snapshot, by their numbers, which are given out in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transactions {
+    /// All with a lower number have ended, and the snapshot shows what they committed.
+    pub oldest: u64,
+    /// None has this number or a higher one yet.
+    pub next: u64,
+}
+
+impl Transactions {
+    /// From the text of PostgreSQL's `txid_snapshot`: oldest, next, and those in between that run.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let mut number = || parts.next()?.parse().ok();
+        Some(Self {
+            oldest: number()?,
+            next: number()?,
+        })
+    }
 }
 
 /// Rows of the table.

@@ -4,14 +4,17 @@ use super::{Mapping, StoreError};
 use crate::domain::{Job, LedgerEntry};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone.
-pub(crate) const MOST_RUNNING: i64 = 500_000;
+/// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone. What
+/// a pass holds of each is some 300 bytes.
+pub(crate) const MOST_RUNNING: i64 = 2_000_000;
 /// Rows in unknown states that are looked at.
 pub(crate) const MOST_UNKNOWN: i64 = 1_000;
 /// So far below the newest key of a first pass a transaction may still be open.
 pub(crate) const FIRST_OVERLAP: i64 = 1_000;
-/// Newcomers read by one pass; what is left comes with the next.
+/// Newcomers read by one question.
 pub(crate) const MOST_NEWCOMERS: i64 = 10_000;
+/// So many are read by one pass, as long as it has time for them; what is left comes with the next.
+pub(crate) const NEWCOMERS_OF_A_PASS: usize = 200_000;
 /// Rows read after a start for the success ratio.
 pub(crate) const HISTORY: i64 = 10_000;
 /// Ledger entries shown.
@@ -29,14 +32,18 @@ pub(crate) const LONGEST_TEXT: usize = 1_000;
 pub(crate) const LONGEST_KEY: usize = 1_000;
 /// Bytes of what a ledger entry keeps of a row, before or after.
 pub(crate) const LONGEST_IMAGE: usize = 8_000;
-/// Bytes that the rows and ledger entries of one pass may take, their texts included. A process that is killed for want of memory
-/// takes all of its watches along; a pass that fails says why.
+/// Bytes that the texts of the rows and the ledger entries of one pass may take. A process that is killed for want of memory takes
+/// all of its watches along; a pass that fails says why.
 pub(crate) const HEAVIEST: usize = 64 << 20;
+/// A row counts as so many bytes at least, so that rows without texts are bounded as well: by a little more than
+/// [`MOST_RUNNING`].
+const LIGHTEST: usize = 32;
 
 /// The error of a table with too many running rows.
 pub(crate) fn too_many(mapping: &Mapping) -> StoreError {
     StoreError::Schema(format!(
-        "more than {MOST_RUNNING} rows of `{}` are in a running state: is watch.table.running right?",
+        "{MOST_RUNNING} rows of `{}` are in a running state, and one watch holds fewer: is watch.table.running right? If so, \
+         divide the table among several watches by watch.table.only",
         mapping.table.plain()
     ))
 }
@@ -51,7 +58,7 @@ pub(crate) fn too_heavy(mapping: &Mapping) -> StoreError {
     ))
 }
 
-/// What a row takes of the memory. A name or a state that many rows share is counted with the first.
+/// What a row takes of the memory for texts. A name or a state that many rows share is counted with the first.
 pub(crate) fn weight(job: &Job) -> usize {
     // One reference is the row's, another that of the strings.
     let fresh = |text: &Option<Arc<str>>| match text {
@@ -59,7 +66,7 @@ pub(crate) fn weight(job: &Job) -> usize {
         _ => 0,
     };
     let key = job.id.number().map_or_else(|| job.id.text().len(), |_| 0);
-    size_of::<Job>() + key + fresh(&job.name) + fresh(&job.state)
+    (key + fresh(&job.name) + fresh(&job.state)).max(LIGHTEST)
 }
 
 /// The same of a ledger entry.

@@ -52,14 +52,14 @@ fn policy(action: Action) -> Policy {
 }
 
 fn job(id: u32, state: &str, start: Option<f64>, heartbeat: Option<f64>) -> Job {
-    let reading = |time: Option<f64>| time.map_or(TimeValue::Absent, |seconds| TimeValue::At(at(seconds)));
+    let reading = |time: Option<f64>| time.map_or(TimeValue::ABSENT, |seconds| TimeValue::from(at(seconds)));
     Job {
         id: JobId::new(id.to_string()),
         name: Some("pipeline".into()),
         state: Some(state.into()),
         started_at: reading(start),
         heartbeat_at: reading(heartbeat),
-        ended_at: TimeValue::Absent,
+        ended_at: TimeValue::ABSENT,
     }
 }
 
@@ -285,7 +285,7 @@ fn a_row_without_a_start_is_never_repaired() {
 fn unreadable_rows_and_unknown_states_are_counted_reported_once_and_left_alone() {
     let mut dog = Watchdog::new(Action::Fail);
     let mut infinite = job(1, "RUNNING", Some(0.0), None);
-    infinite.started_at = TimeValue::Unreadable;
+    infinite.started_at = TimeValue::UNREADABLE;
     let mut nameless = job(3, "?", Some(-1000.0), None);
     nameless.state = None;
     dog.rows = vec![infinite, job(2, "BROKEN", Some(-1000.0), None), nameless];
@@ -363,7 +363,7 @@ fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
                 dog.look(2.0);
             }
             let mut ended = job(1, state, Some(1.0), heartbeat.map(|after: f64| 1.0 + after));
-            ended.ended_at = TimeValue::At(at(1.0 + end));
+            ended.ended_at = TimeValue::from(at(1.0 + end));
             dog.rows = vec![ended];
             dog.look(5.0);
             dog.look(10.0);
@@ -380,7 +380,7 @@ fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
 fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
     let mut dog = Watchdog::new(Action::Observe);
     let mut old = job(1, "SUCCESS", Some(-1800.0), Some(-1700.0));
-    old.ended_at = TimeValue::At(at(-1700.0));
+    old.ended_at = TimeValue::from(at(-1700.0));
     dog.rows = vec![
         old,
         job(2, "RUNNING", Some(-1800.0), Some(-1.0)),
@@ -476,7 +476,7 @@ fn a_second_start_that_dies_behind_an_unlisted_state_is_a_failure_and_withheld_o
     dog.rows = vec![job(1, "PREPARING", Some(301.0), None)];
     dog.look(305.0);
     let mut ended = job(1, "FAIL", Some(301.0), None);
-    ended.ended_at = TimeValue::At(at(306.0));
+    ended.ended_at = TimeValue::from(at(306.0));
     dog.rows = vec![ended];
     dog.look(310.0);
     assert_eq!(dog.inits(), (0, 3));
@@ -531,7 +531,7 @@ fn a_job_that_the_ledger_knows_as_repaired_is_a_failure_after_a_restart_too() {
     let mut dog = Watchdog::new(Action::Backfill);
     dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-30.0))];
     let mut ended = job(1, "FAIL", Some(-30.0), Some(-30.0));
-    ended.ended_at = TimeValue::At(at(-5.0));
+    ended.ended_at = TimeValue::from(at(-5.0));
     dog.rows = vec![ended];
     dog.look(0.0);
     assert_eq!(dog.inits(), (0, 1));
@@ -574,9 +574,9 @@ fn a_repair_needs_a_whole_deadline_of_watching() {
 fn a_change_of_any_observed_column_starts_watching_that_row_again() {
     let changes: [fn(&mut Job); 4] = [
         |job| job.name = Some("renamed".into()),
-        |job| job.ended_at = TimeValue::At(at(3.0)),
-        |job| job.started_at = TimeValue::At(at(-999.0)),
-        |job| job.heartbeat_at = TimeValue::At(at(-1000.0)),
+        |job| job.ended_at = TimeValue::from(at(3.0)),
+        |job| job.started_at = TimeValue::from(at(-999.0)),
+        |job| job.heartbeat_at = TimeValue::from(at(-1000.0)),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut dog = Watchdog::new(Action::Fail);
@@ -1021,7 +1021,7 @@ fn a_failed_job_that_shows_life_is_a_false_repair_from_the_pass_after() {
         (job(1, "FAIL", Some(-100.0), Some(-100.0)), LifeSign::Beat),
     ];
     for (alive, sign) in lives {
-        let mut dog = after_a_fail(dead(), Some(TimeValue::Absent));
+        let mut dog = after_a_fail(dead(), Some(TimeValue::ABSENT));
         assert_eq!(dog.look(0.0).findings, []);
         assert!(dog.memory.known_jobs().any(|id| id.text() == "1"), "it is read by key");
         dog.rows = vec![alive];
@@ -1066,7 +1066,7 @@ fn what_is_no_sign_of_life_is_no_false_repair() {
         }),
     ];
     for (name, change) in cases {
-        let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), None), Some(TimeValue::Absent));
+        let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), None), Some(TimeValue::ABSENT));
         dog.look(0.0);
         change(&mut dog);
         assert_eq!(dog.look(5.0).findings, [], "{name}");
@@ -1079,7 +1079,7 @@ fn an_entry_that_does_not_tell_the_heartbeat_is_judged_from_what_was_first_seen(
     let mut dog = after_a_fail(seeded.clone(), None);
     dog.look(0.0);
     assert_eq!(dog.look(5.0).findings, [], "as it was when first seen");
-    dog.rows[0].heartbeat_at = TimeValue::At(at(-101.0));
+    dog.rows[0].heartbeat_at = TimeValue::from(at(-101.0));
     assert_eq!(dog.look(10.0).findings.len(), 1, "it changed while we looked");
     let mut dog = after_a_fail(job(1, "FAIL", Some(-100.0), Some(-10.0)), None);
     dog.look(0.0);
@@ -1114,10 +1114,10 @@ fn a_person_who_insists_gets_past_the_rules_and_never_past_the_guard() {
     type Case = (&'static str, Cause, fn(&mut Watchdog));
     let cases: [Case; 4] = [
         ("no start", Cause::NoStart, |dog| {
-            dog.rows[0].started_at = TimeValue::Absent
+            dog.rows[0].started_at = TimeValue::ABSENT
         }),
         ("a start ahead", Cause::Clock, |dog| {
-            dog.rows[0].started_at = TimeValue::At(at(9_999.0));
+            dog.rows[0].started_at = TimeValue::from(at(9_999.0));
         }),
         ("undone", Cause::Undone, |dog| {
             let mut undo = entry(LedgerAction::Undo, 1, Some(-1000.0));
@@ -1169,7 +1169,7 @@ fn a_person_who_insists_gets_past_the_rules_and_never_past_the_guard() {
         "past an open fuse, one job"
     );
     for row in &mut dog.rows {
-        row.heartbeat_at = TimeValue::At(at(6.0));
+        row.heartbeat_at = TimeValue::from(at(6.0));
     }
     assert_eq!(dog.look(10.0).repairs, [], "a job that beats is never due");
 }

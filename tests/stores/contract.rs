@@ -146,7 +146,7 @@ async fn running_rows_are_observed_with_all_their_columns(bed: impl Bed) {
     let age = |reading: TimeValue| reading.at().expect("a time").age_at(now).as_secs_f64();
     assert!((age(observed.started_at) - 600.0).abs() < 5.0, "{observed:?}");
     assert!((age(observed.heartbeat_at) - 1.0).abs() < 5.0, "{observed:?}");
-    assert_eq!(job(&snapshot, 2).heartbeat_at, TimeValue::Absent);
+    assert_eq!(job(&snapshot, 2).heartbeat_at, TimeValue::ABSENT);
     assert_eq!(snapshot.newcomers, Newcomers::Followed);
     assert_eq!(snapshot.access, Access::Scan, "no index on the state");
     assert_eq!(snapshot.obstacle(), None);

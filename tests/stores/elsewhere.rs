@@ -256,11 +256,11 @@ async fn start_and_heartbeat_may_each_be_in_another_table() {
         assert!(is_ago(&seen, owned.heartbeat_at, 4.0), "{owned:?}");
         let orphan = job(&seen, "2");
         assert!(is_ago(&seen, orphan.started_at, 300.0), "{orphan:?}");
-        assert_eq!(orphan.heartbeat_at, TimeValue::Absent, "its owner's row is gone");
+        assert_eq!(orphan.heartbeat_at, TimeValue::ABSENT, "its owner's row is gone");
         let without = job(&seen, "3");
         assert_eq!(
             (without.started_at, without.heartbeat_at),
-            (TimeValue::Absent, TimeValue::Absent)
+            (TimeValue::ABSENT, TimeValue::ABSENT)
         );
         assert_eq!(
             seen.newcomers,

@@ -131,7 +131,7 @@ async fn read_and_repair(mut store: impl Store, mut failing: impl Store, keys: [
     assert_eq!(row.state.as_deref(), Some("failed"));
     let snapshot = observe(&mut store).await;
     assert!(age(&snapshot, row.ended_at).abs() < 5.0, "{row:?}");
-    assert_eq!(row.heartbeat_at, TimeValue::Absent);
+    assert_eq!(row.heartbeat_at, TimeValue::ABSENT);
     assert_eq!(job(&snapshot, keys[2]), beating, "the neighbour");
     assert_eq!(snapshot.newest_repairs.len(), 2);
 }

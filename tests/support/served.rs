@@ -148,8 +148,8 @@ pub fn job(id: &str, name: &str, started: i64, beat: Option<i64>) -> Job {
         name: Some(name.into()),
         state: Some("RUNNING".into()),
         started_at: at(started),
-        heartbeat_at: beat.map_or(TimeValue::Absent, at),
-        ended_at: TimeValue::Absent,
+        heartbeat_at: beat.map_or(TimeValue::ABSENT, at),
+        ended_at: TimeValue::ABSENT,
     }
 }
 

@@ -105,7 +105,7 @@ fn live_a_day(served: &Served) {
             })
             .map(|row| match row.state.as_deref() {
                 Some("FAIL") => Job {
-                    heartbeat_at: TimeValue::Absent,
+                    heartbeat_at: TimeValue::ABSENT,
                     ..row
                 },
                 _ => row,

@@ -46,7 +46,7 @@ fn job(state: &str, start: TimeValue, heartbeat: TimeValue) -> Job {
         state: Some(state.into()),
         started_at: start,
         heartbeat_at: heartbeat,
-        ended_at: TimeValue::Absent,
+        ended_at: TimeValue::ABSENT,
     }
 }
 
@@ -78,9 +78,9 @@ fn judged(phase: Phase, cause: Option<Cause>) -> Option<Judged> {
 #[test]
 fn every_phase_and_every_cause_has_its_sentences() {
     let mut text = String::new();
-    let silent = job("RUNNING", TimeValue::At(at(-120)), TimeValue::Absent);
-    let seeded = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-120)));
-    let beats = job("RUNNING", TimeValue::At(at(-120)), TimeValue::At(at(-2)));
+    let silent = job("RUNNING", TimeValue::from(at(-120)), TimeValue::ABSENT);
+    let seeded = job("RUNNING", TimeValue::from(at(-120)), TimeValue::from(at(-120)));
+    let beats = job("RUNNING", TimeValue::from(at(-120)), TimeValue::from(at(-2)));
     for &phase in policy(Action::Observe).phases() {
         let row = if matches!(phase, Phase::Beating | Phase::Lost) {
             &beats
@@ -113,7 +113,7 @@ fn every_phase_and_every_cause_has_its_sentences() {
 
 #[test]
 fn a_job_without_heartbeats_is_judged_by_its_age_and_said_to_be() {
-    let row = job("RUNNING", TimeValue::At(at(-120)), TimeValue::Absent);
+    let row = job("RUNNING", TimeValue::from(at(-120)), TimeValue::ABSENT);
     let mut text = String::new();
     for action in [Action::Observe, Action::Fail] {
         let policy = Policy {
@@ -146,14 +146,14 @@ fn a_job_without_heartbeats_is_judged_by_its_age_and_said_to_be() {
 #[test]
 fn rows_that_have_no_phase_and_the_ledger_are_explained_too() {
     let mut text = String::new();
-    let start = TimeValue::At(at(-120));
+    let start = TimeValue::from(at(-120));
     for row in [
-        job("SUCCESS", start, TimeValue::At(at(-2))),
-        job("FAIL", start, TimeValue::Absent),
-        job("IDLE", TimeValue::Absent, TimeValue::Absent),
-        job("STATE_EDIT", start, TimeValue::Absent),
-        job("odd \"\u{1b}[2J", start, TimeValue::Absent),
-        job("RUNNING", TimeValue::Unreadable, TimeValue::Unreadable),
+        job("SUCCESS", start, TimeValue::from(at(-2))),
+        job("FAIL", start, TimeValue::ABSENT),
+        job("IDLE", TimeValue::ABSENT, TimeValue::ABSENT),
+        job("STATE_EDIT", start, TimeValue::ABSENT),
+        job("odd \"\u{1b}[2J", start, TimeValue::ABSENT),
+        job("RUNNING", TimeValue::UNREADABLE, TimeValue::UNREADABLE),
     ] {
         text.push_str(&explained(&row, Action::Fail, None, &[]));
     }
@@ -184,7 +184,7 @@ fn rows_that_have_no_phase_and_the_ledger_are_explained_too() {
         undo_of: Some(RepairId(1)),
         ..fail.clone()
     };
-    let row = job("FAIL", start, TimeValue::Absent);
+    let row = job("FAIL", start, TimeValue::ABSENT);
     text.push_str(&explained(&row, Action::Fail, None, std::slice::from_ref(&fail)));
     text.push_str(&explained(&row, Action::Fail, None, &[fail, undo]));
     insta::assert_snapshot!("without_a_phase", text);

@@ -4,17 +4,17 @@ use super::{
     Look,
     carried::Followed,
     rows::{is_news, within_room},
-    tail::Tail,
+    tail::{At, Tail},
 };
 use crate::{
     domain::{self, Discovery, JobId},
     store::{
         TimeBudget,
         question::{Frame, Question, Round, Rows, Span},
-        reading::{MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN},
+        reading::{MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, NEWCOMERS_OF_A_PASS},
     },
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where a tail begins: the newest keys, and the newest rows.
 #[derive(Debug)]
@@ -33,10 +33,16 @@ pub(super) enum Paging {
     Over,
 }
 
+/// How long a pass with this deadline may continue to read newcomers: it has to end in time, or it would fail with the same
+/// newcomers again.
+pub(crate) fn newcomers_for(deadline: Duration) -> Duration {
+    (deadline / 8).min(Duration::from_millis(500))
+}
+
 impl Look<'_> {
     /// What the first round asks of a growing key.
-    pub(super) fn open_tail(&mut self, discovery: Discovery) -> Vec<Question> {
-        match (&self.carried.tail, discovery) {
+    pub(super) fn open_tail(&mut self, discovery: Discovery, now: Instant) -> Vec<Question> {
+        match (&mut self.carried.tail, discovery) {
             _ if !self.table.grows => Vec::new(),
             // Where the running rows are found by their state, a first pass, which someone waits for, does without the history:
             // the next one reads it.
@@ -46,12 +52,16 @@ impl Look<'_> {
                     window: has_history.then_some(self.request.window),
                 }]
             }
-            (Some(followed), Discovery::State) => vec![Question::Newcomers {
-                newest: followed.tail.newest(),
-            }],
+            (Some(followed), Discovery::State) => {
+                self.seen.most = MOST_NEWCOMERS;
+                vec![Question::Newcomers {
+                    newest: followed.tail.newest(),
+                }]
+            }
             (Some(followed), Discovery::KeyTail) => {
-                let (span, alone) = known_and_new(&followed.tail, &self.request.known);
+                let (span, alone) = known_and_new(&mut followed.tail, &self.request.known, now);
                 self.seen.alone_below = Some(span.from);
+                self.seen.most = span.most;
                 let alone = (!alone.is_empty()).then_some(Question::Known(alone));
                 // In the order of the keys, so that nothing has to be sorted; but for gaps that were filled.
                 alone.into_iter().chain([Question::Tail(span)]).collect()
@@ -64,16 +74,42 @@ impl Look<'_> {
         let Some(newest) = self.carried.tail.as_ref().map(|followed| followed.tail.newest()) else {
             return;
         };
-        let place = rows.jobs.iter().rposition(|job| job.id.number() == Some(newest));
-        self.seen.has_newest = place.is_some();
+        let is_first = self.seen.newcomers.is_empty();
+        let begins_at = self.seen.newcomers.last().copied().unwrap_or(newest);
+        // What an answer leaves out is at its end; on SQLite the limit is that of the newcomers among it.
+        let from_there = rows
+            .jobs
+            .iter()
+            .filter(|job| job.id.number() >= Some(begins_at))
+            .count();
+        let is_cut = at_least(rows.jobs.len(), self.seen.most) || at_least(from_there, MOST_NEWCOMERS);
+        let place = rows.jobs.iter().rposition(|job| job.id.number() == Some(begins_at));
+        self.seen.has_newest |= is_first && place.is_some();
         if let Some(place) = place
-            && !is_news(&rows.jobs[place], self.table.mapping, &self.request.known)
+            // The last one of a page is there already.
+            && !(is_first && is_news(&rows.jobs[place], self.table.mapping, &self.request.known))
         {
             rows.jobs.remove(place);
         }
         let keys = rows.jobs.iter().filter_map(|job| job.id.number());
-        self.seen.newcomers = keys.filter(|key| *key > newest).collect();
+        let before = self.seen.newcomers.len();
+        self.seen.newcomers.extend(keys.filter(|key| *key > begins_at));
+        self.seen.newcomers[before..].sort_unstable();
+        // An answer without a new key is the last one, whatever it was cut by.
+        self.seen.has_more = is_cut && self.seen.newcomers.len() > before;
         self.add(rows);
+    }
+
+    /// The next newcomers, where the last answer left some out and this pass has time for them: thousands that begin at once
+    /// must not make those behind them late.
+    fn more_newcomers(&mut self, now: Instant) -> Option<Round> {
+        let began = self.asked + self.begun_after;
+        let has_time = now.duration_since(began) < self.table.newcomers_for;
+        let has_room = self.seen.newcomers.len() < NEWCOMERS_OF_A_PASS;
+        let is_wanted = std::mem::take(&mut self.seen.has_more) && has_time && has_room;
+        let newest = *self.seen.newcomers.last().filter(|_| is_wanted)?;
+        self.seen.most = MOST_NEWCOMERS;
+        Some(within(Question::Newcomers { newest }))
     }
 
     /// Takes the tail further; where there is none, or one of another table than this is by now, it begins again with the
@@ -105,6 +141,10 @@ impl Look<'_> {
 
     /// The tail holds: it continues from the newcomers.
     fn advance(&mut self, now: Instant) -> Option<Round> {
+        if let Some(round) = self.more_newcomers(now) {
+            return Some(round);
+        }
+        let at = self.at(now);
         let followed = self.carried.tail.as_mut()?;
         if std::mem::replace(&mut followed.lacks_history, false) {
             return Some(within(Question::History {
@@ -114,7 +154,7 @@ impl Look<'_> {
         let newcomers = std::mem::take(&mut self.seen.newcomers);
         if self.table.database.commits_late {
             let found = self.seen.rows.iter().filter_map(|job| job.id.number());
-            followed.tail.take(newcomers, found, now);
+            followed.tail.take(newcomers, found, at);
         } else if let Some(newest) = newcomers.into_iter().max() {
             followed.tail.advance_to(newest);
         }
@@ -122,11 +162,16 @@ impl Look<'_> {
         None
     }
 
+    fn at(&self, now: Instant) -> At {
+        let transactions = self.moment().transactions;
+        At { now, transactions }
+    }
+
     /// A tail from the newest keys on, and the newest rows.
     fn begin_tail(&mut self, newest: Newest, now: Instant) {
         let lacks_history = newest.rows.is_none();
         self.add(newest.rows.unwrap_or_default());
-        let mut tail = Tail::begin(newest.keys, self.table.lowest, now);
+        let mut tail = Tail::begin(newest.keys, self.table.lowest, self.at(now));
         tail.begin_full_look();
         self.carried.tail = Some(Followed {
             tail,
@@ -188,11 +233,18 @@ impl Look<'_> {
 }
 
 /// The known rows and the newcomers by their keys: one range where known keys lie close, and the keys that are read one by one.
-fn known_and_new(tail: &Tail, known: &[JobId]) -> (Span, Vec<JobId>) {
+fn known_and_new(tail: &mut Tail, known: &[JobId], now: Instant) -> (Span, Vec<JobId>) {
     let known: Vec<i64> = known.iter().filter_map(JobId::number).collect();
-    let from = tail.dense_from(&known);
+    let mut gaps_alone = tail.ask(now);
+    let from = if gaps_alone.is_empty() {
+        tail.dense_from(&known)
+    } else {
+        let mut wanted = [known.as_slice(), &gaps_alone].concat();
+        wanted.sort();
+        tail.dense_from(&wanted)
+    };
     let (alone, close) = known.split_at(known.partition_point(|key| *key < from));
-    let (gaps_alone, gaps): (Vec<i64>, Vec<i64>) = tail.gaps().partition(|key| *key < from);
+    let gaps = gaps_alone.split_off(gaps_alone.partition_point(|key| *key < from));
     let most = i64::try_from(close.len() + gaps.len())
         .unwrap_or(i64::MAX)
         .saturating_add(MOST_NEWCOMERS)
@@ -207,6 +259,10 @@ fn known_and_new(tail: &Tail, known: &[JobId]) -> (Span, Vec<JobId>) {
     };
     let alone = alone.iter().copied().chain(gaps_alone);
     (span, alone.map(JobId::from_number).collect())
+}
+
+fn at_least(rows: usize, most: i64) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows >= most)
 }
 
 fn within(question: Question) -> Round {

@@ -13,6 +13,7 @@ mod tail;
 mod tests;
 
 pub use carried::{Carried, FactsFor};
+pub(crate) use follow::newcomers_for;
 
 use super::{
     DiscoverySetting, Mapping, ObserveRequest, StoreError,
@@ -45,6 +46,8 @@ pub struct Table<'a> {
     pub keyless: Keyless,
     /// The facts, where the catalog can't be asked for them.
     pub facts: Option<Facts>,
+    /// So long a pass continues to read newcomers where there are thousands; a part of its deadline.
+    pub newcomers_for: Duration,
     /// What the database can do.
     pub database: Database,
 }
@@ -119,7 +122,12 @@ struct Seen {
     alone_below: Option<i64>,
     /// The newest key that was followed is still there.
     has_newest: bool,
+    /// The keys behind the newest that was followed, in order.
     newcomers: Vec<i64>,
+    /// So many rows has the answer about them at most.
+    most: i64,
+    /// Whether it left some out.
+    has_more: bool,
     top: Option<Option<i64>>,
     newest: Option<Newest>,
     is_tail_new: bool,
@@ -294,7 +302,7 @@ impl<'a> Look<'a> {
                 timed: way.is_expensive_scan(),
             });
         }
-        questions.extend(self.open_tail(way.discovery));
+        questions.extend(self.open_tail(way.discovery, now));
         if self.table.facts.is_none() && self.carried.needs_facts(self.table.database.facts_for, now) {
             questions.push(Question::Facts);
         }

@@ -2,19 +2,30 @@
 //! read as one range, and how far a full look has got. Pure; the same for both databases.
 //!
 //! A key is taken from its sequence before its transaction commits, so a lower key can appear after a higher one. Every
-//! key that is missing below the newest is asked for on its own for a while: an overlap that costs only the gaps.
+//! key that is missing below the newest is asked for in each pass as long as a transaction runs that may have taken it. After
+//! that it was rolled back, skipped, or is kept by a program that takes keys in advance: then it is asked for in its turn, a
+//! few in each pass, so that neither rollbacks nor a sequence that skips make every pass more expensive.
 
-use crate::store::reading::FIRST_OVERLAP;
+use crate::store::{question::Transactions, reading::FIRST_OVERLAP};
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
+    ops::{Bound, RangeInclusive},
     time::{Duration, Instant},
 };
 
-/// So long a missing key is asked for; after that the next full look finds it.
+/// So long a missing key is asked for, and once more after that; then the next full look finds it.
 const GAP_FOR: Duration = Duration::from_secs(600);
-/// So many missing keys are asked for; a sequence that skips more leaves the rest to the next full look.
+/// One that is not asked for, because running rows are found by their state, is forgotten after this.
+const GAP_AT_MOST: Duration = Duration::from_secs(1_200);
+/// So many missing keys are remembered; a sequence that skips more leaves the rest to the next full look.
 const GAPS: usize = 5_000;
+/// So long a transaction may run where the database doesn't number them.
+const OPEN_FOR: Duration = Duration::from_secs(60);
+/// So many keys that an open transaction may have taken are asked for in each pass, the greatest of them. A transaction that
+/// writes elsewhere for an hour must not make every rollback meanwhile a lookup in each pass.
+const OPEN: usize = 256;
+/// So many of the others are asked for by one pass, or so manyth part of all.
+const IN_TURN: (usize, usize) = (64, 64);
 /// A range of keys is read as one if at least every so manyth of them is a known job: a row that is passed over in a range
 /// was measured to cost about an eighth of one that is looked up by its key.
 const SPARSE: i64 = 8;
@@ -27,17 +38,38 @@ const PAGE: (i64, i64, i64) = (20_000, 1_000, 200_000);
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     newest: i64,
-    /// Missing keys, and since when.
-    gaps: BTreeMap<i64, Instant>,
+    /// Missing keys.
+    gaps: BTreeMap<i64, Gap>,
+    /// The last of them that was asked for in its turn.
+    turn: i64,
     /// The greatest key that the full look in progress has not covered.
     full_look: Option<i64>,
     /// Keys of its next page.
     page: i64,
 }
 
+/// A missing key.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    since: Instant,
+    /// A transaction that has taken it has a lower number than this, where they have numbers.
+    below: Option<u64>,
+    /// Whether such a transaction may still run.
+    is_open: bool,
+    /// Whether it is asked for the last time.
+    is_last: bool,
+}
+
+/// When a pass read what it has: its time, and what its snapshot may not show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub now: Instant,
+    pub transactions: Option<Transactions>,
+}
+
 impl Tail {
     /// From the newest keys of all, in any order; an empty table counts from below every key that it can have.
-    pub(super) fn begin(mut keys: Vec<i64>, lowest: i64, now: Instant) -> Self {
+    pub(super) fn begin(mut keys: Vec<i64>, lowest: i64, at: At) -> Self {
         keys.sort_unstable();
         let newest = keys.last().copied().unwrap_or(lowest);
         let oldest_read = keys.first().copied().unwrap_or(newest);
@@ -45,10 +77,11 @@ impl Tail {
         let mut this = Self {
             newest: from,
             gaps: BTreeMap::new(),
+            turn: i64::MIN,
             full_look: None,
             page: PAGE.0,
         };
-        this.advance(keys.into_iter().filter(|key| *key > from), now);
+        this.advance(keys.into_iter().filter(|key| *key > from), at);
         this.newest = newest;
         this
     }
@@ -58,28 +91,64 @@ impl Tail {
         self.newest
     }
 
-    /// The keys below the newest that were missing and may still come.
-    pub(super) fn gaps(&self) -> impl Iterator<Item = i64> {
-        self.gaps.keys().copied()
+    /// The missing keys that this pass asks for, in ascending order: those that a transaction that still runs may have taken,
+    /// and of the others those whose turn it is.
+    pub(super) fn ask(&mut self, now: Instant) -> Vec<i64> {
+        let open = self
+            .gaps
+            .iter()
+            .rev()
+            .filter(|(_, gap)| gap.is_open)
+            .map(|(key, _)| *key);
+        let open: Vec<i64> = open.take(OPEN).collect();
+        let (least_open, is_cut) = (open.last().copied(), open.len() == OPEN);
+        let in_turn = IN_TURN.0.max(self.gaps.len() / IN_TURN.1);
+        let (behind, before) = ((Bound::Excluded(self.turn), Bound::Unbounded), ..=self.turn);
+        let round = self.gaps.range(behind).chain(self.gaps.range(before));
+        let round = round.filter(|(key, gap)| !gap.is_open || is_cut && Some(**key) < least_open);
+        let mut asked: Vec<i64> = round.map(|(key, _)| *key).take(in_turn).collect();
+        self.turn = asked.last().copied().unwrap_or(i64::MIN);
+        for key in &asked {
+            if let Some(gap) = self.gaps.get_mut(key) {
+                gap.is_last = now.duration_since(gap.since) >= GAP_FOR;
+            }
+        }
+        asked.extend(open);
+        asked.sort_unstable();
+        asked
     }
 
     /// Takes in the keys that came after the newest, and what else was found, gaps maybe among it.
-    pub(super) fn take(&mut self, mut newcomers: Vec<i64>, found: impl IntoIterator<Item = i64>, now: Instant) {
+    pub(super) fn take(&mut self, mut newcomers: Vec<i64>, found: impl IntoIterator<Item = i64>, at: At) {
         if !self.gaps.is_empty() {
             for key in found {
                 self.gaps.remove(&key);
             }
-            self.gaps.retain(|_, since| now.duration_since(*since) < GAP_FOR);
+            self.gaps.retain(|_, gap| {
+                let age = at.now.duration_since(gap.since);
+                gap.is_open &= match (gap.below, at.transactions) {
+                    (Some(below), Some(transactions)) => transactions.oldest < below,
+                    _ => age < OPEN_FOR,
+                };
+                !gap.is_last && age < GAP_AT_MOST
+            });
         }
         newcomers.sort_unstable();
-        self.advance(newcomers.into_iter(), now);
+        self.advance(newcomers.into_iter(), at);
     }
 
-    fn advance(&mut self, keys: impl Iterator<Item = i64>, now: Instant) {
+    fn advance(&mut self, keys: impl Iterator<Item = i64>, at: At) {
+        // Open for one more pass at least: a key is taken a moment before its transaction gets its number.
+        let gap = Gap {
+            since: at.now,
+            below: at.transactions.map(|transactions| transactions.next),
+            is_open: true,
+            is_last: false,
+        };
         for key in keys {
             let missing = (self.newest.saturating_add(1))..key;
             // The nearest to the new key are the youngest, and displace those that were missing before.
-            self.gaps.extend(missing.rev().take(GAPS).map(|key| (key, now)));
+            self.gaps.extend(missing.rev().take(GAPS).map(|key| (key, gap)));
             while self.gaps.len() > GAPS {
                 self.gaps.pop_first();
             }
@@ -98,13 +167,16 @@ impl Tail {
         greatest.is_none_or(|greatest| greatest < self.newest)
     }
 
-    /// The lowest key from which on reading the whole range up to the newest key is cheaper than reading the known keys in
-    /// it one by one. `known` is in ascending order.
-    pub(super) fn dense_from(&self, known: &[i64]) -> i64 {
+    /// The lowest key from which on reading the whole range up to the newest key is cheaper than reading the wanted keys in
+    /// it one by one. `wanted` is in ascending order. A missing key has no row to pass over.
+    pub(super) fn dense_from(&self, wanted: &[i64]) -> i64 {
         let mut from = self.newest;
-        for (count, key) in (1..).zip(known.iter().rev()) {
-            let keys = self.newest.saturating_sub(*key);
-            if keys <= count * SPARSE + ALWAYS {
+        let mut missing = (0..).zip(self.gaps.keys().rev()).peekable();
+        for (count, key) in (1..).zip(wanted.iter().rev()) {
+            while missing.next_if(|(_, gap)| **gap >= *key).is_some() {}
+            let gaps = missing.peek().map_or(self.gaps.len() as i64, |(gaps, _)| *gaps);
+            let rows = self.newest.saturating_sub(*key).saturating_sub(gaps);
+            if rows <= count * SPARSE + ALWAYS {
                 from = from.min(*key);
             }
         }
@@ -141,51 +213,143 @@ mod tests {
     use super::*;
 
     fn gaps(tail: &Tail) -> Vec<i64> {
-        tail.gaps().collect()
+        tail.gaps.keys().copied().collect()
+    }
+
+    /// Without numbers of transactions.
+    fn at(now: Instant) -> At {
+        let transactions = None;
+        At { now, transactions }
+    }
+
+    /// A snapshot that shows all transactions below `oldest`, where `next` is the next number.
+    fn seeing(now: Instant, oldest: u64, next: u64) -> At {
+        let transactions = Some(Transactions { oldest, next });
+        At { now, transactions }
     }
 
     #[test]
     fn a_key_that_commits_late_is_asked_for_until_it_comes_or_its_time_is_over() {
         let now = Instant::now();
-        let mut tail = Tail::begin(vec![9, 7, 10], 0, now);
+        let mut tail = Tail::begin(vec![9, 7, 10], 0, at(now));
         assert_eq!((tail.newest(), gaps(&tail)), (10, vec![8]));
-        tail.take(vec![14, 11], [], now);
+        tail.take(vec![14, 11], [], at(now));
         assert_eq!((tail.newest(), gaps(&tail)), (14, vec![8, 12, 13]));
-        tail.take(vec![], [12], now);
+        tail.take(vec![], [12], at(now));
         assert_eq!(gaps(&tail), [8, 13]);
-        tail.take(vec![], [], now + GAP_FOR);
+        let later = now + GAP_FOR;
+        tail.take(vec![], [], at(later));
+        assert_eq!((gaps(&tail), tail.ask(later)), (vec![8, 13], vec![8, 13]), "once more");
+        tail.take(vec![], [], at(later));
         assert_eq!(gaps(&tail), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_missing_key_that_is_never_asked_for_is_forgotten_too() {
+        let now = Instant::now();
+        let mut tail = Tail::begin(vec![9, 7], 0, at(now));
+        tail.take(vec![], [], at(now + GAP_AT_MOST));
+        assert_eq!(gaps(&tail), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_missing_key_is_asked_for_in_each_pass_while_a_transaction_that_may_have_taken_it_runs() {
+        let mut now = Instant::now();
+        let mut tail = Tail::begin(vec![1], 0, seeing(now, 10, 10));
+        // 2 to 200 are missing: the transaction 10 may have taken them.
+        tail.take(vec![201], [], seeing(now, 10, 11));
+        for _ in 0..3 {
+            now += Duration::from_secs(60);
+            assert_eq!(tail.ask(now).len(), 199);
+            tail.take(vec![], [], seeing(now, 10, 20));
+        }
+        // It has ended, and this pass has asked for them after that.
+        assert_eq!(tail.ask(now).len(), 199);
+        tail.take(vec![203], [], seeing(now, 19, 20));
+        let asked = tail.ask(now);
+        assert_eq!(
+            (asked.len(), asked.last()),
+            (IN_TURN.0 + 1, Some(&202)),
+            "but for the new one"
+        );
+    }
+
+    #[test]
+    fn keys_that_no_transaction_has_taken_are_all_asked_for_in_their_turn() {
+        let now = Instant::now();
+        let mut tail = Tail::begin(vec![1], 0, seeing(now, 1, 1));
+        tail.take(vec![20_001], [], seeing(now, 1, 2));
+        tail.take(vec![], [], seeing(now, 2, 2));
+        let mut asked = std::collections::BTreeSet::new();
+        for pass in 1..=GAPS.div_ceil(GAPS / IN_TURN.1) {
+            let some = tail.ask(now);
+            assert!(some.len() <= GAPS / IN_TURN.1, "{} in pass {pass}", some.len());
+            asked.extend(some);
+            tail.take(vec![], [], seeing(now, 2, 2));
+        }
+        assert_eq!(asked.len(), GAPS);
+    }
+
+    #[test]
+    fn a_transaction_that_runs_for_long_does_not_make_all_missing_keys_a_part_of_each_pass() {
+        let now = Instant::now();
+        let mut tail = Tail::begin(vec![1], 0, seeing(now, 1, 1));
+        tail.take(vec![2_001], [], seeing(now, 1, 2));
+        let mut asked = std::collections::BTreeSet::new();
+        for _ in 0..2_000_usize.div_ceil(IN_TURN.0) {
+            let some = tail.ask(now);
+            assert!(
+                some.len() <= OPEN + IN_TURN.0 && some.contains(&2_000),
+                "{}",
+                some.len()
+            );
+            asked.extend(some);
+            tail.take(vec![], [], seeing(now, 1, 2));
+        }
+        assert_eq!(asked.len(), 1_999);
+    }
+
+    #[test]
+    fn where_transactions_have_no_numbers_a_missing_key_is_asked_for_in_each_pass_for_a_minute() {
+        let now = Instant::now();
+        let mut tail = Tail::begin(vec![1], 0, at(now));
+        tail.take(vec![201], [], at(now));
+        for (after, asked) in [(0, 199), (59, 199), (60, IN_TURN.0)] {
+            let now = now + Duration::from_secs(after);
+            tail.take(vec![], [], at(now));
+            assert_eq!(tail.ask(now).len(), asked, "after {after} s");
+        }
     }
 
     #[test]
     fn gaps_are_bounded_however_far_a_sequence_skips() {
         let now = Instant::now();
-        let mut tail = Tail::begin(vec![1], 0, now);
-        tail.take(vec![i64::MAX - 1], [], now);
+        let mut tail = Tail::begin(vec![1], 0, at(now));
+        tail.take(vec![i64::MAX - 1], [], at(now));
         assert_eq!((tail.newest(), gaps(&tail).len()), (i64::MAX - 1, GAPS));
-        let first = Tail::begin(vec![-5, 1_000_000], 0, now);
+        let first = Tail::begin(vec![-5, 1_000_000], 0, at(now));
         assert!(gaps(&first).len() <= usize::try_from(FIRST_OVERLAP).unwrap());
     }
 
     #[test]
     fn a_table_that_was_empty_leaves_room_for_the_keys_that_are_missing_later() {
         let now = Instant::now();
-        let mut tail = Tail::begin(vec![], i64::MIN, now);
-        tail.take(vec![20_000], [], now);
-        tail.take(vec![20_002], [], now);
-        assert!(tail.gaps().any(|key| key == 20_001) && gaps(&tail).len() == GAPS);
+        let mut tail = Tail::begin(vec![], i64::MIN, at(now));
+        tail.take(vec![20_000], [], at(now));
+        tail.take(vec![20_002], [], at(now));
+        assert!(gaps(&tail).contains(&20_001) && gaps(&tail).len() == GAPS);
     }
 
     #[test]
     fn a_table_that_was_emptied_or_restored_is_noticed() {
-        let tail = Tail::begin(vec![5], 0, Instant::now());
+        let tail = Tail::begin(vec![5], 0, at(Instant::now()));
         assert!(tail.fell_back(None) && tail.fell_back(Some(4)));
         assert!(!tail.fell_back(Some(5)) && !tail.fell_back(Some(6)));
     }
 
     #[test]
     fn known_keys_that_lie_close_are_read_as_one_range() {
-        let tail = Tail::begin(vec![1_000_000], 0, Instant::now());
+        let tail = Tail::begin(vec![1_000_000], 0, at(Instant::now()));
         assert_eq!(tail.dense_from(&[]), 1_000_000);
         assert_eq!(
             tail.dense_from(&[5, 999_900]),
@@ -202,9 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn missing_keys_in_a_range_cost_nothing() {
+        let mut tail = Tail::begin((0..600).map(|n| n * 10).collect(), 0, at(Instant::now()));
+        tail.take((600..1_000).map(|n| n * 10).collect(), [], at(Instant::now()));
+        // 400 rows lie between, and 3,600 missing keys.
+        assert_eq!(tail.dense_from(&[5_990]), 9_990, "for one it isn't worth it");
+        let wanted: Vec<i64> = (5_990..6_040).collect();
+        assert_eq!(tail.dense_from(&wanted), 5_990);
+    }
+
+    #[test]
     fn a_full_look_goes_page_by_page_from_the_newest_to_the_oldest() {
         let budget = Duration::from_millis(20);
-        let mut tail = Tail::begin(vec![50_000], 0, Instant::now());
+        let mut tail = Tail::begin(vec![50_000], 0, at(Instant::now()));
         assert_eq!(tail.next_page(), None);
         tail.begin_full_look();
         assert_eq!(tail.next_page(), Some(30_001..=50_000));
@@ -218,7 +392,7 @@ mod tests {
     #[test]
     fn pages_follow_the_time_that_they_take_within_bounds() {
         let budget = Duration::from_millis(20);
-        let mut tail = Tail::begin(vec![i64::MIN + 5], i64::MIN, Instant::now());
+        let mut tail = Tail::begin(vec![i64::MIN + 5], i64::MIN, at(Instant::now()));
         tail.begin_full_look();
         for _ in 0..20 {
             tail.page_read(Some(0), Duration::ZERO, budget);

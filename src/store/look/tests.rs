@@ -5,7 +5,8 @@ use crate::{
     domain::{Access, ServerIdentity, States, TimeValue, Timestamp},
     store::{
         Identifier, TableName, TimeBudget, TimeFormat,
-        question::{LongestRun, Plan, Span},
+        question::{LongestRun, Plan, Transactions},
+        reading::{MOST_NEWCOMERS, NEWCOMERS_OF_A_PASS},
     },
 };
 use std::collections::BTreeMap;
@@ -46,8 +47,8 @@ fn job(id: i64, state: &str) -> Job {
         name: None,
         state: Some(state.into()),
         started_at: TimeValue::from_micros(1),
-        heartbeat_at: TimeValue::Absent,
-        ended_at: TimeValue::Absent,
+        heartbeat_at: TimeValue::ABSENT,
+        ended_at: TimeValue::ABSENT,
     }
 }
 
@@ -61,6 +62,8 @@ struct Scripted {
     ledger_rows: usize,
     facts: Facts,
     carried: Carried,
+    transactions: Option<Transactions>,
+    newcomers_for: Duration,
     now: Instant,
     /// The rounds of the last pass.
     asked: Vec<Round>,
@@ -84,6 +87,8 @@ impl Scripted {
                 ..Facts::default()
             },
             carried: Carried::default(),
+            transactions: None,
+            newcomers_for: Duration::from_secs(1),
             now: Instant::now(),
             asked: Vec::new(),
         }
@@ -109,12 +114,15 @@ impl Scripted {
                 server: ServerIdentity(self.server.into()),
                 server_started_at: None,
                 version: Some("1".into()),
+                transactions: self.transactions,
             }),
             Question::Running { .. } => Answer::Running(self.some(|_, state| state == "RUNNING"), None),
-            Question::Tail(Span { from, newest, gaps, .. }) => Answer::Tail(
-                self.some(|id, state| id >= *newest || id >= *from && (state == "RUNNING" || gaps.contains(&id))),
-            ),
-            Question::Newcomers { newest } => Answer::Tail(self.some(|id, _| id >= *newest)),
+            Question::Tail(span) => {
+                let asked = |id: i64, state: &str| state == "RUNNING" || span.gaps.contains(&id);
+                let rows = self.some(|id, state| id >= span.newest || id >= span.from && asked(id, state));
+                Answer::Tail(first(span.most, rows))
+            }
+            Question::Newcomers { newest } => Answer::Tail(first(MOST_NEWCOMERS, self.some(|id, _| id >= *newest))),
             Question::Newest { window } => {
                 Answer::Newest(self.rows.keys().copied().collect(), window.map(|_| self.history()))
             }
@@ -153,6 +161,7 @@ impl Scripted {
             is_unique: true,
             keyless: Keyless::None,
             facts: None,
+            newcomers_for: self.newcomers_for,
             database: Database {
                 one_snapshot: true,
                 commits_late: true,
@@ -183,6 +192,12 @@ impl Scripted {
     fn asks(&self, wanted: impl Fn(&Question) -> bool) -> bool {
         self.asked.iter().any(|round| round.questions.iter().any(&wanted))
     }
+}
+
+/// As many rows as an answer has at most.
+fn first(most: i64, mut rows: Rows) -> Rows {
+    rows.jobs.truncate(usize::try_from(most).unwrap());
+    rows
 }
 
 fn ids(snapshot: &Snapshot) -> Vec<i64> {
@@ -299,6 +314,63 @@ fn a_key_that_commits_late_is_found() {
     database.rows.insert(3, "SUCCESS");
     assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 3, 4]);
     assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 4], "only once");
+}
+
+#[test]
+fn newcomers_beyond_one_answer_are_read_by_the_same_pass_as_long_as_it_has_time() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(1, "RUNNING")]);
+        database.pass_within(FULL, &[], TimeBudget::Unlimited);
+        let ended = (2..50_002).map(|id| (id, "SUCCESS"));
+        database.rows.extend(ended.chain([(50_002, "RUNNING")]));
+        let found = ids(&database.pass(ORDINARY, &[1]));
+        assert!(found.iter().copied().eq(1..=50_002), "each once: {}", found.len());
+        assert_eq!(ids(&database.pass(ORDINARY, &[1, 50_002])), [1, 50_002]);
+        if discovery == Discovery::State {
+            continue;
+        }
+        // What is too much for one pass comes with the next.
+        database.rows.extend((50_003..300_003).map(|id| (id, "SUCCESS")));
+        let passes: Vec<usize> = (0..3)
+            .map(|_| database.pass(ORDINARY, &[1, 50_002]).rows.len() - 2)
+            .collect();
+        assert!(passes[0] >= NEWCOMERS_OF_A_PASS && passes[2] == 0, "{passes:?}");
+        assert_eq!(passes.iter().sum::<usize>(), 250_000);
+        // Without time one answer has to do.
+        database.newcomers_for = Duration::ZERO;
+        database.rows.extend((300_003..330_003).map(|id| (id, "SUCCESS")));
+        let rows = database.pass(ORDINARY, &[1, 50_002]).rows.len();
+        assert!(rows < 10_100, "{rows}");
+    }
+}
+
+#[test]
+fn a_sequence_that_skips_and_rollbacks_of_the_past_ask_for_few_keys_in_each_pass() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
+    database.transactions = Some(Transactions { oldest: 5, next: 5 });
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.extend((0..600).map(|n| (n * 10 + 2, "SUCCESS")));
+    database.pass(ORDINARY, &[1]);
+    database.pass(ORDINARY, &[1]);
+    let mut asked = Vec::new();
+    for _ in 0..100 {
+        database.pass(ORDINARY, &[1]);
+        let questions = database.asked.iter().flat_map(|round| &round.questions);
+        asked.push(questions.map(keys_of).sum::<usize>());
+    }
+    assert!(asked.iter().all(|keys| (64..80).contains(keys)), "{asked:?}");
+    // A late one is found by its turn.
+    database.rows.insert(5_005, "SUCCESS");
+    assert!((0..100).any(|_| ids(&database.pass(ORDINARY, &[1])).contains(&5_005)));
+}
+
+/// So many keys are asked for one by one.
+fn keys_of(question: &Question) -> usize {
+    match question {
+        Question::Known(ids) => ids.len(),
+        Question::Tail(span) => span.gaps.len(),
+        _ => 0,
+    }
 }
 
 #[test]

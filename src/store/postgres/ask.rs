@@ -12,7 +12,7 @@ use crate::{
     domain::{Access, Job, JobId, ServerIdentity, Timestamp},
     store::{
         StoreError,
-        question::{Answer, Frame, LongestRun, Moment, Plan, Question, Round, Rows, Span},
+        question::{Answer, Frame, LongestRun, Moment, Plan, Question, Round, Rows, Span, Transactions},
         reading::{
             FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
             UNKNOWN_WITHIN, WATCHED_REPAIRS,
@@ -295,6 +295,7 @@ fn moment(rows: &[Row]) -> Result<Moment, StoreError> {
         server: ServerIdentity(row.get("server")),
         server_started_at: row::timestamp(row, "server_started_at"),
         version: row.get("version"),
+        transactions: row.get::<_, Option<&str>>("transactions").and_then(Transactions::parse),
     })
 }
 

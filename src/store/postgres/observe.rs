@@ -6,7 +6,7 @@ use crate::{
     store::{
         ObserveRequest, StoreError,
         guard::GuardState,
-        look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
+        look::{Carried, Database, FactsFor, Keyless, Look, Step, Table, newcomers_for},
         question::Facts,
     },
 };
@@ -73,6 +73,7 @@ fn table<'a>(ready: &Ready, settings: &'a PostgresSettings) -> Table<'a> {
             ledger_readable: false,
             ledger_exists: false,
         }),
+        newcomers_for: newcomers_for(settings.poll_timeout),
         database: DATABASE,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     transaction::look_alone,
 };
 use crate::{
-    domain::{JobId, LedgerAction, LedgerEntry, Outcome, RepairId, TimeValue, Timestamp},
+    domain::{JobId, LedgerAction, LedgerEntry, Outcome, RepairId, Timestamp},
     store::{
         Acknowledged, Entries, ErrorTextRemoval, Resolution, StoreError, Undo, fresh_id, image,
         reading::UNACKNOWLEDGED,
@@ -217,10 +217,7 @@ impl Attempt<'_> {
             .within("looking at the job of the repair", answer)
             .await?;
         Ok(rows.first().map(|row| CurrentRow {
-            started_at: match row::reading(row, "started_at") {
-                TimeValue::At(at) => Some(at),
-                TimeValue::Absent | TimeValue::Unreadable => None,
-            },
+            started_at: row::reading(row, "started_at").at(),
             state: row.get("state"),
             ended_at: row.get("ended_at"),
             heartbeat_at: row.get("heartbeat_at"),

@@ -33,11 +33,11 @@ pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> TimeValue {
 
 fn read<const UTC: bool>(row: &Row, column: impl RowIndex + Display) -> TimeValue {
     match row.try_get::<_, Option<Micros<UTC>>>(column) {
-        Err(_) => TimeValue::Unreadable,
-        Ok(None) => TimeValue::Absent,
+        Err(_) => TimeValue::UNREADABLE,
+        Ok(None) => TimeValue::ABSENT,
         Ok(Some(Micros(raw))) => raw
             .checked_add(POSTGRES_EPOCH_MICROS)
-            .map_or(TimeValue::Unreadable, TimeValue::from_micros),
+            .map_or(TimeValue::UNREADABLE, TimeValue::from_micros),
     }
 }
 

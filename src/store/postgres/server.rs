@@ -17,6 +17,7 @@ enum Part {
     Started,
     Address,
     Version,
+    Transactions,
 }
 
 impl Part {
@@ -28,6 +29,7 @@ impl Part {
             Self::Started => include_str!("sql/part_server_started_at.sql"),
             Self::Address => include_str!("sql/part_server_address.sql"),
             Self::Version => include_str!("sql/part_version.sql"),
+            Self::Transactions => include_str!("sql/part_transactions.sql"),
         }
     }
 
@@ -38,6 +40,7 @@ impl Part {
             Self::Recovery => include_str!("sql/part_in_recovery_setting.sql"),
             Self::Started => "NULL::pg_catalog.timestamptz",
             Self::Address => "NULL",
+            Self::Transactions => "NULL::pg_catalog.text",
             Self::Version => include_str!("sql/part_version_none.sql"),
         }
     }
@@ -63,8 +66,8 @@ impl Part {
                 "the version of entries in the catalog",
                 "columns and rights are asked for in every pass, which costs the database a little more",
             ),
-            // It only takes the place of others.
-            Self::Address => return None,
+            // The one only takes the place of others; a time takes the place of the other.
+            Self::Address | Self::Transactions => return None,
         })
     }
 }
@@ -91,10 +94,11 @@ pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
         Part::Started,
         Part::Address,
         Part::Version,
+        Part::Transactions,
     ]
     .map(|of| (of, question(&part(of.sql(), &[]))));
     let answers = async {
-        let [system, recovery, started, address, version] = &statements;
+        let [system, recovery, started, address, version, transactions] = &statements;
         Ok(tokio::join!(
             biased;
             link.ask(&system.1, vec![]),
@@ -102,13 +106,18 @@ pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
             link.ask(&started.1, vec![]),
             link.ask(&address.1, vec![]),
             link.ask(&version.1, params),
+            link.ask(&transactions.1, vec![]),
             link.ask(include_str!("sql/gate_probe.sql"), gate.clone()),
             link.ask(&lock_alone, gate),
         ))
     };
-    let (system, recovery, started, address, version, gate, lock_alone) = link.within(WHAT, answers).await?;
+    let (system, recovery, started, address, version, transactions, gate, lock_alone) =
+        link.within(WHAT, answers).await?;
     let mut server = Server::default();
-    for ((of, _), answer) in statements.iter().zip([system, recovery, started, address, version]) {
+    for ((of, _), answer) in statements
+        .iter()
+        .zip([system, recovery, started, address, version, transactions])
+    {
         server.take(*of, WHAT, answer)?;
     }
     server.no_gate = no_gate(gate, lock_alone)?;
@@ -191,6 +200,7 @@ impl Server {
             ("server_started_at", self.expression(Part::Started)),
             ("server_address", address),
             ("version", self.expression(Part::Version)),
+            ("transactions", self.expression(Part::Transactions)),
         ];
         names.push(("identity", part(include_str!("sql/identity.sql"), &names)));
         names

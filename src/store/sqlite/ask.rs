@@ -117,6 +117,7 @@ impl Driver<'_> {
             server: ServerIdentity(self.open.identity.shown()),
             server_started_at: None,
             version: None,
+            transactions: None,
         }
     }
 

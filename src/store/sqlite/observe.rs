@@ -10,7 +10,7 @@ use crate::{
     domain::Snapshot,
     store::{
         ObserveRequest, StoreError,
-        look::{Database, FactsFor, Keyless, Look, Step, Table},
+        look::{Database, FactsFor, Keyless, Look, Step, Table, newcomers_for},
     },
 };
 use std::time::{Duration, Instant};
@@ -62,6 +62,7 @@ fn table<'a>(open: &Open, settings: &'a SqliteSettings) -> Table<'a> {
             Keyless::None
         },
         facts: None,
+        newcomers_for: newcomers_for(settings.poll_timeout),
         database: Database {
             one_snapshot: false,
             // There is one writer at a time.

@@ -50,7 +50,7 @@ impl Times {
     /// A stored value as an instant.
     pub(super) fn read(&self, value: ValueRef<'_>) -> TimeValue {
         let micros = match (self.format, value) {
-            (_, ValueRef::Null) => return TimeValue::Absent,
+            (_, ValueRef::Null) => return TimeValue::ABSENT,
             (TimeFormat::Timestamp, ValueRef::Text(text)) => {
                 std::str::from_utf8(text).ok().and_then(|text| self.parse(text))
             }
@@ -60,7 +60,7 @@ impl Times {
             (TimeFormat::EpochMillis, ValueRef::Real(millis)) => whole(millis * 1e3),
             _ => None,
         };
-        micros.map_or(TimeValue::Unreadable, TimeValue::from_micros)
+        micros.map_or(TimeValue::UNREADABLE, TimeValue::from_micros)
     }
 
     fn parse(&self, text: &str) -> Option<i64> {
@@ -296,7 +296,7 @@ mod tests {
         fn whatever_looks_like_a_time_is_one_or_unreadable(text in "[-+ ]?[0-9]{0,5}-?[0-9]{0,2}-?[0-9]{0,3}[T ]?[0-9]{0,2}:?[0-9]{0,2}:?[0-9.,]{0,12}[Zz+-]?[0-9:]{0,6}(\\[[A-Za-z/]{0,12}\\])?") {
             let reading = times("Europe/Berlin").read(ValueRef::Text(text.as_bytes()));
             // Whatever names a zone of its own in brackets is none of the configured zone.
-            prop_assert!(!text.contains('[') || !text.contains(']') || text.contains(['Z', 'z', '+', '-']) || reading == TimeValue::Unreadable);
+            prop_assert!(!text.contains('[') || !text.contains(']') || text.contains(['Z', 'z', '+', '-']) || reading == TimeValue::UNREADABLE);
         }
 
         #[test]
@@ -305,7 +305,7 @@ mod tests {
                 let times = Times { format, ..times("UTC") };
                 let _ = times.read(ValueRef::Integer(whole));
                 let read = times.read(ValueRef::Real(number));
-                prop_assert!(number.is_finite() || read == TimeValue::Unreadable);
+                prop_assert!(number.is_finite() || read == TimeValue::UNREADABLE);
             }
         }
 

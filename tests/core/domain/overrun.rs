@@ -92,7 +92,7 @@ fn a_failed_job_that_runs_again_or_succeeds_is_a_false_repair() {
     ] {
         let mut dog = without_heartbeats(Action::Fail);
         let mut fail = entry(LedgerAction::Fail, 1, Some(-LIMIT));
-        fail.heartbeat_after = Some(TimeValue::Absent);
+        fail.heartbeat_after = Some(TimeValue::ABSENT);
         dog.newest = vec![fail];
         dog.rows = vec![job(1, "FAIL", Some(-LIMIT), None)];
         dog.look(0.0);

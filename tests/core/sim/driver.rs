@@ -37,6 +37,8 @@ impl View<'_> {
                 server: self.server.identity(),
                 server_started_at: Some(self.server.started_at()),
                 version: (!scenario.is_file).then(|| committed.ledger.is_some().to_string()),
+                // Some databases don't number them.
+                transactions: (!scenario.is_file && scenario.key_step != 1).then(|| self.server.transactions()),
             }),
             Question::Running { .. } => {
                 let scans = self.plan().access == Access::Scan;

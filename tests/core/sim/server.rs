@@ -7,10 +7,10 @@ use beatwarden::{
         Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId,
         Repairing, ServerIdentity, TimeValue, Timestamp,
     },
-    store::Resolution,
+    store::{Resolution, question::Transactions},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -69,7 +69,7 @@ impl Row {
     }
 
     pub fn job(&self, id: i64) -> Job {
-        let reading = |at: Option<Micros>| at.map_or(TimeValue::Absent, TimeValue::from_micros);
+        let reading = |at: Option<Micros>| at.map_or(TimeValue::ABSENT, TimeValue::from_micros);
         let state = STATES.iter().position(|state| *state == self.state).unwrap();
         Job {
             id: JobId::from_number(id),
@@ -138,6 +138,8 @@ pub struct Server {
     births: u64,
     open: BTreeMap<u64, Open>,
     next_transaction: u64,
+    /// Transactions of writers that have a key and are not over, by the births of their rows.
+    inserting: BTreeSet<u64>,
 }
 
 /// What a statement of a repair was answered.
@@ -164,6 +166,7 @@ impl Server {
             births: 0,
             open: BTreeMap::new(),
             next_transaction: 0,
+            inserting: BTreeSet::new(),
         }
     }
 
@@ -206,6 +209,25 @@ impl Server {
     pub fn next_birth(&mut self) -> u64 {
         self.births += 1;
         self.births
+    }
+
+    /// A writer's transaction takes a key; its number is the row's birth.
+    pub fn begin_insert(&mut self, birth: u64) {
+        self.inserting.insert(birth);
+    }
+
+    /// It is over, one way or the other.
+    pub fn end_insert(&mut self, birth: u64) {
+        self.inserting.remove(&birth);
+    }
+
+    /// The transactions that run.
+    pub fn transactions(&self) -> Transactions {
+        let next = self.births + 1;
+        Transactions {
+            oldest: self.inserting.first().copied().unwrap_or(next),
+            next,
+        }
     }
 
     /// The table is emptied, and the sequence begins again where that is wanted; not while a repair holds a lock.

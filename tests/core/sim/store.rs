@@ -113,6 +113,7 @@ impl SimStore {
             is_unique: true,
             keyless: if is_file { Keyless::Asked } else { Keyless::InAnswers },
             facts: None,
+            newcomers_for: Duration::from_secs(1),
             database: Database {
                 one_snapshot: !is_file,
                 commits_late: !is_file,

@@ -201,6 +201,7 @@ impl World {
             1..4 => self.rng.i64(SECOND / 10..15 * SECOND),
             _ => 0,
         };
+        self.server.begin_insert(birth);
         self.after(takes, Event::Writer(ticket, Step::Insert(habit, start, self.now)));
     }
 
@@ -250,6 +251,7 @@ impl World {
         if is_lost || self.server.rows().contains_key(&ticket.key) {
             // Its transaction ended with the server or before the table was emptied, or its key is taken.
             self.totals.count("inserts that fail");
+            self.server.end_insert(ticket.birth);
             return;
         }
         let row = Row {
@@ -263,6 +265,7 @@ impl World {
         };
         let is_late = self.server.rows().keys().any(|key| *key > ticket.key);
         if self.write(ticket, row, Step::Insert(habit, start, begun)) {
+            self.server.end_insert(ticket.birth);
             self.totals.count("starts");
             if is_late {
                 self.totals.count("keys that are committed after greater ones");

@@ -293,6 +293,11 @@ impl PostgresBed {
         postgres::shared().port()
     }
 
+    /// The number that a statement returns.
+    pub async fn number(&self, statement: &str) -> i64 {
+        self.client.query_one(statement, &[]).await.unwrap().get(0)
+    }
+
     /// Another session that has run a statement in a transaction, and not committed.
     pub async fn client_in_transaction(&self, statement: &str) -> tokio_postgres::Client {
         let client = self.database.client().await;

@@ -387,7 +387,7 @@ async fn a_heartbeat_in_another_table_after_a_fail_shows_that_the_job_was_alive(
         panic!("job 2 is due")
     };
     let entry = store.entries(Entries::Newest(1)).await.unwrap().remove(0);
-    assert_eq!(entry.heartbeat_after, Some(TimeValue::Absent), "{entry:?}");
+    assert_eq!(entry.heartbeat_after, Some(TimeValue::ABSENT), "{entry:?}");
     bed.sql(&format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0)))
         .await;
     let request = ObserveRequest::whole(vec![JobId::new("2")], Look::Ordinary);

@@ -2,6 +2,7 @@
 //! the full look finds, and when the way is taken at all.
 
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
+use crate::support::eventually;
 use beatwarden::{
     domain::{Access, Action, Discovery, JobId, Look, Newcomers, Snapshot},
     store::{DiscoverySetting, ObserveRequest, Store, TimeBudget},
@@ -20,6 +21,7 @@ contract!(
     deleted_rows_are_gone,
     the_way_is_chosen_by_what_a_scan_would_cost,
     a_table_whose_rows_are_not_born_running_is_asked_by_state,
+    thousands_that_begin_at_once_are_each_read_once,
 );
 
 /// Reads as the watch does: everything that the last one found running is known.
@@ -254,6 +256,73 @@ async fn a_table_whose_rows_are_not_born_running_is_asked_by_state(bed: impl Bed
     let mut store = bed.store_not_born_running();
     let seen = store.observe(&look(Look::Full)).await.unwrap();
     assert_eq!((seen.discovery, seen.newcomers), (Discovery::State, Newcomers::Unseen));
+}
+
+/// As many as fit one pass are read by it, and no pass leaves one out or reads one twice.
+async fn thousands_that_begin_at_once_are_each_read_once(bed: impl Bed) {
+    running(&bed, &[1]).await;
+    for discovery in [DiscoverySetting::State, DiscoverySetting::KeyTail] {
+        let mut store = bed.store_by(Action::Observe, discovery);
+        let mut last = store.observe(&look(Look::Full)).await.unwrap();
+        bed.sql(bed.many_ended(45_000)).await;
+        running(&bed, &[45_002]).await;
+        let mut read = Vec::new();
+        while !read.contains(&45_002) {
+            last = again(&mut store, &last, Look::Ordinary).await;
+            let keys: Vec<i64> = last.rows.iter().filter_map(|job| job.id.number()).collect();
+            assert!(keys.is_sorted_by(|left, right| left < right));
+            read.extend(keys.into_iter().filter(|key| *key != 1));
+            assert!(!last.rows.is_empty(), "each pass reads some");
+        }
+        assert!(read.iter().copied().eq(2..=45_002), "{} rows", read.len());
+        bed.sql("DELETE FROM runs WHERE id > 1").await;
+    }
+}
+
+/// Blocks of the table and its indexes that all passes of the past have read, from memory or disk. A session adds its own when
+/// it ends.
+async fn blocks(bed: &PostgresBed) -> i64 {
+    bed.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    .await;
+    let others = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    let all_gone = async || (bed.number(others).await == 0).then_some(());
+    eventually("the sessions end", Duration::from_secs(60), all_gone).await;
+    bed.sql("SELECT pg_stat_force_next_flush()").await;
+    bed.number(
+        "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit FROM pg_statio_user_tables
+          WHERE relname = 'runs'",
+    )
+    .await
+}
+
+/// A sequence that increments by ten, and one whose every thirtieth key is rolled back: neither makes a pass dear.
+#[tokio::test]
+async fn keys_that_are_missing_for_good_cost_a_pass_few_blocks_on_postgresql() {
+    let by_ten = "SELECT i * 10, 'SUCCESS' FROM generate_series(1, 600) AS i";
+    let rolled_back = "SELECT i, 'SUCCESS' FROM generate_series(2, 90000) AS i WHERE i % 30 > 0";
+    // A transaction of another test may keep some keys open.
+    for (missing, most) in [(by_ten, 60), (rolled_back, 1_200)] {
+        let bed = PostgresBed::new().await;
+        running(&bed, &[1]).await;
+        let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
+        let mut last = store.observe(&look(Look::Full)).await.unwrap();
+        bed.sql(&format!("INSERT INTO runs (id, state) {missing}")).await;
+        bed.sql("VACUUM ANALYZE runs").await;
+        for _ in 0..12 {
+            last = again(&mut store, &last, Look::Ordinary).await;
+        }
+        let before = blocks(&bed).await;
+        for _ in 0..50 {
+            last = again(&mut store, &last, Look::Ordinary).await;
+        }
+        assert_eq!(ids(&last), ["1"]);
+        let each = (blocks(&bed).await - before) / 50;
+        assert!(each < most, "{each} blocks of the table in each pass");
+    }
 }
 
 /// A key is taken before its transaction commits: the lower one appears after the higher one.

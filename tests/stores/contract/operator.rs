@@ -351,7 +351,7 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
     let new = &entries[0];
     assert_eq!(
         (new.repair_id, new.version, new.heartbeat_after),
-        (id, 2, Some(TimeValue::Absent))
+        (id, 2, Some(TimeValue::ABSENT))
     );
     assert_eq!(entries[1], *old, "an old entry keeps its layout and every value");
 }

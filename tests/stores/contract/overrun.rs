@@ -53,7 +53,7 @@ async fn a_table_without_heartbeats_is_read_and_its_heartbeat_column_left_alone(
         .await;
     let mut store = bed.store_with(by_age(), Action::Observe);
     let snapshot = snapshot(&mut store).await;
-    assert_eq!(job(&snapshot, 1).heartbeat_at, TimeValue::Absent, "it is not mapped");
+    assert_eq!(job(&snapshot, 1).heartbeat_at, TimeValue::ABSENT, "it is not mapped");
     assert!(job(&snapshot, 2).started_at.at().is_some());
     assert_eq!(snapshot.obstacle(), None);
 }

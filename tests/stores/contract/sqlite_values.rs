@@ -66,8 +66,8 @@ async fn columns_that_hold_no_text_cost_no_pass() {
     let mut store = file.store(Action::Fail);
     let observed = snapshot(&mut store).await;
     assert_eq!(job(&observed, 5).name.as_deref(), Some("7"));
-    assert_eq!(job(&observed, 5).started_at, TimeValue::Unreadable);
-    assert_eq!(job(&observed, 6).started_at, TimeValue::Unreadable);
+    assert_eq!(job(&observed, 5).started_at, TimeValue::UNREADABLE);
+    assert_eq!(job(&observed, 6).started_at, TimeValue::UNREADABLE);
     let outcome = repair(&mut store, &repair_of(&observed, 4, Action::Fail)).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
     assert_eq!(
