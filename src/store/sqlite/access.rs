@@ -223,8 +223,27 @@ pub(super) fn missing(path: &Path, error: io::Error) -> StoreError {
     }
     StoreError::Connect {
         to: format!("SQLite file {}", path.display()),
-        source: format!("{error}: check the path, or wait until the writer has made the file").into(),
+        source: format!("{error}: {}", advice_on(path)).into(),
     }
+}
+
+/// What to do about a path at which there is no file. Behind `sqlite:` three slashes begin a relative path, as in SQLAlchemy:
+/// an absolute one has four.
+fn advice_on(path: &Path) -> String {
+    let absolute = Path::new("/").join(path);
+    let is_there = |path: &Path| {
+        path.parent()
+            .is_some_and(|folder| folder.as_os_str().is_empty() || folder.exists())
+    };
+    let found = match path.is_relative() {
+        true if absolute.exists() => absolute.display().to_string(),
+        true if !is_there(path) && is_there(&absolute) => format!("the folder of {}", absolute.display()),
+        _ => return "check the path, or wait until the writer has made the file".to_owned(),
+    };
+    format!(
+        "the path is relative, and {found} is there: write sqlite:///{}",
+        absolute.display()
+    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,84 @@
+//! A SQLite file is the same file in every form of its address, for every command; and who forgets a slash is shown it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::support::{
+    beatwarden::{Beatwarden, command},
+    eventually,
+    table::Table,
+};
+use std::{path::Path, time::Duration};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Runs a command in a folder: its exit code, and what it said.
+fn run_in(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = command(folder).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_is_the_same_file_for_every_command() {
+    let table = Table::file();
+    table.job(1, "orders", 400, None).await;
+    let path = table.url();
+    let file = Path::new(&path);
+    let folder = file.parent().unwrap();
+    let own = folder.file_name().unwrap().to_str().unwrap();
+    // Each process of the test has a folder of its own beside that of the file.
+    let beside = format!("../{own}/jobs.db");
+    let forms = [
+        path.clone(),
+        format!("sqlite:///{path}"),
+        format!("sqlite:{path}"),
+        format!("sqlite+pysqlite:///{path}"),
+        beside.clone(),
+        format!("sqlite:///{beside}"),
+        format!("sqlite:{beside}"),
+    ];
+    for form in &forms {
+        let of_it = ["--preset", "meltano", "--database", form];
+        for (name, expected) in [("check", "its columns have types"), ("status", "1 stuck")] {
+            let (code, said) = run_in(folder, &[&[name], &of_it[..]].concat());
+            assert_eq!(code, Some(0), "{name} {form}: {said}");
+            assert!(said.contains(expected), "{name} {form}: {said}");
+        }
+        let dog = Beatwarden::watch(&of_it).await;
+        dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
+        assert_eq!(
+            dog.metric("poll_failures_total{cause=\"connect\",watch=\"meltano\"}"),
+            Some(0.0),
+            "{form}"
+        );
+        assert!(dog.stop().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_slashes_before_an_absolute_path_are_told() {
+    let table = Table::file();
+    let path = table.url();
+    let folder = tempfile::tempdir().unwrap();
+    let of_it = ["--preset", "meltano", "--database", &format!("sqlite://{path}")];
+    let advice = format!("the path is relative, and {path} is there: write sqlite:///{path}");
+    let (code, said) = run_in(folder.path(), &[&["check"], &of_it[..]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&advice), "{said}");
+    let dog = Beatwarden::watch(&of_it).await;
+    eventually(dog.whole_log(), SOON, async || {
+        dog.log().contains(&advice).then_some(())
+    })
+    .await;
+    // A file that its writer has yet to make.
+    let later = format!("sqlite://{}", folder.path().join("later.db").display());
+    let (_, said) = run_in(folder.path(), &["check", "--preset", "meltano", "--database", &later]);
+    assert!(said.contains("the path is relative, and the folder"), "{said}");
+    let (_, said) = run_in(
+        folder.path(),
+        &["check", "--preset", "meltano", "--database", "nothing.db"],
+    );
+    assert!(
+        said.contains("check the path, or wait") && !said.contains("relative"),
+        "{said}"
+    );
+}
