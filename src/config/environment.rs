@@ -3,10 +3,11 @@
 //! Owns the names of the variables. Reads nothing on its own: the variables are handed in.
 
 use super::ConfigError;
-use super::keys::{self, Key, Scope};
-use super::layers::{Layer, from_text, nearest_path};
-use super::text::printable;
+use super::keys::{self, Fallback, Key, Kind, Scope};
+use super::layers::{Layer, from_text, inline, nearest_path};
+use super::text::{printable, shown};
 use crate::nearest::nearest;
+use ::config::ValueKind;
 use std::path::PathBuf;
 
 /// Two underscores: an orchestrator sets `BEATWARDEN_PORT` and the like on its own for a service of that name.
@@ -109,7 +110,15 @@ impl Environment {
             match key_of(&overlay.rest[best.len()..]) {
                 Ok(key) => {
                     let origin = format!("environment {}", overlay.variable);
-                    layers[meant[0]].set(key, from_text(key.kind, &overlay.text), &origin);
+                    match of_variable(key, &overlay.text) {
+                        Some(value) => layers[meant[0]].set(key, value, &origin),
+                        None => mistakes.push(ConfigError::Value {
+                            key: printable(&overlay.variable),
+                            origin: "environment".to_owned(),
+                            given: Some(shown(&overlay.text)),
+                            expected: format!("one value as TOML writes it, such as {}", example_of(key)),
+                        }),
+                    }
                 }
                 Err(meant) => {
                     let remedy = match meant {
@@ -121,6 +130,26 @@ impl Environment {
             }
         }
         layers
+    }
+}
+
+/// What a variable says: a table or a list in TOML where the key may hold one, else a text. Nothing where that is no TOML.
+fn of_variable(key: &Key, text: &str) -> Option<ValueKind> {
+    let may_hold_more = matches!(
+        key.kind,
+        Kind::Time | Kind::Conditions | Kind::Assignments | Kind::Arguments
+    );
+    match may_hold_more && text.trim_start().starts_with(['{', '[']) {
+        true => inline(text),
+        false => Some(from_text(key.kind, text)),
+    }
+}
+
+/// An example of a table or list under this key.
+fn example_of(key: &Key) -> &'static str {
+    match (key.kind, key.fallback) {
+        (Kind::Time, _) => r#"{ table = "heartbeats", key = "job_id", column = "beat_at" }"#,
+        (_, Fallback::Value(example) | Fallback::Nothing(example) | Fallback::Needed(example)) => example,
     }
 }
 

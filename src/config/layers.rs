@@ -107,6 +107,14 @@ fn parse(text: &str, format: FileFormat) -> Result<Table, String> {
     document.collect().map_err(|error| files::problem_of(&error))
 }
 
+/// One value as TOML writes it, such as a table in braces.
+pub(super) fn inline(text: &str) -> Option<ValueKind> {
+    const NAME: &str = "value";
+    let mut table = parse(&format!("{NAME} = {text}\n"), FileFormat::Toml).ok()?;
+    let value = table.remove(NAME)?.kind;
+    table.is_empty().then_some(value)
+}
+
 /// Sorts a table's keys into a layer.
 pub(super) fn flatten(scope: Scope, table: &Table, origin: &str, mistakes: &mut Vec<ConfigError>) -> Layer {
     let mut layer = Layer::default();

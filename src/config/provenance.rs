@@ -4,8 +4,8 @@
 
 use super::drafts::Draft;
 use super::keys::{self, Kind, Scope};
-use super::layers::{Layer, Table};
-use super::text::{given, shown_key};
+use super::layers::Layer;
+use super::text::may_be_url;
 use super::{Config, DatabaseUrl, Provenance};
 use ::config::ValueKind;
 
@@ -48,9 +48,7 @@ fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
             }
             Err(_) => "***".to_owned(),
         },
-        (ValueKind::Nil, _) => "\"\"".to_owned(),
-        (ValueKind::Table(table), _) => shown_table(table),
-        (value, _) => given(value),
+        (value, _) => as_toml(value),
     };
     Some(Provenance {
         key: format!("{label}{}", key.path),
@@ -59,16 +57,43 @@ fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
     })
 }
 
-/// A value that is a table, as a file would have it, its keys in order.
-fn shown_table(table: &Table) -> String {
-    let mut keys: Vec<&String> = table.keys().collect();
-    keys.sort();
-    let parts = keys.into_iter().map(|key| {
-        let value = match &table[key].kind {
-            ValueKind::Table(inner) => shown_table(inner),
-            value => given(value),
-        };
-        format!("{} = {value}", shown_key(key))
-    });
-    format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
+/// A value as a TOML file would have it, whole, with the keys of tables in order; only what may hold a password is hidden.
+fn as_toml(value: &ValueKind) -> String {
+    match value {
+        ValueKind::String(text) if may_be_url(text) => "\"***\"".to_owned(),
+        ValueKind::String(text) => quoted(text),
+        ValueKind::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| as_toml(&item.kind)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        ValueKind::Table(table) => {
+            let mut keys: Vec<&String> = table.keys().collect();
+            keys.sort();
+            let parts = keys.into_iter().map(|key| {
+                let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+                let name = match !key.is_empty() && key.chars().all(is_bare) {
+                    true => key.clone(),
+                    false => as_toml(&ValueKind::String(key.clone())),
+                };
+                format!("{name} = {}", as_toml(&table[key].kind))
+            });
+            format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
+        }
+        ValueKind::Nil => "\"\"".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A text in the quotes of TOML. What could move a terminal's cursor or turn the direction of writing is written by its number.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            letter if letter.is_alphanumeric() || letter.is_ascii_graphic() || letter == ' ' => quoted.push(letter),
+            other => quoted.push_str(&format!("\\U{:08X}", u32::from(other))),
+        }
+    }
+    quoted.push('"');
+    quoted
 }

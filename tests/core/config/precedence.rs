@@ -420,3 +420,78 @@ fn both_ends_of_a_range_are_allowed() {
         Given::toml(&format!("{MELTANO}{line}\n")).load().unwrap_err();
     }
 }
+
+#[test]
+fn what_is_shown_can_be_pasted_into_a_file() {
+    let odd = r#"[[watch]]
+name = "odd"
+database = "sqlite:///jobs.db"
+[watch.table]
+name = "jobs"
+id = "id"
+state = "state"
+running = ["a \"quoted\" one", "back\\slash", "\u202Eturned\n", "a", "b", "c", "d", "e", "f", "g"]
+failure = ["FAILED"]
+only = { "a column" = "null", kind = ["import", 7, true] }
+started_at = "started_at"
+last_heartbeat_at = { table = "beats", key = "job", column = "at", match_prefix = "job:", where = { "Kind of" = ["x"] } }
+[watch.repair.fail]
+set = { reason = "{error}", attempts = "{+1}", "Why so" = "none" }
+"#;
+    let preset = |name| {
+        Given::nothing()
+            .flag("database", "sqlite:///jobs.db")
+            .flag("preset", name)
+    };
+    let mut given: Vec<Given> = ["meltano", "optuna", "prefect", "dbos", "airflow-job"]
+        .map(preset)
+        .into();
+    given.push(Given::toml(odd));
+    for given in given {
+        let loaded = given.good();
+        let watch = &loaded.config.watches[0];
+        let prefix = format!("watch.{}.", watch.name);
+        let lines = loaded.provenance.iter().filter_map(|line| {
+            let key = line.key.strip_prefix(&prefix)?;
+            Some(format!("{key} = {}\n", line.value))
+        });
+        let pasted = Given::toml(&format!("[[watch]]\n{}", lines.collect::<String>())).good();
+        assert_eq!(&pasted.config.watches[0], watch, "{}", watch.name);
+    }
+}
+
+#[test]
+fn a_variable_holds_a_table_as_toml_writes_it() {
+    let variable = "BEATWARDEN__WATCH__JOBS__TABLE__LAST_HEARTBEAT_AT";
+    let said = |text: &str| Given::toml(JOBS).variable(variable, text);
+    let loaded = said(r#"{ table = "beats", key = "job_id", column = "at", where = { kind = ["beat"] } }"#).good();
+    let time = loaded.config.watches[0].table.last_heartbeat_at.clone().unwrap();
+    let elsewhere = time.elsewhere.unwrap();
+    assert_eq!(
+        (time.column.as_str(), elsewhere.table.as_str(), elsewhere.key.as_str()),
+        ("at", "beats", "job_id")
+    );
+    assert_eq!(
+        said("at").good().config.watches[0]
+            .table
+            .last_heartbeat_at
+            .as_ref()
+            .unwrap()
+            .column,
+        "at"
+    );
+    let only = "BEATWARDEN__WATCH__JOBS__TABLE__ONLY";
+    let loaded = Given::toml(JOBS).variable(only, r#"{ deleted_at = "null" }"#).good();
+    assert_eq!(loaded.config.watches[0].table.only[0].column, "deleted_at");
+
+    let mistakes = said(r#"{ table = "beats", key = }"#).mistakes();
+    assert!(
+        mistakes.contains(variable)
+            && mistakes.contains(r#"one value as TOML writes it, such as { table = "heartbeats""#),
+        "{mistakes}"
+    );
+    let mistakes = said("{ table = \"beats\", key = \"job_id\" }\nmore = 1").mistakes();
+    assert!(mistakes.contains("one value as TOML writes it"), "{mistakes}");
+    let mistakes = said(r#"{ table = "beats", colum = "at", key = "job_id" }"#).mistakes();
+    assert!(mistakes.contains("did you mean column?"), "{mistakes}");
+}
