@@ -5,7 +5,10 @@
 )]
 
 use super::{
-    DEADLINE, Faults, PATIENCE, REPLICAS, WRITERS, configuration, file_judge, replica, what_they_say, writer::Jobs,
+    DEADLINE, Faults, NOTED_WITHIN, PATIENCE, REPLICAS, WRITERS, file_judge,
+    kind::Kind,
+    replica, what_they_say,
+    writer::{Course, Jobs},
 };
 use crate::support::{beatwarden::Beatwarden, eventually};
 use rusqlite::{Connection, TransactionBehavior};
@@ -50,6 +53,7 @@ const FAULTS: &[Fault] = &[
 fn open(file: &Path) -> Connection {
     let connection = Connection::open(file).unwrap();
     connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection.pragma_update(None, "foreign_keys", true).unwrap();
     connection
 }
 
@@ -73,25 +77,51 @@ fn write(connection: &mut Connection, statement: &str, id: Option<i32>) -> rusql
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f000', 'now')";
 
 /// One job from its start to its end. An error ends it as it stands, as it would end Meltano.
-fn one(connection: &mut Connection, jobs: &Jobs) -> rusqlite::Result<()> {
+fn one(connection: &mut Connection, jobs: &Jobs, kind: Kind) -> rusqlite::Result<()> {
     let start = format!(
         "INSERT INTO runs (job_name, state, started_at, payload) VALUES ('job', 'RUNNING', {NOW}, '{{}}') RETURNING id"
     );
     let id = write(connection, &start, None)?.unwrap();
-    let course = jobs.draw(id);
+    let course = jobs.draw(id, kind);
     let Some(first) = course.first else {
         pause(0..500);
         return Ok(());
     };
     thread::sleep(first);
+    if kind == Kind::Elsewhere {
+        return beat_elsewhere(connection, jobs, id, &course);
+    }
     for _ in 0..course.beats {
         let beat = format!("UPDATE runs SET last_heartbeat_at = {NOW} WHERE id = ?1");
         write(connection, &beat, Some(id))?;
         pause(100..400);
     }
+    end(connection, jobs, id)
+}
+
+fn end(connection: &mut Connection, jobs: &Jobs, id: i32) -> rusqlite::Result<()> {
     let end = format!("UPDATE runs SET state = 'SUCCESS', ended_at = {NOW} WHERE id = ?1");
     write(connection, &end, Some(id))?;
     jobs.finished.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Beats by rows of the other table, and ends or deletes the job.
+fn beat_elsewhere(connection: &mut Connection, jobs: &Jobs, id: i32, course: &Course) -> rusqlite::Result<()> {
+    write(connection, &format!("INSERT INTO beats VALUES (?1, {NOW})"), Some(id))?;
+    for _ in 0..course.beats {
+        pause(100..400);
+        write(
+            connection,
+            &format!("UPDATE beats SET at = {NOW} WHERE job = ?1"),
+            Some(id),
+        )?;
+    }
+    if !course.deletes {
+        return end(connection, jobs, id);
+    }
+    write(connection, "DELETE FROM runs WHERE id = ?1", Some(id))?;
+    jobs.deleted.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
@@ -100,13 +130,14 @@ fn pause(milliseconds: std::ops::Range<u64>) {
 }
 
 /// A file with the tables, the ledger that a first repair has made, and the audit.
-async fn prepare(folder: &Path) -> (PathBuf, PathBuf) {
+async fn prepare(folder: &Path, kind: Kind) -> (PathBuf, PathBuf) {
     let file = folder.join("jobs.db");
     let connection = open(&file);
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.execute_batch(file_judge::TABLES).unwrap();
+    connection.execute_batch(kind.tables_of_a_file()).unwrap();
     let settings = folder.join("dog.toml");
-    std::fs::write(&settings, configuration(file.to_str().unwrap())).unwrap();
+    std::fs::write(&settings, kind.configuration(file.to_str().unwrap())).unwrap();
     let start =
         "INSERT INTO runs (id, job_name, state, started_at) VALUES (1, 'job', 'RUNNING', datetime('now', '-1 hour'))";
     connection.execute(start, []).unwrap();
@@ -120,7 +151,7 @@ async fn prepare(folder: &Path) -> (PathBuf, PathBuf) {
     connection
         .execute_batch("DELETE FROM runs; DELETE FROM beatwarden_repairs")
         .unwrap();
-    file_judge::begin(&connection);
+    file_judge::begin(&connection, kind);
     (file, settings)
 }
 
@@ -189,8 +220,21 @@ fn acknowledge(file: &Path, stopped: &AtomicBool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_violation_under_faults_of_a_file() {
+    no_violation(Kind::Meltano).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_violation_with_heartbeats_in_another_table_of_a_file() {
+    no_violation(Kind::Elsewhere).await;
+}
+
+/// One after the other: each takes all that the machine has.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn no_violation(kind: Kind) {
+    let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let (file, settings) = prepare(folder.path()).await;
+    let (file, settings) = prepare(folder.path(), kind).await;
     let mut site = Site {
         file: file.clone(),
         settings: settings.clone(),
@@ -207,7 +251,7 @@ async fn no_violation_under_faults_of_a_file() {
             thread::spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
                     let mut connection = open(&file);
-                    while !stopped.load(Ordering::Relaxed) && one(&mut connection, &jobs).is_ok() {}
+                    while !stopped.load(Ordering::Relaxed) && one(&mut connection, &jobs, kind).is_ok() {}
                 }
             })
         })
@@ -216,7 +260,7 @@ async fn no_violation_under_faults_of_a_file() {
         let (file, over) = (file.clone(), over.clone());
         thread::spawn(move || acknowledge(&file, &over))
     };
-    let mut faults = Faults::new(FAULTS);
+    let mut faults = Faults::new(FAULTS, kind);
     while let Some(fault) = faults.next().await {
         site.strike(fault).await;
     }
@@ -243,10 +287,19 @@ async fn no_violation_under_faults_of_a_file() {
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    // A false repair may still be on its way into the ledger. Nothing else that is wrong ever becomes right.
+    let until = Instant::now() + NOTED_WITHIN;
+    let verdict = loop {
+        let verdict = file_judge::judge(&connection, kind);
+        if verdict.violations.is_empty() || Instant::now() > until {
+            break verdict;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
     over.store(true, Ordering::Relaxed);
     operator.join().unwrap();
     let counts = format!("{} {:?}", faults.count(), faults.counts);
-    file_judge::judge(&connection).print("SQLite", &jobs, &counts);
+    verdict.print("SQLite", kind, &jobs, &counts);
     for replica in site.replicas.drain(..) {
         assert!(replica.unwrap().stop().success());
     }
@@ -256,7 +309,7 @@ async fn no_violation_under_faults_of_a_file() {
 #[tokio::test]
 async fn the_judge_of_a_file_reports_wrong_changes() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, _) = prepare(folder.path()).await;
+    let (file, _) = prepare(folder.path(), Kind::Meltano).await;
     let mut writer = open(&file);
     let dog = open(&file);
     let since = format!(
@@ -277,7 +330,7 @@ async fn the_judge_of_a_file_reports_wrong_changes() {
         write(&mut writer, &start, None).unwrap();
     }
     dog.execute_batch(&repair(1)).unwrap();
-    assert_eq!(file_judge::judge(&dog).kinds(), [].into());
+    assert_eq!(file_judge::judge(&dog, Kind::Meltano).kinds(), [].into());
 
     // Entry and change in transactions of their own, between which another process writes; another column; a row that beat.
     let beat = |id: u32| format!("UPDATE runs SET last_heartbeat_at = {NOW} WHERE id = {id}");
@@ -301,6 +354,48 @@ async fn the_judge_of_a_file_reports_wrong_changes() {
     write(&mut writer, &start, None).unwrap();
     write(&mut writer, &beat(20), None).unwrap();
     dog.execute_batch(&repair(20)).unwrap();
-    let meanings = file_judge::QUESTIONS.iter().map(|(meaning, _)| *meaning).collect();
-    assert_eq!(file_judge::judge(&dog).kinds(), meanings);
+    let questions = Kind::Meltano.questions_of_a_file();
+    let meanings = questions.iter().map(|(meaning, _)| *meaning).collect();
+    assert_eq!(file_judge::judge(&dog, Kind::Meltano).kinds(), meanings);
+}
+
+/// What the other table has of its own, shown to the judge: first what is right, then every kind of wrong change.
+#[tokio::test]
+async fn the_judge_of_another_table_of_a_file_reports_wrong_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _) = prepare(folder.path(), Kind::Elsewhere).await;
+    let mut writer = open(&file);
+    let dog = open(&file);
+    let start = |id: u32| {
+        format!(
+            "INSERT INTO runs (id, job_name, state, started_at) VALUES ({id}, 'job', 'RUNNING',
+             strftime('%Y-%m-%d %H:%M:%f000', 'now', '-10 seconds'))"
+        )
+    };
+    let beat = |id: u32| format!("INSERT INTO beats VALUES ({id}, {NOW})");
+    let fail = |id: u32| {
+        format!(
+            "BEGIN IMMEDIATE; UPDATE runs SET state = 'FAIL' WHERE id = {id};
+             INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, reason, action, instance, repaired_at, before,
+             after, version) VALUES (hex(randomblob(16)), 'w', 'runs', '{id}', 'missed_first', 'fail', 'me', datetime('now'),
+             '{{}}', '{{}}', 2); COMMIT"
+        )
+    };
+    let noted = |id: u32| format!("UPDATE beatwarden_repairs SET outcome = 'false_repair' WHERE job_id = '{id}'");
+    for id in 1..4 {
+        write(&mut writer, &start(id), None).unwrap();
+    }
+    dog.execute_batch(&fail(1)).unwrap();
+    dog.execute_batch(&fail(2)).unwrap();
+    write(&mut writer, &beat(2), None).unwrap();
+    dog.execute_batch(&noted(2)).unwrap();
+    assert_eq!(file_judge::judge(&dog, Kind::Elsewhere).kinds(), [].into());
+
+    write(&mut writer, &beat(3), None).unwrap();
+    dog.execute_batch(&fail(3)).unwrap();
+    dog.execute_batch("UPDATE beats SET at = started_at FROM runs WHERE job = id AND job = 3")
+        .unwrap();
+    dog.execute_batch(&noted(1)).unwrap();
+    let meanings = file_judge::OF_BEATS.iter().map(|(meaning, _)| *meaning).collect();
+    assert_eq!(file_judge::judge(&dog, Kind::Elsewhere).kinds(), meanings);
 }

@@ -2,7 +2,7 @@
 //! of it in the end. A writer names itself in its transaction, so whatever changes without a name was changed by a watchdog.
 //! Only one transaction writes at a time: what belongs together stands one after the other.
 
-use super::verdict::Verdict;
+use super::{judge::Question, kind::Kind, verdict::Verdict};
 use rusqlite::Connection;
 
 /// Meltano's table with the index that keeps polls cheap however slow the machine is, and the audit's own.
@@ -36,7 +36,7 @@ fn audit(table: &str, columns: &[&str]) -> String {
 }
 
 /// From here on everything is audited; the ledger is there already.
-pub fn begin(connection: &Connection) {
+pub fn begin(connection: &Connection, kind: Kind) {
     let runs = [
         "id",
         "job_name",
@@ -70,10 +70,13 @@ pub fn begin(connection: &Connection) {
     ];
     connection.execute_batch(&audit("runs", &runs)).unwrap();
     connection.execute_batch(&audit("beatwarden_repairs", &ledger)).unwrap();
+    if kind == Kind::Elsewhere {
+        connection.execute_batch(&audit("beats", &["job", "at"])).unwrap();
+    }
 }
 
-/// Questions whose answer has to be empty: what a row of it would mean, and the rows.
-pub const QUESTIONS: &[(&str, &str)] = &[
+/// What is asked of every table.
+pub const QUESTIONS: &[Question] = &[
     (
         "Beatwarden changed a row that did not run, had a heartbeat, or was not yet due by the file's clock",
         "SELECT seq, old, new FROM audit WHERE relation = 'runs' AND who = 'dog' AND operation = 'UPDATE'
@@ -107,6 +110,10 @@ pub const QUESTIONS: &[(&str, &str)] = &[
         "SELECT min(seq), min(old), min(new) FROM audit WHERE relation = 'runs' AND who = 'dog'
           GROUP BY old->>'id', old->>'started_at' HAVING count(*) > 1",
     ),
+];
+
+/// What is asked where heartbeats stand in the row.
+pub const OF_THE_ROW: &[Question] = &[
     (
         "a job was failed although its first heartbeat came in time by the file's clock",
         "SELECT fail.seq, fail.old, fail.new FROM audit AS fail CROSS JOIN audit AS beat ON beat.relation = 'runs' AND beat.who <> 'dog'
@@ -122,8 +129,35 @@ pub const QUESTIONS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What is asked where the first heartbeat is a row of another table. Only one transaction writes at a time.
+pub const OF_BEATS: &[Question] = &[
+    (
+        "a job was failed although its first row in the other table was there",
+        "SELECT fail.seq, fail.old, fail.new FROM audit AS fail CROSS JOIN audit AS beat ON beat.relation = 'beats'
+            AND beat.operation = 'INSERT' AND beat.new->>'job' = fail.old->>'id'
+          WHERE fail.relation = 'runs' AND fail.who = 'dog' AND beat.seq < fail.seq",
+    ),
+    (
+        "Beatwarden changed the other table",
+        "SELECT seq, old, new FROM audit WHERE relation = 'beats' AND who = 'dog'",
+    ),
+    (
+        "a false repair was noted of a job that neither beat nor ended",
+        "SELECT seq, old, new FROM audit AS note WHERE relation = 'beatwarden_repairs' AND new->>'outcome' = 'false_repair'
+            AND old->>'outcome' IS NULL AND NOT EXISTS (SELECT 1 FROM audit AS life WHERE life.who <> 'dog'
+                AND (life.relation = 'beats' AND CAST(life.new->>'job' AS TEXT) = note.new->>'job_id'
+                    OR life.relation = 'runs' AND life.operation = 'UPDATE' AND CAST(life.new->>'id' AS TEXT) = note.new->>'job_id'))",
+    ),
+    (
+        "a job was failed, has beat since, and no false repair is noted",
+        "SELECT seq, old, new FROM audit AS fail WHERE relation = 'runs' AND who = 'dog'
+            AND EXISTS (SELECT 1 FROM beats WHERE job = fail.new->>'id')
+            AND NOT EXISTS (SELECT 1 FROM beatwarden_repairs WHERE job_id = CAST(fail.new->>'id' AS TEXT) AND outcome = 'false_repair')",
+    ),
+];
+
 /// Asks every question.
-pub fn judge(connection: &Connection) -> Verdict {
+pub fn judge(connection: &Connection, kind: Kind) -> Verdict {
     // By job: the questions compare each change with the others of its job. Where two are joined, CROSS says that the rarer
     // one comes first, which SQLite can't know.
     let indexes = "CREATE INDEX IF NOT EXISTS audit_by_job ON audit (relation, operation, old->>'id');
@@ -131,14 +165,14 @@ pub fn judge(connection: &Connection) -> Verdict {
         CREATE INDEX IF NOT EXISTS audit_by_job_after ON audit (relation, operation, CAST(new->>'id' AS TEXT))";
     connection.execute_batch(indexes).unwrap();
     let mut violations = Vec::new();
-    for (meaning, question) in QUESTIONS {
+    for (meaning, question) in kind.questions_of_a_file() {
         let mut statement = connection.prepare(question).unwrap();
         let shown = |row: &rusqlite::Row<'_>| {
             let (seq, old, new): (i64, Option<String>, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(format!("{seq}: {old:?} {new:?}"))
         };
         let rows = statement.query_map([], shown).unwrap();
-        violations.extend(rows.map(|row| (*meaning, row.unwrap())));
+        violations.extend(rows.map(|row| (meaning, row.unwrap())));
     }
     let count = |condition: &str| -> i64 {
         let sql = format!("SELECT count(*) FROM beatwarden_repairs WHERE {condition}");

@@ -1,7 +1,7 @@
 //! The judge: triggers that write down every change with its transaction and the server's clock, and the questions that are
 //! asked of it in the end. Knows the table, the ledger's columns as documented, and nothing else of Beatwarden.
 
-use super::verdict::Verdict;
+use super::{kind::Kind, verdict::Verdict};
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
@@ -26,8 +26,11 @@ pub const TABLES: &str = "
 pub const AUDIT: &str = "
     CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON beatwarden_repairs FOR EACH ROW EXECUTE FUNCTION audited()";
 
-/// Questions whose answer has to be empty: what a row of it would mean, and the rows.
-pub const QUESTIONS: &[(&str, &str)] = &[
+/// A question whose answer has to be empty: what a row of it would mean, and the rows.
+pub type Question = (&'static str, &'static str);
+
+/// What is asked of every table.
+pub const QUESTIONS: &[Question] = &[
     (
         "Beatwarden changed a row that did not run, had a heartbeat, or was not yet due by the server's clock",
         "SELECT seq, old, new FROM audit WHERE relation = 'runs' AND who = 'dog' AND operation = 'UPDATE'
@@ -61,6 +64,10 @@ pub const QUESTIONS: &[(&str, &str)] = &[
         "SELECT min(seq), old->'id', old->'started_at' FROM audit WHERE relation = 'runs' AND who = 'dog'
           GROUP BY old->'id', old->'started_at' HAVING count(*) > 1",
     ),
+];
+
+/// What is asked where heartbeats stand in the row.
+pub const OF_THE_ROW: &[Question] = &[
     (
         "a job was failed although its first heartbeat came in time by the server's clock",
         "SELECT fail.seq, fail.old, fail.new FROM audit AS fail JOIN audit AS beat ON beat.relation = 'runs' AND beat.who <> 'dog'
@@ -74,6 +81,54 @@ pub const QUESTIONS: &[(&str, &str)] = &[
         "SELECT seq, old, new FROM audit AS note WHERE relation = 'beatwarden_repairs' AND new->>'outcome' = 'false_repair'
             AND old->>'outcome' IS NULL AND NOT EXISTS (SELECT FROM audit AS beat WHERE beat.relation = 'runs' AND beat.who <> 'dog'
                 AND beat.operation = 'UPDATE' AND beat.new->>'id' = note.new->>'job_id')",
+    ),
+];
+
+/// What is asked where the first heartbeat is a row of another table, which refers to the job. Its foreign key holds the job's
+/// row before the audit writes it down, and a fail is written down with that row locked: so one is before the other.
+pub const OF_BEATS: &[Question] = &[
+    (
+        "a job was failed although its first row in the other table was written before",
+        "SELECT fail.seq, fail.old, fail.new FROM audit AS fail JOIN audit AS beat ON beat.relation = 'beats'
+            AND beat.operation = 'INSERT' AND beat.new->>'job' = fail.old->>'id'
+          WHERE fail.relation = 'runs' AND fail.who = 'dog' AND beat.at < fail.at",
+    ),
+    (
+        "Beatwarden changed the other table",
+        "SELECT seq, old, new FROM audit WHERE relation = 'beats' AND who = 'dog'",
+    ),
+    (
+        "a false repair was noted of a job that neither beat nor ended",
+        "SELECT seq, old, new FROM audit AS note WHERE relation = 'beatwarden_repairs' AND new->>'outcome' = 'false_repair'
+            AND old->>'outcome' IS NULL AND NOT EXISTS (SELECT FROM audit AS life WHERE life.who <> 'dog'
+                AND (life.relation = 'beats' AND life.new->>'job' = note.new->>'job_id'
+                    OR life.relation = 'runs' AND life.operation = 'UPDATE' AND life.new->>'id' = note.new->>'job_id'))",
+    ),
+    (
+        "a job was failed, has beat since, and no false repair is noted",
+        "SELECT seq, old, new FROM audit AS fail WHERE relation = 'runs' AND who = 'dog'
+            AND EXISTS (SELECT FROM beats WHERE job = (fail.new->>'id')::integer)
+            AND NOT EXISTS (SELECT FROM beatwarden_repairs WHERE job_id = fail.new->>'id' AND outcome = 'false_repair')",
+    ),
+];
+
+/// What is asked where a function ends the jobs.
+pub const OF_CALLS: &[Question] = &[
+    (
+        "a call without exactly one change of its job in the same transaction",
+        "SELECT seq, old, new FROM audit AS call WHERE relation = 'calls'
+            AND 1 <> (SELECT count(*) FROM audit AS change WHERE change.relation = 'runs' AND change.who = 'dog'
+                AND change.xid = call.xid AND change.new->>'id' = call.new->>'job')",
+    ),
+    (
+        "a job was changed without exactly one call in the same transaction",
+        "SELECT seq, old, new FROM audit AS change WHERE relation = 'runs' AND who = 'dog'
+            AND 1 <> (SELECT count(*) FROM audit AS call WHERE call.relation = 'calls' AND call.xid = change.xid
+                AND call.new->>'job' = change.new->>'id')",
+    ),
+    (
+        "the function was called twice for one job",
+        "SELECT min(seq), new->'job', count(*) FROM audit WHERE relation = 'calls' GROUP BY new->'job' HAVING count(*) > 1",
     ),
 ];
 
@@ -106,15 +161,21 @@ pub async fn acknowledge(url: String) {
     }
 }
 
-/// Asks every question.
+/// Asks every question of Meltano's table.
 pub async fn judge(url: &str) -> Verdict {
+    judge_by(url, &Kind::Meltano.questions()).await
+}
+
+/// Asks these questions.
+pub async fn judge_by(url: &str, questions: &[Question]) -> Verdict {
     let client = connected(url).await.expect("the server is up");
     // By transaction and by job: the questions compare each change with the others of its own.
     let indexes = "CREATE INDEX IF NOT EXISTS audit_by_transaction ON audit (xid);
-        CREATE INDEX IF NOT EXISTS audit_by_job ON audit ((new->>'id')) WHERE relation = 'runs'; ANALYZE audit";
+        CREATE INDEX IF NOT EXISTS audit_by_job ON audit ((new->>'id')) WHERE relation = 'runs';
+        CREATE INDEX IF NOT EXISTS audit_by_other ON audit ((new->>'job')) WHERE relation <> 'runs'; ANALYZE audit";
     client.batch_execute(indexes).await.unwrap();
     let mut violations = Vec::new();
-    for (meaning, question) in QUESTIONS {
+    for (meaning, question) in questions {
         let rows = client
             .query(
                 &format!("SELECT to_jsonb(answer)::text FROM ({question}) AS answer"),
