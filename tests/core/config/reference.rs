@@ -112,7 +112,7 @@ fn a_default_that_is_uncommented_changes_nothing() {
 /// A function of the system's own is called on PostgreSQL alone.
 const SERVER: &str = "postgres://localhost/jobs";
 /// Presets of systems whose jobs send no heartbeat.
-const WITHOUT_HEARTBEAT: [&str; 1] = ["django-tasks"];
+const WITHOUT_HEARTBEAT: [&str; 2] = ["django-tasks", "n8n"];
 
 #[test]
 fn every_preset_is_complete() {

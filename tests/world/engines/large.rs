@@ -1,6 +1,6 @@
 //! The systems that are too large for `make test`: `make engines` installs and runs them.
 
-use super::{database, job_in, phases_become, with};
+use super::{Bed, SOON, database, job_in, phases_become, with};
 use crate::support::{
     beatwarden::{self, Beatwarden},
     engine::{Engine, Session, program, scripts},
@@ -13,13 +13,9 @@ use std::{fs, path::Path, process::Command, time::Duration};
 /// A server of such a system on a busy machine.
 const SLOWLY: Duration = Duration::from_secs(120);
 
-/// `fail` is refused, and `explain` ends with a command, which is returned.
-fn own_command(url: &str, preset: &str, job: &str) -> String {
-    let (status, _, refusal) =
-        beatwarden::run(&[&["check"], &*with(url, preset, &["--missed-first", "fail"])].concat());
-    assert_eq!(status.code(), Some(2));
-    assert!(refusal.contains("fail is refused: "), "{refusal}");
-    let (status, explained, _) = beatwarden::run(&[&["explain"], &*with(url, preset, &[job])].concat());
+/// The command that `explain` ends with.
+fn explained(arguments: &[&str], job: &str) -> String {
+    let (status, explained, _) = beatwarden::run(&[&["explain"], arguments, &[job]].concat());
     assert!(status.success(), "{explained}");
     let line = explained
         .lines()
@@ -28,15 +24,22 @@ fn own_command(url: &str, preset: &str, job: &str) -> String {
     line.rsplit_once(" by: ").unwrap().1.to_owned()
 }
 
+/// `fail` is refused, and `explain` ends with a command, which is returned.
+fn own_command(url: &str, preset: &str, job: &str) -> String {
+    let (status, _, refusal) =
+        beatwarden::run(&[&["check"], &*with(url, preset, &["--missed-first", "fail"])].concat());
+    assert_eq!(status.code(), Some(2));
+    assert!(refusal.contains("fail is refused: "), "{refusal}");
+    explained(&with(url, preset, &[]), job)
+}
+
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "make engines runs it"]
-async fn prefect_ends_its_dead_flow_run_by_the_request_that_explain_prints() {
-    let database = database().await;
+/// The tour of Prefect; `storage` is `url` as Prefect spells it.
+async fn a_dead_flow_run_is_ended_by_the_request_that_explain_prints(url: &str, storage: &str) {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port().to_string());
     let api = format!("http://127.0.0.1:{port}/api");
     let mut server = program("prefect", "prefect");
@@ -45,10 +48,7 @@ async fn prefect_ends_its_dead_flow_run_by_the_request_that_explain_prints() {
         .env("HOME", folder.path())
         .env("PREFECT_HOME", folder.path())
         .env("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        .env(
-            "PREFECT_API_DATABASE_CONNECTION_URL",
-            database.url.replacen("postgres", "postgresql+asyncpg", 1),
-        )
+        .env("PREFECT_API_DATABASE_CONNECTION_URL", storage)
         .current_dir(folder.path());
     let _server = Session::start(&server, &folder.path().join("log"));
     eventually("Prefect's server", SLOWLY, async || {
@@ -63,7 +63,6 @@ async fn prefect_ends_its_dead_flow_run_by_the_request_that_explain_prints() {
     engine.crash(&["crash"]).await;
     engine.crash(&["crash_after"]).await;
     let _living = engine.start_until("live", "lives").await;
-    let url = database.url.as_str();
     let mut arguments = with(url, "prefect", &[]);
     // A living run beats every 30 s.
     *arguments.last_mut().unwrap() = "40s";
@@ -89,7 +88,35 @@ async fn prefect_ends_its_dead_flow_run_by_the_request_that_explain_prints() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "make engines runs it"]
-async fn dagster_ends_its_dead_run_by_the_call_that_explain_prints() {
+async fn prefect_on_postgresql() {
+    let database = database().await;
+    let storage = database.url.replacen("postgres", "postgresql+asyncpg", 1);
+    a_dead_flow_run_is_ended_by_the_request_that_explain_prints(&database.url, &storage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn prefect_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:///{}", folder.path().join("prefect.db").display());
+    let storage = url.replacen("sqlite", "sqlite+aiosqlite", 1);
+    a_dead_flow_run_is_ended_by_the_request_that_explain_prints(&url, &storage).await;
+}
+
+/// Runs the call by a shell that finds Dagster's Python.
+fn call(command: &str, home: &Path) {
+    let mut shell = program("dagster", "python");
+    shell.args([
+        "-c",
+        "import os, sys; os.execvp('sh', ['sh', '-c', sys.argv[1]])",
+        command,
+    ]);
+    run(shell.env("DAGSTER_HOME", home));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn dagster_on_postgresql() {
     let database = database().await;
     let url = database.url.as_str();
     let home = tempfile::tempdir().unwrap();
@@ -109,15 +136,40 @@ async fn dagster_ends_its_dead_run_by_the_call_that_explain_prints() {
     .await;
 
     let command = own_command(url, "dagster", &job_in(&dog, "missed_first"));
-    let mut shell = program("dagster", "python");
-    shell.args([
-        "-c",
-        "import os, sys; os.execvp('sh', ['sh', '-c', sys.argv[1]])",
-        &command,
-    ]);
-    run(shell.env("DAGSTER_HOME", home.path()));
+    call(&command, home.path());
     phases_become(&dog, "dagster", &[("missed_first", 0.0)]).await;
     assert_eq!(engine.view().await, json!(["SUCCESS", "FAILURE", "STARTED", "STARTED"]));
+}
+
+/// The events of each run are in a file of their own there, so that age is all that there is.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn dagster_on_sqlite() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("dagster.yaml"), "telemetry:\n  enabled: false\n").unwrap();
+    let engine = Engine::of("dagster", "dagster_jobs.py", home.path().display().to_string());
+    engine.crash(&["good", "crash"]).await;
+    let url = format!("sqlite:///{}", home.path().join("history/runs.db").display());
+    let (status, said, _) = beatwarden::run(&[&["check"], &*with(&url, "dagster", &[])].concat());
+    assert!(
+        !status.success() && said.contains("table `event_logs` not found in "),
+        "{said}"
+    );
+
+    let file = home.path().join("beatwarden.toml");
+    let text = format!(
+        "[[watch]]\ndatabase = \"{url}\"\npreset = \"dagster\"\npoll_interval = \"200ms\"\ninit_deadline = \"2s\"\n\
+         max_runtime = \"20s\"\n[watch.table]\nlast_heartbeat_at = \"\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    let arguments = ["--config", file.to_str().unwrap()];
+    let dog = Beatwarden::watch(&arguments).await;
+    phases_become(&dog, "dagster", &[("overrun", 1.0)]).await;
+    let _living = engine.start_until("live", "lives").await;
+    phases_become(&dog, "dagster", &[("running", 1.0), ("overrun", 1.0)]).await;
+    call(&explained(&arguments, &job_in(&dog, "overrun")), home.path());
+    phases_become(&dog, "dagster", &[("overrun", 0.0)]).await;
+    assert_eq!(engine.view().await, json!(["SUCCESS", "FAILURE", "STARTED"]));
 }
 
 /// Airflow's own command, in a folder of its own.
@@ -205,4 +257,40 @@ async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_expla
     drop(scheduler);
     let states = "SELECT count(*) FILTER (WHERE state = 'failed') FROM job WHERE job_type = 'SchedulerJob'";
     assert_eq!(client.query_one(states, &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+/// The tour of n8n, of whose executions only the age is known.
+async fn an_execution_that_runs_too_long_is_crashed(bed: Bed) {
+    bed.engine.crash(&["setup", "good", "crash"]).await;
+    let dog = bed.watch("overrun = \"fail\"").await;
+    bed.repairs_become(&dog, "overrun", 1.0).await;
+    let (good, crashed) = (json!(["success", true]), json!(["crashed", true]));
+    assert_eq!(bed.engine.view().await, json!([good, crashed]));
+
+    // A living one that runs for longer is failed wrongly, and recognised by its good end.
+    let living = bed.engine.start_until("live", "lives").await;
+    phases_become(&dog, bed.preset, &[("running", 1.0)]).await;
+    bed.repairs_become(&dog, "overrun", 2.0).await;
+    assert_eq!(bed.engine.view().await, json!([good, crashed, crashed]));
+    living.finish().await;
+    dog.metric_becomes(&bed.series("false_repairs_total", ""), 1.0, SOON)
+        .await;
+    assert_eq!(bed.engine.view().await, json!([good, crashed, good]));
+    assert!(dog.stop().success());
+}
+
+/// More than twice what the good execution takes on a busy machine.
+const AGE: &str = "max_runtime = \"20s\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn n8n_on_postgresql() {
+    let bed = Bed::on_postgres("n8n_jobs.py", "n8n", "postgresql", AGE).await;
+    an_execution_that_runs_too_long_is_crashed(bed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn n8n_on_sqlite() {
+    an_execution_that_runs_too_long_is_crashed(Bed::on_sqlite("n8n_jobs.py", "n8n", AGE)).await;
 }
