@@ -106,6 +106,15 @@ impl Beatwarden {
         text.lines().find_map(|line| line.strip_prefix(&wanted)?.parse().ok())
     }
 
+    /// How many series of a name have a value, asked at once for all.
+    pub fn count(&self, name: &str, value: f64) -> usize {
+        let text = http::get(self.address, "/metrics").text();
+        let wanted = format!("beatwarden_{name}{{");
+        let series = text.lines().filter(|line| line.starts_with(&wanted));
+        let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.filter(|found| *found == value).count()
+    }
+
     /// Waits until a series has a value.
     pub async fn metric_becomes(&self, series: &str, value: f64, within: Duration) {
         eventually(

@@ -22,8 +22,9 @@ const CONNECTING: Duration = Duration::from_secs(4);
 const HARMLESS: Duration = Duration::from_millis(250);
 /// A watch that kept others waiting in so many passes in a row gets a lane of its own.
 const KEPT_WAITING: u32 = 2;
-/// A queue is long where no watch keeps the connection and one waits for so long, or for half of the deadline.
-const QUEUE: Duration = Duration::from_secs(5);
+/// A queue is long where no watch keeps the connection and one waits for so long, or for half of the deadline. What waits longer
+/// may miss its deadline: in a first pass hundreds of watches of a distant database ask the catalog.
+const QUEUE: Duration = Duration::from_secs(2);
 /// So many passes in a row without a wait are calm.
 const CALM: u32 = 20;
 

@@ -4,6 +4,7 @@ use super::{
     connector::{Connector, connect_by},
     failures::{is_unfinished, query_error},
     param::{Bound, Param},
+    server::{Server, probe},
     server_addr::ServerAddr,
     target::Target,
 };
@@ -13,7 +14,7 @@ use std::{
     future::Future,
     ops::ControlFlow,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,6 +53,8 @@ pub(super) struct Link {
     place: ServerAddr,
     /// The table whose repairs are made through it, by its oid.
     serves: Option<u32>,
+    /// What the server reports about itself, once it was asked and has refused nothing.
+    server: OnceLock<Server>,
 }
 
 impl std::fmt::Debug for Link {
@@ -107,6 +110,7 @@ impl Link {
             id: LinkId(NEXT.fetch_add(1, Ordering::Relaxed)),
             place: place.clone(),
             serves: None,
+            server: OnceLock::new(),
         })
     }
 
@@ -119,6 +123,19 @@ impl Link {
     /// The table that it serves.
     pub(super) fn served(&self) -> Option<u32> {
         self.serves
+    }
+
+    /// What the server reports about itself, the same for every watch. What it refuses may be granted later, and is asked for
+    /// again.
+    pub(super) async fn server(&self) -> Result<Server, StoreError> {
+        if let Some(server) = self.server.get() {
+            return Ok(server.clone());
+        }
+        let server = probe(self).await?;
+        if !server.is_incomplete() {
+            let _ = self.server.set(server.clone());
+        }
+        Ok(server)
     }
 
     pub(super) fn id(&self) -> LinkId {

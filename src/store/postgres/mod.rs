@@ -65,6 +65,7 @@ use super::{
 use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
 use addresses::Addresses;
 use catalog::Catalog;
+use futures_util::future::OptionFuture;
 use lanes::Slot;
 use link::{Link, LinkId};
 use links::WatchLanes;
@@ -204,7 +205,7 @@ impl PostgresStore {
     /// Reads the catalog.
     async fn learn(&self, slot: &Slot, link: &Link) -> Result<Ready, StoreError> {
         slot.asks();
-        let server = server::probe(link).await?;
+        let server = link.server().await?;
         slot.asks();
         let catalog = schema::read(link, &self.settings).await?;
         slot.asks();
@@ -215,10 +216,13 @@ impl PostgresStore {
             statements,
         };
         slot.asks();
-        ready.server.no_facts = facts::refused(link, &ready, &self.settings).await?;
-        if let Some(announced) = &self.announced {
-            Box::pin(announced.once(link, &ready, &self.settings.mapping.watch)).await;
-        }
+        // They travel together: where many watches of a distant database begin at once, each waits for all before it.
+        let survey = OptionFuture::from(self.announced.as_ref().map(|announced| {
+            let watch = &self.settings.mapping.watch;
+            Box::pin(announced.once(link, &ready, watch))
+        }));
+        let (no_facts, _) = tokio::join!(biased; facts::refused(link, &ready, &self.settings), survey);
+        ready.server.no_facts = no_facts?;
         Ok(ready)
     }
 

@@ -1,10 +1,11 @@
 //! One table that hangs, a long way to the database, and many watches: each is the matter of its own watch alone.
 
-use crate::support::proxy::Proxy;
 use crate::support::{
     beatwarden::Beatwarden,
     eventually,
+    http::get,
     postgres::{Cluster, TestDatabase},
+    proxy::Proxy,
 };
 use std::{
     fmt::Write as _,
@@ -127,11 +128,13 @@ async fn a_dear_scan_stretches_the_interval_by_what_it_costs_the_server() {
     .await;
     let log = dog.log();
     assert!(log.contains("exceeds a third of init_deadline"), "{log}");
+    let page = get(dog.address, "/").text();
+    assert!(page.contains("Reading the table is so slow"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_watches_of_a_far_database_keep_their_interval() {
-    const WATCHES: usize = 80;
+    const WATCHES: usize = 200;
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let client = database.client().await;
@@ -146,21 +149,44 @@ async fn many_watches_of_a_far_database_keep_their_interval() {
     let (dog, _folder) = dog(&configuration).await;
     let names: Vec<String> = (0..WATCHES).map(|number| format!("w{number}")).collect();
     eventually("all are up", Duration::from_secs(60), async || {
-        let up = |name: &String| dog.metric(&of(name, "up")) == Some(1.0);
-        names.iter().all(up).then_some(())
+        (dog.count("up", 1.0) == WATCHES).then_some(())
     })
     .await;
     let took = began.elapsed();
     assert!(connections(&database).await <= 12);
-    polls(&dog, "w79", 4.0).await;
+    polls(&dog, "w199", 4.0).await;
+    assert_eq!(
+        dog.count("poll_interval_seconds", 5.0),
+        WATCHES,
+        "all keep their interval"
+    );
     for name in &names {
-        assert_eq!(dog.metric(&of(name, "poll_interval_seconds")), Some(5.0), "{name}");
         let skew = dog.metric(&of(name, "clock_skew_seconds")).unwrap();
         assert!(skew.abs() < 0.5, "{name}: {skew}");
     }
     let log = dog.log();
     assert!(!log.contains("the database's clock jumped"), "{log}");
     assert!(took < Duration::from_secs(45), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_asked_once_for_all_watches_who_it_is() {
+    let cluster = Cluster::start_with("log_statement = 'all'\n");
+    let database = cluster.database().await;
+    let client = database.client().await;
+    let mut configuration = String::new();
+    for number in 0..5 {
+        client.batch_execute(&table(&format!("jobs_{number}"))).await.unwrap();
+        let lines = "poll_interval = \"1s\"\n";
+        configuration += &watch(&format!("w{number}"), &database.url, &format!("jobs_{number}"), lines);
+    }
+    let (dog, _folder) = dog(&configuration).await;
+    for number in 0..5 {
+        dog.metric_becomes(&of(&format!("w{number}"), "up"), 1.0, SOON).await;
+    }
+    let log = std::fs::read_to_string(cluster.folder().join("log")).unwrap();
+    let asked = log.matches("pg_control_system()).system_identifier AS part").count();
+    assert!((1..5).contains(&asked), "once for each connection, not {asked} times");
 }
 
 /// A watch whose table can be read and one beside it whose reading hangs, in one database; a job dies in the first.
