@@ -4,7 +4,9 @@
 mod repairing;
 
 use crate::{
-    domain::{self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force},
+    domain::{
+        self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force, judges_late,
+    },
     pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Store, StoreError, TimeBudget},
 };
@@ -288,7 +290,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let (before, configured) = (self.interval, self.pace.poll_interval);
         self.interval = interval_in_force(configured, &self.scans);
         let (watch, interval) = (&self.policy.watch, self.interval);
-        let is_late = |interval: Duration| interval > configured && interval > self.policy.init_deadline / 3;
+        let is_late = |interval| judges_late(interval, configured, self.policy.init_deadline);
         let every = format!("{interval:.1?}");
         if is_late(interval) && !is_late(before) {
             tracing::warn!(

@@ -67,7 +67,7 @@ pub use observation::{
 pub use outcome::{Attempted, Outcome, apply_outcomes};
 pub use phase::Phase;
 pub use plan::{Event, JobView, Left, Plan, Repair, Restarted, StartCheck, Storm};
-pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force};
+pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force, judges_late};
 pub use report::{JobLine, Report, report};
 pub use setting::{Action, DiscoverySetting, NullState, TimeFormat, ValueTest};
 pub use time::{Moment, Timestamp};

@@ -124,6 +124,11 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 /// slow now and then is no cost of its own.
 pub const SCANS: usize = 5;
 
+/// Whether an interval in force that was not configured exceeds a third of the deadline, so that jobs are judged late.
+pub fn judges_late(interval: Duration, configured: Duration, init_deadline: Duration) -> bool {
+    interval > configured && interval > init_deadline / 3
+}
+
 /// The poll interval in force, from the configured one and what the last scans of the table cost the database, each of them
 /// that one statement alone.
 pub fn interval_in_force(configured: Duration, scans: &[Duration]) -> Duration {

@@ -6,7 +6,7 @@ use super::{
     jobs, pictures, repairs, ruler, text, with_commands,
 };
 use crate::{
-    domain::{Guard, Noun, Phase},
+    domain::{Guard, Noun, Phase, judges_late},
     pass::GoodPass,
     present::{
         Tone, Verdict, View, safe,
@@ -148,7 +148,7 @@ fn notices(view: &View) -> Markup {
                     (number(report.unknown_state)) " rows have a state that is in no list; they are never repaired."
                 }
             }
-            @if interval > status.terms.policy.init_deadline / 2 {
+            @if judges_late(interval, status.terms.poll_interval, status.terms.policy.init_deadline) {
                 p.notice.warn {
                     "Reading the table is so slow that there is a pass every " (span(interval)) " only: " code { "beatwarden check" }
                     " names the index to create."
