@@ -194,8 +194,8 @@ impl Journal {
         match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
                 watch = self.watch,
-                "{many} are found by their keys from the newest on; the first look at the whole table continues, a page in each \
-                 pass, and older {many} are found by it"
+                "{many} are found by their keys from the newest on; until the first look at the whole table is complete, which \
+                 continues with each pass, older {many} may be missing"
             ),
             (Some(false), _) if is_full => {
                 tracing::info!(watch = self.watch, "the whole table was read through");

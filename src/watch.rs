@@ -254,16 +254,14 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         pass
     }
 
-    /// How long a full look may keep a pass: a hundredth of the time, and a twentieth while the whole table was never seen.
     fn time_budget(&self) -> TimeBudget {
-        const LEAST: Duration = Duration::from_millis(5);
-        const MOST: Duration = Duration::from_millis(50);
         match self.pace.full_looks {
             FullLooks::AtOnce => TimeBudget::Unlimited,
-            FullLooks::Gradual => {
-                let share = if self.is_covered { 100 } else { 20 };
-                TimeBudget::About((self.interval / share).clamp(LEAST, MOST))
-            }
+            FullLooks::Gradual => TimeBudget::About(share_of_full_looks(
+                self.interval,
+                self.pace.poll_timeout,
+                self.is_covered,
+            )),
         }
     }
 
@@ -343,6 +341,14 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     }
 }
 
+/// What the pages of a full look may cost in one pass: a hundredth of the interval, and a twentieth while the whole table was
+/// never seen. However long the interval, the pages and the rest of the pass together stay well within its deadline.
+fn share_of_full_looks(interval: Duration, poll_timeout: Duration, is_covered: bool) -> Duration {
+    const LEAST: Duration = Duration::from_millis(5);
+    let most = poll_timeout / 8;
+    (interval / if is_covered { 100 } else { 20 }).min(most).max(LEAST)
+}
+
 /// The output of `work`, or what it said when it panicked.
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
@@ -361,4 +367,27 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("it panicked without a word")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_looks_take_their_share_of_any_interval_within_the_deadline_of_a_pass() {
+        let ms = Duration::from_millis;
+        // (interval, deadline) -> the first look, a later one
+        for ((interval, deadline), first, later) in [
+            ((100, 10_000), 5, 5),
+            ((1_000, 10_000), 50, 10),
+            ((5_000, 10_000), 250, 50),
+            ((20_000, 10_000), 1_000, 200),
+            ((3_600_000, 10_000), 1_250, 1_250),
+            ((5_000, 1_000), 125, 50),
+            ((5_000, 10), 5, 5),
+        ] {
+            let share = |is_covered| share_of_full_looks(ms(interval), ms(deadline), is_covered);
+            assert_eq!((share(false), share(true)), (ms(first), ms(later)), "{interval} ms");
+        }
+    }
 }

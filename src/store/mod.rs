@@ -67,16 +67,24 @@ impl ObserveRequest {
 pub enum TimeBudget {
     /// Until it is complete: for a caller that looks once.
     Unlimited,
-    /// About so long; the rest comes with the next passes. One page is always read.
+    /// Pages that together cost the database about so much; the rest comes with the next passes. One page is always read.
     About(Duration),
 }
 
 impl TimeBudget {
-    /// The same, but in a pass no longer than `most`.
-    pub(crate) fn at_most(self, most: Duration) -> Self {
+    /// A part of it, where so many full looks are made in one database at a time.
+    pub(crate) fn shared_by(self, looks: usize) -> Self {
         match self {
             Self::Unlimited => Self::Unlimited,
-            Self::About(budget) => Self::About(budget.min(most)),
+            Self::About(budget) => Self::About(budget / u32::try_from(looks.max(1)).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// The same, but in a pass no longer than `most`, unless it is without a limit.
+    pub(crate) fn at_most(self, most: Self) -> Self {
+        match (self, most) {
+            (Self::About(budget), Self::About(most)) => Self::About(budget.min(most)),
+            (this, _) => this,
         }
     }
 
@@ -90,9 +98,12 @@ impl TimeBudget {
         }
     }
 
-    /// Whether another page, which takes about as long as the last one, is too much after what was spent.
-    pub(crate) fn is_spent(self, spent: Duration, last: Duration) -> bool {
-        matches!(self, Self::About(budget) if spent + last >= budget)
+    /// Whether another page, which costs about as much as the last one, is too much after what was spent. `elapsed` is how long
+    /// the pages have kept the pass: the way to a distant database costs it nothing, and is bounded all the same.
+    pub(crate) fn is_spent(self, spent: Duration, last: Duration, elapsed: Duration) -> bool {
+        /// Of what the pages may cost.
+        const LONGEST: u32 = 4;
+        matches!(self, Self::About(budget) if spent + last / 2 >= budget || elapsed >= budget * LONGEST)
     }
 }
 

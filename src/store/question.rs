@@ -149,8 +149,8 @@ pub enum Answer {
     Rows(Rows),
     /// To [`Question::Top`]; nothing where the table is empty.
     Top(Option<i64>),
-    /// To [`Question::Page`]: the rows, and the greatest key below the page, where there is one.
-    Page(Rows, Option<i64>),
+    /// To [`Question::Page`].
+    Page(Page),
     /// To [`Question::Keyless`].
     Keyless(u64),
     /// To [`Question::Facts`].
@@ -161,6 +161,17 @@ pub enum Answer {
     LedgerOfJobs(Vec<LedgerEntry>),
     /// To [`Question::LedgerNewest`], and how many rows there were: not every row is an entry that this version knows.
     LedgerNewest(Vec<LedgerEntry>, usize),
+}
+
+/// A page of a full look.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The running rows, and those in states that no list names.
+    pub rows: Rows,
+    /// The greatest key below the page, where there is one.
+    pub below: Option<i64>,
+    /// What it cost the database, where that is not how long the answer took.
+    pub cost: Option<Duration>,
 }
 
 /// How a database would find the running rows by their state.

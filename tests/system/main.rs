@@ -8,6 +8,7 @@ mod addresses;
 mod attack;
 mod blind;
 mod cli;
+mod coverage;
 mod discover;
 mod elsewhere;
 mod failover;

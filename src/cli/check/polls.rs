@@ -60,8 +60,9 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
         (Discovery::KeyTail, _) => {
             let by_state = other.map_or_else(String::new, |other| format!(", in {:.1?}", other.took));
             let text = format!(
-                "poll: finds running jobs by their keys, in {cost:.1?}; by state it would scan the table{by_state}. A row that \
-                 ended and runs again is found by the full look only (full_look_interval); an index finds it at once: {index}"
+                "poll: finds running jobs by their keys, in {cost:.1?}; by state it would scan the table{by_state}. After a \
+                 start, jobs older than the newest rows may be missing until the first full look is complete, and a row that ended \
+                 and runs again is found by a full look only (full_look_interval); an index finds both at once: {index}"
             );
             return good(text);
         }

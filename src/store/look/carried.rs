@@ -107,6 +107,12 @@ impl Carried {
         self.facts = None;
     }
 
+    /// Whether a full look is in progress, page by page.
+    pub fn is_in_full_look(&self) -> bool {
+        let tail = self.tail.as_ref().map(|followed| &followed.tail);
+        tail.is_some_and(|tail| tail.next_page().is_some())
+    }
+
     /// Whether the ledger was there when the facts were read last.
     pub fn has_ledger(&self) -> bool {
         self.facts.as_ref().is_some_and(|dated| dated.facts.ledger_exists)

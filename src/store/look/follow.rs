@@ -10,7 +10,7 @@ use crate::{
     domain::{self, Discovery, JobId},
     store::{
         TimeBudget,
-        question::{Frame, Question, Round, Rows, Span},
+        question::{Frame, Page, Question, Round, Rows, Span},
         reading::{MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, NEWCOMERS_OF_A_PASS},
     },
 };
@@ -28,9 +28,18 @@ pub(super) struct Newest {
 pub(super) enum Paging {
     #[default]
     NotBegun,
-    /// Since when, and how many rows in unknown states there is still room for.
-    Begun(Instant, usize),
+    Begun(Spent),
     Over,
+}
+
+/// What the pages of a pass have used.
+#[derive(Debug)]
+pub(super) struct Spent {
+    since: Instant,
+    /// What they cost the database.
+    cost: Duration,
+    /// How many rows in unknown states there is still room for.
+    room: usize,
 }
 
 /// How long a pass with this deadline may continue to read newcomers: it has to end in time, or it would fail with the same
@@ -190,7 +199,7 @@ impl Look<'_> {
         let followed = self.carried.tail.as_mut()?;
         match self.seen.paging {
             Paging::Over => return None,
-            Paging::Begun(..) => {}
+            Paging::Begun(_) => {}
             Paging::NotBegun => {
                 if self.request.look == domain::Look::Full {
                     followed.tail.begin_full_look();
@@ -201,7 +210,11 @@ impl Look<'_> {
                     return None;
                 }
                 let room = usize::try_from(MOST_UNKNOWN).unwrap_or_default();
-                self.seen.paging = Paging::Begun(self.sent, room);
+                self.seen.paging = Paging::Begun(Spent {
+                    since: self.sent,
+                    cost: Duration::ZERO,
+                    room,
+                });
             }
         }
         let keys = followed.tail.next_page()?;
@@ -209,20 +222,20 @@ impl Look<'_> {
         Some(within(Question::Page(from..=*keys.end())))
     }
 
-    /// Takes in a page, and `below`, the greatest key below it.
-    pub(super) fn note_page(&mut self, rows: Rows, below: Option<i64>, now: Instant) {
-        let (Paging::Begun(began, room), Some(followed)) = (&mut self.seen.paging, &mut self.carried.tail) else {
+    /// Takes in a page.
+    pub(super) fn note_page(&mut self, Page { rows, below, cost }: Page, now: Instant) {
+        let (Paging::Begun(spent), Some(followed)) = (&mut self.seen.paging, &mut self.carried.tail) else {
             return;
         };
         let (together, each) = self.table.database.pages;
         let budget = self.request.budget.at_most(together);
-        let took = now.duration_since(self.sent);
-        let jobs = within_room(rows.jobs, self.table.mapping, room);
-        let spent = now.duration_since(*began);
-        if followed.tail.page_read(below, took, budget.a_page().min(each)) {
+        let cost = cost.unwrap_or_else(|| now.duration_since(self.sent));
+        let jobs = within_room(rows.jobs, self.table.mapping, &mut spent.room);
+        spent.cost += cost;
+        if followed.tail.page_read(below, cost, budget.a_page().min(each)) {
             self.seen.is_full = true;
             self.seen.paging = Paging::Over;
-        } else if budget.is_spent(spent, took) {
+        } else if budget.is_spent(spent.cost, cost, now.duration_since(spent.since)) {
             self.seen.paging = Paging::Over;
         }
         self.add(Rows {

@@ -16,10 +16,10 @@ pub use carried::{Carried, FactsFor};
 pub(crate) use follow::newcomers_for;
 
 use super::{
-    DiscoverySetting, Mapping, ObserveRequest, StoreError,
+    DiscoverySetting, Mapping, ObserveRequest, StoreError, TimeBudget,
     question::{Answer, Facts, Frame, Moment, Question, Round, Rows},
 };
-use crate::domain::{self, Access, Action, Discovery, Job, JobId, LedgerEntry, Newcomers, Snapshot, Timing, Unknowns};
+use crate::domain::{self, Action, Discovery, Job, JobId, LedgerEntry, Newcomers, Snapshot, Timing, Unknowns};
 use carried::Way;
 use follow::{Newest, Paging};
 use rows::{SharedKeys, count, missing, needs_precedents, newer_layout, one_of_each, too_short};
@@ -75,8 +75,8 @@ pub struct Database {
     pub probes_ledger: bool,
     /// How long facts hold.
     pub facts_for: FactsFor,
-    /// How long the pages of one pass may take together, unless the look has to be whole, and how long each of them.
-    pub pages: (Duration, Duration),
+    /// What the pages of one pass may cost together, unless the look has to be whole, and each of them.
+    pub pages: (TimeBudget, Duration),
 }
 
 /// What comes after answers.
@@ -209,7 +209,7 @@ impl<'a> Look<'a> {
             Answer::Tail(rows) => self.note_tail(rows),
             Answer::Newest(keys, rows) => seen.newest = Some(Newest { keys, rows }),
             Answer::Top(top) => seen.top = Some(top),
-            Answer::Page(rows, below) => self.note_page(rows, below, now),
+            Answer::Page(page) => self.note_page(page, now),
             Answer::Keyless(rows) => match self.table.keyless {
                 Keyless::Asked => seen.keyless += rows,
                 Keyless::None | Keyless::InAnswers => self.carried.keyless = rows,
@@ -442,7 +442,7 @@ impl<'a> Look<'a> {
             newest_repairs,
             timing: Timing {
                 begun_after: self.begun_after,
-                scan: seen.scan.filter(|_| way.access() == Access::Scan),
+                scan: seen.scan.filter(|_| way.is_expensive_scan()),
             },
         };
         Step::Done(snapshot, std::mem::take(&mut self.carried))

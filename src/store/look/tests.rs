@@ -1,11 +1,13 @@
 //! What is asked, and in how many round trips, without a database: a scripted one answers.
 
+mod cost;
+
 use super::*;
 use crate::{
     domain::{Access, ServerIdentity, States, TimeValue, Timestamp},
     store::{
-        Identifier, TableName, TimeBudget, TimeFormat,
-        question::{LongestRun, Plan, Transactions},
+        Identifier, TableName, TimeFormat,
+        question::{LongestRun, Page, Plan, Transactions},
         reading::{MOST_NEWCOMERS, NEWCOMERS_OF_A_PASS},
     },
 };
@@ -60,6 +62,11 @@ struct Scripted {
     plan: Plan,
     grows: bool,
     ledger_rows: usize,
+    share: usize,
+    /// What the scan for running rows, and each page, costs by the database's own clock.
+    cost: Option<Duration>,
+    /// How long each round trip takes by ours.
+    way: Duration,
     facts: Facts,
     carried: Carried,
     transactions: Option<Transactions>,
@@ -82,6 +89,9 @@ impl Scripted {
             },
             grows: true,
             ledger_rows: 0,
+            share: 1,
+            cost: None,
+            way: Duration::ZERO,
             facts: Facts {
                 ledger_readable: true,
                 ..Facts::default()
@@ -116,7 +126,7 @@ impl Scripted {
                 version: Some("1".into()),
                 transactions: self.transactions,
             }),
-            Question::Running { .. } => Answer::Running(self.some(|_, state| state == "RUNNING"), None),
+            Question::Running { .. } => Answer::Running(self.some(|_, state| state == "RUNNING"), self.cost),
             Question::Tail(span) => {
                 let asked = |id: i64, state: &str| state == "RUNNING" || span.gaps.contains(&id);
                 let rows = self.some(|id, state| id >= span.newest || id >= span.from && asked(id, state));
@@ -128,10 +138,11 @@ impl Scripted {
             }
             Question::History { .. } => Answer::Rows(self.history()),
             Question::Top => Answer::Top(greatest),
-            Question::Page(keys) => Answer::Page(
-                self.some(|id, state| keys.contains(&id) && matches!(state, "RUNNING" | "ODD")),
-                self.rows.range(..keys.start()).next_back().map(|(id, _)| *id),
-            ),
+            Question::Page(keys) => Answer::Page(Page {
+                rows: self.some(|id, state| keys.contains(&id) && matches!(state, "RUNNING" | "ODD")),
+                below: self.rows.range(..keys.start()).next_back().map(|(id, _)| *id),
+                cost: self.cost,
+            }),
             Question::Keyless => Answer::Keyless(0),
             Question::Known(ids) => Answer::Rows(self.some(|id, _| ids.contains(&JobId::from_number(id)))),
             Question::Facts => Answer::Facts(self.facts.clone()),
@@ -170,7 +181,7 @@ impl Scripted {
                     plain: Duration::from_secs(30),
                     short: Duration::from_secs(5),
                 },
-                pages: (Duration::MAX, Duration::MAX),
+                pages: (budget.shared_by(self.share), Duration::MAX),
             },
         };
         let before = self.carried.clone();
@@ -179,6 +190,7 @@ impl Scripted {
         loop {
             let answers = round.questions.iter().map(|question| self.answer(question)).collect();
             self.asked.push(round);
+            self.now += self.way;
             match look.take(answers, self.now).unwrap() {
                 Step::Ask(next) => round = next,
                 Step::Done(snapshot, after) => {

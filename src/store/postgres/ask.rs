@@ -12,7 +12,7 @@ use crate::{
     domain::{Access, Job, JobId, ServerIdentity, Timestamp},
     store::{
         StoreError,
-        question::{Answer, Frame, LongestRun, Moment, Plan, Question, Round, Rows, Span, Transactions},
+        question::{Answer, Frame, LongestRun, Moment, Page, Plan, Question, Round, Rows, Span, Transactions},
         reading::{
             FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
             UNKNOWN_WITHIN, WATCHED_REPAIRS,
@@ -112,10 +112,7 @@ impl Driver<'_> {
             }
             Question::History { window } => Answer::Rows(self.history(*window).await?),
             Question::Top => Answer::Top(key(&link.ask(&statements.top, vec![]).await?, "top")),
-            Question::Page(keys) => {
-                let (rows, below) = self.page(keys).await?;
-                Answer::Page(rows, below)
-            }
+            Question::Page(keys) => Answer::Page(self.page(keys).await?),
             Question::Keyless => {
                 let rows = link.ask(&statements.keyless, vec![running]).await?;
                 let count = rows.first().map_or(0, |row| row.get::<_, i64>("keyless"));
@@ -232,11 +229,10 @@ impl Driver<'_> {
     async fn running(&self, is_timed: bool) -> Result<(Rows, Option<Duration>), Error> {
         let running = self.jobs(&self.ready.statements.running, self.of_running(), self.expected + ROOM);
         let (before, rows, after) = tokio::join!(biased; self.scan_mark(is_timed), running, self.scan_mark(is_timed));
-        let took = before?.zip(after?).map(|(before, after)| before.age_at(after));
-        Ok((rows?, took))
+        Ok((rows?, between(before?, after?)))
     }
 
-    /// The server's clock, where what comes next or came before is a scan whose cost matters.
+    /// The server's clock, where what comes next or came before is read whole and its cost matters.
     async fn scan_mark(&self, is_timed: bool) -> Result<Option<Timestamp>, Error> {
         if !is_timed {
             return Ok(None);
@@ -261,19 +257,30 @@ impl Driver<'_> {
         self.jobs(&self.ready.statements.history, params, 0).await
     }
 
-    async fn page(&self, keys: &RangeInclusive<i64>) -> Result<(Rows, Option<i64>), Error> {
+    async fn page(&self, keys: &RangeInclusive<i64>) -> Result<Page, Error> {
         let mapping = &self.settings.mapping;
         let (from, to) = (keys.start().to_string(), keys.end().to_string());
         let all = mapping.states.all();
         let params: Vec<Param<'_>> = vec![&mapping.time_zone, &from, &to, &mapping.states.running, &all];
         let statements = &self.ready.statements;
-        let (rows, below) = tokio::join!(
+        let (before, rows, below, after) = tokio::join!(
             biased;
+            self.scan_mark(true),
             self.jobs(&statements.page, params, 0),
             self.link.ask(&statements.below, vec![&from]),
+            self.scan_mark(true),
         );
-        Ok((rows?, key(&below?, "below")))
+        Ok(Page {
+            rows: rows?,
+            below: key(&below?, "below"),
+            cost: between(before?, after?),
+        })
     }
+}
+
+/// What was done between two marks cost the server.
+fn between(before: Option<Timestamp>, after: Option<Timestamp>) -> Option<Duration> {
+    Some(before?.age_at(after?))
 }
 
 /// Keys as texts: the type that every key can be bound as.

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::store::StoreError;
 use std::{
-    sync::{Arc, Mutex as Quick, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex as Quick, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::task::JoinSet;
@@ -24,6 +27,8 @@ const FOR_REPAIRS: (usize, usize) = (2, 2);
 pub struct Links {
     passes: Arc<Lanes>,
     repairs: Arc<Lanes>,
+    /// How many full looks are in progress.
+    full_looks: Arc<AtomicUsize>,
     failover: Arc<Quick<Failover>>,
 }
 
@@ -33,6 +38,7 @@ impl Default for Links {
         Self {
             passes: lanes(FOR_PASSES),
             repairs: lanes(FOR_REPAIRS),
+            full_looks: Arc::default(),
             failover: Arc::default(),
         }
     }
@@ -47,7 +53,30 @@ struct Failover {
     search: JoinSet<Result<Link, StoreError>>,
 }
 
+/// A full look in progress. All of a database share what one of them may cost it.
+#[derive(Debug)]
+pub(super) struct FullLook(Arc<AtomicUsize>);
+
+impl FullLook {
+    /// How many are in progress, this one included.
+    pub(super) fn of(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FullLook {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Links {
+    /// A full look begins.
+    pub(super) fn full_look(&self) -> FullLook {
+        self.full_looks.fetch_add(1, Ordering::Relaxed);
+        FullLook(self.full_looks.clone())
+    }
+
     /// Whether no one else uses them any more.
     pub fn is_last(&self) -> bool {
         Arc::strong_count(&self.failover) == 1

@@ -62,13 +62,13 @@ use super::{
     Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, look::Carried,
     repair_id, settings::Source,
 };
-use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
+use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot};
 use addresses::Addresses;
 use catalog::Catalog;
 use futures_util::future::OptionFuture;
 use lanes::Slot;
 use link::{Link, LinkId};
-use links::WatchLanes;
+use links::{FullLook, WatchLanes};
 use operator::LedgerSession;
 use render::Statements;
 use server::Server;
@@ -116,6 +116,8 @@ pub struct PostgresStore {
     known: Option<Known>,
     /// What the last pass left to the next.
     carried: Carried,
+    /// The full look in progress.
+    full_look: Option<FullLook>,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
     /// Whether a connection for repairs was used since the last look.
@@ -136,6 +138,7 @@ impl PostgresStore {
             links,
             known: None,
             carried: Carried::default(),
+            full_look: None,
             migrated: false,
             has_written: AtomicBool::new(false),
             announced: None,
@@ -306,7 +309,15 @@ impl Store for PostgresStore {
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        let snapshot = observe::observe(&link, &ready, &self.settings, (request, asked), &mut self.carried).await?;
+        if request.look == Look::Full && self.full_look.is_none() {
+            self.full_look = Some(self.links.full_look());
+        }
+        let looks = self.full_look.as_ref().map_or(1, FullLook::of);
+        let call = observe::Call { request, asked, looks };
+        let snapshot = observe::observe(&link, &ready, &self.settings, call, &mut self.carried).await?;
+        if !self.carried.is_in_full_look() {
+            self.full_look = None;
+        }
         let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
         self.look_for_better(read_only);
         *slot = Some(link);

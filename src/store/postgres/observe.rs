@@ -4,7 +4,7 @@ use super::{PostgresSettings, Ready, driver::Driver, link::Link};
 use crate::{
     domain::Snapshot,
     store::{
-        ObserveRequest, StoreError,
+        ObserveRequest, StoreError, TimeBudget,
         guard::GuardState,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table, newcomers_for},
         question::Facts,
@@ -23,20 +23,29 @@ const DATABASE: Database = Database {
         plain: Duration::from_secs(30),
         short: Duration::from_secs(5),
     },
-    pages: (Duration::MAX, Duration::MAX),
+    pages: (TimeBudget::Unlimited, Duration::MAX),
 };
 
-/// Reads what a pass needs. `asked` is when it was asked for, before there was a connection for it. A pass that fails leaves
-/// what is carried as it was: it must neither have advanced the tail, nor lost it.
+/// What is asked of a pass.
+pub(super) struct Call<'a> {
+    pub request: &'a ObserveRequest,
+    /// When it was asked for, before there was a connection for it.
+    pub asked: Instant,
+    /// How many full looks share what one may cost the database.
+    pub looks: usize,
+}
+
+/// Reads what a pass needs. A pass that fails leaves what is carried as it was: it must neither have advanced the tail, nor
+/// lost it.
 pub(super) async fn observe(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,
-    (request, asked): (&ObserveRequest, Instant),
+    Call { request, asked, looks }: Call<'_>,
     carried: &mut Carried,
 ) -> Result<Snapshot, StoreError> {
     let driver = Driver::new(link, ready, settings, request.known.len());
-    let table = table(ready, settings);
+    let table = table(ready, settings, request.budget.shared_by(looks));
     let (mut look, mut round) = Look::begin(request, table, carried, asked, Instant::now());
     let (snapshot, after) = loop {
         let answers = Box::pin(driver.ask(&round)).await?;
@@ -52,7 +61,7 @@ pub(super) async fn observe(
     })
 }
 
-fn table<'a>(ready: &Ready, settings: &'a PostgresSettings) -> Table<'a> {
+fn table<'a>(ready: &Ready, settings: &'a PostgresSettings, pages: TimeBudget) -> Table<'a> {
     let catalog = &ready.catalog;
     Table {
         mapping: &settings.mapping,
@@ -74,6 +83,9 @@ fn table<'a>(ready: &Ready, settings: &'a PostgresSettings) -> Table<'a> {
             ledger_exists: false,
         }),
         newcomers_for: newcomers_for(settings.poll_timeout),
-        database: DATABASE,
+        database: Database {
+            pages: (pages, Duration::MAX),
+            ..DATABASE
+        },
     }
 }

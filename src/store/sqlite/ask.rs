@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::{Access, Action, Cause, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
     store::{
-        DiscoverySetting, StoreError,
-        question::{Answer, Facts, LongestRun, Moment, Plan, Question, Span},
+        StoreError,
+        question::{Answer, Facts, LongestRun, Moment, Page, Plan, Question, Span},
         reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many},
     },
 };
@@ -122,7 +122,7 @@ impl Driver<'_> {
     }
 
     /// How the running rows would be found, as SQLite plans it. SQLite keeps no count of rows: whether a scan is expensive is
-    /// seen from the keys, and is asked only where something hangs on it.
+    /// seen from the keys, where they are counted up.
     fn plan(&self) -> rusqlite::Result<Plan> {
         let (connection, catalog) = (&self.open.connection, &self.open.catalog);
         let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", catalog.statements.running))?;
@@ -133,12 +133,12 @@ impl Driver<'_> {
         let scans = lines
             .iter()
             .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
-        let matters = scans && catalog.grows && self.settings.discovery == DiscoverySetting::Auto;
         let key = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        let is_expensive = matters && {
-            let (top, bottom) = (key(&catalog.statements.top)?, key(&catalog.statements.bottom)?);
-            top.unwrap_or_default().saturating_sub(bottom.unwrap_or_default()) > LARGE
-        };
+        let is_expensive = scans
+            && (!catalog.grows || {
+                let (top, bottom) = (key(&catalog.statements.top)?, key(&catalog.statements.bottom)?);
+                top.unwrap_or_default().saturating_sub(bottom.unwrap_or_default()) > LARGE
+            });
         Ok(Plan {
             access: if scans { Access::Scan } else { Access::Index },
             is_expensive,
@@ -259,7 +259,11 @@ impl Driver<'_> {
         let below = self.one(what, &statements.below, &[keys.start()])?;
         let (running, all) = (json(&states.running), json(&states.all()));
         let (_, rows) = self.read(what, &statements.page, &[keys.start(), keys.end(), &running, &all])?;
-        Ok(Answer::Page(rows.into(), below))
+        Ok(Answer::Page(Page {
+            rows: rows.into(),
+            below,
+            cost: None,
+        }))
     }
 
     fn facts(&self) -> Result<Facts, StoreError> {

@@ -9,16 +9,17 @@ use super::{
 use crate::{
     domain::Snapshot,
     store::{
-        ObserveRequest, StoreError,
+        ObserveRequest, StoreError, TimeBudget,
         look::{Database, FactsFor, Keyless, Look, Step, Table, newcomers_for},
     },
 };
 use std::time::{Duration, Instant};
 
-/// The pages of one pass; where they are one read transaction, that may not last longer than 50 ms.
-const PAGES: Duration = Duration::from_millis(30);
-/// How long each may take where reading keeps the writer from committing.
+/// How long a page may take: each is a read transaction, and none lasts longer than 50 ms.
+const PAGE: Duration = Duration::from_millis(30);
+/// How long one may take, and all of a pass together, where reading keeps the writer from committing.
 const BLOCKING_PAGE: Duration = Duration::from_millis(10);
+const BLOCKING_PAGES: Duration = Duration::from_millis(30);
 
 /// Reads what a pass needs. What is carried is lost with a pass that fails: the next one begins with the newest rows.
 pub(super) fn observe(
@@ -72,14 +73,11 @@ fn table<'a>(open: &Open, settings: &'a SqliteSettings) -> Table<'a> {
                 plain: Duration::ZERO,
                 short: Duration::ZERO,
             },
-            pages: (
-                PAGES,
-                if open.reading_blocks {
-                    BLOCKING_PAGE
-                } else {
-                    Duration::MAX
-                },
-            ),
+            pages: if open.reading_blocks {
+                (TimeBudget::About(BLOCKING_PAGES), BLOCKING_PAGE)
+            } else {
+                (TimeBudget::Unlimited, PAGE)
+            },
         },
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use beatwarden::{
     domain::{Access, Timestamp},
-    store::question::{Answer, Facts, LongestRun, Moment, Plan, Question, Rows, Span},
+    store::question::{Answer, Facts, LongestRun, Moment, Page, Plan, Question, Rows, Span},
 };
 use std::time::Duration;
 
@@ -62,7 +62,11 @@ impl View<'_> {
             Question::Page(keys) => {
                 let in_page = |key, row: &Row| keys.contains(&key) && (row.runs() || self.is_unlisted(row));
                 let below = committed.rows.range(..keys.start()).next_back();
-                Answer::Page(self.some(in_page), below.map(|(key, _)| *key))
+                Answer::Page(Page {
+                    rows: self.some(in_page),
+                    below: below.map(|(key, _)| *key),
+                    cost: None,
+                })
             }
             Question::Keyless => Answer::Keyless(0),
             Question::Known(ids) => {
@@ -145,7 +149,8 @@ impl View<'_> {
 pub fn keys_in(answer: &Answer) -> Vec<i64> {
     let numbers = |rows: &Rows| rows.jobs.iter().filter_map(|job| job.id.number()).collect();
     match answer {
-        Answer::Running(rows, _) | Answer::Tail(rows) | Answer::Rows(rows) | Answer::Page(rows, _) => numbers(rows),
+        Answer::Running(rows, _) | Answer::Tail(rows) | Answer::Rows(rows) => numbers(rows),
+        Answer::Page(page) => numbers(&page.rows),
         Answer::Newest(_, Some(rows)) => numbers(rows),
         Answer::Unknown(Some(jobs)) => jobs.iter().filter_map(|job| job.id.number()).collect(),
         _ => Vec::new(),

@@ -11,7 +11,7 @@ use super::{
 use beatwarden::{
     domain::{Action, Discovery, Finding, Job, Look as Coverage, Noted, Outcome, Policy, Repair, Snapshot},
     store::{
-        Identifier, Mapping, ObserveRequest, Resolution, Store, StoreError, TableName, TimeFormat,
+        Identifier, Mapping, ObserveRequest, Resolution, Store, StoreError, TableName, TimeBudget, TimeFormat,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{Answer, Frame, Question, Round},
         repair_id,
@@ -121,9 +121,9 @@ impl SimStore {
                 facts_for: FactsFor { plain, short },
                 pages: (
                     if is_file {
-                        Duration::from_millis(30)
+                        TimeBudget::About(Duration::from_millis(30))
                     } else {
-                        Duration::MAX
+                        TimeBudget::Unlimited
                     },
                     each,
                 ),
