@@ -280,7 +280,12 @@ impl World {
                 }
                 // Most COMMITs are quick; one that waits for a standby hangs, and holds gate and row.
                 let faulty = self.faulty();
-                let takes = match self.rng.u32(..20) {
+                // More of them where a first heartbeat can come behind its back meanwhile.
+                let of_all = match self.scenario.shape.beats {
+                    Beats::Elsewhere { refers: false } => 4,
+                    Beats::Elsewhere { refers: true } | Beats::InTheRow => 20,
+                };
+                let takes = match self.rng.u32(..of_all) {
                     0 if faulty => {
                         self.totals.count("COMMIT hangs");
                         self.rng.i64(SECOND..15 * SECOND)
