@@ -221,7 +221,7 @@ fn sqlite_path(path: &str) -> Result<PathBuf, String> {
             Err("a SQLite database in memory belongs to one process and can't be watched; name its file".to_owned())
         }
         // Behind `sqlite:` an absolute path is one beyond doubt.
-        _ if like_credentials(path) && !path.starts_with(['/', '.']) => Err(misspelt()),
+        _ if like_credentials(path) && (path.contains("://") || !path.starts_with(['/', '.'])) => Err(misspelt()),
         _ if path.starts_with("file:") => Err(FILE_URI.to_owned()),
         _ if path.starts_with("~/") => Err("~ stands for no folder here; write the whole path".to_owned()),
         _ => Ok(PathBuf::from(path)),

@@ -227,6 +227,7 @@ fn a_bad_url_is_refused_without_being_repeated() {
         ("postgresql://u:hunter2\u{7}@h/d", "a character that can't be seen"),
         ("sqlite+pysqlcipher://:hunter2@/d", "opens no plain SQLite file"),
         ("sqlite:////var/my%20jobs.db", "give the path without sqlite:"),
+        ("sqlite:////://a:hunter2@/db", "it reads like `user:password@host`"),
         ("file:///var/jobs.db", "file: URIs are not supported"),
         ("${MELTANO_DATABASE_URI}", "a variable was not replaced"),
         ("~/.meltano/meltano.db", "write the whole path"),
