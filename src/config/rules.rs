@@ -4,6 +4,7 @@
 //! value does not hide that two others don't fit.
 
 use super::ConfigError;
+use super::environment::{PREFIX, spelling_of, variable_of};
 use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
 use super::preset::{own_way, text_of};
@@ -324,9 +325,11 @@ impl Rules<'_> {
         match (self.is_said(HEARTBEAT), self.is_said("max_runtime")) {
             (false, false) if self.preset().is_some() => mistakes.push(ConfigError::Missing {
                 key: format!("{}max_runtime", self.label),
-                remedy: "set it to the longest that a job may run (for example max_runtime = \"6h\"): the jobs of this preset send \
-                         no heartbeat"
-                    .to_owned(),
+                remedy: format!(
+                    "set it to the longest that a job may run (for example max_runtime = \"6h\"), in the [[watch]] of a file or by \
+                     {}: the jobs of this preset send no heartbeat",
+                    self.variable("max_runtime")
+                ),
             }),
             (false, false) => mistakes.push(ConfigError::Missing {
                 key: format!("{}{HEARTBEAT}", self.label),
@@ -357,6 +360,12 @@ impl Rules<'_> {
     fn preset(&self) -> Option<String> {
         self.quietly(|reader| reader.text("preset"))
             .filter(|name| text_of(name).is_some())
+    }
+
+    /// The variable that sets a key of this watch.
+    fn variable(&self, path: &str) -> String {
+        let name = self.label.trim_start_matches("watch.").trim_end_matches('.');
+        format!("{PREFIX}WATCH__{}__{}", spelling_of(name), variable_of(path))
     }
 
     /// Whether something other than an empty text was said about a key.

@@ -76,7 +76,7 @@ pub fn kinds(action: Action, noun: &Noun) -> String {
              blocks for longer than that rule's limit loses its protection when the same pipeline is started again"
         }
         Action::Fail => {
-            "action fail ends the {job} as the writer would, and frees the pipeline at once; a living {job} that is failed \
+            "action fail ends the {job} as the writer would, and frees what it blocks at once; a living {job} that is failed \
              wrongly breaks, so init_deadline must be longer than any {job}'s way to its first heartbeat"
         }
     })

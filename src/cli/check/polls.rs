@@ -3,7 +3,7 @@
 use super::{Line, Verdict, good, note};
 use crate::{
     app::{self, AppError},
-    config::WatchConfig,
+    config::{TimeConfig, WatchConfig},
     domain::{Access, Discovery, DiscoverySetting, Job, Look, SCANS, StateKind, interval_in_force},
     store::{ObserveRequest, Store, StoreError},
 };
@@ -72,7 +72,11 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
         }
         (Discovery::State, Access::Scan) => {}
     }
-    let cure = format!("{index}; never index the heartbeat column, it makes every heartbeat cost more");
+    let beats_here = |time: &TimeConfig| time.elsewhere.is_none();
+    let cure = match watch.table.last_heartbeat_at.as_ref().is_some_and(beats_here) {
+        true => format!("{index}; never index the heartbeat column, it makes every heartbeat cost more"),
+        false => index,
+    };
     let Some(scan) = poll.scan else {
         let text = format!(
             "poll: scans the table, which is small, in {cost:.1?}; when it grows, an index makes that cheap: {cure}"

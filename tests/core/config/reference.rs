@@ -122,9 +122,13 @@ fn every_preset_is_complete() {
         let mut given = Given::nothing().flag("database", SERVER).flag("preset", name);
         if needs_age {
             let wanted = format!("watch.{name}.max_runtime");
-            assert!(given.mistakes().contains(&wanted), "{}", given.mistakes());
-            let variable = name.to_uppercase().replace('-', "_");
-            given = given.variable(&format!("BEATWARDEN__WATCH__{variable}__MAX_RUNTIME"), "6h");
+            let variable = format!(
+                "BEATWARDEN__WATCH__{}__MAX_RUNTIME",
+                name.to_uppercase().replace('-', "_")
+            );
+            let mistakes = given.mistakes();
+            assert!(mistakes.contains(&wanted) && mistakes.contains(&variable), "{mistakes}");
+            given = given.variable(&variable, "6h");
         }
         let loaded = given.good();
         assert_eq!(loaded.config.watches[0].preset.as_deref(), Some(name));
@@ -140,6 +144,24 @@ fn every_preset_is_complete() {
         assert_eq!(
             loaded.config.watches[0], same,
             "a preset holds no key that a watch doesn't know"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_presets_shows_configurations_that_are_accepted() {
+    let page = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/presets.md")).unwrap();
+    let shown: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(shown.len() >= 2, "{page}");
+    for text in shown {
+        assert_eq!(
+            Given::toml(text).good().config.watches[0].action(),
+            Action::Fail,
+            "{text}"
         );
     }
 }
