@@ -38,17 +38,18 @@ struct States {
 
 impl States {
     fn of(column: &Column, seen: &Seen) -> Self {
-        let values = if column.labels.is_empty() {
+        let mut values: Vec<&String> = column.labels.iter().collect();
+        values.extend(
             seen.values(&column.name)
-        } else {
-            &column.labels
-        };
+                .iter()
+                .filter(|value| !column.labels.contains(value)),
+        );
         let mut states = Self {
             is_varied: values.len() > MOST_STATES,
             ..Self::default()
         };
         let mut maybe = Vec::new();
-        for value in values.iter().take(MOST_STATES).filter(|value| !value.is_empty()) {
+        for value in values.into_iter().take(MOST_STATES).filter(|value| !value.is_empty()) {
             let list = match words::meaning(value) {
                 Meaning::Running => &mut states.running,
                 Meaning::MaybeRunning => &mut maybe,
@@ -168,7 +169,7 @@ fn reasons(inventory: &Inventory, roles: &Roles<'_>, state: &Column, states: &St
     let from = if state.labels.is_empty() {
         "the newest rows hold"
     } else {
-        "its type knows"
+        "it can hold"
     };
     reasons.push(match values.is_empty() {
         true => format!("`{}` is named like a state", state.name),

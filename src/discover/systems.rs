@@ -4,7 +4,7 @@ use super::{Finding, Lines, toml};
 use crate::{
     config::{KnownSystem, TableConfig, TimeConfig},
     domain::Action,
-    store::inventory::{Inventory, Table},
+    store::inventory::{Holds, Inventory, Table},
 };
 
 /// The longest that a job of a system without heartbeats may run, until a person says better: it is only reported.
@@ -14,6 +14,8 @@ const MAX_RUNTIME: &str = "24h";
 struct Compared {
     lacks: Vec<String>,
     expects: usize,
+    /// The table of the heartbeats, where it is in another database: the rest can be watched without it.
+    heartbeats_away: Option<String>,
 }
 
 /// The tables of known systems; and sentences about those that have such a table's name and something else in it.
@@ -36,7 +38,10 @@ pub(super) fn found(inventory: &Inventory, systems: &[KnownSystem]) -> (Vec<Find
                     .filter_map(|(system, compared)| note(inventory, table, system, compared)),
             );
         }
-        findings.extend(good.iter().map(|(system, _)| finding(inventory, table, system)));
+        findings.extend(
+            good.iter()
+                .map(|(system, compared)| finding(inventory, table, (system, compared))),
+        );
     }
     (findings, notes)
 }
@@ -51,7 +56,9 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
     let mut compared = Compared {
         lacks: Vec::new(),
         expects: 0,
+        heartbeats_away: None,
     };
+    let mut away = None;
     let mut expect = |table: Option<&Table>, column: &str| {
         compared.expects += 1;
         if table.is_none_or(|table| table.column(column).is_none()) {
@@ -66,35 +73,38 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
     for condition in &preset.only {
         expect(Some(table), &condition.column);
     }
-    for time in [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        match &time.elsewhere {
-            None => expect(Some(table), &time.column),
-            Some(elsewhere) => {
-                let other = sibling(inventory, place, &elsewhere.table).map(|other| &inventory.tables[other]);
-                expect(Some(table), elsewhere.matching.as_deref().unwrap_or(&preset.id));
-                expect(other, &elsewhere.key);
-                expect(other, &time.column);
-                for condition in &elsewhere.conditions {
-                    expect(other, &condition.column);
-                }
-            }
+    for time in times_of(preset) {
+        let Some(elsewhere) = &time.elsewhere else {
+            expect(Some(table), &time.column);
+            continue;
+        };
+        expect(Some(table), elsewhere.matching.as_deref().unwrap_or(&preset.id));
+        let other = sibling(inventory, place, &elsewhere.table).map(|other| &inventory.tables[other]);
+        if other.is_none() && preset.last_heartbeat_at.as_ref() == Some(time) {
+            away = Some(last_part(&elsewhere.table).to_owned());
+            continue;
+        }
+        expect(other, &elsewhere.key);
+        expect(other, &time.column);
+        for condition in &elsewhere.conditions {
+            expect(other, &condition.column);
         }
     }
-    let labels = table
-        .column(&preset.state)
-        .map_or(&[][..], |column| column.labels.as_slice());
-    let unknown = preset
-        .states
-        .running
-        .iter()
-        .filter(|state| !labels.is_empty() && !labels.contains(state));
+    compared.heartbeats_away = away;
+    let labels = table.column(&preset.state).filter(|column| column.holds == Holds::Enum);
+    let is_label = |state: &&String| labels.is_none_or(|column| column.labels.contains(state));
+    let unknown = preset.states.running.iter().filter(|state| !is_label(state));
     compared
         .lacks
         .extend(unknown.map(|state| format!("the state `{state}`")));
     compared
+}
+
+/// The times that a preset maps.
+fn times_of(preset: &TableConfig) -> impl Iterator<Item = &TimeConfig> {
+    [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()]
+        .into_iter()
+        .flatten()
 }
 
 /// The table of this name beside another: in the same schema.
@@ -119,7 +129,7 @@ fn note(inventory: &Inventory, table: usize, system: &KnownSystem, compared: &Co
     })
 }
 
-fn finding(inventory: &Inventory, place: usize, system: &KnownSystem) -> Finding {
+fn finding(inventory: &Inventory, place: usize, (system, compared): (&KnownSystem, &Compared)) -> Finding {
     let (table, preset) = (&inventory.tables[place], &system.table);
     let named = inventory.named(place);
     let mut lines = Lines {
@@ -127,15 +137,25 @@ fn finding(inventory: &Inventory, place: usize, system: &KnownSystem) -> Finding
         ..Lines::default()
     };
     let mut reasons = vec!["all columns that the preset maps are there".to_owned()];
-    if preset.last_heartbeat_at.is_none() {
+    let why = match &compared.heartbeats_away {
+        Some(other) => Some(format!(
+            "# decide: the table `{other}`, in which its signs of life stand, is not in this database."
+        )),
+        None if preset.last_heartbeat_at.is_none() => {
+            Some("# decide: a job gives no sign of life between its start and its end.".to_owned())
+        }
+        None => None,
+    };
+    if let Some(why) = why {
         lines.watch.extend([
-            "# decide: a job gives no sign of life between its start and its end. Set this to the longest that one may run; what runs for"
-                .to_owned(),
-            "# longer is reported.".to_owned(),
+            why,
+            "# Set this to the longest that a job may run; what runs for longer is reported.".to_owned(),
             format!("max_runtime = \"{MAX_RUNTIME}\""),
         ]);
     }
-    if named != preset.name {
+    // In a file, which has no schemas, that of a preset is left out anyway.
+    let is_found = named == preset.name || table.schema.is_none();
+    if !is_found {
         lines.table.push(format!("name = {}", toml::text(&named)));
         let times = [
             ("started_at", Some(&preset.started_at)),
@@ -146,6 +166,9 @@ fn finding(inventory: &Inventory, place: usize, system: &KnownSystem) -> Finding
                 .into_iter()
                 .filter_map(|(key, time)| elsewhere(inventory, place, key, time?)),
         );
+    }
+    if compared.heartbeats_away.is_some() {
+        lines.table.push("last_heartbeat_at = \"\"".to_owned());
     }
     if system.action != Action::Observe {
         lines.repair.extend([
@@ -182,8 +205,7 @@ fn finding(inventory: &Inventory, place: usize, system: &KnownSystem) -> Finding
 
 /// The columns of the job table that a preset maps.
 fn mapped(preset: &TableConfig) -> impl Iterator<Item = &str> {
-    let times = [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()];
-    let own = times.into_iter().flatten().filter(|time| time.elsewhere.is_none());
+    let own = times_of(preset).filter(|time| time.elsewhere.is_none());
     let columns = [
         Some(&preset.id),
         Some(&preset.state),

@@ -103,7 +103,7 @@ pub(super) fn like_start(name: &str) -> u32 {
     let words = words(name);
     if any(
         &words,
-        "by id count scheduled planned expected deadline not earliest latest",
+        "by id count scheduled planned expected deadline not earliest latest after before until delay duration offset interval",
     ) {
         return 0;
     }
@@ -153,7 +153,7 @@ pub(super) fn like_end(name: &str) -> bool {
     !any(&words, "by id expected")
         && any(
             &words,
-            "end ended ending endtime finish finished finishedat complete completed completion stopped done terminated",
+            "end ended ending endtime finish finished finishedat complete completed completion stopped done terminated finalized exited",
         )
 }
 

@@ -75,7 +75,7 @@ pub struct Column {
     pub leads_index: bool,
     /// Whether this role may read it.
     pub is_readable: bool,
-    /// The values, if it is an enum.
+    /// The values, if it is an enum or a constraint lists them.
     pub labels: Vec<String>,
 }
 

@@ -186,6 +186,22 @@ fn a_system_without_heartbeats_gets_a_limit_that_a_person_reviews() {
 }
 
 #[test]
+fn a_system_whose_heartbeats_are_in_another_database_is_watched_by_age() {
+    let mut tables = tables_of("dagster", "public");
+    tables.retain(|table| table.name == "runs");
+    let inventory = of(tables);
+    let said = printed(&inventory, &found(&inventory, &[]));
+    assert!(said.contains("# decide: the table `event_logs`"), "{said}");
+    for line in [
+        "preset = \"dagster\"",
+        "max_runtime = \"24h\"",
+        "last_heartbeat_at = \"\"",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+}
+
+#[test]
 fn beside_a_known_system_other_tables_are_comments() {
     let mut tables = tables_of("meltano", "public");
     tables.push(jobs("public", "jobs"));

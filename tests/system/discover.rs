@@ -207,6 +207,25 @@ async fn a_table_that_needs_nothing_comes_before_one_that_needs_a_decision() {
     assert!(checked(&said).0);
 }
 
+#[tokio::test]
+async fn states_that_only_a_constraint_lists_are_known() {
+    let database = server(
+        "CREATE TABLE reports (id bigint PRIMARY KEY, status varchar(20) CHECK (status IN ('NEW', 'STARTED', 'DONE', 'FAILED')),
+             started_at timestamptz, last_seen timestamptz, note text CHECK (note <> 'running'))",
+    )
+    .await;
+    let said = discovered(&database.url);
+    for line in [
+        "running = [\"STARTED\"]",
+        "success = [\"DONE\"]",
+        "failure = [\"FAILED\"]",
+        "waiting = [\"NEW\"]",
+    ] {
+        assert!(in_force(&said).contains(&line), "{line}:\n{said}");
+    }
+    assert!(checked(&said).0, "{said}");
+}
+
 /// The table that Meltano 4 makes.
 const MELTANO: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar(10), started_at timestamp,
         last_heartbeat_at timestamp, ended_at timestamp, payload varchar, payload_flags integer, run_id varchar, trigger varchar);

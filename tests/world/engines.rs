@@ -4,6 +4,7 @@
 
 mod large;
 
+use crate::discovered::is_discovered;
 use crate::support::{
     beatwarden::{self, Beatwarden},
     engine::{Driven, Engine, program, scripts},
@@ -143,6 +144,7 @@ async fn the_jobs_are_seen(bed: &Bed) -> (Beatwarden, Driven) {
     let dog = bed.watch("").await;
     let wanted = [("missed_first", 1.0), ("lost", 1.0), ("beating", 1.0)];
     phases_become(&dog, bed.preset, &wanted).await;
+    is_discovered(&bed.url, &[bed.preset]);
     (dog, living)
 }
 
@@ -292,6 +294,7 @@ const AGE: &str = "max_runtime = \"8s\"\nheartbeat_timeout = \"2s\"\n";
 /// The tour of a system without a sign of life: age is all that there is.
 async fn a_task_that_runs_too_long_is_ended(bed: Bed) {
     bed.engine.crash(&["setup", "good", "crash"]).await;
+    is_discovered(&bed.url, &[bed.preset]);
     let dog = bed.watch("overrun = \"fail\"").await;
     bed.repairs_become(&dog, "overrun", 1.0).await;
     let said = bed.engine.view().await;
@@ -326,6 +329,7 @@ async fn pgqueuer_takes_its_dead_job_over_by_the_command_that_explain_prints() {
     engine.crash(&["setup", "good", "crash"]).await;
     engine.crash(&["crash_after"]).await;
     let _living = engine.start_until("live", "lives").await;
+    is_discovered(url, &["pgqueuer"]);
     let dog = Beatwarden::watch(&with(url, "pgqueuer", &[])).await;
     phases_become(
         &dog,

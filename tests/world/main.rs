@@ -8,6 +8,7 @@ mod browser;
 mod dashboard;
 mod day;
 mod deploy;
+mod discovered;
 mod dist;
 mod engines;
 mod make_observe;

@@ -1,6 +1,7 @@
 //! What a user does: the real Meltano, the real databases, our real binary. Deadlines are seconds instead of minutes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::discovered::is_discovered;
 use crate::support::{
     beatwarden::Beatwarden,
     eventually,
@@ -376,6 +377,7 @@ async fn healthy_jobs_and_failing_taps_are_left_alone<F: Future<Output = Place>>
         );
         assert_eq!(dog.metric(&repairs("fail")), Some(0.0), "{version:?}");
         assert_eq!(dog.metric(&of_watch("init_success_ratio")), Some(1.0), "{version:?}");
+        is_discovered(&meltano.uri(), &["meltano"]);
     }
 }
 

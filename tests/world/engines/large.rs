@@ -1,6 +1,7 @@
 //! The systems that are too large for `make test`: `make engines` installs and runs them.
 
 use super::{Bed, SOON, database, job_in, phases_become, with};
+use crate::discovered::is_discovered;
 use crate::support::{
     beatwarden::{self, Beatwarden},
     engine::{Engine, Session, program, scripts},
@@ -63,6 +64,7 @@ async fn a_dead_flow_run_is_ended_by_the_request_that_explain_prints(url: &str, 
     engine.crash(&["crash"]).await;
     engine.crash(&["crash_after"]).await;
     let _living = engine.start_until("live", "lives").await;
+    is_discovered(url, &["prefect"]);
     let mut arguments = with(url, "prefect", &[]);
     // A living run beats every 30 s.
     *arguments.last_mut().unwrap() = "40s";
@@ -127,6 +129,7 @@ async fn dagster_on_postgresql() {
     engine.crash(&["good", "crash"]).await;
     engine.crash(&["crash_after"]).await;
     let _living = engine.start_until("live", "lives").await;
+    is_discovered(url, &["dagster"]);
     let dog = Beatwarden::watch(&with(url, "dagster", &[])).await;
     phases_become(
         &dog,
@@ -150,6 +153,7 @@ async fn dagster_on_sqlite() {
     let engine = Engine::of("dagster", "dagster_jobs.py", home.path().display().to_string());
     engine.crash(&["good", "crash"]).await;
     let url = format!("sqlite:///{}", home.path().join("history/runs.db").display());
+    is_discovered(&url, &["dagster"]);
     let (status, said, _) = beatwarden::run(&[&["check"], &*with(&url, "dagster", &[])].concat());
     assert!(
         !status.success() && said.contains("table `event_logs` not found in "),
@@ -229,6 +233,7 @@ async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_expla
     })
     .await;
 
+    is_discovered(url, &["airflow", "airflow-job"]);
     let watch = |preset| {
         let mut arguments = with(url, preset, &[]);
         // Tasks and processes beat every 5 s.
@@ -262,6 +267,7 @@ async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_expla
 /// The tour of n8n, of whose executions only the age is known.
 async fn an_execution_that_runs_too_long_is_crashed(bed: Bed) {
     bed.engine.crash(&["setup", "good", "crash"]).await;
+    is_discovered(&bed.url, &["n8n"]);
     let dog = bed.watch("overrun = \"fail\"").await;
     bed.repairs_become(&dog, "overrun", 1.0).await;
     let (good, crashed) = (json!(["success", true]), json!(["crashed", true]));

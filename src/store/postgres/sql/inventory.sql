@@ -1,8 +1,9 @@
 /* beatwarden: inventory */
 -- Returns the columns of all tables and views that are not the system's, table by table, $1 at most; of each table its oid, schema, name,
 -- kind, whether row security is on, and the estimated number of rows (-1: unknown); of each column its name and type, whether it is
--- unique alone, whether an index over all rows begins with it, whether this role may read it, and the labels of an enum. `path` are
--- the schemas that this session finds tables in. Partitions are left out: their table stands for them. Catalog only.
+-- unique alone, whether an index over all rows begins with it, whether this role may read it, and the labels of an enum, or the
+-- values that a CHECK (state IN (...)) lists. `path` are the schemas that this session finds tables in. Partitions are left out:
+-- their table stands for them. Catalog only.
 SELECT class.oid AS oid, namespace.nspname::pg_catalog.text AS schema, class.relname::pg_catalog.text AS name, class.relkind::pg_catalog.text AS kind,
        class.relrowsecurity AS has_policies, class.reltuples::double precision AS rows,
        pg_catalog.current_schemas(false)::pg_catalog.text[] AS path,
@@ -13,7 +14,7 @@ SELECT class.oid AS oid, namespace.nspname::pg_catalog.text AS schema, class.rel
        CASE WHEN type.typtype OPERATOR(pg_catalog.=) 'e'
             THEN ARRAY(SELECT label.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS label
                         WHERE label.enumtypid OPERATOR(pg_catalog.=) attribute.atttypid ORDER BY label.enumsortorder LIMIT 100)
-            ELSE '{}'::pg_catalog.text[] END AS labels
+            ELSE coalesce(checked.labels, '{}'::pg_catalog.text[]) END AS labels
   FROM pg_catalog.pg_class AS class
   JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
   JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid OPERATOR(pg_catalog.=) class.oid
@@ -25,6 +26,14 @@ SELECT class.oid AS oid, namespace.nspname::pg_catalog.text AS schema, class.rel
                FROM pg_catalog.pg_index AS index WHERE index.indisvalid AND index.indpred IS NULL
               GROUP BY index.indrelid, index.indkey[0]) AS led
        ON led.indrelid OPERATOR(pg_catalog.=) class.oid AND led.column OPERATOR(pg_catalog.=) attribute.attnum
+  LEFT JOIN (SELECT rule.conrelid, rule.conkey[1] AS column, pg_catalog.array_agg(literal[1]) AS labels
+               FROM pg_catalog.pg_constraint AS rule,
+                    LATERAL (SELECT pg_catalog.pg_get_constraintdef(rule.oid)) AS written (definition),
+                    LATERAL pg_catalog.regexp_matches(written.definition, '[[(, ]''([^'']*)''::', 'g') AS literal
+              WHERE rule.contype OPERATOR(pg_catalog.=) 'c' AND pg_catalog.array_length(rule.conkey, 1) OPERATOR(pg_catalog.=) 1
+                AND written.definition OPERATOR(pg_catalog.~~) '%= ANY (%'
+              GROUP BY rule.conrelid, rule.conkey[1]) AS checked
+       ON checked.conrelid OPERATOR(pg_catalog.=) class.oid AND checked.column OPERATOR(pg_catalog.=) attribute.attnum
  WHERE class.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog."char"[]) AND NOT class.relispartition
    AND namespace.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[])
    AND namespace.nspname OPERATOR(pg_catalog.!~~) 'pg\_toast%' AND namespace.nspname OPERATOR(pg_catalog.!~~) 'pg\_temp%'
