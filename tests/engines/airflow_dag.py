@@ -1,5 +1,7 @@
-"""The DAG of tests/world/engines/large.rs: its one task works until it is killed."""
+"""The DAG of tests/world/engines/large.rs: its one task says which process it is, and works until it is killed."""
 
+import os
+import pathlib
 import time
 
 from airflow.sdk import DAG, task
@@ -8,6 +10,7 @@ with DAG("work", schedule=None) as dag:
 
     @task
     def live():
+        pathlib.Path(os.environ["AIRFLOW_HOME"], "task").write_text(f"{os.getpid()}\n")
         while True:
             time.sleep(1)
 

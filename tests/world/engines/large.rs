@@ -34,6 +34,15 @@ fn own_command(url: &str, preset: &str, job: &str) -> String {
     explained(&with(url, preset, &[]), job)
 }
 
+/// Waits until a server answers.
+async fn is_up(health: &str) {
+    eventually(health, SLOWLY, async || {
+        let asked = Command::new("curl").args(["-sf", health]).output().unwrap();
+        asked.status.success().then_some(())
+    })
+    .await;
+}
+
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -52,12 +61,7 @@ async fn a_dead_flow_run_is_ended_by_the_request_that_explain_prints(url: &str, 
         .env("PREFECT_API_DATABASE_CONNECTION_URL", storage)
         .current_dir(folder.path());
     let _server = Session::start(&server, &folder.path().join("log"));
-    eventually("Prefect's server", SLOWLY, async || {
-        let health = format!("{api}/health");
-        let asked = Command::new("curl").args(["-sf", &health]).output().unwrap();
-        asked.status.success().then_some(())
-    })
-    .await;
+    is_up(&format!("{api}/health")).await;
 
     let engine = Engine::of("prefect", "prefect_jobs.py", api.clone());
     engine.run(&["good"]).await;
@@ -177,12 +181,11 @@ async fn dagster_on_sqlite() {
 }
 
 /// Airflow's own command, in a folder of its own.
-fn airflow(home: &Path, url: &str, port: u16) -> Command {
+fn airflow(home: &Path, storage: &str, port: u16) -> Command {
     let mut command = program("airflow", "airflow");
     let api = format!("http://127.0.0.1:{port}");
-    let storage = url.replacen("postgres", "postgresql+psycopg2", 1);
     let settings = [
-        ("DATABASE__SQL_ALCHEMY_CONN", storage.as_str()),
+        ("DATABASE__SQL_ALCHEMY_CONN", storage),
         ("CORE__LOAD_EXAMPLES", "False"),
         ("CORE__EXECUTOR", "LocalExecutor"),
         ("CORE__DAGS_ARE_PAUSED_AT_CREATION", "False"),
@@ -208,28 +211,26 @@ fn parent(pid: u32) -> u32 {
     line.trim().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "make engines runs it"]
-async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_explain_prints() {
-    let database = database().await;
-    let url = database.url.as_str();
+const FAILED: &str = "SELECT count(*) FROM job WHERE job_type = 'SchedulerJob' AND state = 'failed'";
+
+/// The tour of Airflow; `storage` is `url` as Airflow spells it.
+async fn what_a_dead_scheduler_left_is_taken_over_by_the_command_that_explain_prints(url: &str, storage: &str) {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let home = folder.path();
     fs::create_dir(home.join("dags")).unwrap();
     fs::copy(scripts().join("airflow_dag.py"), home.join("dags/work.py")).unwrap();
-    run(airflow(home, url, port).args(["db", "migrate"]));
-    let _standalone = Session::start(airflow(home, url, port).arg("standalone"), &home.join("log"));
+    run(airflow(home, storage, port).args(["db", "migrate"]));
+    let _standalone = Session::start(airflow(home, storage, port).arg("standalone"), &home.join("log"));
+    // A task that starts before the server fails for good.
+    is_up(&format!("http://127.0.0.1:{port}/api/v2/monitor/health")).await;
     eventually("the DAG", SLOWLY, async || {
-        let triggered = airflow(home, url, port).args(["dags", "trigger", "work"]).output();
+        let triggered = airflow(home, storage, port).args(["dags", "trigger", "work"]).output();
         triggered.unwrap().status.success().then_some(())
     })
     .await;
-    let client = database.client().await;
-    let running =
-        "SELECT pid FROM task_instance WHERE state = 'running' AND last_heartbeat_at > start_date + interval '3 s'";
-    let task = eventually("a task that beats", SLOWLY, async || {
-        let rows = client.query(running, &[]).await.unwrap();
-        rows.first()?.get::<_, Option<i32>>(0)
+    let task: u32 = eventually("the task", SLOWLY, async || {
+        let said = fs::read_to_string(home.join("task")).ok()?;
+        said.strip_suffix('\n')?.parse().ok()
     })
     .await;
 
@@ -245,7 +246,6 @@ async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_expla
     phases_become(&tasks, "airflow", &[("beating", 1.0), ("lost", 0.0)]).await;
     phases_become(&processes, "airflow-job", &[("beating", 3.0), ("lost", 0.0)]).await;
 
-    let task = u32::try_from(task).unwrap();
     let supervisor = parent(task);
     let dead = [parent(supervisor), supervisor, task].map(|pid| pid.to_string());
     run(Command::new("kill").arg("-9").args(&dead));
@@ -256,12 +256,35 @@ async fn airflow_takes_over_what_a_dead_scheduler_left_by_the_command_that_expla
     assert_eq!(command, own_command(url, "airflow-job", &job_in(&processes, "lost")));
     let (program, arguments) = command.split_once(' ').unwrap();
     assert_eq!(program, "airflow");
-    let scheduler = Session::start(airflow(home, url, port).args(arguments.split(' ')), &home.join("log-2"));
+    let scheduler = Session::start(
+        airflow(home, storage, port).args(arguments.split(' ')),
+        &home.join("log-2"),
+    );
     phases_become(&processes, "airflow-job", &[("lost", 0.0), ("beating", 3.0)]).await;
     phases_become(&tasks, "airflow", &[("lost", 0.0)]).await;
     drop(scheduler);
-    let states = "SELECT count(*) FILTER (WHERE state = 'failed') FROM job WHERE job_type = 'SchedulerJob'";
-    assert_eq!(client.query_one(states, &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn airflow_on_postgresql() {
+    let database = database().await;
+    let storage = database.url.replacen("postgres", "postgresql+psycopg2", 1);
+    what_a_dead_scheduler_left_is_taken_over_by_the_command_that_explain_prints(&database.url, &storage).await;
+    let failed: i64 = database.client().await.query_one(FAILED, &[]).await.unwrap().get(0);
+    assert_eq!(failed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make engines runs it"]
+async fn airflow_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("airflow.db");
+    let url = format!("sqlite:///{}", file.display());
+    what_a_dead_scheduler_left_is_taken_over_by_the_command_that_explain_prints(&url, &url).await;
+    let tables = rusqlite::Connection::open(file).unwrap();
+    let failed: i64 = tables.query_row(FAILED, [], |row| row.get(0)).unwrap();
+    assert_eq!(failed, 1);
 }
 
 /// The tour of n8n, of whose executions only the age is known.
