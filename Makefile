@@ -58,7 +58,7 @@ failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times
 	@scripts/setup-tests.sh failover
 	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni:: -- --ignored --nocapture
 
-engines: ## the presets against the large job systems, which are installed first: a gigabyte and some minutes
+engines: ## the presets against the large job systems, which are installed first: four gigabytes and some minutes
 	@scripts/setup-tests.sh engines
 	$(CARGO) test --locked --test world engines:: -- --include-ignored --nocapture --test-threads 2
 
