@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Part of the time that the catalog leaves to the looks into tables.
 const FOR_TABLES: Duration = Duration::from_millis(250);
 /// The most that one look into a table may take: one that is locked or large must not use up the time of the others.
-const FOR_ONE: Duration = Duration::from_millis(100);
+const FOR_ONE: Duration = Duration::from_millis(250);
 
 /// A database that is asked what it holds.
 #[derive(Debug)]
