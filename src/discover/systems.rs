@@ -131,54 +131,7 @@ fn note(inventory: &Inventory, table: usize, system: &KnownSystem, compared: &Co
 
 fn finding(inventory: &Inventory, place: usize, (system, compared): (&KnownSystem, &Compared)) -> Finding {
     let (table, preset) = (&inventory.tables[place], &system.table);
-    let named = inventory.named(place);
-    let mut lines = Lines {
-        watch: vec![format!("preset = {}", toml::text(system.preset))],
-        ..Lines::default()
-    };
     let mut reasons = vec!["all columns that the preset maps are there".to_owned()];
-    let why = match &compared.heartbeats_away {
-        Some(other) => Some(format!(
-            "# decide: the table `{other}`, in which its signs of life stand, is not in this database."
-        )),
-        None if preset.last_heartbeat_at.is_none() => {
-            Some("# decide: a job gives no sign of life between its start and its end.".to_owned())
-        }
-        None => None,
-    };
-    if let Some(why) = why {
-        lines.watch.extend([
-            why,
-            "# Set this to the longest that a job may run; what runs for longer is reported.".to_owned(),
-            format!("max_runtime = \"{MAX_RUNTIME}\""),
-        ]);
-    }
-    // In a file, which has no schemas, that of a preset is left out anyway.
-    let is_found = named == preset.name || table.schema.is_none();
-    if !is_found {
-        lines.table.push(format!("name = {}", toml::text(&named)));
-        let times = [
-            ("started_at", Some(&preset.started_at)),
-            ("last_heartbeat_at", preset.last_heartbeat_at.as_ref()),
-        ];
-        lines.table.extend(
-            times
-                .into_iter()
-                .filter_map(|(key, time)| elsewhere(inventory, place, key, time?)),
-        );
-    }
-    if compared.heartbeats_away.is_some() {
-        lines.table.push("last_heartbeat_at = \"\"".to_owned());
-    }
-    if system.action != Action::Observe {
-        lines.repair.extend([
-            format!(
-                "# Nothing is repaired until you say so: without this line the preset says \"{}\", and \"fail\" ends a dead job.",
-                system.action.as_str()
-            ),
-            "missed_first = \"observe\"".to_owned(),
-        ]);
-    }
     let unreadable: Vec<String> = mapped(preset)
         .filter(|name| table.column(name).is_some_and(|column| !column.is_readable))
         .map(|name| format!("`{name}`"))
@@ -193,14 +146,70 @@ fn finding(inventory: &Inventory, place: usize, (system, compared): (&KnownSyste
         table: place,
         running: Some((preset.state.clone(), preset.states.running.clone())),
         cost: None,
-        title: format!("{}: its table `{named}`", system.writer),
+        title: format!("{}: its table `{}`", system.writer, inventory.named(place)),
         is_known: true,
         name: system.preset.to_owned(),
         reasons,
-        lines,
+        lines: Lines {
+            watch: of_watch(system, compared),
+            table: of_table(inventory, place, (system, compared)),
+            repair: of_repair(system),
+        },
         is_open: false,
         score: u32::MAX,
     }
+}
+
+/// The preset; and a limit where no heartbeat can be read.
+fn of_watch(system: &KnownSystem, compared: &Compared) -> Vec<String> {
+    let mut lines = vec![format!("preset = {}", toml::text(system.preset))];
+    let why = match &compared.heartbeats_away {
+        Some(other) => format!("the table `{other}`, in which its signs of life stand, is not in this database."),
+        None if system.table.last_heartbeat_at.is_none() => {
+            "a job gives no sign of life between its start and its end.".to_owned()
+        }
+        None => return lines,
+    };
+    lines.extend([
+        format!("# decide: {why}"),
+        "# Set this to the longest that a job may run; what runs for longer is reported.".to_owned(),
+        format!("max_runtime = \"{MAX_RUNTIME}\""),
+    ]);
+    lines
+}
+
+/// What the preset says otherwise than it is here.
+fn of_table(inventory: &Inventory, place: usize, (system, compared): (&KnownSystem, &Compared)) -> Vec<String> {
+    let (named, preset) = (inventory.named(place), &system.table);
+    let mut lines = Vec::new();
+    // In a file, which has no schemas, that of a preset is left out anyway.
+    if named != preset.name && inventory.tables[place].schema.is_some() {
+        lines.push(format!("name = {}", toml::text(&named)));
+        let times = [
+            ("started_at", Some(&preset.started_at)),
+            ("last_heartbeat_at", preset.last_heartbeat_at.as_ref()),
+        ];
+        let elsewhere = |(key, time): (&str, Option<&TimeConfig>)| elsewhere(inventory, place, key, time?);
+        lines.extend(times.into_iter().filter_map(elsewhere));
+    }
+    if compared.heartbeats_away.is_some() {
+        lines.push("last_heartbeat_at = \"\"".to_owned());
+    }
+    lines
+}
+
+/// That nothing is repaired, where the preset does.
+fn of_repair(system: &KnownSystem) -> Vec<String> {
+    if system.action == Action::Observe {
+        return Vec::new();
+    }
+    vec![
+        format!(
+            "# Nothing is repaired until you say so: without this line the preset says \"{}\", and \"fail\" ends a dead job.",
+            system.action.as_str()
+        ),
+        "missed_first = \"observe\"".to_owned(),
+    ]
 }
 
 /// The columns of the job table that a preset maps.
