@@ -22,9 +22,13 @@ const CONNECTING: Duration = Duration::from_secs(4);
 const HARMLESS: Duration = Duration::from_millis(250);
 /// A watch that kept others waiting in so many passes in a row gets a lane of its own.
 const KEPT_WAITING: u32 = 2;
-/// A queue is long where no watch keeps the connection and one waits for so long, or for half of the deadline. What waits longer
-/// may miss its deadline: in a first pass hundreds of watches of a distant database ask the catalog.
-const QUEUE: Duration = Duration::from_secs(2);
+/// A queue is long where no watch keeps the connection and one waits for so long, or for half of the deadline; or where the last of
+/// many would, by the way to the server alone.
+const QUEUE: Duration = Duration::from_secs(5);
+/// Fewer wait and see: a busy machine makes any way look long.
+const MANY: usize = 32;
+/// So many round trips make a first pass.
+const ROUND_TRIPS: u32 = 8;
 /// So many passes in a row without a wait are calm.
 const CALM: u32 = 20;
 
@@ -55,6 +59,8 @@ struct LaneState {
     waiting: usize,
     /// How many watches have it as their place.
     homes: usize,
+    /// How long a round trip through it takes.
+    way: Duration,
 }
 
 /// That a watch has the connection.
@@ -86,6 +92,12 @@ impl Lane {
     fn load(&self) -> usize {
         let state = self.state();
         state.waiting + usize::from(state.hold.is_some())
+    }
+
+    /// Whether more stand in the queue than the way to the server lets through in this time.
+    fn is_crowded(&self, within: Duration) -> bool {
+        let way = self.state().way;
+        by_the_way(self.load(), way) > within
     }
 
     fn is_busy(&self, patience: Duration) -> bool {
@@ -202,10 +214,20 @@ impl Drop for Slot {
         };
         let is_calm = !hold.kept_waiting && hold.since.elapsed() < HARMLESS;
         home.calm = if is_calm { home.calm + 1 } else { 0 };
-        if self.link.is_some() {
+        if let Some(link) = &*self.link {
             *served = Some(Instant::now());
+            self.lane.state().way = link.way();
         }
     }
+}
+
+/// How long so many take, by the way to the server alone; nothing where they are few.
+fn by_the_way(queue: usize, way: Duration) -> Duration {
+    if queue < MANY {
+        return Duration::ZERO;
+    }
+    let round_trips = u32::try_from(queue).unwrap_or(u32::MAX).saturating_mul(ROUND_TRIPS);
+    way.saturating_mul(round_trips)
 }
 
 /// Where one watch stands.
@@ -329,7 +351,8 @@ impl WatchLane {
         }
         lane.state().waiting += 1;
         let _queue = Queue(lane);
-        let crowded_at = Instant::now() + QUEUE.min(until.saturating_duration_since(Instant::now()) / 2);
+        let long = QUEUE.min(until.saturating_duration_since(Instant::now()) / 2);
+        let crowded_at = Instant::now() + long;
         let mut link = pin!(lane.link.clone().lock_owned());
         loop {
             let next = Instant::now() + self.patience / 4;
@@ -346,7 +369,8 @@ impl WatchLane {
                 return Waited::Elsewhere { is_busy: true };
             }
             let is_shorter = |other: &Arc<Lane>| other.load() + 1 < lane.load();
-            if Instant::now() >= crowded_at && self.lanes.roomiest(self.patience).is_some_and(is_shorter) {
+            let is_crowded = Instant::now() >= crowded_at || lane.is_crowded(long);
+            if is_crowded && self.lanes.roomiest(self.patience).is_some_and(is_shorter) {
                 return Waited::Elsewhere { is_busy: false };
             }
         }
@@ -382,6 +406,26 @@ impl WatchLane {
     fn own_lane(&self, home: &mut Home) {
         if let Ok(permit) = self.lanes.own.clone().try_acquire_owned() {
             home.move_to(Arc::default(), Some(permit));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_long_by_the_way_to_the_server() {
+        let ms = Duration::from_millis;
+        for (queue, way, expected) in [
+            (200, ms(10), true),
+            (50, ms(10), false),
+            (50, ms(30), true),
+            (MANY - 1, ms(600), false),
+            (200, ms(1), false),
+            (usize::MAX, Duration::ZERO, false),
+        ] {
+            assert_eq!(by_the_way(queue, way) > QUEUE, expected, "{queue}, {way:?}");
         }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Link {
     serves: Option<u32>,
     /// What the server reports about itself, once it was asked and has refused nothing.
     server: OnceLock<Server>,
+    /// The quickest answer so far, in microseconds.
+    quickest: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -111,6 +113,7 @@ impl Link {
             place: place.clone(),
             serves: None,
             server: OnceLock::new(),
+            quickest: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -136,6 +139,14 @@ impl Link {
             let _ = self.server.set(server.clone());
         }
         Ok(server)
+    }
+
+    /// How long the way to the server and back is: as long as the quickest answer took; nothing before the first.
+    pub(super) fn way(&self) -> Duration {
+        match self.quickest.load(Ordering::Relaxed) {
+            u64::MAX => Duration::ZERO,
+            quickest => Duration::from_micros(quickest),
+        }
     }
 
     pub(super) fn id(&self) -> LinkId {
@@ -208,8 +219,13 @@ impl Link {
         what: &'static str,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
+        let sent = Instant::now();
         match timeout(deadline, answer).await {
-            Ok(result) => result.map_err(|error| query_error(what, error)),
+            Ok(result) => {
+                let took = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.quickest.fetch_min(took, Ordering::Relaxed);
+                result.map_err(|error| query_error(what, error))
+            }
             Err(_) => {
                 self.cancel();
                 Err(StoreError::Timeout { what, after: deadline })
