@@ -66,6 +66,8 @@ pub struct GoodPass {
     pub access: Access,
     /// Whether this pass covered the whole table.
     pub look: Look,
+    /// Whether its statements stay prepared, and why, where there is a choice.
+    pub prepared: Option<&'static str>,
 }
 
 /// A pass that didn't.

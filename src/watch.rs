@@ -249,6 +249,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             discovery: observation.snapshot.discovery,
             access: observation.snapshot.access,
             look: observation.snapshot.look,
+            prepared: observation.snapshot.unknowns.prepared,
         });
         self.audience.good(pass.clone());
         pass

@@ -146,6 +146,8 @@ fn found(
     lines.extend(repairs(watch, snapshot, policy.action));
     let unknowns = snapshot.unknowns.costs.iter();
     lines.extend(unknowns.map(|cost| note(format!("server: {cost}"))));
+    let prepared = snapshot.unknowns.prepared.iter();
+    lines.extend(prepared.map(|said| note(format!("prepared statements: {said}"))));
     lines.push(clock(snapshot, &policy, skew));
     lines.push(poll(watch, costs, is_view));
     lines.extend(heartbeats(watch, snapshot, &policy, guard, is_view));

@@ -105,12 +105,14 @@ pub struct Obstacle {
     pub reason: String,
 }
 
-/// What the server doesn't report about itself.
+/// What the server doesn't report about itself, and how it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unknowns {
     /// Which connection this is, where a restart or a promotion can't be seen otherwise: another one may lead to a server that
     /// had either.
     pub connection: Option<u64>,
+    /// Whether the statements of a pass stay prepared, and why, where there is a choice.
+    pub prepared: Option<&'static str>,
     /// What is not reported and what that costs, each in words.
     pub costs: Vec<String>,
 }

@@ -57,6 +57,7 @@ fn watch(view: &View) -> Value {
         "clock_skew_seconds": view.known(|pass| pass.clock_skew),
         "discovery": view.known(|pass| pass.discovery.as_str()),
         "discovery_reason": view.known(why_found_so),
+        "prepared_statements": view.known(|pass| pass.prepared),
         "index_advice": status.terms.index_advice,
         "thresholds": thresholds(status),
         "phases": counts(|_| true),

@@ -110,6 +110,7 @@ impl Watchdog {
                 server_started_at: self.server_started_at,
                 unknowns: Unknowns {
                     connection: self.connection,
+                    prepared: None,
                     costs: Vec::new(),
                 },
                 rows: self.rows.clone(),

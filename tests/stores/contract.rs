@@ -40,6 +40,7 @@ mod endings;
 mod functions;
 mod incidents;
 mod interleavings;
+mod kept;
 mod key_tail;
 mod lost_answers;
 mod operator;

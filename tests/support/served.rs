@@ -206,6 +206,7 @@ impl Served {
             access: beatwarden::domain::Access::Index,
             discovery: Discovery::State,
             look: Look::Full,
+            prepared: Some("yes, the connection is direct"),
         });
         self.metrics.watch("meltano", self.board.clone()).good(pass.clone());
         self.board.good(pass);

@@ -433,6 +433,7 @@ async fn the_status_has_the_promised_shape() {
             "phases",
             "poll_interval_seconds",
             "poll_seconds",
+            "prepared_statements",
             "repair_enabled",
             "stuck",
             "target",

@@ -89,7 +89,7 @@ impl Driver<'_> {
             Question::Plan | Question::Unknown | Question::LongestRun => unreachable!("asked outside of the snapshot"),
             Question::Moment => {
                 let asked = Asked::of(self.ready, self.settings);
-                let rows = link.ask(&statements.moment, asked.names()).await?;
+                let rows = link.ask_kept(&statements.moment, asked.names()).await?;
                 return Ok(moment(&rows).map(Answer::Moment));
             }
             Question::Running { timed } => {
@@ -104,17 +104,17 @@ impl Driver<'_> {
             }
             Question::Newest { window } => {
                 let history = OptionFuture::from(window.map(|window| self.history(window)));
-                let keys = link.ask(&statements.keys, vec![&FIRST_OVERLAP]);
+                let keys = link.ask_kept(&statements.keys, vec![&FIRST_OVERLAP]);
                 let (keys, rows) = tokio::join!(biased; keys, history);
                 let keys = keys?;
                 let keys = keys.iter().filter_map(|row| row.get::<_, &str>("id").parse().ok());
                 Answer::Newest(keys.collect(), rows.transpose()?)
             }
             Question::History { window } => Answer::Rows(self.history(*window).await?),
-            Question::Top => Answer::Top(key(&link.ask(&statements.top, vec![]).await?, "top")),
+            Question::Top => Answer::Top(key(&link.ask_kept(&statements.top, vec![]).await?, "top")),
             Question::Page(keys) => Answer::Page(self.page(keys).await?),
             Question::Keyless => {
-                let rows = link.ask(&statements.keyless, vec![running]).await?;
+                let rows = link.ask_kept(&statements.keyless, vec![running]).await?;
                 let count = rows.first().map_or(0, |row| row.get::<_, i64>("keyless"));
                 Answer::Keyless(u64::try_from(count).unwrap_or_default())
             }
@@ -124,11 +124,11 @@ impl Driver<'_> {
             }
             Question::Facts => {
                 let asked = Asked::of(self.ready, self.settings);
-                let rows = link.ask(&statements.facts, asked.params()).await?;
+                let rows = link.ask_kept(&statements.facts, asked.params()).await?;
                 return Ok(facts_of(&rows, self.ready, self.settings).map(Answer::Facts));
             }
             Question::LedgerProbe => {
-                let rows = link.ask(&statements.ledger_probe, vec![tables]).await?;
+                let rows = link.ask_kept(&statements.ledger_probe, vec![tables]).await?;
                 Answer::LedgerProbe(rows.first().is_none_or(|row| row.get("found")))
             }
             Question::LedgerOfJobs(jobs) => {
@@ -237,7 +237,7 @@ impl Driver<'_> {
         if !is_timed {
             return Ok(None);
         }
-        let rows = self.link.ask(&self.ready.statements.scan_mark, vec![]).await?;
+        let rows = self.link.ask_kept(&self.ready.statements.scan_mark, vec![]).await?;
         Ok(rows.first().and_then(|row| row::timestamp(row, "at")))
     }
 
@@ -267,7 +267,7 @@ impl Driver<'_> {
             biased;
             self.scan_mark(true),
             self.jobs(&statements.page, params, 0),
-            self.link.ask(&statements.below, vec![&from]),
+            self.link.ask_kept(&statements.below, vec![&from]),
             self.scan_mark(true),
         );
         Ok(Page {

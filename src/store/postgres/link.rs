@@ -1,14 +1,15 @@
 //! One connection, and the deadline over everything that is asked through it.
 
 use super::{
-    connector::{Connector, connect_by},
+    connector::{Connected, Connector, cancel, connect_by},
     failures::{is_unfinished, query_error},
+    kept::{Ends, Kept},
     param::{Bound, Param},
     server::{Server, probe},
     server_addr::ServerAddr,
     target::Target,
 };
-use crate::store::StoreError;
+use crate::store::{Barrier, StoreError};
 use futures_util::TryStreamExt;
 use std::{
     future::Future,
@@ -23,7 +24,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
-use tokio_postgres::{CancelToken, Client, Config, Row};
+use tokio_postgres::{CancelToken, Client, Config, Row, SimpleQueryMessage, config::TargetSessionAttrs};
 
 /// The longest that a cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
@@ -47,6 +48,10 @@ pub(super) struct Link {
     driver: JoinHandle<()>,
     cancel: CancelToken,
     tls: Connector,
+    /// What it was made by.
+    settings: Config,
+    ends: Option<Ends>,
+    kept: Kept,
     /// When the current piece of work has to be done, all its round trips together, and how long it had.
     until: Mutex<(Instant, Duration)>,
     id: LinkId,
@@ -86,35 +91,67 @@ impl Link {
         // As in libpq: for each host, all of its answers together.
         let within = config.get_connect_timeout().map_or(within, |own| within.min(*own));
         let ways = target.ways(&config);
-        let (client, connection) = match timeout(within, connect_by(ways, &target.shown(), config, &tls)).await {
-            Ok(Err(StoreError::Connect { to, source })) if !has_password && is_unfinished(source.as_ref()) => {
-                let source = target.files().passwords.none_found().into();
-                return Err(StoreError::Auth { to, source });
-            }
-            Ok(connected) => connected?,
-            Err(_) => {
-                return Err(StoreError::Connect {
-                    to: target.shown(),
-                    source: format!("no answer within {within:?}").into(),
-                });
-            }
-        };
-        let driver = tokio::spawn(async move {
-            // Its error reaches the caller that waits for an answer.
-            let _ = connection.await;
-        });
-        Ok(Self {
+        let demanded = config.get_target_session_attrs();
+        let settings = config.clone();
+        let Connected { client, driver, ends } =
+            match timeout(within, connect_by(ways, &target.shown(), config, &tls)).await {
+                Ok(Err(StoreError::Connect { to, source })) if !has_password && is_unfinished(source.as_ref()) => {
+                    let source = target.files().passwords.none_found().into();
+                    return Err(StoreError::Auth { to, source });
+                }
+                Ok(connected) => connected?,
+                Err(_) => {
+                    return Err(StoreError::Connect {
+                        to: target.shown(),
+                        source: format!("no answer within {within:?}").into(),
+                    });
+                }
+            };
+        let link = Self {
             cancel: client.cancel_token(),
             client,
-            driver,
+            driver: tokio::spawn(driver),
             tls,
+            settings,
+            ends,
+            kept: Kept::default(),
             until: Mutex::new((Instant::now() + deadline, deadline)),
             id: LinkId(NEXT.fetch_add(1, Ordering::Relaxed)),
             place: place.clone(),
             serves: None,
             server: OnceLock::new(),
             quickest: AtomicU64::new(u64::MAX),
-        })
+        };
+        if ends.is_some() {
+            // Over a socket of its own the driver asks it itself.
+            link.demand(&target.shown(), demanded, within).await?;
+        }
+        Ok(link)
+    }
+
+    /// Refuses a server that isn't of the kind that is demanded.
+    async fn demand(&self, to: &str, demanded: TargetSessionAttrs, within: Duration) -> Result<(), StoreError> {
+        let problem = match demanded {
+            TargetSessionAttrs::ReadWrite => ("on", "database does not allow writes"),
+            TargetSessionAttrs::ReadOnly => ("off", "database is not read only"),
+            _ => return Ok(()),
+        };
+        let answer = self.client.simple_query("SHOW transaction_read_only");
+        let answer = self
+            .within_for(within, "asking which kind of server this is", answer)
+            .await?;
+        let is_so = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some(problem.0),
+            _ => false,
+        };
+        if answer.iter().any(is_so) {
+            return Err(StoreError::Barred {
+                to: to.to_owned(),
+                by: Barrier::Mode,
+                source: format!("error connecting to server: {}", problem.1).into(),
+            });
+        }
+        Ok(())
     }
 
     /// The same connection for one table alone.
@@ -173,15 +210,46 @@ impl Link {
         self.client.query_typed(statement, &params).await
     }
 
-    /// As `ask`, but each row is handed over as it comes, until one is the last that is wanted, and none is kept.
+    /// What the server keeps of the statements of a pass.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Asks the server how it sees this connection, once.
+    pub(super) async fn prove(&self) {
+        let seen = self.ask(include_str!("sql/ends.sql"), vec![]).await;
+        self.kept.judge(self.ends, seen);
+    }
+
+    /// As `ask`, by what the server keeps of the statement, where it keeps it.
+    pub(super) async fn ask_kept(
+        &self,
+        statement: &str,
+        params: Vec<Param<'_>>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let (values, types): (Vec<_>, Vec<_>) = params.iter().map(|param| param.typed()).unzip();
+        match self.kept.find(statement, &types) {
+            Some(kept) => self.client.query(&kept, &values).await,
+            None => self.ask(statement, params).await,
+        }
+    }
+
+    /// As `ask_kept`, but each row is handed over as it comes, until one is the last that is wanted, and none is kept.
     pub(super) async fn ask_each(
         &self,
         statement: &str,
         params: Vec<Param<'_>>,
         mut take: impl FnMut(&Row) -> ControlFlow<()>,
     ) -> Result<(), tokio_postgres::Error> {
-        let params = params.into_iter().map(Bound::typed);
-        let mut rows = std::pin::pin!(self.client.query_typed_raw(statement, params).await?);
+        let (values, types): (Vec<_>, Vec<_>) = params.into_iter().map(Bound::typed).unzip();
+        let rows = match self.kept.find(statement, &types) {
+            Some(kept) => self.client.query_raw(&kept, values).await?,
+            None => {
+                let params = values.into_iter().zip(types);
+                self.client.query_typed_raw(statement, params).await?
+            }
+        };
+        let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.try_next().await? {
             if take(&row).is_break() {
                 break;
@@ -224,7 +292,10 @@ impl Link {
             Ok(result) => {
                 let took = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.quickest.fetch_min(took, Ordering::Relaxed);
-                result.map_err(|error| query_error(what, error))
+                result.map_err(|error| {
+                    self.kept.note(&error);
+                    query_error(what, error)
+                })
             }
             Err(_) => {
                 self.cancel();
@@ -235,10 +306,9 @@ impl Link {
 
     /// Asks the server to stop what it does for this connection; doesn't wait for it.
     pub(super) fn cancel(&self) {
-        let (cancel, tls) = (self.cancel.clone(), self.tls.clone());
+        let (token, tls, ends, settings) = (self.cancel.clone(), self.tls.clone(), self.ends, self.settings.clone());
         tokio::spawn(async move {
-            // Best effort: the server's own statement_timeout ends it otherwise.
-            let _ = timeout(CANCEL_WITHIN, cancel.cancel_query(tls)).await;
+            let _ = timeout(CANCEL_WITHIN, cancel(token, ends, &settings, tls)).await;
         });
     }
 }

@@ -1,7 +1,7 @@
 //! The PostgreSQL store: one connection for passes, one for repairs, every await under a deadline.
 //!
-//! Only `query_typed` is used, never a kept prepared statement, and every setting is local to its transaction: that is
-//! what lets a pooler in transaction mode stand in between.
+//! Every setting is local to its transaction, and nothing stays prepared unless the connection is proven to be direct (`kept`):
+//! that is what lets a pooler in transaction mode stand in between.
 
 mod addresses;
 mod ask;
@@ -23,6 +23,7 @@ mod guard_state;
 mod holders;
 mod hosts;
 mod inventory;
+mod kept;
 mod lanes;
 mod ledger;
 mod link;
@@ -320,7 +321,9 @@ impl Store for PostgresStore {
         }
         let read_only = snapshot.obstacles.iter().any(|found| found.cause == Cause::ReadOnly);
         self.look_for_better(read_only);
-        *slot = Some(link);
+        if link.keep_wanted().await.is_ok() {
+            *slot = Some(link);
+        }
         Ok(snapshot)
     }
 

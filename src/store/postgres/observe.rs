@@ -27,6 +27,7 @@ const DATABASE: Database = Database {
 };
 
 /// What is asked of a pass.
+#[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub request: &'a ObserveRequest,
     /// When it was asked for, before there was a connection for it.
@@ -37,7 +38,26 @@ pub(super) struct Call<'a> {
 
 /// Reads what a pass needs. A pass that fails leaves what is carried as it was: it must neither have advanced the tail, nor
 /// lost it.
+///
+/// A statement that the server kept may be gone, or not fit the table any more: then the pass is made once more without, within
+/// the same deadline.
 pub(super) async fn observe(
+    link: &Link,
+    ready: &Ready,
+    settings: &PostgresSettings,
+    call: Call<'_>,
+    carried: &mut Carried,
+) -> Result<Snapshot, StoreError> {
+    let observed = once(link, ready, settings, call, carried).await;
+    if observed.is_err() && link.kept().gives_up() {
+        link.within("ending the look", link.client().batch_execute("ROLLBACK"))
+            .await?;
+        return once(link, ready, settings, call, carried).await;
+    }
+    observed
+}
+
+async fn once(
     link: &Link,
     ready: &Ready,
     settings: &PostgresSettings,

@@ -109,9 +109,10 @@ pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
             link.ask(&transactions.1, vec![]),
             link.ask(include_str!("sql/gate_probe.sql"), gate.clone()),
             link.ask(&lock_alone, gate),
+            link.prove(),
         ))
     };
-    let (system, recovery, started, address, version, transactions, gate, lock_alone) =
+    let (system, recovery, started, address, version, transactions, gate, lock_alone, ()) =
         link.within(WHAT, answers).await?;
     let mut server = Server::default();
     for ((of, _), answer) in statements
@@ -228,6 +229,7 @@ impl Server {
         costs.extend(of_repairs.map(|why| format!("{why}: repairs are withheld")));
         Unknowns {
             connection: self.hides_restarts().then(|| link.id().number()),
+            prepared: Some(link.kept().said()),
             costs,
         }
     }

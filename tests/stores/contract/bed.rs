@@ -1,6 +1,9 @@
 //! The beds of the contract tests: a job table like Meltano's on a database of its own, and the writer's side of it.
 
-use crate::support::postgres::{self, TestDatabase};
+use crate::support::{
+    eventually,
+    postgres::{self, TestDatabase},
+};
 use beatwarden::{
     connection::SslMode,
     domain::{Action, States},
@@ -262,13 +265,24 @@ impl PostgresBed {
 
     /// A store that reaches the database by another address.
     pub fn store_through(&self, address: std::net::SocketAddr, action: Action) -> PostgresStore {
+        self.store_of_through(address, mapping(), action)
+    }
+
+    /// The same of another table.
+    pub fn store_of_through(&self, address: std::net::SocketAddr, mapping: Mapping, action: Action) -> PostgresStore {
         let database = self.database.url.rsplit('/').next().unwrap();
-        self.store_at(
-            format!("postgres://postgres@{address}/{database}"),
-            mapping(),
-            action,
-            DiscoverySetting::Auto,
-        )
+        let url = format!("postgres://postgres@{address}/{database}");
+        self.store_at(url, mapping, action, DiscoverySetting::Auto)
+    }
+
+    /// Ends every other session of this database.
+    pub async fn end_sessions(&self) {
+        let others = "FROM pg_stat_activity
+                       WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        self.sql(&format!("SELECT pg_terminate_backend(pid) {others}")).await;
+        let count = format!("SELECT count(*) {others}");
+        let all_gone = async || (self.number(&count).await == 0).then_some(());
+        eventually("the sessions end", Duration::from_secs(60), all_gone).await;
     }
 
     /// A role that may log in, with these rights besides; `{role}` stands for its name.

@@ -2,7 +2,6 @@
 //! the full look finds, and when the way is taken at all.
 
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
-use crate::support::eventually;
 use beatwarden::{
     domain::{Access, Action, Discovery, JobId, Look, Newcomers, Snapshot},
     store::{DiscoverySetting, ObserveRequest, Store, TimeBudget},
@@ -285,15 +284,7 @@ async fn thousands_that_begin_at_once_are_each_read_once(bed: impl Bed) {
 /// Blocks of the table and its indexes that all passes of the past have read, from memory or disk. A session adds its own when
 /// it ends.
 async fn blocks(bed: &PostgresBed) -> i64 {
-    bed.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-          WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
-    )
-    .await;
-    let others = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-    let all_gone = async || (bed.number(others).await == 0).then_some(());
-    eventually("the sessions end", Duration::from_secs(60), all_gone).await;
+    bed.end_sessions().await;
     bed.sql("SELECT pg_stat_force_next_flush()").await;
     bed.number(
         "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit FROM pg_statio_user_tables

@@ -16,7 +16,7 @@ async fn refuse(bed: &PostgresBed, function: &str, arguments: &str, returns: &st
     put_in_place(bed, function, arguments, returns, &body).await;
 }
 
-async fn put_in_place(bed: &PostgresBed, function: &str, arguments: &str, returns: &str, body: &str) {
+pub(super) async fn put_in_place(bed: &PostgresBed, function: &str, arguments: &str, returns: &str, body: &str) {
     bed.sql(&format!(
         "SET allow_system_table_mods = on;
          ALTER FUNCTION pg_catalog.{function}({arguments}) RENAME TO {function}_of_the_core;
