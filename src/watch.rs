@@ -5,7 +5,8 @@ mod repairing;
 
 use crate::{
     domain::{
-        self, Cause, JobId, Look, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force, judges_late,
+        self, Cause, JobId, Look, Memory, Noted, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force,
+        judges_late,
     },
     pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Store, StoreError, TimeBudget},
@@ -64,6 +65,8 @@ pub struct Watch<S, C, A> {
     /// How long after it the next one begins.
     full_look_after: Duration,
     failures: u32,
+    /// Whether the last pass wrote to the ledger.
+    wrote: bool,
     /// Whether a ledger of an earlier version was given the indexes that it is read by.
     is_ledger_migrated: bool,
     /// Why the ledger can't be created, where that was refused.
@@ -91,6 +94,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             last_full_look: None,
             is_covered: false,
             failures: 0,
+            wrote: false,
             is_ledger_migrated: false,
             ledger_refused: None,
             held: BTreeMap::new(),
@@ -171,6 +175,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             look,
             budget: self.time_budget(),
             window: self.policy.init_window,
+            wrote: self.wrote,
         };
         let observed = self.store.observe(&request).await;
         drop(request);
@@ -205,6 +210,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             interval,
             snapshot,
         };
+        self.wrote = false;
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
         self.memory = memory;
         // What matters of the rows is in the memory now.
@@ -217,6 +223,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         self.migrate_ledger(&observation, &plan).await;
         let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
+        let is_written = |noted: &Noted| !matches!(noted, Noted::NotWritten(_));
+        self.wrote |= !attempts.is_empty() || noted.iter().any(is_written);
         if let Some(reason) = &self.ledger_refused
             && observation
                 .snapshot

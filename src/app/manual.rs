@@ -47,6 +47,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         look: Look::Ordinary,
         budget: TimeBudget::About(Duration::ZERO),
         window: watch.init_window,
+        wrote: false,
     };
     let policy = policy_of(watch);
     let began = clock.moment();

@@ -1,16 +1,15 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Event, Job, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted, StartCheck,
-    StateKind, WindowCount,
-    aftermath::follow,
+    Action, Cause, Event, Job, JobId, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted, Snapshot,
+    StartCheck, StateKind, WindowCount,
     init::decide_ended,
     judge::{judge, note_unlisted, remember},
     memory::LastPass,
     pass::Pass,
     watching::{promoted_by, watching_restarts},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// Decides what one observation means. The same input gives the same plan.
 pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (Memory, Plan) {
@@ -22,7 +21,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         jobs: Vec::with_capacity(snapshot.rows.len()),
         repairs: Vec::new(),
         unresolved: memory.unresolved.clone(),
-        findings: follow(&mut memory.under_watch, observation, policy),
+        findings: memory.aftermath.follow(observation, policy),
         // No one can say which row that is, so no one can judge it.
         unreadable: snapshot.keyless,
         unknown_state: 0,
@@ -37,7 +36,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     let mut pass = Pass {
         observation,
         policy,
-        precedents: Precedents::from_entries(snapshot.precedents.iter().chain(&snapshot.newest_repairs)),
+        precedents: precedents_in(snapshot),
         memory: &mut memory,
         plan,
     };
@@ -57,6 +56,18 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         connection: snapshot.unknowns.connection,
     });
     (memory, plan)
+}
+
+/// What the ledger says of the jobs that were read.
+fn precedents_in(snapshot: &Snapshot) -> Precedents {
+    let (precedents, newest) = (&snapshot.precedents, &snapshot.newest_repairs);
+    if newest.len() < snapshot.rows.len() {
+        return Precedents::from_entries(precedents.iter().chain(newest));
+    }
+    // A busy day has more repairs than jobs run now.
+    let jobs: HashSet<&JobId> = snapshot.rows.iter().map(|row| &row.id).collect();
+    let newest = newest.iter().filter(|entry| jobs.contains(&entry.job_id));
+    Precedents::from_entries(precedents.iter().chain(newest))
 }
 
 /// What changed about the server, the clocks and the table as a whole since the last pass.

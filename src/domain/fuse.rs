@@ -4,7 +4,7 @@
 //! at once are more likely our mistake than theirs.
 
 use super::{LedgerAction, LedgerEntry, Phase, Plan, Policy, Storm, Timestamp};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// So many calm passes in a row close the fuse.
 const CALM_PASSES: u8 = 3;
@@ -25,7 +25,13 @@ impl Fuse {
     }
 
     /// Takes one pass into account: `due` jobs would be failed by it. Returns the storm that holds the fuse open, if one does.
-    pub(super) fn pass(&mut self, due: usize, plan: &Plan, ledger: &[LedgerEntry], policy: &Policy) -> Option<Storm> {
+    pub(super) fn pass(
+        &mut self,
+        due: usize,
+        plan: &Plan,
+        ledger: &[Arc<LedgerEntry>],
+        policy: &Policy,
+    ) -> Option<Storm> {
         let recent = ledger
             .iter()
             .filter(|entry| {
@@ -53,7 +59,7 @@ impl Fuse {
     }
 }
 
-fn is_acknowledged(ledger: &[LedgerEntry], now: Timestamp) -> bool {
+fn is_acknowledged(ledger: &[Arc<LedgerEntry>], now: Timestamp) -> bool {
     ledger
         .iter()
         .any(|entry| entry.action == LedgerAction::AckFuse && entry.repaired_at.is_within(ACKNOWLEDGED_FOR, now))

@@ -2,6 +2,7 @@
 
 use super::{Action, Incident, JobId, TimeValue, Timestamp};
 use std::{
+    borrow::Borrow,
     collections::{HashMap, HashSet},
     fmt,
 };
@@ -188,11 +189,12 @@ pub struct Precedents(HashMap<Incident, Precedent>);
 
 impl Precedents {
     /// Gathers them from ledger entries, in any order; an entry may come twice.
-    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry> + Clone) -> Self {
-        let undone: HashSet<RepairId> = entries.clone().into_iter().filter_map(|entry| entry.undo_of).collect();
+    pub fn from_entries<'a, E: Borrow<LedgerEntry> + 'a>(entries: impl IntoIterator<Item = &'a E> + Clone) -> Self {
+        let undone = entries.clone().into_iter().filter_map(|entry| entry.borrow().undo_of);
+        let undone: HashSet<RepairId> = undone.collect();
         let mut known: HashMap<Incident, Precedent> = HashMap::new();
         let mut latest: HashMap<Incident, Timestamp> = HashMap::new();
-        for entry in entries {
+        for entry in entries.into_iter().map(Borrow::borrow) {
             let precedent = known.entry(entry.incident()).or_default();
             let stands = !undone.contains(&entry.repair_id);
             match entry.action {

@@ -1,11 +1,11 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Fuse, Guard, Incident, InitWindow, JobId, Known, Moment, Observation, Phase, Repair, RepairId, ServerIdentity,
-    Timestamp, aftermath::UnderWatch, jobs::Jobs, names::LabelSlots,
+    Fuse, Guard, Incident, InitWindow, JobId, Known, Moment, Observation, Phase, Repair, ServerIdentity, Timestamp,
+    aftermath::Aftermath, jobs::Jobs, names::LabelSlots,
 };
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -73,8 +73,8 @@ pub struct Memory {
     pub(super) keyless: u64,
     /// The guard at the last pass.
     pub(super) guard: Option<Guard>,
-    /// Repairs whose jobs are still looked at.
-    pub(super) under_watch: HashMap<RepairId, UnderWatch>,
+    /// Repairs whose jobs are under watch.
+    pub(super) aftermath: Aftermath,
     /// A repair whose outcome is unknown; nothing else is repaired until it is known.
     pub(super) unresolved: Option<Repair>,
 }
@@ -82,7 +82,7 @@ pub struct Memory {
 impl Memory {
     /// The keys of all jobs that the next pass must read, whatever their state.
     pub fn known_jobs(&self) -> impl Iterator<Item = &JobId> {
-        let repaired = self.under_watch.values().map(UnderWatch::job);
+        let repaired = self.aftermath.due_jobs();
         let unlisted = repaired.filter(|job| self.jobs.get(job).is_none());
         self.jobs.ids().chain(unlisted)
     }

@@ -1,7 +1,7 @@
 //! What one pass read: the rows, the database's time and identity, and when by our own clock it was read.
 
 use super::{Cause, Job, LedgerEntry, Moment, Timestamp};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Which server this is: equal strings mean the same, uninterrupted server. Opaque to judgement but for what stands behind
 /// the last `/`, which a mere restart changes and nothing else.
@@ -145,9 +145,9 @@ pub struct Snapshot {
     /// The state of the guard.
     pub guard: Guard,
     /// Ledger entries of the jobs among `rows` that have no real heartbeat or have ended.
-    pub precedents: Vec<LedgerEntry>,
+    pub precedents: Vec<Arc<LedgerEntry>>,
     /// The newest ledger entries of this watch, newest first, 100 at most.
-    pub newest_repairs: Vec<LedgerEntry>,
+    pub newest_repairs: Vec<Arc<LedgerEntry>>,
     /// When it was taken, and what the scan cost.
     pub timing: Timing,
 }

@@ -177,7 +177,7 @@ pub fn report(
 ) -> Report {
     let newest = &observation.snapshot.newest_repairs;
     let waits =
-        |entry: &LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
+        |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
     let mut report = Report {
         noun: policy.noun.clone(),
         at: plan.at,
@@ -197,13 +197,17 @@ pub fn report(
         fuse_open: plan.fuse_open,
         storm: plan.storm,
         false_repairs: plan.false_repairs(newest).cloned().collect(),
-        late_heartbeats: newest.iter().filter(|entry| waits(entry)).cloned().collect(),
+        late_heartbeats: newest.iter().map(Arc::as_ref).filter(waits).cloned().collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: worst(&plan, &attempts, policy),
         next: next(&plan, &attempts, policy),
         failed_lately: failed_lately(&plan, &attempts, newest),
-        repairs: newest.iter().take(SHOWN_REPAIRS).cloned().collect(),
+        repairs: newest
+            .iter()
+            .take(SHOWN_REPAIRS)
+            .map(|entry| (**entry).clone())
+            .collect(),
         names_dropped: plan.names_dropped,
         attempts,
         held_up: None,
@@ -304,7 +308,7 @@ fn line(view: &JobView, at: Timestamp, attempts: &[Attempted], policy: &Policy) 
 }
 
 /// Jobs that were failed within the last minute, by this pass or as the ledger has it.
-fn failed_lately(plan: &Plan, attempts: &[Attempted], ledger: &[LedgerEntry]) -> u64 {
+fn failed_lately(plan: &Plan, attempts: &[Attempted], ledger: &[Arc<LedgerEntry>]) -> u64 {
     const LATELY: Duration = Duration::from_secs(60);
     let since = plan.at.minus(LATELY);
     let before = ledger

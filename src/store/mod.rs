@@ -47,6 +47,9 @@ pub struct ObserveRequest {
     pub budget: TimeBudget,
     /// How far back a first look reads jobs that have ended: the window of the success ratio.
     pub window: Duration,
+    /// Whether the caller wrote to the ledger since it looked last, or found written what it meant to write: then entries are
+    /// asked for at once.
+    pub wrote: bool,
 }
 
 impl ObserveRequest {
@@ -58,6 +61,7 @@ impl ObserveRequest {
             look,
             budget: TimeBudget::Unlimited,
             window: Duration::from_secs(3600),
+            wrote: false,
         }
     }
 }

@@ -48,8 +48,12 @@ pub enum Question {
     Known(Vec<JobId>),
     /// What the catalog says of the table, its guard, the ledger and our rights. One statement, or several.
     Facts,
-    /// Whether the ledger has any entry of this table.
-    LedgerProbe,
+    /// Whether the ledger's entries of this table are those that were read: how many there are since some time, and how many
+    /// hold something up.
+    LedgerProbe {
+        /// The time.
+        since: Timestamp,
+    },
     /// The ledger's entries of these jobs.
     LedgerOfJobs(Vec<JobId>),
     /// The newest entries of the ledger, and those that hold something up.
@@ -72,7 +76,7 @@ impl Question {
             Self::Keyless => "counting rows without a key",
             Self::Known(_) => "reading known jobs",
             Self::Facts => "asking for rights",
-            Self::LedgerProbe | Self::LedgerOfJobs(_) | Self::LedgerNewest => "reading the ledger",
+            Self::LedgerProbe { .. } | Self::LedgerOfJobs(_) | Self::LedgerNewest => "reading the ledger",
         }
     }
 }
@@ -156,7 +160,7 @@ pub enum Answer {
     /// To [`Question::Facts`].
     Facts(Facts),
     /// To [`Question::LedgerProbe`].
-    LedgerProbe(bool),
+    LedgerProbe(LedgerMark),
     /// To [`Question::LedgerOfJobs`].
     LedgerOfJobs(Vec<LedgerEntry>),
     /// To [`Question::LedgerNewest`], and how many rows there were: not every row is an entry that this version knows.
@@ -172,6 +176,17 @@ pub struct Page {
     pub below: Option<i64>,
     /// What it cost the database, where that is not how long the answer took.
     pub cost: Option<Duration>,
+}
+
+/// By what it is seen whether the ledger has other entries than before. Counting ends at a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerMark {
+    /// Entries since the time of the question.
+    pub newer: u64,
+    /// False repairs that no one acknowledged.
+    pub false_repairs: u64,
+    /// Late heartbeats that no one acknowledged.
+    pub late_heartbeats: u64,
 }
 
 /// How a database would find the running rows by their state.

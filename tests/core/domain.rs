@@ -1,6 +1,7 @@
 //! The decision logic: the phase table, the transition table row by row, the rule of two clocks, and properties of plans.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aftermath;
 mod leftovers;
 mod overrun;
 
@@ -11,7 +12,7 @@ use beatwarden::domain::{
     Unknowns, apply_outcomes, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -128,8 +129,8 @@ impl Watchdog {
                     .into_iter()
                     .collect(),
                 guard: Guard::Absent,
-                precedents: self.ledger.clone(),
-                newest_repairs: self.newest.clone(),
+                precedents: self.ledger.iter().cloned().map(Arc::new).collect(),
+                newest_repairs: self.newest.iter().cloned().map(Arc::new).collect(),
                 timing: Timing::default(),
             },
         }
@@ -503,7 +504,7 @@ fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
         let plan = dog.look(now);
         let report = dog.settle(now, plan, &Outcome::Locked);
         let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
-        let expected: &[Option<std::sync::Arc<str>>] = if state == "RUNNING" {
+        let expected: &[Option<Arc<str>>] = if state == "RUNNING" {
             &[Some("other".into())]
         } else {
             &[]

@@ -1,7 +1,10 @@
 //! Tables that are not Meltano's: names, keys, states and times of every promised kind, read and repaired.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::support::postgres::{self, Cluster, TestDatabase};
+use crate::support::{
+    self,
+    postgres::{self, Cluster, TestDatabase},
+};
 use beatwarden::{
     connection::SslMode,
     domain::{
@@ -354,6 +357,63 @@ async fn the_first_entry_of_a_ledger_is_seen_at_once() {
         "of the same snapshot"
     );
     assert_eq!((snapshot.newest_repairs.len(), snapshot.precedents.len()), (1, 1));
+}
+
+/// By the server's own figures: an ordinary pass beside five thousand repairs of the last day and a hundred thousand older ones
+/// reads a few blocks of the ledger's indexes.
+#[tokio::test]
+async fn a_day_of_repairs_costs_a_pass_a_few_blocks() {
+    let database = postgres::shared().database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp)",
+        )
+        .await
+        .unwrap();
+    let store = || postgres_store(&database.url, mapping("jobs"), Action::Fail);
+    let mut first = store();
+    observe(&mut first).await;
+    first.prepare_ledger().await.unwrap();
+    drop(first);
+    client
+        .batch_execute(
+            "ALTER TABLE beatwarden_repairs SET (autovacuum_enabled = false);
+             INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, reason, action, instance, repaired_at, before, after, version)
+             SELECT lpad(i::text, 32, '0')::uuid, 'jobs', 'public.jobs', i, 'missed_first', 'fail', 'other/1',
+                    now() - interval '10 minutes' - i * interval '16 seconds', '{}', '{}', 2 FROM generate_series(1, 105000) AS i;
+             INSERT INTO jobs (state, started) SELECT 'running', now() AT TIME ZONE 'UTC' FROM generate_series(1, 100)",
+        )
+        .await
+        .unwrap();
+    client.batch_execute("VACUUM ANALYZE beatwarden_repairs").await.unwrap();
+    // What this session read is counted now, and not with what is measured.
+    client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    // Blocks of the ledger that so many passes read, once their connections are gone and have told the server.
+    let read = async |passes: u32| {
+        let count = async || {
+            let figures = "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit,
+                  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+                      AND backend_type = 'client backend')
+                  FROM pg_statio_all_tables WHERE relname = 'beatwarden_repairs'";
+            let row = client.query_one(figures, &[]).await.unwrap();
+            (row.get::<_, i64>(1) == 0).then(|| row.get::<_, i64>(0))
+        };
+        let gone = || support::eventually("the connections end", Duration::from_secs(60), count);
+        let before = gone().await;
+        let mut store = store();
+        for _ in 0..passes {
+            let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
+            let snapshot = store.observe(&request).await.unwrap();
+            assert_eq!((snapshot.newest_repairs.len(), snapshot.precedents.len()), (2_000, 100));
+        }
+        drop(store);
+        gone().await - before
+    };
+    let (whole, more) = (read(1).await, read(51).await);
+    assert!(whole > 2_000, "every entry once: {whole}");
+    let each = (more - whole) / 50;
+    assert!((1..=30).contains(&each), "{each} blocks a pass");
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ impl Served {
                 obstacles: found.obstacles,
                 guard: Guard::Absent,
                 precedents: Vec::new(),
-                newest_repairs: found.repairs,
+                newest_repairs: found.repairs.into_iter().map(Arc::new).collect(),
                 timing: Timing::default(),
             },
         };

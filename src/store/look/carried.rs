@@ -1,7 +1,7 @@
 //! What one pass leaves to the next: the tail of the key, the way to the running rows, the facts of the catalog, and what is
 //! known of the ledger. One value, which a pass copies and never changes.
 
-use super::tail::Tail;
+use super::{ledger::Held, tail::Tail};
 use crate::{
     domain::{Access, Discovery, Guard, ServerIdentity},
     store::{
@@ -9,7 +9,10 @@ use crate::{
         question::{Facts, LongestRun, Moment, Plan},
     },
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What is carried from pass to pass.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +26,10 @@ pub struct Carried {
     pub(super) keyless: u64,
     /// How long good runs take, where a job may be failed for its age.
     pub(super) longest_run: LongestRun,
-    /// Whether the ledger had no entry of this table.
-    pub(super) ledger_is_empty: bool,
+    /// What was read of the ledger.
+    pub(super) ledger: Option<Arc<Held>>,
+    /// Whether no entry is expected: then it is only asked whether there is one.
+    pub(super) ledger_is_quiet: bool,
 }
 
 /// How running jobs are found, and how the database would find them by state.

@@ -3,10 +3,11 @@
 //! clock of its own, and keeps nothing: what the next pass needs of it is a [`Carried`].
 //!
 //! `carried` has the way to the running rows and the age of facts, `tail` the arithmetic of a growing key, `follow` what is
-//! asked of that key, `rows` how answers become one.
+//! asked of that key, `ledger` what is asked of the ledger, `rows` how answers become one.
 
 mod carried;
 mod follow;
+mod ledger;
 mod rows;
 mod tail;
 #[cfg(test)]
@@ -19,10 +20,11 @@ use super::{
     DiscoverySetting, Mapping, ObserveRequest, StoreError, TimeBudget,
     question::{Answer, Facts, Frame, Moment, Question, Round, Rows},
 };
-use crate::domain::{self, Action, Discovery, Job, JobId, LedgerEntry, Newcomers, Snapshot, Timing, Unknowns};
+use crate::domain::{self, Action, Discovery, Job, JobId, Newcomers, Snapshot, Timing, Unknowns};
 use carried::Way;
 use follow::{Newest, Paging};
-use rows::{SharedKeys, count, missing, needs_precedents, newer_layout, one_of_each, too_short};
+use ledger::{Entries, Reading};
+use rows::{SharedKeys, count, missing, newer_layout, one_of_each, too_short};
 use std::time::{Duration, Instant};
 
 /// What is known of a table before anything is asked, and what its database can do.
@@ -70,9 +72,6 @@ pub struct Database {
     pub one_snapshot: bool,
     /// Whether a lower key can be committed after a higher one.
     pub commits_late: bool,
-    /// Whether it is worth asking an empty ledger only whether it still is: planning the whole question can cost more than
-    /// reading a hundred jobs.
-    pub probes_ledger: bool,
     /// How long facts hold.
     pub facts_for: FactsFor,
     /// What the pages of one pass may cost together, unless the look has to be whole, and each of them.
@@ -137,7 +136,8 @@ struct Seen {
     fresh_facts: Option<Facts>,
     facts: Option<Facts>,
     is_rest_asked: bool,
-    ledger: Option<(Vec<LedgerEntry>, Vec<LedgerEntry>)>,
+    ledger: Reading,
+    entries: Option<Entries>,
 }
 
 impl<'a> Look<'a> {
@@ -165,6 +165,7 @@ impl<'a> Look<'a> {
             carried: before.clone(),
             seen: Seen::default(),
         };
+        look.carried.ledger_is_quiet &= !request.wrote;
         let round = look.prepare().unwrap_or_else(|| look.open(now));
         (look, round)
     }
@@ -215,18 +216,9 @@ impl<'a> Look<'a> {
                 Keyless::None | Keyless::InAnswers => self.carried.keyless = rows,
             },
             Answer::Facts(facts) => seen.fresh_facts = Some(facts),
-            Answer::LedgerProbe(false) => seen.ledger = Some(Default::default()),
-            // Rows and entries have to be of one snapshot, and this one has ended.
-            Answer::LedgerProbe(true) => {
-                self.carried.ledger_is_empty = false;
-                self.carried.tail = self.before.tail.clone();
-                self.seen = Seen::default();
-            }
-            Answer::LedgerOfJobs(entries) => seen.ledger.get_or_insert_default().0 = entries,
-            Answer::LedgerNewest(entries, rows) => {
-                self.carried.ledger_is_empty = rows == 0;
-                seen.ledger.get_or_insert_default().1 = entries;
-            }
+            Answer::LedgerProbe(mark) => seen.ledger.mark = Some(mark),
+            Answer::LedgerOfJobs(entries) => seen.ledger.of_jobs = entries,
+            Answer::LedgerNewest(entries, rows) => seen.ledger.newest = Some((entries, rows)),
         }
     }
 
@@ -261,7 +253,14 @@ impl<'a> Look<'a> {
         if let Some(round) = self.rest(now)? {
             return Ok(Some(round));
         }
-        Ok(self.seen.ledger.is_none().then(|| self.ledger()))
+        if self.seen.ledger.is_asked() {
+            self.take_ledger();
+            if self.seen.moment.is_none() {
+                // It is read again from the beginning.
+                return self.next(now);
+            }
+        }
+        Ok(self.seen.entries.is_none().then(|| self.ask_ledger()))
     }
 
     /// What is asked before the snapshot begins: the way, how long good runs take where that matters, and unknown states where a
@@ -381,37 +380,13 @@ impl<'a> Look<'a> {
         fixed.or_else(|| self.carried.facts(self.table.database.facts_for, self.moment(), now))
     }
 
-    /// The last round: the entries of the jobs whose judgement may need them, and the newest of all.
-    fn ledger(&mut self) -> Round {
-        let mapping = self.table.mapping;
-        let is_readable = self.seen.facts.as_ref().is_some_and(|facts| facts.ledger_readable);
-        let mut questions = Vec::new();
-        if !is_readable {
-            self.seen.ledger = Some(Default::default());
-        } else if self.carried.ledger_is_empty && self.table.database.probes_ledger {
-            questions.push(Question::LedgerProbe);
-        } else {
-            let jobs = self.seen.rows.iter();
-            let jobs = jobs.filter(|job| needs_precedents(job, mapping, self.table.seed_tolerance));
-            let jobs: Vec<JobId> = jobs.map(|job| job.id.clone()).collect();
-            if !jobs.is_empty() {
-                questions.push(Question::LedgerOfJobs(jobs));
-            }
-            questions.push(Question::LedgerNewest);
-        }
-        Round {
-            frame: Frame::Last,
-            questions,
-        }
-    }
-
     fn finish(&mut self) -> Step {
         let (way, seen) = (self.way(), std::mem::take(&mut self.seen));
         let moment = seen.moment.expect("the first round asks for the moment");
         let facts = seen.facts.expect("the facts are there before the ledger is asked");
-        let (precedents, newest_repairs) = seen.ledger.expect("the ledger is asked last");
+        let entries = seen.entries.expect("the ledger is asked last");
         let mut obstacles = facts.obstacles;
-        obstacles.extend(newer_layout(&newest_repairs, self.table.action));
+        obstacles.extend(newer_layout(&entries.newest, self.table.action));
         if self.table.action == Action::Fail {
             obstacles.extend(too_short(self.table.mapping, self.carried.longest_run));
         }
@@ -438,8 +413,8 @@ impl<'a> Look<'a> {
             },
             obstacles,
             guard: facts.guard.guard,
-            precedents,
-            newest_repairs,
+            precedents: entries.precedents,
+            newest_repairs: entries.newest,
             timing: Timing {
                 begun_after: self.begun_after,
                 scan: seen.scan.filter(|_| way.is_expensive_scan()),

@@ -9,7 +9,7 @@ use crate::{
         reading::{MOST_RUNNING, too_many},
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Refuses more running rows than a table of jobs has.
 pub(super) fn count(rows: &[Job], mapping: &Mapping) -> Result<(), StoreError> {
@@ -20,7 +20,7 @@ pub(super) fn count(rows: &[Job], mapping: &Mapping) -> Result<(), StoreError> {
 }
 
 /// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.
-pub(super) fn newer_layout(entries: &[LedgerEntry], action: Action) -> Option<Obstacle> {
+pub(super) fn newer_layout(entries: &[Arc<LedgerEntry>], action: Action) -> Option<Obstacle> {
     let newest = entries.iter().map(|entry| entry.version).max()?;
     (newest > LEDGER_LAYOUT && action != Action::Observe).then(|| Obstacle {
         cause: Cause::NoLedger,

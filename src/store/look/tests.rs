@@ -1,10 +1,11 @@
 //! What is asked, and in how many round trips, without a database: a scripted one answers.
 
 mod cost;
+mod ledger;
 
 use super::*;
 use crate::{
-    domain::{Access, ServerIdentity, States, TimeValue, Timestamp},
+    domain::{Access, LedgerEntry, ServerIdentity, States, TimeValue, Timestamp},
     store::{
         Identifier, TableName, TimeFormat,
         question::{LongestRun, Page, Plan, Transactions},
@@ -43,6 +44,10 @@ fn mapping() -> Mapping {
     }
 }
 
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
 fn job(id: i64, state: &str) -> Job {
     Job {
         id: JobId::from_number(id),
@@ -61,12 +66,15 @@ struct Scripted {
     server: &'static str,
     plan: Plan,
     grows: bool,
-    ledger_rows: usize,
     share: usize,
     /// What the scan for running rows, and each page, costs by the database's own clock.
     cost: Option<Duration>,
     /// How long each round trip takes by ours.
     way: Duration,
+    /// Newest first.
+    ledger: Vec<LedgerEntry>,
+    seconds: i64,
+    wrote: bool,
     facts: Facts,
     carried: Carried,
     transactions: Option<Transactions>,
@@ -88,10 +96,12 @@ impl Scripted {
                 is_expensive: by_key,
             },
             grows: true,
-            ledger_rows: 0,
             share: 1,
             cost: None,
             way: Duration::ZERO,
+            ledger: Vec::new(),
+            seconds: 1_000_000,
+            wrote: false,
             facts: Facts {
                 ledger_readable: true,
                 ..Facts::default()
@@ -120,7 +130,7 @@ impl Scripted {
             Question::Unknown => Answer::Unknown(Some(self.some(|_, state| state == "ODD").jobs)),
             Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
             Question::Moment => Answer::Moment(Moment {
-                now: Timestamp::from_micros(1),
+                now: at(self.seconds),
                 server: ServerIdentity(self.server.into()),
                 server_started_at: None,
                 version: Some("1".into()),
@@ -146,9 +156,16 @@ impl Scripted {
             Question::Keyless => Answer::Keyless(0),
             Question::Known(ids) => Answer::Rows(self.some(|id, _| ids.contains(&JobId::from_number(id)))),
             Question::Facts => Answer::Facts(self.facts.clone()),
-            Question::LedgerProbe => Answer::LedgerProbe(self.ledger_rows > 0),
-            Question::LedgerOfJobs(_) => Answer::LedgerOfJobs(Vec::new()),
-            Question::LedgerNewest => Answer::LedgerNewest(Vec::new(), self.ledger_rows),
+            Question::LedgerProbe { since } => Answer::LedgerProbe(self.mark(*since)),
+            Question::LedgerOfJobs(jobs) => {
+                let of_jobs = self.ledger.iter().filter(|entry| jobs.contains(&entry.job_id));
+                Answer::LedgerOfJobs(of_jobs.cloned().collect())
+            }
+            Question::LedgerNewest => {
+                let newest: Vec<_> = self.ledger.iter().take(2_000).cloned().collect();
+                let rows = newest.len();
+                Answer::LedgerNewest(newest, rows)
+            }
         }
     }
 
@@ -159,6 +176,7 @@ impl Scripted {
     fn pass_within(&mut self, look: domain::Look, known: &[i64], budget: TimeBudget) -> Snapshot {
         let request = ObserveRequest {
             budget,
+            wrote: self.wrote,
             ..ObserveRequest::whole(known.iter().copied().map(JobId::from_number).collect(), look)
         };
         let mapping = self.mapping.clone();
@@ -176,7 +194,6 @@ impl Scripted {
             database: Database {
                 one_snapshot: true,
                 commits_late: true,
-                probes_ledger: true,
                 facts_for: FactsFor {
                     plain: Duration::from_secs(30),
                     short: Duration::from_secs(5),
@@ -423,18 +440,4 @@ fn unknown_states_fill_all_the_room_that_there_is() {
         .filter(|job| job.state.as_deref() == Some("ODD"))
         .count();
     assert_eq!(odd, 1_000);
-}
-
-#[test]
-fn the_first_entry_of_a_ledger_is_read_in_the_snapshot_of_its_rows() {
-    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
-    database.pass(ORDINARY, &[]);
-    database.pass(ORDINARY, &[1]);
-    assert!(database.asks(|question| *question == Question::LedgerProbe));
-    database.ledger_rows = 1;
-    database.pass(ORDINARY, &[1]);
-    let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
-    assert_eq!(frames, [Frame::First, Frame::Last, Frame::First, Frame::Last]);
-    database.pass(ORDINARY, &[1]);
-    assert!(!database.asks(|question| *question == Question::LedgerProbe));
 }

@@ -5,14 +5,16 @@ use super::{
     facts::{Asked, facts_of},
     failures::refusal,
     param::Param,
-    row,
+    row::{self, BoundTime},
     transaction::{begin, look_alone},
 };
 use crate::{
     domain::{Access, Job, JobId, ServerIdentity, Timestamp},
     store::{
         StoreError,
-        question::{Answer, Frame, LongestRun, Moment, Page, Plan, Question, Round, Rows, Span, Transactions},
+        question::{
+            Answer, Frame, LedgerMark, LongestRun, Moment, Page, Plan, Question, Round, Rows, Span, Transactions,
+        },
         reading::{
             FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
             UNKNOWN_WITHIN, WATCHED_REPAIRS,
@@ -127,9 +129,12 @@ impl Driver<'_> {
                 let rows = link.ask_kept(&statements.facts, asked.params()).await?;
                 return Ok(facts_of(&rows, self.ready, self.settings).map(Answer::Facts));
             }
-            Question::LedgerProbe => {
-                let rows = link.ask_kept(&statements.ledger_probe, vec![tables]).await?;
-                Answer::LedgerProbe(rows.first().is_none_or(|row| row.get("found")))
+            Question::LedgerProbe { since } => {
+                let since = BoundTime(Some(*since));
+                let rows = link
+                    .ask_kept(&statements.ledger_probe, vec![tables, &since, &WATCHED_REPAIRS])
+                    .await?;
+                Answer::LedgerProbe(rows.first().map(mark).unwrap_or_default())
             }
             Question::LedgerOfJobs(jobs) => {
                 let keys = texts(jobs);
@@ -292,6 +297,15 @@ fn texts(jobs: &[JobId]) -> Vec<String> {
 fn key(rows: &[Row], column: &str) -> Option<i64> {
     let key: Option<&str> = rows.first().and_then(|row| row.get(column));
     key.and_then(|key| key.parse().ok())
+}
+
+fn mark(row: &Row) -> LedgerMark {
+    let count = |column| row.get::<_, i64>(column).unsigned_abs();
+    LedgerMark {
+        newer: count("newer"),
+        false_repairs: count("false_repairs"),
+        late_heartbeats: count("late_heartbeats"),
+    }
 }
 
 fn moment(rows: &[Row]) -> Result<Moment, StoreError> {

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 const DATABASE: Database = Database {
     one_snapshot: true,
     commits_late: true,
-    probes_ledger: true,
     facts_for: FactsFor {
         plain: Duration::from_secs(30),
         short: Duration::from_secs(5),

@@ -97,7 +97,7 @@ impl Driver<'_> {
                 Answer::Rows(jobs.into())
             }
             Question::Facts => Answer::Facts(self.facts()?),
-            Question::LedgerProbe => Answer::LedgerProbe(true),
+            Question::LedgerProbe { since } => Answer::LedgerProbe(ledger::probe(self.open, self.settings, *since)?),
             Question::LedgerOfJobs(jobs) => Answer::LedgerOfJobs(ledger::of_jobs(self.open, self.settings, jobs)?),
             Question::LedgerNewest => {
                 let entries = ledger::newest(self.open, self.settings)?;

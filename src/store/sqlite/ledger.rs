@@ -7,6 +7,7 @@ use crate::{
     },
     store::{
         Identifier, Resolution, StoreError, image,
+        question::LedgerMark,
         reading::{SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
         repair_id, rfc3339,
     },
@@ -79,6 +80,22 @@ pub(super) fn of_jobs(open: &Open, settings: &SqliteSettings, jobs: &[JobId]) ->
         &open.catalog.statements.ledger_of_jobs,
         &[&spellings(settings), &ids],
     )
+}
+
+/// By what it is seen whether there are other entries than were read, of those since some time.
+pub(super) fn probe(open: &Open, settings: &SqliteSettings, since: Timestamp) -> Result<LedgerMark, StoreError> {
+    let read = || -> rusqlite::Result<LedgerMark> {
+        let mut statement = open.connection.prepare_cached(&open.catalog.statements.ledger_probe)?;
+        statement.query_row((spellings(settings), rfc3339(since), WATCHED_REPAIRS), |row| {
+            let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            Ok(LedgerMark {
+                newer: count("newer")?,
+                false_repairs: count("false_repairs")?,
+                late_heartbeats: count("late_heartbeats")?,
+            })
+        })
+    };
+    read().map_err(|error| failed("reading the ledger", &open.path, error))
 }
 
 /// The newest entries, and those that hold something up.

@@ -68,7 +68,6 @@ fn table<'a>(open: &Open, settings: &'a SqliteSettings) -> Table<'a> {
             one_snapshot: false,
             // There is one writer at a time.
             commits_late: false,
-            probes_ledger: false,
             facts_for: FactsFor {
                 plain: Duration::ZERO,
                 short: Duration::ZERO,

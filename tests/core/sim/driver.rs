@@ -6,8 +6,8 @@ use super::{
     server::{Committed, Micros, Row, Server},
 };
 use beatwarden::{
-    domain::{Access, Timestamp},
-    store::question::{Answer, Facts, LongestRun, Moment, Page, Plan, Question, Rows, Span},
+    domain::{Access, LateOutcome, LedgerEntry, Timestamp},
+    store::question::{Answer, Facts, LedgerMark, LongestRun, Moment, Page, Plan, Question, Rows, Span},
 };
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl View<'_> {
                 ledger_readable: committed.ledger.is_some(),
                 ..Facts::default()
             }),
-            Question::LedgerProbe => Answer::LedgerProbe(!committed.entries().is_empty()),
+            Question::LedgerProbe { since } => Answer::LedgerProbe(self.ledger_mark(*since)),
             Question::LedgerOfJobs(jobs) => {
                 let entries = committed.entries().iter();
                 let of_jobs = entries.filter(|entry| jobs.contains(&entry.job_id));
@@ -119,6 +119,19 @@ impl View<'_> {
         let is_expensive = self.now >= self.scenario.dear_from;
         let access = if is_expensive { Access::Scan } else { Access::Index };
         Plan { access, is_expensive }
+    }
+
+    fn ledger_mark(&self, since: Timestamp) -> LedgerMark {
+        let count = |counts: &dyn Fn(&LedgerEntry) -> bool| {
+            let entries = self.committed.entries().iter();
+            entries.filter(|entry| counts(entry)).count() as u64
+        };
+        let waits = |entry: &LedgerEntry, outcome| entry.outcome == Some(outcome) && entry.acknowledged_at.is_none();
+        LedgerMark {
+            newer: count(&|entry| entry.repaired_at > since),
+            false_repairs: count(&|entry| waits(entry, LateOutcome::FalseRepair)),
+            late_heartbeats: count(&|entry| waits(entry, LateOutcome::LateHeartbeat)),
+        }
     }
 
     /// Rows in the order of their keys.

@@ -117,7 +117,6 @@ impl SimStore {
             database: Database {
                 one_snapshot: !is_file,
                 commits_late: !is_file,
-                probes_ledger: !is_file,
                 facts_for: FactsFor { plain, short },
                 pages: (
                     if is_file {
@@ -300,7 +299,8 @@ impl Sight {
                 self.greatest = self.greatest.max(keys.iter().max().copied());
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
             }
-            Answer::LedgerNewest(..) => self.has_ledger = true,
+            // What is as it was is known.
+            Answer::LedgerProbe(_) | Answer::LedgerNewest(..) => self.has_ledger = true,
             Answer::LongestRun(longest) => self.too_long = Some(world.is_too_long(*longest)),
             _ => {}
         }

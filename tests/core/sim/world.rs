@@ -280,10 +280,10 @@ impl World {
                 }
                 // Most COMMITs are quick; one that waits for a standby hangs, and holds gate and row.
                 let faulty = self.faulty();
-                // More of them where a first heartbeat can come behind its back meanwhile.
+                // More of them where a first heartbeat can come meanwhile, behind its back or waiting for it.
                 let of_all = match self.scenario.shape.beats {
-                    Beats::Elsewhere { refers: false } => 4,
-                    Beats::Elsewhere { refers: true } | Beats::InTheRow => 20,
+                    Beats::Elsewhere { .. } => 4,
+                    Beats::InTheRow => 20,
                 };
                 let takes = match self.rng.u32(..of_all) {
                     0 if faulty => {

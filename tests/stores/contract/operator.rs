@@ -353,7 +353,7 @@ async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
         (new.repair_id, new.version, new.heartbeat_after),
         (id, 2, Some(TimeValue::ABSENT))
     );
-    assert_eq!(entries[1], *old, "an old entry keeps its layout and every value");
+    assert_eq!(entries[1], **old, "an old entry keeps its layout and every value");
 }
 
 async fn a_ledger_of_a_newer_version_withholds_all_repairs(bed: impl Bed) {

@@ -1,0 +1,201 @@
+//! How much of the ledger a pass reads.
+
+use super::*;
+use crate::{
+    domain::{LateOutcome, LedgerAction, RepairId},
+    store::question::LedgerMark,
+};
+
+const PROBE: Option<usize> = None;
+const NEWEST: Option<usize> = Some(usize::MAX);
+
+fn entry(job: i64, seconds: i64) -> LedgerEntry {
+    LedgerEntry {
+        repair_id: RepairId(u128::from(job.unsigned_abs()) << 64 | u128::from(seconds.unsigned_abs())),
+        watch: "w".into(),
+        table_name: "runs".into(),
+        job_id: JobId::from_number(job),
+        job_name: None,
+        reason: "missed_first".into(),
+        action: LedgerAction::Fail,
+        instance: "other".into(),
+        started_at: None,
+        repaired_at: at(seconds),
+        before: "{}".into(),
+        after: "{}".into(),
+        outcome: None,
+        outcome_at: None,
+        acknowledged_at: None,
+        undo_of: None,
+        heartbeat_after: None,
+        version: 1,
+    }
+}
+
+impl Scripted {
+    pub(super) fn mark(&self, since: Timestamp) -> LedgerMark {
+        let count = |outcome| {
+            self.ledger
+                .iter()
+                .filter(|entry| entry.outcome == Some(outcome))
+                .count() as u64
+        };
+        LedgerMark {
+            newer: self.ledger.iter().filter(|entry| entry.repaired_at > since).count() as u64,
+            false_repairs: count(LateOutcome::FalseRepair),
+            late_heartbeats: count(LateOutcome::LateHeartbeat),
+        }
+    }
+
+    /// Another process repairs a job.
+    fn repair(&mut self, job: i64) {
+        self.ledger.insert(0, entry(job, self.seconds));
+    }
+
+    /// What the last pass asked of the ledger: whether it is as it was, of how many jobs, and for all that is new.
+    fn ledger_questions(&self) -> Vec<Option<usize>> {
+        let questions = self.asked.iter().flat_map(|round| &round.questions);
+        let asked = questions.filter_map(|question| match question {
+            Question::LedgerProbe { .. } => Some(PROBE),
+            Question::LedgerOfJobs(jobs) => Some(Some(jobs.len())),
+            Question::LedgerNewest => Some(NEWEST),
+            _ => None,
+        });
+        asked.collect()
+    }
+}
+
+#[test]
+fn the_first_entry_of_a_ledger_is_read_in_the_snapshot_of_its_rows() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.pass(ORDINARY, &[1]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+    database.repair(1);
+    let snapshot = database.pass(ORDINARY, &[1]);
+    let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
+    assert_eq!(frames, [Frame::First, Frame::Last, Frame::First, Frame::Last]);
+    assert_eq!((snapshot.newest_repairs.len(), snapshot.precedents.len()), (1, 1));
+    database.pass(ORDINARY, &[1]);
+    assert!(
+        database.asks(|question| *question == Question::LedgerNewest),
+        "more may come"
+    );
+    database.pass(ORDINARY, &[1]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+}
+
+#[test]
+fn a_day_with_five_thousand_repairs_costs_a_pass_the_question_whether_there_are_more() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (2, "RUNNING")]);
+    database.ledger = (0..5_000).map(|job| entry(job + 100, 990_000 - job)).collect();
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    assert_eq!(database.ledger_questions(), [PROBE, Some(2), NEWEST]);
+    for known in [&[1_i64, 2][..], &[1, 2]] {
+        database.seconds += 5;
+        let snapshot = database.pass(ORDINARY, known);
+        assert_eq!(database.ledger_questions(), [PROBE]);
+        assert_eq!(database.asked.len(), 2, "round trips");
+        assert_eq!(snapshot.newest_repairs.len(), 2_000, "they are still known");
+    }
+    // What becomes of one is noticed at once, and so is who took note of it.
+    database.ledger[1].outcome = Some(LateOutcome::FalseRepair);
+    let snapshot = database.pass(ORDINARY, &[1, 2]);
+    assert_eq!(snapshot.newest_repairs[1].outcome, Some(LateOutcome::FalseRepair));
+    database.pass(ORDINARY, &[1, 2]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+    // What is not noticed, after ten minutes.
+    database.ledger.truncate(3);
+    assert_eq!(database.pass(ORDINARY, &[1, 2]).newest_repairs.len(), 2_000);
+    database.seconds += 600;
+    assert_eq!(database.pass(ORDINARY, &[1, 2]).newest_repairs.len(), 3);
+}
+
+#[test]
+fn a_job_is_asked_for_once_and_what_comes_is_known_of_it_all_the_same() {
+    let mut database = Scripted::new(Discovery::State, (0..10_000).map(|id| (id, "RUNNING")));
+    database.repair(20_000);
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.ledger_questions(), [PROBE, Some(10_000), NEWEST]);
+    database.rows.insert(10_000, "RUNNING");
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.ledger_questions(), [PROBE, Some(1)]);
+    // Two thousand later ones hide it among the newest.
+    database.seconds += 5;
+    database.repair(77);
+    let jobs_of = |snapshot: &Snapshot| -> Vec<i64> {
+        let entries = snapshot.precedents.iter();
+        entries.filter_map(|entry| entry.job_id.number()).collect()
+    };
+    assert_eq!(jobs_of(&database.pass(ORDINARY, &[])), [77]);
+    assert!(!database.asks(|question| matches!(question, Question::LedgerOfJobs(_))));
+    for batch in 0..20 {
+        database.seconds += 5;
+        for job in 0..150 {
+            database.repair(30_000 + batch * 150 + job);
+        }
+        assert_eq!(jobs_of(&database.pass(ORDINARY, &[])), [77]);
+    }
+    database.seconds += 5;
+    let snapshot = database.pass(ORDINARY, &[]);
+    assert!(
+        snapshot
+            .newest_repairs
+            .iter()
+            .all(|entry| entry.job_id.number() != Some(77))
+    );
+    assert_eq!(jobs_of(&snapshot), [77]);
+    // A job that is gone is forgotten, and asked for when it returns.
+    database.rows.clear();
+    database.pass(ORDINARY, &[]);
+    database.rows.insert(77, "RUNNING");
+    for _ in 0..2 {
+        assert_eq!(jobs_of(&database.pass(ORDINARY, &[])), [77]);
+    }
+}
+
+#[test]
+fn more_entries_between_two_passes_than_one_reads_are_asked_for_by_their_jobs() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.seconds += 5;
+    database.repair(1);
+    for job in 0..3_000 {
+        database.repair(100 + job);
+    }
+    let mut snapshot = database.pass(ORDINARY, &[]);
+    for _ in 0..2 {
+        snapshot = database.pass(ORDINARY, &[]);
+    }
+    assert_eq!(snapshot.precedents.len(), 1);
+    // Once they are not new any more, there is nothing to ask.
+    for _ in 0..20 {
+        database.seconds += 5;
+        database.pass(ORDINARY, &[]);
+    }
+    assert_eq!(database.ledger_questions(), [PROBE]);
+}
+
+#[test]
+fn another_server_or_a_clock_that_was_set_back_has_the_ledger_read_again() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    let whole = [PROBE, Some(1), NEWEST];
+    let changes: [fn(&mut Scripted); 2] = [|database| database.server = "b/1", |database| database.seconds -= 1];
+    for change in changes {
+        database.pass(ORDINARY, &[]);
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), [PROBE]);
+        change(&mut database);
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), whole);
+    }
+    // After a repair of its own a pass reads what that left, without asking first whether there is anything.
+    database.pass(ORDINARY, &[]);
+    database.repair(1);
+    database.wrote = true;
+    assert_eq!(database.pass(ORDINARY, &[]).precedents.len(), 1);
+    assert_eq!(
+        (database.ledger_questions(), database.asked.len()),
+        (vec![PROBE, NEWEST], 2)
+    );
+}
