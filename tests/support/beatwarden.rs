@@ -67,19 +67,21 @@ impl Beatwarden {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             folder,
         };
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(30);
         loop {
             let log = this.log();
+            // Until it serves it may still read its files, which a test is free to change from here on.
+            let serves = log.contains("the status page is served");
             let listen = log
                 .split("listen=")
                 .nth(1)
                 .and_then(|rest| rest.split_whitespace().next());
-            if let Some(address) = listen.and_then(|address| address.parse().ok()) {
+            if let Some(address) = listen.filter(|_| serves).and_then(|address| address.parse().ok()) {
                 this.address = address;
                 return this;
             }
             let ended = this.child.try_wait().expect("our child");
-            assert!(ended.is_none() && Instant::now() < until, "it does not listen: {log}");
+            assert!(ended.is_none() && Instant::now() < until, "it does not serve: {log}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -30,13 +30,15 @@ const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says in these plots: what commands of an operator ask, what is asked of a holder of the gate or of a
 /// row, and the mark before a scan of a table without an index.
-const NOT_OF_A_WATCH: [&str; 19] = [
+const NOT_OF_A_WATCH: [&str; 23] = [
     "gate probe",
     "grants path",
     "grants table",
     "guard holder",
     "holders",
     "index state",
+    "inventory",
+    "inventory references",
     "job of name",
     "job times",
     "ledger acknowledge",
@@ -46,6 +48,8 @@ const NOT_OF_A_WATCH: [&str; 19] = [
     "ledger of one job",
     "long transactions",
     "observe keyless",
+    "running plan",
+    "sample",
     "scan mark",
     "undo backfill",
     "undo fail",
