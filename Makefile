@@ -5,7 +5,7 @@ CARGO ?= cargo
 AT_ONCE ?= 4
 STORES_AT_ONCE ?= 8
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover engines image-test bench clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover engines image-test bench instructions clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -73,6 +73,9 @@ bench: ## what it costs, beside two exporters and the bare queries; rewrites a p
 	@benches/compare/setup.sh
 	$(CARGO) test --locked --test bench_report
 	python3 -B benches/compare
+
+instructions: ## counts the instructions of the pure core, and fails where they are more than 3 % above the figures kept
+	@scripts/instructions
 
 dist: ## all checks of the supply chain, then an archive with everything that an operator needs, and its checksum, in target/dist
 	@scripts/check-supply-chain --release

@@ -7,7 +7,7 @@
 #
 # `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs; `setup-tests.sh image`
 # podman and podman-compose, which only `make image-test` needs; `setup-tests.sh engines` the large job systems, which only
-# `make engines` needs.
+# `make engines` needs; `setup-tests.sh instructions` Valgrind and a runner for it, which only `make instructions` needs.
 set -euo pipefail
 
 extra=${1-}
@@ -36,6 +36,11 @@ TABLE
             cat <<'TABLE'
 Patroni|command -v patroni|patroni
 etcd|command -v etcd|etcd-server
+TABLE
+            ;;
+        instructions)
+            cat <<'TABLE'
+Valgrind|command -v valgrind|valgrind
 TABLE
             ;;
         image)
@@ -217,8 +222,9 @@ kubectl kustomize --help >/dev/null 2>&1 ||
 
 # cargo_tool NAME VERSION: built without optimization, which takes a minute instead of five.
 cargo_tool() {
-    local folder="$cache/cargo-tools"
-    "$folder/bin/$1" "${1#cargo-}" --version 2>/dev/null | grep -qF " $2" && return
+    local folder="$cache/cargo-tools" command=()
+    [[ $1 != cargo-* ]] || command=("${1#cargo-}")
+    "$folder/bin/$1" "${command[@]}" --version 2>/dev/null | grep -qF " $2" && return
     echo "installing $1 $2 into $folder"
     "${CARGO:-cargo}" install --quiet --locked --debug --root "$folder" --target-dir "$folder/target" --force \
         "$1@$2" || {
@@ -231,3 +237,5 @@ cargo_tool() {
 # What judges the dependencies, and what writes them down.
 cargo_tool cargo-deny 0.20.2
 cargo_tool cargo-cyclonedx 0.5.9
+# What runs a benchmark under Valgrind; of the version of the library.
+[[ $extra != instructions ]] || cargo_tool gungraun-runner 0.20.0

@@ -1,0 +1,275 @@
+//! How many instructions the pure core takes: the same in every run, so a change of a few percent shows.
+//!
+//! `make instructions` runs it under Callgrind, and fails when a figure is more than 3 % above the one kept here.
+//! A change that is meant to cost more, or less, brings its own figure. An allocation counts with what the C library does for it.
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(missing_docs, reason = "the harness makes its functions public")]
+
+mod jobs;
+
+use beatwarden::{
+    domain::{
+        Access, Action, Discovery, Job, JobId, Look as Coverage, Memory, Moment, Newcomers, Observation, Plan, Report,
+        ServerIdentity, Snapshot, Timestamp, apply_outcomes, plan, report,
+    },
+    metrics::{Metrics, Scrape},
+    pass::{Audience, Clock, GoodPass},
+    status::{Board, JobNameLabels, Roster, WatchTerms},
+    store::{
+        DiscoverySetting, Ending, Identifier, Mapping, ObserveRequest, TableName, TimeBudget, TimeFormat,
+        look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
+        question::{self, Answer, Facts, Question, Rows, Span},
+    },
+};
+use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use jobs::{EPOCH, observation, policy, rows};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The figure kept of a measured function, and how far it may be exceeded.
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    LibraryBenchmarkConfig::default()
+        .tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions + instructions * 3 / 100)]))
+        .clone()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn mapping() -> Mapping {
+    let name = |name: &str| Identifier::new(name).unwrap();
+    let policy = policy();
+    Mapping {
+        watch: policy.watch.clone(),
+        table: TableName::parse("runs").unwrap(),
+        ledger: TableName::parse("beatwarden_repairs").unwrap(),
+        id: name("id"),
+        job_name: Some(name("job_name")),
+        state: name("state"),
+        states: policy.states,
+        only: Vec::new(),
+        started_at: name("started_at").into(),
+        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
+        max_runtime: None,
+        ended_at: Some(name("ended_at")),
+        time_format: TimeFormat::Timestamp,
+        time_zone: "UTC".to_owned(),
+        error: None,
+        born_running: true,
+        ending: Ending::default(),
+    }
+}
+
+/// What such a database answers. The driver makes the rows, and the look takes them over.
+fn answer(question: &Question, rows: &mut Vec<Job>) -> Answer {
+    let mut all = || Rows::from(std::mem::take(rows));
+    match question {
+        Question::Plan => Answer::Plan(question::Plan {
+            access: Access::Index,
+            is_expensive: true,
+        }),
+        Question::Unknown => Answer::Unknown(Some(Vec::new())),
+        Question::LongestRun => Answer::LongestRun(question::LongestRun::NoneGood),
+        Question::Moment => Answer::Moment(question::Moment {
+            now: Timestamp::from_micros(EPOCH),
+            server: ServerIdentity("primary".to_owned()),
+            server_started_at: None,
+            version: Some("1".to_owned()),
+            transactions: None,
+        }),
+        Question::Running { .. } => Answer::Running(all(), None),
+        Question::Tail(Span { .. }) | Question::Newcomers { .. } => Answer::Tail(all()),
+        Question::Newest { window } => Answer::Newest(Vec::new(), window.map(|_| Rows::default())),
+        Question::History { .. } | Question::Known(_) => Answer::Rows(Rows::default()),
+        Question::Top => Answer::Top(None),
+        Question::Page(_) => Answer::Page(question::Page::default()),
+        Question::Keyless => Answer::Keyless(0),
+        Question::Facts => Answer::Facts(Facts {
+            ledger_readable: true,
+            ..Facts::default()
+        }),
+        Question::LedgerProbe { .. } => Answer::LedgerProbe(question::LedgerMark::default()),
+        Question::LedgerOfJobs(_) => Answer::LedgerOfJobs(Vec::new()),
+        Question::LedgerNewest => Answer::LedgerNewest(Vec::new(), 0),
+    }
+}
+
+/// A database in which so many jobs run and nothing else is.
+struct Running {
+    rows: Vec<Job>,
+    mapping: Mapping,
+    request: ObserveRequest,
+    carried: Carried,
+    now: Instant,
+}
+
+impl Running {
+    fn pass(self) -> (Snapshot, Carried) {
+        let Self {
+            mut rows,
+            mapping,
+            request,
+            carried,
+            now,
+        } = self;
+        let table = Table {
+            mapping: &mapping,
+            action: Action::Backfill,
+            seed_tolerance: Duration::from_millis(5),
+            wanted: DiscoverySetting::Auto,
+            grows: true,
+            lowest: i64::MIN,
+            is_unique: true,
+            keyless: Keyless::None,
+            facts: None,
+            newcomers_for: SECOND,
+            database: Database {
+                one_snapshot: true,
+                commits_late: true,
+                facts_for: FactsFor {
+                    plain: SECOND * 30,
+                    short: SECOND * 5,
+                },
+                pages: (TimeBudget::Unlimited, Duration::MAX),
+            },
+        };
+        let (mut look, mut round) = Look::begin(&request, table, &carried, now, now);
+        loop {
+            let answers = round
+                .questions
+                .iter()
+                .map(|question| answer(question, &mut rows))
+                .collect();
+            match look.take(answers, now).unwrap() {
+                Step::Ask(next) => round = next,
+                Step::Done(snapshot, after) => return (snapshot, after),
+            }
+        }
+    }
+}
+
+/// A database after a first pass, with all its jobs known.
+fn known(jobs: usize) -> Running {
+    let running = |rows, request, carried| Running {
+        rows,
+        mapping: mapping(),
+        request,
+        carried,
+        now: Instant::now(),
+    };
+    let first = ObserveRequest::whole(Vec::new(), Coverage::Full);
+    let (snapshot, carried) = running(rows(jobs, 0), first, Carried::default()).pass();
+    let known: Vec<JobId> = snapshot.rows.iter().map(|job| job.id.clone()).collect();
+    assert_eq!(known.len(), jobs, "the look takes every row");
+    running(rows(jobs, 1), ObserveRequest::whole(known, Coverage::Ordinary), carried)
+}
+
+// A pass over jobs that all are known, without what the database does.
+#[library_benchmark(setup = known)]
+#[bench::of_100(args = (100), config = at_most(27_725))]
+#[bench::of_10_000(args = (10_000), config = at_most(1_948_620))]
+fn look(database: Running) -> (Snapshot, Carried) {
+    database.pass()
+}
+
+/// What a process remembers after a first pass, and what the second one reads.
+fn second_pass(jobs: usize) -> (Memory, Observation) {
+    (
+        plan(Memory::default(), &observation(jobs, 0), &policy()).0,
+        observation(jobs, 1),
+    )
+}
+
+fn planned((memory, observation): (Memory, Observation)) -> (Memory, Plan, Observation) {
+    let (memory, plan) = plan(memory, &observation, &policy());
+    (memory, plan, observation)
+}
+
+// The decision in a pass in which every job sent a heartbeat.
+#[library_benchmark(setup = second_pass)]
+#[bench::of_100(args = (100), config = at_most(116_455))]
+#[bench::of_10_000(args = (10_000), config = at_most(11_750_334))]
+fn decide(input: (Memory, Observation)) -> (Memory, Plan, Observation) {
+    planned(input)
+}
+
+fn decided(jobs: usize) -> (Memory, Plan, Observation) {
+    planned(second_pass(jobs))
+}
+
+fn reported((mut memory, mut plan, observation): (Memory, Plan, Observation)) -> (Memory, Report) {
+    apply_outcomes(&mut memory, &mut plan, &[]);
+    let report = report(&memory, plan, Vec::new(), Vec::new(), &observation, &policy());
+    (memory, report)
+}
+
+// The report of such a pass.
+#[library_benchmark(setup = decided)]
+#[bench::of_100(args = (100), config = at_most(144_143))]
+#[bench::of_10_000(args = (10_000), config = at_most(5_672_956))]
+fn describe(input: (Memory, Plan, Observation)) -> (Memory, Report) {
+    reported(input)
+}
+
+#[derive(Clone)]
+struct Still;
+
+impl Clock for Still {
+    fn moment(&self) -> Moment {
+        Moment::from_start(SECOND * 1_001)
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_micros(EPOCH)
+    }
+}
+
+/// The metrics of one watch after a good pass.
+fn exported(jobs: usize) -> Metrics {
+    let board = Arc::new(Board::new(WatchTerms {
+        policy: policy(),
+        writer: "Meltano",
+        poll_interval: SECOND * 5,
+        poll_timeout: SECOND * 10,
+        init_objective: 0.99,
+        names: JobNameLabels::Labelled,
+        target: None,
+        index_advice: String::new(),
+        preset: Some("meltano".to_owned()),
+        table: "runs".to_owned(),
+    }));
+    let roster = Arc::new(Roster::new(vec![("meltano".to_owned(), board.clone())], Still.wall()));
+    let metrics = Metrics::new("1.0.0", "unknown", roster, Still);
+    let pass = Arc::new(GoodPass {
+        report: reported(decided(jobs)).1,
+        at: Still.moment(),
+        wall: Still.wall(),
+        took: Duration::from_millis(3),
+        interval: SECOND * 5,
+        clock_skew: 0.0,
+        newcomers: Newcomers::Followed,
+        discovery: Discovery::KeyTail,
+        access: Access::Index,
+        look: Coverage::Ordinary,
+        prepared: None,
+    });
+    metrics.watch("meltano", board.clone()).good(pass.clone());
+    board.good(pass);
+    metrics
+}
+
+// A scrape after a pass.
+#[library_benchmark(setup = exported)]
+#[bench::of_100(args = (100), config = at_most(3_559_461))]
+#[bench::of_10_000(args = (10_000), config = at_most(3_642_773))]
+fn encode(metrics: Metrics) -> (Metrics, Arc<Scrape>) {
+    let scrape = metrics.scrape();
+    (metrics, scrape)
+}
+
+library_benchmark_group!(
+    name = pass;
+    benchmarks = look, decide, describe, encode
+);
+main!(library_benchmark_groups = pass);
