@@ -9,8 +9,9 @@ use crate::store::{
         Sample, Table, TableKind, WITHIN, keep_different,
     },
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -41,7 +42,15 @@ impl SqliteInventory {
         let (path, asked) = (self.path.clone(), Instant::now());
         let piece = move |(): &mut (), interrupt: &super::thread::Interrupt| {
             access::act_as_ourselves();
+            let was_left = has_a_log(&path);
             let bare = Bare::at(&path)?;
+            if was_left {
+                // The last to close a file moves its log into it. A log that a crashed writer left is the writer's.
+                let leave = bare
+                    .connection
+                    .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+                leave.map_err(|error| failed("opening", &path, error))?;
+            }
             let read_only = bare.connection.pragma_update(None, "query_only", true);
             read_only.map_err(|error| failed("opening", &path, error))?;
             interrupt.arm(bare.connection.get_interrupt_handle());
@@ -55,6 +64,17 @@ impl SqliteInventory {
         self.left = self.left.saturating_sub(asked.elapsed());
         answer?
     }
+}
+
+/// Whether a write-ahead log and its index are beside the file, so that nothing new stays there if they are left.
+fn has_a_log(path: &Path) -> bool {
+    let Ok(file) = fs::canonicalize(path) else { return false };
+    let beside = |suffix: &str| {
+        let mut name = file.clone().into_os_string();
+        name.push(suffix);
+        fs::metadata(name).is_ok_and(|found| found.len() > 0)
+    };
+    beside("-wal") && beside("-shm")
 }
 
 impl Inventoried for SqliteInventory {

@@ -56,6 +56,22 @@ fn a_file_and_its_folder_stay_as_they_are() {
             .execute_batch("INSERT INTO jobs VALUES (3, 'queued', NULL, NULL)")
             .unwrap();
     }
+    // What a writer leaves that dies: its rows are in the log.
+    let (folder, path) = file(&format!("PRAGMA journal_mode = wal; {JOBS}"));
+    let writer = rusqlite::Connection::open(&path).unwrap();
+    writer
+        .execute_batch("INSERT INTO jobs VALUES (2, 'queued', NULL, NULL)")
+        .unwrap();
+    let left = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+    }
+    let path = left.path().join(Path::new(&path).file_name().unwrap());
+    let data = |(name, _): &(String, (Vec<u8>, SystemTime))| !name.ends_with("-shm");
+    let before: Vec<_> = files(left.path()).into_iter().filter(data).collect();
+    assert_eq!(before.len(), 2, "the file and its log");
+    assert!(discovered(path.to_str().unwrap()).contains("waiting = [\"queued\"]"));
+    assert_eq!(files(left.path()).into_iter().filter(data).collect::<Vec<_>>(), before);
     let nowhere = tempfile::tempdir().unwrap();
     let path = nowhere.path().join("jobs.db");
     let (status, said, complaint) = run(&["discover", path.to_str().unwrap()]);
