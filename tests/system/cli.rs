@@ -312,6 +312,12 @@ fn check_says_which_kind_of_writer_it_sees() {
     assert!(said.contains("it starts jobs without a heartbeat"), "{said}");
     let (_, said) = checked(&[("RUNNING", -10, Some(-10)), ("SUCCESS", -100, Some(-50))], &[]);
     assert!(said.contains("it writes the first heartbeat with the start"), "{said}");
+    let silent = ("SUCCESS", -100, None);
+    let running = ("RUNNING", -10, None);
+    let (_, said) = checked(&[running, silent, silent, silent, silent], &[]);
+    assert!(said.contains("it starts jobs without a heartbeat"), "{said}");
+    let (_, said) = checked(&[running, silent, silent, silent, silent, silent], &[]);
+    assert!(said.contains("no good run has one"), "{said}");
 }
 
 #[test]

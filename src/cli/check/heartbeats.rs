@@ -8,6 +8,9 @@ use crate::{
     present::time::span_short,
 };
 
+/// So many good runs without a heartbeat are no coincidence: one that ends before its first heartbeat has none, too.
+const ENOUGH: u32 = 5;
+
 /// All lines about heartbeats.
 pub(super) fn heartbeats(
     watch: &WatchConfig,
@@ -58,10 +61,22 @@ fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, is_view: bo
             Heartbeat::Real(_) => real += 1,
         }
     }
+    let good = snapshot.rows.iter().filter(|job| {
+        let state = job.state.as_deref();
+        state.is_some_and(|state| policy.states.success.iter().any(|good| good == state))
+    });
+    let (good, silent) = good.fold((0_u32, 0_u32), |(good, silent), job| {
+        let is_silent = matches!(job.heartbeat(policy.seed_tolerance), Heartbeat::Absent);
+        (good + 1, silent + u32::from(is_silent))
+    });
     let what = match (absent, seeded) {
         (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
         _ if is_view => "nothing repairs rows through a view",
         _ if !takes_heartbeats(watch) => "heartbeats are not in the job table, so only `fail` ends such a job",
+        _ if good >= ENOUGH && silent == good => {
+            "no good run has one, so a living job can't be distinguished from one that died: observe, or watch the age \
+             (max_runtime)"
+        }
         (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
         (0, _) => {
             "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"
