@@ -222,6 +222,9 @@ fn about(table: &Table, roles: &Roles<'_>, seen: &Seen) -> Vec<String> {
         TableKind::Foreign => Some("a foreign table"),
     };
     about.extend(kind.map(|kind| format!("it is {kind}: its jobs can be observed, and never repaired")));
+    if table.kind == TableKind::Materialized {
+        about.push("its rows are those of its last refresh, so living jobs seem to be lost: watch the table that it is made of".to_owned());
+    }
     let unreadable: Vec<String> = unreadable(roles).map(|column| format!("`{}`", column.name)).collect();
     if !unreadable.is_empty() {
         about.push(format!(
