@@ -207,6 +207,17 @@ async fn the_code_of_others_is_not_run() {
 }
 
 #[tokio::test]
+async fn a_materialized_view_is_named_as_one_that_stands_still() {
+    let frozen = "CREATE MATERIALIZED VIEW frozen_jobs AS SELECT * FROM jobs; CREATE UNIQUE INDEX ON frozen_jobs (id);";
+    let database = server(&format!("{JOBS} {frozen}")).await;
+    let said = discovered(&database.url).replace("\n#   ", " ");
+    let words =
+        "its rows are those of its last refresh, so living jobs seem to be lost: watch the table that it is made of";
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+    assert!(said.contains("it is a materialized view"), "{said}");
+}
+
+#[tokio::test]
 async fn whatever_a_table_is_called_the_file_can_be_read() {
     const COLUMNS: &str = "(\"i\"\"d\" integer PRIMARY KEY, \"state # x\" text, \"'started' \\at\" timestamp, \"\u{1f525} heartbeat\" timestamp);";
     let hostile = [
