@@ -1,5 +1,6 @@
 //! What the transaction costs: a repair with its ledger entry against the bare update of the same row, and against the
-//! transaction that one would write first, in alternating blocks of the same run. Latency of each, and the WAL it leaves.
+//! transaction that one would write for it, with a guard and an entry, prepared once, its four statements one after the other;
+//! in alternating blocks of the same run. Latency of each, and the WAL it leaves.
 //!
 //! `cargo bench --bench repair_cost`; the figures of docs/benchmarks.md come from it. It measures, and asserts only that
 //! every repair was made.
@@ -27,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::postgres::Cluster;
-use tokio_postgres::types::Type;
+use tokio_postgres::{Statement, types::Type};
 
 /// Blocks of each kind, and repairs in a block.
 const BLOCKS: u32 = 10;
@@ -35,7 +36,7 @@ const IN_BLOCK: u32 = 100;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The ways to end a job.
-const KINDS: [&str; 3] = ["bare update", "BEGIN, UPDATE, INSERT, COMMIT one by one", "repair"];
+const KINDS: [&str; 3] = ["bare update", "guarded UPDATE and INSERT, prepared", "repair"];
 
 /// A database with as many dead jobs as are needed.
 trait Bench {
@@ -165,12 +166,17 @@ impl<S: Store> Observed<S> {
     }
 }
 
-/// What the straightforward transaction enters.
-const ENTRY: &str = "INSERT INTO plain_ledger (id, job_id, repaired_at, before, after) VALUES";
+/// The straightforward transaction: the row only if it is still silent, and what it enters.
+const GUARDED: &str = "UPDATE runs SET state = 'FAIL', ended_at = {now}, payload = '{\"error\": \"silent\"}'
+      WHERE id = $1 AND state = 'RUNNING' AND last_heartbeat_at IS NULL AND ended_at IS NULL";
+const ENTRY: &str = "INSERT INTO plain_ledger (id, job_id, repaired_at, before, after)
+     VALUES ({id}, $1, {now}, '{\"state\": \"RUNNING\"}', '{\"state\": \"FAIL\"}')";
 
 struct Server {
     _cluster: Cluster,
     client: tokio_postgres::Client,
+    guarded: Statement,
+    entry: Statement,
     observed: Observed<PostgresStore>,
 }
 
@@ -196,6 +202,10 @@ impl Server {
         for statement in ["VACUUM ANALYZE runs", "CHECKPOINT"] {
             client.batch_execute(statement).await.unwrap();
         }
+        let guarded = GUARDED.replace("{now}", "now() AT TIME ZONE 'UTC'");
+        let guarded = client.prepare(&guarded).await.unwrap();
+        let entry = ENTRY.replace("{id}", "gen_random_uuid()").replace("{now}", "now()");
+        let entry = client.prepare_typed(&entry, &[Type::TEXT]).await.unwrap();
         let url = database.url.clone();
         let store = PostgresStore::new(PostgresSettings {
             address: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
@@ -209,6 +219,8 @@ impl Server {
         Self {
             _cluster: cluster,
             client,
+            guarded,
+            entry,
             observed: Observed::of(store).await,
         }
     }
@@ -229,11 +241,8 @@ impl Bench for Server {
             0 => self.update(key).await,
             1 => {
                 self.client.batch_execute("BEGIN").await.unwrap();
-                self.update(key).await;
-                let insert = format!(
-                    "{ENTRY} (gen_random_uuid(), $1::int4::text, now(), '{{\"state\": \"RUNNING\"}}', '{{\"state\": \"FAIL\"}}')"
-                );
-                self.client.execute_typed(&insert, &[(&key, Type::INT4)]).await.unwrap();
+                assert_eq!(self.client.execute(&self.guarded, &[&key]).await.unwrap(), 1);
+                self.client.execute(&self.entry, &[&id.to_string()]).await.unwrap();
                 self.client.batch_execute("COMMIT").await.unwrap();
             }
             _ => self.observed.repair(id).await,
@@ -298,11 +307,14 @@ impl Bench for File {
             0 => self.update(id),
             1 => {
                 self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-                self.update(id);
-                let insert = format!(
-                    "{ENTRY} (hex(randomblob(16)), ?1, datetime('now'), '{{\"state\": \"RUNNING\"}}', '{{\"state\": \"FAIL\"}}')"
-                );
-                self.connection.execute(&insert, [id]).unwrap();
+                let guarded = GUARDED.replace("{now}", "datetime('now')");
+                let entry = ENTRY
+                    .replace("{id}", "hex(randomblob(16))")
+                    .replace("{now}", "datetime('now')");
+                for statement in [guarded, entry] {
+                    let mut prepared = self.connection.prepare_cached(&statement).unwrap();
+                    assert_eq!(prepared.execute([id]).unwrap(), 1);
+                }
                 self.connection.execute_batch("COMMIT").unwrap();
             }
             _ => self.observed.repair(id).await,
