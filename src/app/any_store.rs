@@ -1,7 +1,7 @@
 //! A store of either kind behind one type, so that no other module has to ask which database it is.
 
 use crate::{
-    domain::{Finding, Holder, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
+    domain::{Finding, Holder, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},
     store::{
         Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo,
         guard::{GuardSql, GuardState, Guarded, Progress},
@@ -52,6 +52,7 @@ forward!(Store {
     fn resolve(repair: &Repair) -> Result<Resolution, StoreError>;
     fn note(finding: &Finding) -> Result<Noted, StoreError>;
     fn holders(job: Option<&JobId>) -> Result<Vec<Holder>, StoreError>;
+    fn good_runs() -> Result<Vec<Job>, StoreError>;
 });
 
 forward!(Guarded {

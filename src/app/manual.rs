@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     config::WatchConfig,
-    domain::{self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Timestamp},
+    domain::{
+        self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Silence, Timestamp,
+    },
     pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
     store::{Entries, Ledger, ObserveRequest, Store, StoreError, TimeBudget},
     watch::{FullLooks, Pace, Watch},
@@ -30,6 +32,8 @@ pub struct Examination {
     pub unread: Option<String>,
     /// Who holds the gate, its row or its table.
     pub holders: Vec<Holder>,
+    /// Where no good run shows a heartbeat.
+    pub silence: Option<Silence>,
     /// The rules that it is judged by.
     pub policy: Policy,
 }
@@ -61,6 +65,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
                 entries: Vec::new(),
                 unread: None,
                 holders: Vec::new(),
+                silence: None,
                 policy,
             });
         }
@@ -72,6 +77,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     };
     // It serves an explanation, and a role needn't be allowed to see it.
     let holders = store.holders(Some(id)).await.unwrap_or_default();
+    let good_runs = store.good_runs().await.unwrap_or_default();
     let observation = Observation {
         began,
         finished: clock.moment(),
@@ -86,6 +92,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         entries,
         unread,
         holders,
+        silence: Silence::of(&good_runs, plan.at, &policy),
         policy,
     })
 }

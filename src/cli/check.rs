@@ -10,7 +10,8 @@ use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
     domain::{
-        Access, Action, Discovery, DiscoverySetting, Job, Look, Obstacle, Policy, Snapshot, StateKind, TimeFormat,
+        Access, Action, Discovery, DiscoverySetting, Job, Look, Obstacle, Policy, Silence, Snapshot, StateKind,
+        TimeFormat,
     },
     pass::{Clock, SystemClock},
     present::words,
@@ -79,6 +80,8 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     });
     let around = store.survey().await.unwrap_or_default();
     let times = times(watch, &first, &mut store).await;
+    // It serves a note: where it can't be asked, none is made.
+    let good_runs = store.good_runs().await.unwrap_or_default();
     let holder = gate_holder(&mut store).await;
     drop(store);
     let skew = first.database_now.micros_since(SystemClock::start().wall());
@@ -93,7 +96,16 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         (Discovery::State, Access::Index) => None,
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
-    let mut lines = found(watch, &first, (&guard, around.is_view), Costs { poll, other }, skew);
+    let policy = app::policy_of(watch);
+    let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    let shown = first.rows.iter().filter(is_running).chain(&good_runs);
+    let silence = Silence::of(shown, first.database_now, &policy);
+    let writer = Writer {
+        guard,
+        silence,
+        is_view: around.is_view,
+    };
+    let mut lines = found(watch, &first, &writer, Costs { poll, other }, skew);
     // After the states, which say how many run.
     lines.splice(2..2, times);
     lines.extend(app::fail_in_words(watch).map(|words| note(format!("fail: {words}"))));
@@ -108,6 +120,14 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         lines.splice(place + 1..=place, sql);
     }
     Ok(lines)
+}
+
+/// What was found out about who writes the table.
+struct Writer {
+    guard: GuardState,
+    /// Where no good run shows a heartbeat.
+    silence: Option<Silence>,
+    is_view: bool,
 }
 
 /// A line and how it came out.
@@ -130,13 +150,7 @@ fn refused(error: &StoreError) -> Line {
     bad(format!("{}: {}{cure}", error.failure().as_str(), error.chain()))
 }
 
-fn found(
-    watch: &WatchConfig,
-    snapshot: &Snapshot,
-    (guard, is_view): (&GuardState, bool),
-    costs: Costs,
-    skew: i64,
-) -> Vec<Line> {
+fn found(watch: &WatchConfig, snapshot: &Snapshot, writer: &Writer, costs: Costs, skew: i64) -> Vec<Line> {
     let policy = app::policy_of(watch);
     let mut lines = vec![good(format!(
         "table `{}`: it is there, and its columns have types that fit the mapping",
@@ -149,9 +163,9 @@ fn found(
     let prepared = snapshot.unknowns.prepared.iter();
     lines.extend(prepared.map(|said| note(format!("prepared statements: {said}"))));
     lines.push(clock(snapshot, &policy, skew));
-    lines.push(poll(watch, costs, is_view));
-    lines.extend(heartbeats(watch, snapshot, &policy, guard, is_view));
-    lines.push(match is_view {
+    lines.push(poll(watch, costs, writer.is_view));
+    lines.extend(heartbeats(watch, snapshot, &policy, writer));
+    lines.push(match writer.is_view {
         true => note("action: of a view stuck jobs are reported, never repaired"),
         false => note(action(watch)),
     });

@@ -115,6 +115,12 @@ fn explain(watch: &WatchConfig, examination: &Examination, seen: &Seen) -> Expla
     let fails = examination.policy.action == Action::Fail;
     let written = app::fail_in_words(watch).filter(|_| is_stuck && fails);
     said.extend(written.map(|words| format!("What fail does here: {words}.")));
+    let is_first = judged.is_some_and(|judged| judged.phase == Phase::MissedFirst);
+    let silence = examination.silence.filter(|_| is_first);
+    said.extend(silence.map(|silence| {
+        let policy = &examination.policy;
+        format!("Of its heartbeat: {}.", silence.said(policy.action, policy))
+    }));
     let own = watch.preset.as_deref().and_then(config::own_way);
     said.extend(own.filter(|_| is_stuck).map(|own| by_its_own_system(own, &row.id)));
     said.extend(judged.and_then(|judged| held_by(&judged, &examination.holders)));

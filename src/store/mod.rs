@@ -33,7 +33,9 @@ pub(crate) use derived::{derived, formerly};
 pub(crate) use identity::{fresh_id, undo_id};
 pub(crate) use template::{fill, part};
 
-use crate::domain::{Finding, Holder, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp};
+use crate::domain::{
+    Finding, Holder, Job, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
+};
 use std::{future::Future, time::Duration};
 
 /// What a pass asks of the table.
@@ -145,6 +147,12 @@ pub trait Store: Send {
     /// Which other sessions hold the gate, and the row of a job, where one is given, or its table: the likeliest first. A
     /// database whose locks can't be looked at names none.
     fn holders(&mut self, _job: Option<&JobId>) -> impl Future<Output = Result<Vec<Holder>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
+    /// The newest rows in a success state, [`GOOD_RUNS`](crate::domain::GOOD_RUNS) at most, with their heartbeats; none where it takes long to find
+    /// them, or where they would show nothing of the job that a row is about.
+    fn good_runs(&mut self) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send {
         std::future::ready(Ok(Vec::new()))
     }
 }

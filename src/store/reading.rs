@@ -1,6 +1,6 @@
 //! What reading a table has in common on every database: how much of it is read at most, and how answers become one.
 
-use super::{Mapping, StoreError};
+use super::{Mapping, StoreError, TimeSource};
 use crate::domain::{Job, LedgerEntry};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -26,6 +26,8 @@ pub(crate) const WATCHED_REPAIRS: i64 = 2_000;
 pub(crate) const UNACKNOWLEDGED: i64 = 100;
 /// The scan for unknown states gives up after this: it serves a count, and may not cost a pass.
 pub(crate) const UNKNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// So is the search for good runs, which serves a warning.
+pub(crate) const GOOD_RUNS_WITHIN: Duration = Duration::from_millis(500);
 /// Characters of a name or a state that are read: a table may hold ten megabytes in each, in every row, at every pass.
 pub(crate) const LONGEST_TEXT: usize = 1_000;
 /// Bytes of a key: one that is longer names no job, and makes its row unreadable. Keys are the one text that can't be cut.
@@ -38,6 +40,19 @@ pub(crate) const HEAVIEST: usize = 64 << 20;
 /// A row counts as so many bytes at least, so that rows without texts are bounded as well: by a little more than
 /// [`MOST_RUNNING`].
 const LIGHTEST: usize = 32;
+
+/// Whether the heartbeats of a job that ended are still its own: those of an owner, such as a worker, are gone with it, or
+/// later than the job.
+pub(crate) fn keeps_heartbeats(mapping: &Mapping) -> bool {
+    let heartbeat = mapping.last_heartbeat_at.as_ref();
+    let is_its_own = |source: &TimeSource| {
+        source
+            .elsewhere
+            .as_ref()
+            .is_none_or(|other| other.matching == mapping.id)
+    };
+    mapping.own_start().is_some() && heartbeat.is_some_and(is_its_own)
+}
 
 /// The error of a table with too many running rows.
 pub(crate) fn too_many(mapping: &Mapping) -> StoreError {

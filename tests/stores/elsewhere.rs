@@ -176,6 +176,34 @@ async fn a_heartbeat_in_a_table_of_its_own_is_read_for_each_running_job() {
     }
 }
 
+/// The newest good runs, each with its key and whether it has a heartbeat.
+async fn good_runs(store: &mut AnyStore) -> Vec<(i64, bool)> {
+    let runs = store.good_runs().await;
+    let runs = runs.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let shown = runs
+        .iter()
+        .map(|job| (job.id.number().unwrap(), job.heartbeat_at.at().is_some()));
+    shown.collect()
+}
+
+#[tokio::test]
+async fn the_newest_good_runs_are_read_with_their_heartbeats_among_a_million() {
+    for place in Place::both().await {
+        optuna(&place).await;
+        let mut store = place.store(&OPTUNA.replace("born_running = true\n", ""));
+        assert_eq!(good_runs(&mut store).await, [(1, true)]);
+        let old = place.utc(-1000.0);
+        place
+            .sql(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+                 INSERT INTO trials SELECT i, 1, CASE WHEN i % 2 = 0 THEN 'COMPLETE' ELSE 'FAIL' END, {old}, {old} FROM n"
+            ))
+            .await;
+        let expected: Vec<_> = (0..20).map(|n| (1_000_000 - 2 * n, false)).collect();
+        assert_eq!(good_runs(&mut store).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_small_other_table_is_no_scan_of_the_jobs() {
     for place in Place::both().await {
@@ -267,6 +295,9 @@ async fn start_and_heartbeat_may_each_be_in_another_table() {
             Newcomers::Unseen,
             "a start elsewhere is read for running jobs alone"
         );
+        // A worker that is gone says nothing of the jobs that it has done.
+        place.sql("UPDATE procrastinate_jobs SET status = 'succeeded'").await;
+        assert_eq!(good_runs(&mut place.store(PROCRASTINATE)).await, []);
     }
 }
 

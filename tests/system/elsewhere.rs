@@ -16,6 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 crate::support::on_both!(
     a_first_row_after_a_fail_is_a_false_repair,
     a_first_row_in_time_keeps_a_job_from_being_failed,
+    a_writer_that_never_beats_is_named_before_its_jobs_are_failed,
 );
 
 /// The jobs of the table with their heartbeats in another one, as a server or a file has it.
@@ -126,5 +127,46 @@ async fn a_first_row_in_time_keeps_a_job_from_being_failed(table: Table) {
     assert_eq!(state(&table, 1).await.as_deref(), Some("FAIL"));
     assert_eq!(state(&table, 2).await.as_deref(), Some("RUNNING"));
     assert_eq!(dog.metric(FAILED), Some(1.0));
+    assert!(dog.stop().success());
+}
+
+async fn a_writer_that_never_beats_is_named_before_its_jobs_are_failed(table: Table) {
+    table.jobs(1..=5, "orders", 60, None).await;
+    let ended = "UPDATE runs SET state = 'SUCCESS', ended_at = started_at";
+    table.sql(ended).await;
+    let (_folder, path) = with_beats(&table).await;
+    let config = path.to_str().unwrap();
+    table.job(6, "orders", 60, None).await;
+    let check = || run(&["check", "--config", config]);
+
+    let (status, said, complaint) = check();
+    assert!(status.success(), "{said}{complaint}");
+    assert!(
+        said.contains("note writer: ") && said.contains("no good run has one (of the newest 5)"),
+        "{said}"
+    );
+    assert!(said.contains("and `fail` ends both: observe, "), "{said}");
+    let (_, said, complaint) = run(&["explain", "6", "--config", config]);
+    assert!(
+        said.contains("Of its heartbeat: no good run has one"),
+        "{said}{complaint}"
+    );
+    let dog = Beatwarden::watch(&["--config", config]).await;
+    dog.metric_becomes(FAILED, 1.0, SOON).await;
+    let log = dog.log();
+    assert_eq!(log.matches("no good run has one").count(), 1, "{log}");
+    assert!(dog.stop().success());
+
+    // One that has beaten is enough.
+    beats(&table, 3).await;
+    table.job(7, "orders", 60, None).await;
+    let (_, said, _) = check();
+    assert!(
+        said.contains("so only `fail` ends such a job") && !said.contains("no good run"),
+        "{said}"
+    );
+    let dog = Beatwarden::watch(&["--config", config]).await;
+    dog.metric_becomes(FAILED, 1.0, SOON).await;
+    assert!(!dog.log().contains("no good run"), "{}", dog.log());
     assert!(dog.stop().success());
 }

@@ -1,30 +1,21 @@
 //! What `check` says of the heartbeats of a table: whether all inits are counted, which kind of first heartbeat the writer
 //! makes, and the guard; or that there are none.
 
-use super::{GuardState, Line, bad, elsewhere::takes_heartbeats, good, in_words, note};
+use super::{GuardState, Line, Writer, bad, elsewhere::takes_heartbeats, good, in_words, note};
 use crate::{
     config::WatchConfig,
-    domain::{Guard, Heartbeat, Newcomers, Policy, Snapshot},
+    domain::{Action, Guard, Heartbeat, Newcomers, Policy, Snapshot},
     present::time::span_short,
 };
 
-/// So many good runs without a heartbeat are no coincidence: one that ends before its first heartbeat has none, too.
-const ENOUGH: u32 = 5;
-
 /// All lines about heartbeats.
-pub(super) fn heartbeats(
-    watch: &WatchConfig,
-    snapshot: &Snapshot,
-    policy: &Policy,
-    guard: &GuardState,
-    is_view: bool,
-) -> Vec<Line> {
+pub(super) fn heartbeats(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, found: &Writer) -> Vec<Line> {
     if let Some(longest) = policy.max_runtime {
         return vec![by_age(&span_short(longest))];
     }
-    let mut lines = vec![inits(watch, snapshot), writer(watch, snapshot, policy, is_view)];
-    if !is_view && takes_heartbeats(watch) {
-        lines.push(guarded(guard));
+    let mut lines = vec![inits(watch, snapshot), writer(watch, snapshot, policy, found)];
+    if !found.is_view && takes_heartbeats(watch) {
+        lines.push(guarded(&found.guard));
     }
     lines
 }
@@ -51,7 +42,7 @@ fn inits(watch: &WatchConfig, snapshot: &Snapshot) -> Line {
 }
 
 /// Which kind of first heartbeat the writer makes, as far as the newest rows show it.
-fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, is_view: bool) -> Line {
+fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, found: &Writer) -> Line {
     let started = snapshot.rows.iter().filter(|job| job.started_at.at().is_some());
     let (mut absent, mut seeded, mut real) = (0_u32, 0_u32, 0_u32);
     for job in started {
@@ -61,31 +52,35 @@ fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, is_view: bo
             Heartbeat::Real(_) => real += 1,
         }
     }
-    let good = snapshot.rows.iter().filter(|job| {
-        let state = job.state.as_deref();
-        state.is_some_and(|state| policy.states.success.iter().any(|good| good == state))
-    });
-    let (good, silent) = good.fold((0_u32, 0_u32), |(good, silent), job| {
-        let is_silent = matches!(job.heartbeat(policy.seed_tolerance), Heartbeat::Absent);
-        (good + 1, silent + u32::from(is_silent))
-    });
     let what = match (absent, seeded) {
         (0, 0) => "which kind of first heartbeat it makes shows only in a job that did not get further",
-        _ if is_view => "nothing repairs rows through a view",
+        _ if found.is_view => "nothing repairs rows through a view",
         _ if !takes_heartbeats(watch) => "heartbeats are not in the job table, so only `fail` ends such a job",
-        _ if good >= ENOUGH && silent == good => {
-            "no good run has one, so a living job can't be distinguished from one that died: observe, or watch the age \
-             (max_runtime)"
-        }
         (_, 0) => "it starts jobs without a heartbeat: `backfill` and `fail` can repair them",
         (0, _) => {
             "it writes the first heartbeat with the start: there is nothing to backfill, only `fail` ends such a job"
         }
         (_, _) => "both kinds occur: `backfill` reaches those without a heartbeat, `fail` all",
     };
+    let action = if found.is_view { Action::Observe } else { policy.action };
+    let silent = found.silence.map(|silence| silence.said(action, policy));
+    let what = silent.unwrap_or_else(|| format!("{what}{}", of_owners(watch)));
     note(format!(
         "writer: of the rows seen {absent} have no heartbeat, {seeded} a seeded and {real} a real one: {what}"
     ))
+}
+
+/// What can't be known where heartbeats are those of the job's owner.
+fn of_owners(watch: &WatchConfig) -> String {
+    let heartbeat = watch.table.last_heartbeat_at.as_ref();
+    let elsewhere = heartbeat.and_then(|time| time.elsewhere.as_ref());
+    let owner = elsewhere.and_then(|other| other.matching.as_ref().filter(|matching| **matching != watch.table.id));
+    owner.map_or_else(String::new, |owner| {
+        format!(
+            "; whether good runs had one can't be seen, since heartbeats are those of `{}`, not of the job",
+            owner.escape_debug()
+        )
+    })
 }
 
 /// The guard: optional, but not half-way.

@@ -63,7 +63,9 @@ use super::{
     Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, look::Carried,
     repair_id, settings::Source,
 };
-use crate::domain::{Cause, Finding, Holder, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot};
+use crate::domain::{
+    Cause, Finding, Holder, Job, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot,
+};
 use addresses::Addresses;
 use catalog::Catalog;
 use futures_util::future::OptionFuture;
@@ -403,6 +405,10 @@ impl Store for PostgresStore {
         let holders = holders::holders(&link, &ready, &self.settings, job).await?;
         *slot = Some(link);
         Ok(holders)
+    }
+
+    async fn good_runs(&mut self) -> Result<Vec<Job>, StoreError> {
+        survey::good_runs(self).await
     }
 }
 

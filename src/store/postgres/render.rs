@@ -34,7 +34,7 @@ statements! {
         moment, scan_mark, holders, facts, job_times, job_of_name,
         running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
         newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", tail = "observe_tail",
-        keys = "observe_keys", top = "observe_top", history = "observe_history", longest_run,
+        keys = "observe_keys", top = "observe_top", history = "observe_history", longest_run, good_runs,
         ledger_create, ledger_of_jobs, ledger_newest, ledger_probe, ledger_exists, ledger_made, ledger_gate,
         ledger_find, ledger_of_job, ledger_entry, ledger_note, ledger_acknowledge, ledger_ack_fuse, ledger_between,
         undo_look, undo_backfill, undo_fail,
@@ -75,6 +75,10 @@ impl Statements {
         let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
         let newest_good = part(include_str!("sql/newest_good.sql"), &names);
         let newest_good_job = with(include_str!("sql/job.sql"), vec![("table", newest_good)]);
+        // A key that is a number is counted up, whatever the rows are born as: the newest of them cost nothing to find.
+        let newest_by = mapping.newest_by(catalog.id.is_integer()).quoted();
+        let good_by_key = with(include_str!("sql/newest_good.sql"), vec![("newest_by", newest_by)]);
+        let good_by_key_job = with(include_str!("sql/job.sql"), vec![("table", good_by_key)]);
         // The first step of two has to have locked the row.
         let held = if catalog.others.is_empty() { "true" } else { HELD };
         let repair = |action: LedgerAction, [set, before, after]: [String; 3], unchanged: String| {
@@ -91,7 +95,10 @@ impl Statements {
         );
         let backfill = repair(LedgerAction::Backfill, backfill(catalog), "true".to_owned());
         names.extend(function::names(mapping, catalog));
-        names.push(("newest_good_job", newest_good_job));
+        names.extend([
+            ("newest_good_job", newest_good_job),
+            ("good_by_key_job", good_by_key_job),
+        ]);
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
         Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
     }

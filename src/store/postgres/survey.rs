@@ -1,10 +1,14 @@
 //! What stands around the table on PostgreSQL: the role's powers, and whose functions run with them.
 
-use super::{PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, link::Link, transaction::look_alone};
+use super::{
+    PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, link::Link, param::Param, row,
+    transaction::look_alone,
+};
 use crate::{
-    domain::JobId,
+    domain::{GOOD_RUNS, Job, JobId},
     store::{
         StoreError,
+        reading::{GOOD_RUNS_WITHIN, Strings, keeps_heartbeats},
         survey::{Role, Surroundings, Surveyed},
     },
 };
@@ -90,6 +94,30 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
     role.powers.dedup();
     found.role = Some(role);
     Ok(found)
+}
+
+/// The newest good runs; none where it takes long to find them.
+pub(super) async fn good_runs(store: &mut PostgresStore) -> Result<Vec<Job>, StoreError> {
+    const WHAT: &str = "reading good runs";
+    if !keeps_heartbeats(&store.settings.mapping) {
+        return Ok(Vec::new());
+    }
+    let (mut slot, ready) = store.for_operator().await?;
+    // Taken out first: a connection whose answer is missing is never used again.
+    let link = slot.take().expect("just connected");
+    let mapping = &store.settings.mapping;
+    let most = i64::try_from(GOOD_RUNS).unwrap_or(i64::MAX);
+    let params: Vec<Param<'_>> = vec![&mapping.time_zone, &most, &mapping.states.success];
+    let answer = look_alone(&link, GOOD_RUNS_WITHIN, &ready.statements.good_runs, params);
+    let rows = match link.within_for(GOOD_RUNS_WITHIN * 2, WHAT, answer).await {
+        // The server gave up, and said so: the connection is as good as before.
+        Err(StoreError::Query { .. } | StoreError::Locked { .. }) => Vec::new(),
+        answer => answer?,
+    };
+    *slot = Some(link);
+    let (mut strings, keeps_utc) = (Strings::default(), ready.catalog.all_keep_utc());
+    let jobs = rows.iter().filter_map(|row| row::job(row, keeps_utc, &mut strings));
+    Ok(jobs.collect())
 }
 
 /// A neighbour as a clause.

@@ -14,11 +14,13 @@ use super::{
     row::job,
 };
 use crate::{
-    domain::{Access, Action, Cause, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
+    domain::{Access, Action, Cause, GOOD_RUNS, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
     store::{
         StoreError,
         question::{Answer, Facts, LongestRun, Moment, Page, Plan, Question, Span},
-        reading::{HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many},
+        reading::{
+            GOOD_RUNS_WITHIN, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many,
+        },
     },
 };
 use rusqlite::{ToSql, types::ValueRef};
@@ -149,7 +151,7 @@ impl Driver<'_> {
     fn unknown(&mut self) -> Result<Option<Vec<Job>>, StoreError> {
         let states = json(&self.settings.mapping.states.all());
         self.if_quick(
-            &Question::Unknown,
+            (Question::Unknown.what(), UNKNOWN_WITHIN),
             |statements| &statements.unknown,
             &[&states, &MOST_UNKNOWN],
         )
@@ -159,7 +161,8 @@ impl Driver<'_> {
     fn longest_run(&mut self) -> Result<LongestRun, StoreError> {
         let states = json(&self.settings.mapping.states.success);
         let params: [&dyn ToSql; 2] = [&states, &HISTORY];
-        let rows = self.if_quick(&Question::LongestRun, |statements| &statements.longest_run, &params)?;
+        let what = (Question::LongestRun.what(), UNKNOWN_WITHIN);
+        let rows = self.if_quick(what, |statements| &statements.longest_run, &params)?;
         let Some(rows) = rows else {
             return Ok(LongestRun::Unknown);
         };
@@ -169,18 +172,26 @@ impl Driver<'_> {
         Ok(runs.max().map_or(LongestRun::NoneGood, LongestRun::Took))
     }
 
+    /// The newest good runs; none where that took too long.
+    pub(super) fn good_runs(&mut self) -> Result<Vec<Job>, StoreError> {
+        let states = json(&self.settings.mapping.states.success);
+        let params: [&dyn ToSql; 2] = [&states, &i64::try_from(GOOD_RUNS).unwrap_or(i64::MAX)];
+        let what = ("reading good runs", GOOD_RUNS_WITHIN);
+        let rows = self.if_quick(what, |statements| &statements.good_runs, &params)?;
+        Ok(rows.unwrap_or_default())
+    }
+
     /// The answer to a question that is not worth a pass; nothing where it took too long.
     fn if_quick(
         &mut self,
-        question: &Question,
+        (what, most): (&'static str, Duration),
         statement: fn(&Statements) -> &String,
         params: &[&dyn ToSql],
     ) -> Result<Option<Vec<Job>>, StoreError> {
-        let what = question.what();
         let within = if self.open.reading_blocks {
             UNKNOWN_WITHIN_BLOCKING
         } else {
-            UNKNOWN_WITHIN.min(self.settings.poll_timeout / 2)
+            most.min(self.settings.poll_timeout / 2)
         };
         let until = Instant::now() + within;
         // Asked every thousand steps of SQLite's machine: well under a millisecond apart.

@@ -5,7 +5,7 @@ use super::{
     elsewhere::{Sources, missing_table},
     ending,
     failures::failed,
-    render::Statements,
+    render::{Key, Statements},
 };
 use crate::{
     domain::{Cause, Obstacle},
@@ -87,7 +87,7 @@ impl Catalog {
         }
         // In a view a row that ended could hide a running one of its key from the tail.
         let grows = mapping.born_running && is_integer && unique;
-        let statements = Statements::render(mapping, grows, &sources);
+        let statements = Statements::render(mapping, Key { is_integer, grows }, &sources);
         Ok(Self {
             obstacle: obstacle(mapping, &kind),
             nullable_key: !(id.not_null || is_integer && id.key == 1),

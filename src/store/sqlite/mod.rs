@@ -24,9 +24,11 @@ mod thread;
 mod times;
 
 use super::{
-    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, settings::Source,
+    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo,
+    reading::keeps_heartbeats, settings::Source,
 };
-use crate::domain::{Finding, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
+use crate::domain::{Finding, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot};
+use ask::Driver;
 use connection::{Kept, Open};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use thread::Thread;
@@ -151,6 +153,14 @@ impl Store for SqliteStore {
             ledger::note(open, settings, &finding)
         })
         .await
+    }
+
+    async fn good_runs(&mut self) -> Result<Vec<Job>, StoreError> {
+        if !keeps_heartbeats(&self.settings.mapping) {
+            return Ok(Vec::new());
+        }
+        let read = |open: &mut Open, settings: &SqliteSettings| Driver { open, settings }.good_runs();
+        self.call("reading good runs", self.settings.poll_timeout, read).await
     }
 }
 

@@ -57,7 +57,7 @@ statements! {
     pub(super) struct Statements {
         running = "observe_running", unknown = "observe_unknown", keyless = "observe_keyless", known = "observe_known",
         newcomers = "observe_newcomers", page = "observe_page", below = "observe_below", bottom = "observe_bottom",
-        span = "observe_span", top = "observe_top", history = "observe_history", longest_run,
+        span = "observe_span", top = "observe_top", history = "observe_history", longest_run, good_runs,
         job_times, job_of_name,
         ledger_create, ledger_of_jobs, ledger_newest, ledger_probe, ledger_find, ledger_insert, ledger_kept,
         ledger_of_job, ledger_between, ledger_undone, ledger_note, ledger_acknowledge,
@@ -109,8 +109,16 @@ fn columns(mapping: &Mapping) -> String {
         .join(", ")
 }
 
+/// What the key is like.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    pub is_integer: bool,
+    /// Whether new rows are found by it.
+    pub grows: bool,
+}
+
 impl Statements {
-    pub(super) fn render(mapping: &Mapping, grows: bool, sources: &Sources) -> Self {
+    pub(super) fn render(mapping: &Mapping, key: Key, sources: &Sources) -> Self {
         let optional = |name: Option<&Identifier>, or: &str| {
             name.map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
         };
@@ -156,7 +164,7 @@ impl Statements {
             ("longest_read", LONGEST_READ.to_string()),
             ("state", mapping.state.quoted()),
             ("null_unknown", mapping.null_is_unknown().to_owned()),
-            ("newest_by", mapping.newest_by(grows).quoted()),
+            ("newest_by", mapping.newest_by(key.grows).quoted()),
             ("columns", columns(mapping)),
             ("reason", format!("'{}'", mapping.overdue().as_str())),
             ("started_at", own(mapping.own_start())),
@@ -180,9 +188,18 @@ impl Statements {
             ("ledger_unacknowledged", index("_table_unacknowledged")),
             ("ledger_late", index("_table_late")),
         ];
-        let newest_good = ("table", part(include_str!("sql/newest_good.sql"), &names));
-        let of_newest = [vec![newest_good], names.clone()].concat();
-        names.push(("newest_good_job", part(include_str!("sql/job.sql"), &of_newest)));
+        let with =
+            |template: &str, other: (&'static str, String)| part(template, &[vec![other], names.clone()].concat());
+        let newest_good = part(include_str!("sql/newest_good.sql"), &names);
+        let newest_good_job = with(include_str!("sql/job.sql"), ("table", newest_good));
+        // A key that is a number is counted up, whatever the rows are born as: the newest of them cost nothing to find.
+        let newest_by = ("newest_by", mapping.newest_by(key.is_integer).quoted());
+        let good_by_key = with(include_str!("sql/newest_good.sql"), newest_by);
+        let good_by_key_job = with(include_str!("sql/job.sql"), ("table", good_by_key));
+        names.extend([
+            ("newest_good_job", newest_good_job),
+            ("good_by_key_job", good_by_key_job),
+        ]);
         names.push(("job", part(include_str!("sql/job.sql"), &names)));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
         let last_index = index_name("_table_late").as_str().to_owned();
