@@ -69,9 +69,9 @@ image-test: ## the image built and run by podman as root, as Kubernetes and comp
 mutants: ## breaks the decision and the repair on purpose, and shows which test notices
 	@scripts/mutants
 
-bench: ## what it costs, beside two exporters and the bare queries; rewrites a part of docs/benchmarks.md
+bench: ## what it costs, beside two exporters and the bare queries, in 25 minutes; writes its verdicts into docs/benchmarks.md
 	@benches/compare/setup.sh
-	$(CARGO) test --locked --test bench_report
+	python3 -B benches/compare/report_tests.py
 	python3 -B benches/compare
 
 instructions: ## counts the instructions of the pure core, and fails where they are more than 3 % above the figures kept

@@ -3,14 +3,15 @@
 usage: python3 -B benches/compare        (`make bench` installs what it needs and builds Beatwarden first)
 
 All by the environment:
-  BENCH           sections, in their order: history running start scrape heartbeats sqlite core; `report` only writes the
-                  report again. All of them if empty. A section that is measured again replaces what was measured of it
-                  before, so that an interrupted run continues with the sections that are missing.
-  BENCH_FULL=1    longer and more often: about an hour. Otherwise some twenty minutes, with the histories made beforehand;
+  BENCH           sections, in their order: refresh first upkeep scrape heartbeats sqlite many process rust; `report` only
+                  writes the report again. All of them if empty. A section that is measured again replaces what was measured
+                  of it before, so that an interrupted run continues with the sections that are missing.
+  BENCH_FULL=1    longer and more often: about an hour. Otherwise less than 25 minutes, with the histories made beforehand;
                   then sql_exporter with a query for each number is left out where one refresh takes ten seconds, since it
-                  asks what postgres_exporter asks, and half of the exporters beside writers at a fixed rate.
+                  asks what postgres_exporter asks, and the longest two of cargo's benchmarks.
   BENCH_HISTORY   finished rows, "10k 1m 10m"; the middle one serves the sections that vary something else
-  BENCH_RUNNING   running jobs, "100 10000 100000"
+  BENCH_RUNNING   running jobs, "100 10k 100k 1m"
+  BENCH_FIRST     finished rows of the first look at the default interval, "5m"
   BENCH_FILES     finished rows of the SQLite files, "10k 1m"
   BENCH_SECONDS   of each measurement, 4 or 15
   BENCH_MINUTES   after which nothing further is begun; no limit if empty. Sections that were cut short are measured by
@@ -23,8 +24,9 @@ All by the environment:
   BENCH_DOCS      where the report goes: docs; `-` for the terminal only
   BEATWARDEN      the program to measure; built if empty
 
-The figures are JSON lines; tables and plots made of them go between the marks in docs/benchmarks.md. Everything listens
-on the loopback interface; the cluster is stopped at the end. Exit code 1 if anything could not be measured."""
+The figures are JSON lines. The verdicts go between the marks in docs/benchmarks.md, the plots beside it, and the tables into
+docs/benchmarks-raw.md. Everything listens on the loopback interface; the cluster is stopped at the end. What fails is said, in the report as well, and costs nothing else;
+the exit code is 1 then."""
 
 import fcntl
 import json
@@ -35,25 +37,28 @@ import subprocess
 import sys
 import time
 
+import cases
 import cells
-import core
 import files
 import load
 import machine
 import postgres
 import report
+import rust
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECTIONS = {
-    "history": cells.history,
-    "running": cells.running,
-    "start": load.start,
+    "refresh": cells.refresh,
+    "first": cases.first,
+    "upkeep": cases.upkeep,
     "scrape": load.scrape,
     "heartbeats": load.heartbeats,
     "sqlite": files.sqlite,
-    "core": core.core,
+    "many": cases.many,
+    "process": cases.process,
+    "rust": rust.rust,
 }
-WITHOUT_CLUSTER = {"sqlite", "core"}
+WITHOUT_CLUSTER = {"sqlite", "rust"}
 
 
 def default_cache():
@@ -75,9 +80,10 @@ class Bench:
         full = env("BENCH_FULL") == "1"
         self.root, self.full = ROOT, full
         self.history = (env("BENCH_HISTORY") or "10k 1m 10m").split()
-        self.running = [int(jobs) for jobs in (env("BENCH_RUNNING") or "100 10000 100000").split()]
+        self.running = [postgres.count(jobs) for jobs in (env("BENCH_RUNNING") or "100 10k 100k 1m").split()]
+        self.first = env("BENCH_FIRST") or "5m"
         self.files = (env("BENCH_FILES") or "10k 1m").split()
-        self.middle = self.history[len(self.history) // 2]
+        self.middle, self.ends = self.history[len(self.history) // 2], {self.history[0], self.history[-1]}
         self.seconds = float(env("BENCH_SECONDS") or (15 if full else 4))
         # Ours, and the bare fetch that it is compared with, are what the verdicts rest on: twice as long.
         self.passes = int(2 * self.seconds)
@@ -96,6 +102,8 @@ class Bench:
         self.floor = str(self.out / "floor")
         self.cluster = postgres.Cluster(self.cache)
         self.jobs, self.failed, self.section, self.run = 0, [], "", ""
+        # What was built; another commit may be checked out meanwhile.
+        self.commit = machine.said_by(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
 
     def slow(self, name, size):
         """Whether it takes minutes to show what its twin has shown already."""
@@ -123,9 +131,11 @@ class Bench:
         record = {"run": self.run, **record}
         with open(self.results, "a") as results:
             results.write(json.dumps(record) + "\n")
-        shown = ("program", "ready_ms", "refreshes", "db_ms", "wall_ms", "cpu_ms", "p50_ms", "p99_ms", "per_s", "foreign_cores")
+        shown = ("program", "case", "ready_ms", "refreshes", "db_ms", "blocks", "wall_ms", "cpu_ms", "p50_ms", "p99_ms", "per_s",
+                 "lasted_s", "longest_interval_s", "full_look_ms", "foreign_cores")
         figures = [f"{key} {record[key]:.4g}" if isinstance(record[key], float) else f"{record[key]}" for key in shown if key in record]
-        print("   ", *figures, flush=True)
+        if figures:
+            print("   ", *figures, flush=True)
 
     def attempt(self, what, measure, *arguments):
         """One measurement; what fails is said, and doesn't cost the others."""
@@ -147,13 +157,13 @@ class Bench:
         began, failed = time.monotonic(), len(self.failed)
         print(f"\n=== {section}", flush=True)
         self.emit({"section": section, "event": "begin", **self.surroundings()})
-        SECTIONS[section](self)
+        # A section whose beginning fails is no more than a section that fails.
+        self.attempt(section, SECTIONS[section], self)
         took = time.monotonic() - began
         self.emit({"section": section, "event": "end", "took_s": took, "failed": self.failed[failed:]})
         print(f"=== {section} took {took:.0f} s", flush=True)
 
     def surroundings(self):
-        commit = machine.said_by(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
         postgres_says = machine.said_by([str(self.cluster.bin / "postgres"), "--version"])
         return {
             "machine": machine.describe(),
@@ -161,7 +171,7 @@ class Bench:
             "postgres_exporter": machine.package_version("prometheus-postgres-exporter"),
             "sql_exporter": machine.package_version("prometheus-sql-exporter"),
             # A build that was given says for itself what it is; ours is what is checked out.
-            "beatwarden": machine.said_by([self.beatwarden, "--version"]) + ("" if self.given else f" ({commit})"),
+            "beatwarden": machine.said_by([self.beatwarden, "--version"]) + ("" if self.given else f" ({self.commit})"),
             "command": " ".join(
                 [*(f'{key}="{value}"' for key, value in sorted(os.environ.items()) if key in REPEATED), "make bench"]
             ),
@@ -170,7 +180,7 @@ class Bench:
 
 
 # What of the environment belongs to the command that reproduces the figures.
-REPEATED = {"BENCH", "BENCH_FULL", "BENCH_HISTORY", "BENCH_RUNNING", "BENCH_FILES", "BENCH_SECONDS", "BENCH_SETTLE"}
+REPEATED = {"BENCH", "BENCH_FULL", "BENCH_HISTORY", "BENCH_RUNNING", "BENCH_FIRST", "BENCH_FILES", "BENCH_SECONDS", "BENCH_SETTLE"}
 
 
 def main():
@@ -195,7 +205,7 @@ def main():
     try:
         if not WITHOUT_CLUSTER.issuperset(sections):
             bench.cluster.start()
-            for size in bench.history:
+            for size in [*bench.history, *[bench.first] * ("first" in sections)]:
                 bench.cluster.history(size)
         for section in sections:
             bench.measure(section)

@@ -11,7 +11,7 @@ DISTURBED = 0.3
 
 class Figures:
     def __init__(self, path):
-        self.sections, self.begun = {}, {}
+        self.sections, self.begun, self.ended = {}, {}, {}
         # Whether something that was looked up since this was last set to false is marked.
         self.disturbed = False
         last = {}
@@ -25,8 +25,15 @@ class Figures:
                 continue
             if record.get("event") == "begin":
                 self.begun[section] = record
-            elif "event" not in record:
+            elif record.get("event") == "end":
+                self.ended[section] = record
+            else:
                 self.sections.setdefault(section, []).append(record)
+        # The axes of the refreshes: against history with the fewest running jobs, against running jobs with one history.
+        refreshes = self.sections.get("refresh", [])
+        self.fewest = min((record["running"] for record in refreshes), default=None)
+        sizes = self.values("refresh", "history")
+        self.middle = sizes[len(sizes) // 2] if sizes else None
 
     def all(self, section, **place):
         found = self.sections.get(section, [])
@@ -49,12 +56,8 @@ class Figures:
 
     def bare_beside(self, own):
         """The bare fetch that reads the same rows in the same way, at the same pace."""
-        way = "by state" if own["way"] == "state" else "by key"
-        cost = {statement["name"]: statement["exec_ms"] for statement in own["statements"]}
-        if cost.get("observe tail", 0) > cost.get("observe known", 0):
-            way = "by range of the key"
-        place = {"history": own["history"], "running": own["running"], "program": f"bare {way}"}
-        return self.one(own["section"], paced=True, **place) or self.one(own["section"], **place)
+        way = "by state" if own["way"] == "state" else "by range of the key"
+        return self.one("refresh", history=own["history"], running=own["running"], program=f"bare {way}")
 
 
 def ratio(above, below):
@@ -80,8 +83,7 @@ def marked(text, record):
 
 
 def title(program):
-    others = {"none": "no one", "floor": "bare fetch by key, each second"}
-    return TITLES.get(program) or others.get(program) or program
+    return TITLES.get(program) or {"none": "no one"}.get(program) or program
 
 
 def is_own(record):

@@ -123,3 +123,11 @@ def said_by(command):
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
     except OSError:
         return ""
+
+
+def output(command, seconds=120, **more):
+    """What a program says on its standard output; an error with its last words if it fails, or doesn't end in time."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, **more)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
+    return done.stdout

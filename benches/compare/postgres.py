@@ -10,6 +10,8 @@ import socket
 import subprocess
 import time
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 SQL = HERE / "sql"
 # Of what sql/table.sql makes: a history of another version is made again.
@@ -98,10 +100,8 @@ class Cluster:
             *[str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"],
             *["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database, *arguments],
         ]
-        done = subprocess.run(command, capture_output=True, text=True, input=text, check=False)
-        if done.returncode:
-            raise RuntimeError(f"psql: {done.stderr.strip()}")
-        return [line.split("\t") for line in done.stdout.splitlines()]
+        # The longest is the making of a history of ten million rows, on a slow disk.
+        return [line.split("\t") for line in machine.output(command, 1800, input=text).splitlines()]
 
     def url(self, database, role, options=""):
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database}?sslmode=disable{options}"
@@ -141,7 +141,7 @@ class Cluster:
     def grant(self, database, beatwarden):
         """The rights of Beatwarden's role: what `beatwarden grants` prints, and nothing else."""
         command = [beatwarden, "grants", "--database", self.url(database, "own"), "--preset", "meltano"]
-        sql = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        sql = machine.output(command)
         self.psql(database, text="DROP TABLE IF EXISTS beatwarden_repairs;\n" + sql)
 
     # ------------------------------------------------------------------------------------------ cost

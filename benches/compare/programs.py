@@ -47,7 +47,7 @@ def free_port():
 class Program:
     """A running program under test; ends with its `with` block."""
 
-    def __init__(self, bench, name, database, url=None, wait=True):
+    def __init__(self, bench, name, database, url=None, wait=True, interval="1s", config=None):
         self.name, self.kind, self.way = name, name[:2], name.partition("_")[2]
         self.role = OWN if name == OWN else self.kind
         self.at_scrape = self.kind == "pe"
@@ -60,8 +60,8 @@ class Program:
         environment = dict(os.environ)
         listen = f"127.0.0.1:{self.port}"
         if name == OWN:
-            command = [bench.beatwarden, "watch", "--database", url, "--preset", "meltano"]
-            command += ["--poll-interval", "1s", "--listen", listen]
+            what = ["--config", str(config)] if config else ["--database", url, "--preset", "meltano", "--poll-interval", interval]
+            command = [bench.beatwarden, "watch", *what, "--listen", listen]
         elif self.kind == "pe":
             file = folder / f"{name}.yml"
             file.write_text(queries.postgres_exporter(self.way))
@@ -69,7 +69,7 @@ class Program:
             environment["DATA_SOURCE_NAME"] = url
         else:
             file = folder / f"{name}.yml"
-            file.write_text(queries.sql_exporter(self.way, url.replace("postgresql:", "postgres:")))
+            file.write_text(queries.sql_exporter(self.way, url.replace("postgresql:", "postgres:"), interval))
             command = ["prometheus-sql-exporter", "-web.listen-address", listen]
             environment |= {"CONFIG": str(file), "LOGLEVEL": "WARN"}
         self.log = open(folder / f"{name}.log", "ab")
