@@ -19,6 +19,7 @@ mod settings;
 pub mod sqlite;
 pub mod survey;
 mod template;
+mod unwritable;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
 pub use error::{Barrier, Failure, StoreError};
@@ -32,6 +33,7 @@ pub use settings::Settings;
 pub(crate) use derived::{derived, formerly};
 pub(crate) use identity::{fresh_id, undo_id};
 pub(crate) use template::{fill, part};
+pub(crate) use unwritable::computed;
 
 use crate::domain::{
     Finding, Holder, Job, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,

@@ -6,6 +6,7 @@ use crate::support::{
     eventually,
     pooler::Pooler,
     postgres::{self, Cluster, TestDatabase, connect},
+    table::Table,
 };
 use std::{path::Path, time::Duration};
 
@@ -456,4 +457,35 @@ async fn a_replaced_file_is_another_database() {
     make(&other);
     std::fs::rename(&other, &path).unwrap();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
+}
+
+crate::support::on_both!(a_state_that_the_database_computes_is_named_and_never_tried,);
+
+async fn a_state_that_the_database_computes_is_named_and_never_tried(table: Table) {
+    let (how, ago) = match table {
+        Table::File(_) => ("VIRTUAL", "datetime('now', '-10 minutes')"),
+        Table::Server(..) => ("STORED", "now() AT TIME ZONE 'UTC' - interval '10 min'"),
+    };
+    let generated = format!("state varchar GENERATED ALWAYS AS (upper(\"100% état\")) {how}");
+    table
+        .sql(&format!(
+            "ALTER TABLE runs RENAME COLUMN state TO \"100% état\"; ALTER TABLE runs ADD COLUMN {generated};
+             INSERT INTO runs (id, \"100% état\", started_at) VALUES (1, 'running', {ago})"
+        ))
+        .await;
+    let url = table.url();
+    let with = |action| [vec!["check"], short(&url, action)].concat();
+    let (status, said, complaint) = run(&with("fail"));
+    assert!(!status.success(), "{said}{complaint}");
+    assert!(
+        said.contains("FAIL rights: \"state\" is computed by the database (GENERATED ALWAYS), so `fail` can't set"),
+        "{said}"
+    );
+    let (status, said, complaint) = run(&with("backfill"));
+    assert!(status.success(), "{said}{complaint}");
+
+    let dog = Beatwarden::watch(&short(&url, "fail")).await;
+    dog.metric_becomes(&withheld("rights"), 1.0, SOON).await;
+    assert_eq!(dog.metric(&of_watch("repair_failures_total")), Some(0.0));
+    assert!(dog.stop().success());
 }

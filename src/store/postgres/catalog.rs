@@ -29,6 +29,7 @@ pub(super) struct Column {
     pub equality: String,
     /// The name of the type, or of the type under a domain.
     pub base: String,
+    pub is_domain: bool,
     /// Longest text that it takes, where that is limited.
     pub longest: Option<i32>,
     pub is_unique: bool,

@@ -214,6 +214,24 @@ pub(super) async fn try_values(link: &Link, mapping: &Mapping, set: &[SetColumn]
     Ok(())
 }
 
+/// The same for the state that a `fail` writes, where its column's type is a domain.
+pub(super) async fn try_state(link: &Link, mapping: &Mapping, state: &Column) -> Result<(), StoreError> {
+    let Some(written) = mapping.end_state().filter(|_| state.is_domain) else {
+        return Ok(());
+    };
+    match refusal_of(link, &Literal::Text(written.to_owned()), &state.named_type).await? {
+        None => Ok(()),
+        Some(why) => Err(StoreError::Schema(format!(
+            "column `{}` of `{}` is {}, which doesn't take '{}', the state of a job that `fail` ends (watch.table.failure, \
+             watch.repair.fail.state): {why}",
+            state.name,
+            mapping.table.plain(),
+            state.sql_type,
+            written.escape_debug()
+        ))),
+    }
+}
+
 /// Why a value is none of a type; nothing where it is one.
 pub(super) async fn refusal_of(link: &Link, value: &Literal, named_type: &str) -> Result<Option<String>, StoreError> {
     const WHAT: &str = "trying a value of watch.repair.fail";

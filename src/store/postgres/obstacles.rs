@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{Action, Cause, Obstacle},
-    store::Identifier,
+    store::{Identifier, computed},
 };
 use tokio_postgres::Row;
 
@@ -17,6 +17,10 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
     let table = catalog.table.quoted();
     let mut obstacles: Vec<Obstacle> = catalog.obstacle.iter().cloned().collect();
     obstacles.extend(ready.server.obstacles(settings.action));
+    // A function writes what it writes.
+    if catalog.function.is_none() {
+        obstacles.extend(computed(&quoted_columns(row, "computed"), settings.action));
+    }
     let mut add = |cause, reason| obstacles.push(Obstacle { cause, reason });
     if row.get::<_, Option<bool>>("row_security").unwrap_or(false) {
         add(
@@ -52,10 +56,8 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
         ("not_updatable", "change", "UPDATE"),
         ("not_readable", "read", "SELECT"),
     ] {
-        let columns: Vec<String> = row.get(found);
+        let columns = quoted_columns(row, found);
         if !columns.is_empty() {
-            let quote = |name: &String| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted());
-            let columns: Vec<String> = columns.iter().map(quote).collect();
             let columns = columns.join(", ");
             let reason = format!("no right to {what}: GRANT {right} ({columns}) ON {table} TO this role");
             add(Cause::Rights, reason);
@@ -83,6 +85,12 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
         add(Cause::NoLedger, reason);
     }
     obstacles
+}
+
+/// The columns that an answer names, as they stand in SQL.
+fn quoted_columns(row: &Row, found: &str) -> Vec<String> {
+    let quote = |name: &String| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted());
+    row.get::<_, Vec<String>>(found).iter().map(quote).collect()
 }
 
 fn ledger(row: &Row, catalog: &Catalog, action: Action) -> Option<String> {

@@ -91,6 +91,7 @@ fn column(row: &Row) -> Column {
         named_type: row.get("named_type"),
         equality: row.get("equality"),
         base: row.get("base"),
+        is_domain: row.get::<_, &str>("kind") == "d",
         longest: Some(row.get::<_, i32>("longest")).filter(|longest| *longest > 0),
         is_unique: row.get("is_unique"),
         is_unique_at_commit: row.get("is_unique_at_commit"),

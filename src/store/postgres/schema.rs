@@ -64,6 +64,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         .filter(|column| column.readable);
     let set = set_of(&columns, mapping, settings.action)?;
     if settings.action == Action::Fail {
+        ending::try_state(link, mapping, &state).await?;
         ending::try_values(link, mapping, &set).await?;
     }
     let function = match &mapping.ending.call {
@@ -176,6 +177,16 @@ fn state_of(columns: &Columns, mapping: &Mapping, action: Action) -> Result<Colu
         .map(String::as_str)
         .chain(written)
         .find(|value| !column.labels.is_empty() && !column.labels.iter().any(|label| label == value));
+    let too_long = |longest: &i32| written.is_some_and(|state| state.chars().count() > longest.unsigned_abs() as usize);
+    if let Some(longest) = column.longest.filter(too_long) {
+        return Err(StoreError::Schema(format!(
+            "column `{}` of `{}` takes {longest} characters, and `{}`, the state of a job that `fail` ends, is longer \
+             (watch.table.failure, watch.repair.fail.state)",
+            column.name,
+            mapping.table.plain(),
+            written.unwrap_or_default().escape_debug()
+        )));
+    }
     match unknown {
         Some(value) => Err(StoreError::Schema(format!(
             "state `{value}` is no value of the enum {} of column `{}` (watch.table.running, failure, watch.repair.fail.state); {}",

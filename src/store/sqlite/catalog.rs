@@ -8,16 +8,16 @@ use super::{
     render::{Key, Statements},
 };
 use crate::{
-    domain::{Cause, Obstacle},
+    domain::{Action, Assigned, Cause, Literal, Obstacle},
     nearest::listed,
-    store::{Ending, Identifier, Mapping, StoreError, TableName, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, TableName, computed, reading::not_unique},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 
 /// The watched table.
 pub(super) struct Catalog {
-    /// What keeps repairs from this table for good: it is a view.
+    /// What keeps repairs from this table for good: it is a view, or a column can't be written.
     pub obstacle: Option<Obstacle>,
     /// Whether a key's text that is a number is bound as one: the column holds integers, or has no type and so keeps a
     /// number and its text apart.
@@ -36,6 +36,8 @@ pub(super) struct Column {
     pub name: String,
     pub declared: String,
     not_null: bool,
+    /// Whether the database computes it.
+    is_generated: bool,
     /// Its place in the primary key, from 1; 0 if it is none of it.
     pub key: i64,
 }
@@ -89,7 +91,7 @@ impl Catalog {
         let grows = mapping.born_running && is_integer && unique;
         let statements = Statements::render(mapping, Key { is_integer, grows }, &sources);
         Ok(Self {
-            obstacle: obstacle(mapping, &kind),
+            obstacle: obstacle(mapping, &kind).or_else(|| unwritable((mapping, settings.action), &columns, is_strict)),
             nullable_key: !(id.not_null || is_integer && id.key == 1),
             integer_key: is_integer || id.declared.is_empty(),
             grows,
@@ -109,6 +111,58 @@ fn obstacle(mapping: &Mapping, kind: &str) -> Option<Obstacle> {
     })
 }
 
+/// What keeps the action from writing its columns for good: they are computed, or hold values of another type alone.
+fn unwritable((mapping, action): (&Mapping, Action), columns: &[Column], is_strict: bool) -> Option<Obstacle> {
+    let state = mapping.end_state().unwrap_or_default().to_owned();
+    let state = Assigned::Literal(Literal::Text(state));
+    let (now, error) = (Assigned::Now, Assigned::Error);
+    let written: Vec<(&Identifier, Option<&Assigned>)> = match action {
+        Action::Observe => Vec::new(),
+        Action::Backfill => mapping
+            .own_heartbeat()
+            .map(|column| (column, None))
+            .into_iter()
+            .collect(),
+        Action::Fail => {
+            let set = mapping.ending.set.iter().map(|(column, _)| (column, None));
+            let end = mapping.end_written().map(|column| (column, Some(&now)));
+            let error = mapping.error_written().map(|text| (&text.column, Some(&error)));
+            let own = [Some((&mapping.state, Some(&state))), end, error];
+            own.into_iter().flatten().chain(set).collect()
+        }
+    };
+    let found = |name: &Identifier| columns.iter().find(|column| column.is(name));
+    let is_generated = |name: &Identifier| found(name).is_some_and(|column| column.is_generated);
+    let generated: Vec<String> = written
+        .iter()
+        .filter(|(name, _)| is_generated(name))
+        .map(|(name, _)| name.quoted())
+        .collect();
+    let mut refused = written.iter().filter_map(|(name, value)| {
+        let (column, value) = (found(name)?, (*value)?);
+        let takes = ending::takes(
+            value,
+            (&column.declared, column.not_null),
+            mapping.time_format,
+            is_strict,
+        );
+        (!takes).then(|| {
+            format!(
+                "{} of the strict table `{}` is {}, which doesn't take {}: name another column, or observe",
+                name.quoted(),
+                mapping.table.plain(),
+                column.declared,
+                value.shown()
+            )
+        })
+    });
+    let reason = |reason| Obstacle {
+        cause: Cause::Rights,
+        reason,
+    };
+    computed(&generated, action).or_else(|| refused.next().map(reason))
+}
+
 /// The columns of a table or view; none where there is no such.
 pub(super) fn columns(connection: &Connection, table: &TableName) -> rusqlite::Result<Vec<Column>> {
     columns_of(connection, table.name.as_str())
@@ -116,13 +170,15 @@ pub(super) fn columns(connection: &Connection, table: &TableName) -> rusqlite::R
 
 /// The same by any name.
 pub(super) fn columns_of(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
-    let mut statement = connection.prepare("SELECT name, type, pk, \"notnull\" FROM pragma_table_xinfo(?1)")?;
+    let mut statement =
+        connection.prepare("SELECT name, type, pk, \"notnull\", hidden IN (2, 3) FROM pragma_table_xinfo(?1)")?;
     let rows = statement.query_map([table], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,
             key: row.get(2)?,
             not_null: row.get(3)?,
+            is_generated: row.get(4)?,
         })
     })?;
     rows.collect()

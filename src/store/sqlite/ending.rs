@@ -3,7 +3,7 @@
 use super::{repair::shown, times::Times};
 use crate::{
     domain::{Assigned, Literal, Timestamp},
-    store::{Ending, Identifier, Mapping, StoreError},
+    store::{Ending, Identifier, Mapping, StoreError, TimeFormat},
 };
 use rusqlite::{
     Connection,
@@ -131,6 +131,21 @@ pub(super) fn fits(
     (mapping, is_strict): (&Mapping, bool),
 ) -> Result<(), StoreError> {
     let declared = declared.to_ascii_uppercase();
+    if takes(value, (&declared, not_null), mapping.time_format, is_strict) {
+        return Ok(());
+    }
+    let is = if not_null { " NOT NULL" } else { "" };
+    Err(StoreError::Schema(format!(
+        "column `{column}` of `{}` is {declared}{is} ({}), which doesn't take {}",
+        mapping.table.plain(),
+        Ending::SET,
+        value.shown()
+    )))
+}
+
+/// Whether a column that is declared so takes a value.
+pub(super) fn takes(value: &Assigned, (declared, not_null): (&str, bool), format: TimeFormat, is_strict: bool) -> bool {
+    let declared = declared.to_ascii_uppercase();
     let is_number = |text: &str| match declared.as_str() {
         "INT" | "INTEGER" => text.parse::<i64>().is_ok(),
         "REAL" => text.parse::<f64>().is_ok(),
@@ -141,22 +156,13 @@ pub(super) fn fits(
         || ["INT", "REAL", "FLOA", "DOUB", "NUM", "DEC", "ANY"]
             .iter()
             .any(|part| declared.contains(part));
-    let is_fit = match value {
+    match value {
         Assigned::Null => !not_null,
         Assigned::OneMore => holds_numbers,
         Assigned::Error => holds_text,
+        Assigned::Now if format == TimeFormat::Timestamp => holds_text,
         Assigned::Now => !is_strict || declared != "BLOB",
         Assigned::Literal(Literal::Truth(_)) => !is_strict || declared != "BLOB",
         Assigned::Literal(literal) => !is_strict || declared != "BLOB" && is_number(literal.text()),
-    };
-    if is_fit {
-        return Ok(());
     }
-    let is = if not_null { " NOT NULL" } else { "" };
-    Err(StoreError::Schema(format!(
-        "column `{column}` of `{}` is {declared}{is} ({}), which doesn't take {}",
-        mapping.table.plain(),
-        Ending::SET,
-        value.shown()
-    )))
 }

@@ -3,7 +3,7 @@
 
 use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Assigned, LateOutcome, LedgerEntry, Literal, Outcome, RepairId},
+    domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, Outcome, RepairId},
     store::{Ending, Entries, ErrorTextRemoval, Identifier, Ledger, Mapping, Store, StoreError, Undo},
 };
 use serde_json::{Value, json};
@@ -405,4 +405,76 @@ async fn a_strict_table_refuses_values_of_another_type_before_any_repair() {
     let mut store = bed.store_with(fits, Action::Fail);
     failed(&mut store).await;
     assert_eq!(bed.rows().await[1]["share"].as_deref(), Some("0.5"));
+}
+
+#[tokio::test]
+async fn a_strict_table_whose_state_or_end_takes_no_such_value_is_not_repaired() {
+    for (column, definition, said) in [
+        ("state", "state INTEGER", "is INTEGER, which doesn't take 'FAIL'"),
+        (
+            "ended_at",
+            "ended_at REAL",
+            "is REAL, which doesn't take the database's time",
+        ),
+        ("payload", "payload BLOB", "is BLOB, which doesn't take the error text"),
+    ] {
+        let bed = SqliteBed::new().await;
+        let columns = "state TEXT, started_at TEXT, ended_at TEXT, payload TEXT, last_heartbeat_at TEXT"
+            .replace(&format!("{column} TEXT"), definition);
+        bed.sql(&format!(
+            "DROP TABLE runs; CREATE TABLE runs (id INTEGER PRIMARY KEY, job_name TEXT, {columns}) STRICT"
+        ))
+        .await;
+        let obstacles = snapshot(&mut bed.store_with(mapping(), Action::Fail)).await.obstacles;
+        assert_eq!(obstacles.len(), 1, "{column}");
+        let found = &obstacles[0];
+        assert_eq!(found.cause, Cause::Rights);
+        assert!(
+            found
+                .reason
+                .contains(&format!("\"{column}\" of the strict table `runs`"))
+                && found.reason.contains(said),
+            "{found:?}"
+        );
+        let observed = snapshot(&mut bed.store_with(mapping(), Action::Observe)).await;
+        assert_eq!(observed.obstacles, []);
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_its_column_does_not_take_is_found_before_any_repair() {
+    for (sql_type, said) in [
+        ("varchar(3)", "takes 3 characters, and `FAIL`"),
+        ("word", "is word, which doesn't take 'FAIL'"),
+    ] {
+        let bed = PostgresBed::new().await;
+        bed.sql(&format!(
+            "CREATE DOMAIN word AS text CHECK (VALUE IN ('RUNNING', 'SUCCESS'));
+             ALTER TABLE runs ALTER COLUMN state TYPE {sql_type} USING NULL"
+        ))
+        .await;
+        let error = bed
+            .store_with(mapping(), Action::Fail)
+            .observe(&super::look(super::Look::Ordinary))
+            .await;
+        let text = error.unwrap_err().chain();
+        assert!(text.contains("column `state`") && text.contains(said), "{text}");
+        snapshot(&mut bed.store_with(mapping(), Action::Backfill)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_further_column_that_is_always_generated_keeps_a_watch_from_repairing() {
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "ALTER TABLE runs ADD COLUMN \"a \"\"serial\"\" %\" bigint GENERATED ALWAYS AS IDENTITY,
+           ADD COLUMN twice integer GENERATED ALWAYS AS (id * 2) STORED",
+    )
+    .await;
+    let set = setting(&[("a \"serial\" %", number("1")), ("twice", number("1"))]);
+    let obstacles = async |action| snapshot(&mut bed.store_with(set.clone(), action)).await.obstacles;
+    let found = obstacles(Action::Fail).await;
+    let said = "\"a \"\"serial\"\" %\", \"twice\" are computed by the database (GENERATED ALWAYS), so `fail` can't set";
+    assert!(found.len() == 1 && found[0].reason.contains(said), "{found:?}");
+    assert_eq!(obstacles(Action::Backfill).await, []);
 }

@@ -1,6 +1,7 @@
 /* beatwarden: facts */
 -- Returns one row: the time, the server, and what this role may do with table ($1) and ledger ($2).
 -- `callable` reports whether it may call the function that ends jobs ($9; NULL where that is none), NULL where that is gone.
+-- `computed` names the columns that are to be written ($4) and that no one can set.
 -- `guard` and `ledger_flaw` report the guard's triggers and what is wrong with the ledger. Reads the catalog only, so it can't
 -- wait for another session. `shape` shows whether the columns ($3), and those of other tables ($10, and $11 a column of each), are
 -- still those that the other statements were written for, and `other_row_security` which of those tables hide rows; the
@@ -41,6 +42,11 @@ SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS
               WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
                 AND attribute.attname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[])
                 AND NOT pg_catalog.has_column_privilege(relation.oid, attribute.attnum, 'SELECT')) AS not_readable,
+       ARRAY(SELECT attribute.attname::pg_catalog.text
+               FROM pg_catalog.pg_attribute AS attribute
+              WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
+                AND attribute.attname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text[])
+                AND (attribute.attgenerated OPERATOR(pg_catalog.<>) '' OR attribute.attidentity OPERATOR(pg_catalog.=) 'a')) AS computed,
        ({{guard_state}}) AS guard,
        CASE WHEN $9::pg_catalog.oid IS NULL THEN true
             ELSE (SELECT pg_catalog.has_function_privilege(procedure.oid, 'EXECUTE') AND pg_catalog.has_schema_privilege(procedure.pronamespace, 'USAGE')
