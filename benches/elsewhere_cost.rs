@@ -27,7 +27,7 @@ use std::{
 };
 use support::postgres::Cluster;
 
-const RUNNING: usize = 10_000;
+const RUNNING: [usize; 3] = [100, 1_000, 10_000];
 const FINISHED: usize = 100_000;
 const PASSES: usize = 30;
 
@@ -39,32 +39,36 @@ const TABLES: &str =
 
 #[tokio::main]
 async fn main() {
-    println!("{RUNNING} running jobs beside {FINISHED} finished ones, median of {PASSES} alternating passes");
+    println!("Running jobs beside {FINISHED} finished ones, median of {PASSES} alternating passes");
     println!(
-        "{:<12} {:>14} {:>18} {:>8}",
-        "", "a column, ms", "another table, ms", "ratio"
+        "{:<12} {:>8} {:>14} {:>18} {:>8}",
+        "", "running", "a column, ms", "another table, ms", "ratio"
     );
     let cluster = Cluster::start_with("autovacuum = off\n");
-    on_postgres(&cluster).await;
-    on_sqlite().await;
+    for running in RUNNING {
+        on_postgres(&cluster, running).await;
+    }
+    for running in RUNNING {
+        on_sqlite(running).await;
+    }
 }
 
 /// The rows: `now` is the database's own word for the time in UTC, `numbers` one for a series with the column `i`.
-fn rows(now: &str, numbers: impl Fn(usize) -> String) -> String {
+fn rows(running: usize, now: &str, numbers: impl Fn(usize) -> String) -> String {
     format!(
         "INSERT INTO runs SELECT i, 'orders', 'SUCCESS', {now}, {now}, {now} FROM {};
          INSERT INTO runs SELECT {FINISHED} + i, 'orders', 'RUNNING', {now}, NULL, {now} FROM {};
          INSERT INTO beats SELECT id, last_heartbeat_at FROM runs;",
         numbers(FINISHED),
-        numbers(RUNNING)
+        numbers(running)
     )
 }
 
-async fn on_postgres(cluster: &Cluster) {
+async fn on_postgres(cluster: &Cluster, running: usize) {
     let database = cluster.database().await;
     let client = database.client().await;
     let series = |count| format!("generate_series(1, {count}) AS i");
-    let script = format!("{TABLES}{}", rows("now() AT TIME ZONE 'UTC'", series));
+    let script = format!("{TABLES}{}", rows(running, "now() AT TIME ZONE 'UTC'", series));
     client.batch_execute(&script).await.unwrap();
     client.batch_execute("VACUUM ANALYZE").await.unwrap();
     let store = |heartbeat| {
@@ -79,10 +83,10 @@ async fn on_postgres(cluster: &Cluster) {
             discovery: DiscoverySetting::Auto,
         })
     };
-    measure("PostgreSQL", store(column()), store(elsewhere())).await;
+    measure("PostgreSQL", running, store(column()), store(elsewhere())).await;
 }
 
-async fn on_sqlite() {
+async fn on_sqlite(running: usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
@@ -90,7 +94,10 @@ async fn on_sqlite() {
     let series = |count| {
         format!("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n)")
     };
-    let script = format!("{TABLES}{}", rows("strftime('%Y-%m-%d %H:%M:%f000', 'now')", series));
+    let script = format!(
+        "{TABLES}{}",
+        rows(running, "strftime('%Y-%m-%d %H:%M:%f000', 'now')", series)
+    );
     connection.execute_batch(&script).unwrap();
     let store = |heartbeat| {
         let path: PathBuf = path.clone();
@@ -104,18 +111,18 @@ async fn on_sqlite() {
             action: Action::Observe,
         })
     };
-    measure("SQLite", store(column()), store(elsewhere())).await;
+    measure("SQLite", running, store(column()), store(elsewhere())).await;
 }
 
-async fn measure(title: &str, column: impl Store, elsewhere: impl Store) {
-    let (mut column, mut elsewhere) = (Passes::of(column).await, Passes::of(elsewhere).await);
+async fn measure(title: &str, running: usize, column: impl Store, elsewhere: impl Store) {
+    let (mut column, mut elsewhere) = (Passes::of(column, running).await, Passes::of(elsewhere, running).await);
     for _ in 0..PASSES {
         column.pass(Look::Ordinary).await;
         elsewhere.pass(Look::Ordinary).await;
     }
     let (column, elsewhere) = (column.median(), elsewhere.median());
     println!(
-        "{title:<12} {column:>14.1} {elsewhere:>18.1} {:>8.2}",
+        "{title:<12} {running:>8} {column:>14.2} {elsewhere:>18.2} {:>8.2}",
         elsewhere / column
     );
 }
@@ -123,15 +130,17 @@ async fn measure(title: &str, column: impl Store, elsewhere: impl Store) {
 /// Passes of one store: each knows the jobs of the last one, as a watch does.
 struct Passes<S> {
     store: S,
+    running: usize,
     known: Vec<JobId>,
     times: Vec<f64>,
 }
 
 impl<S: Store> Passes<S> {
     /// After the first look, which is not counted.
-    async fn of(store: S) -> Self {
+    async fn of(store: S, running: usize) -> Self {
         let mut passes = Self {
             store,
+            running,
             known: Vec::new(),
             times: Vec::new(),
         };
@@ -153,7 +162,7 @@ impl<S: Store> Passes<S> {
             .filter(|job| job.heartbeat_at != TimeValue::ABSENT)
             .map(|job| job.id.clone())
             .collect();
-        assert_eq!(self.known.len(), RUNNING);
+        assert_eq!(self.known.len(), self.running);
     }
 
     fn median(mut self) -> f64 {

@@ -95,6 +95,9 @@ pub struct Span {
     pub gaps: Vec<i64>,
     /// So many known jobs lie in it.
     pub known: usize,
+    /// Whether they are so many, and lie so close, that what another table holds for the keys of the range costs less read as
+    /// a whole than for one job after the other.
+    pub is_dense: bool,
     /// Rows that are read at most. The newcomers come last, and are cut first; a known job that is cut is read by its key.
     pub most: i64,
 }

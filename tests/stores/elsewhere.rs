@@ -1,6 +1,8 @@
 //! Times that stand in another table, rows that are no jobs, and states that are NULL: read as the configuration says, on both
 //! databases. The tables are those of real job systems.
 
+mod ranged;
+
 use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     app::{self, AnyStore},

@@ -4,7 +4,7 @@ use super::{
     Look,
     carried::Followed,
     rows::{is_news, within_room},
-    tail::{At, Tail},
+    tail::{At, Tail, is_dense},
 };
 use crate::{
     domain::{self, Discovery, JobId},
@@ -268,6 +268,7 @@ fn known_and_new(tail: &mut Tail, known: &[JobId], now: Instant) -> (Span, Vec<J
         newest: tail.newest(),
         gaps,
         known: close.len(),
+        is_dense: is_dense(tail.newest().saturating_sub(from), close.len()),
         most,
     };
     let alone = alone.iter().copied().chain(gaps_alone);

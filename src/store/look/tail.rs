@@ -31,6 +31,10 @@ const IN_TURN: (usize, usize) = (64, 64);
 const SPARSE: i64 = 8;
 /// So many keys below the newest are always read as one range.
 const ALWAYS: i64 = 200;
+/// What another table holds for a range of keys is read as a whole if at least so many known jobs lie in it, and at least every
+/// so manyth key is one: a row of the other table was measured to cost a third of a lookup of its own, and the statement as much as
+/// some hundred lookups. Nor can it then be read in vain for more keys than there are jobs.
+const DENSE: (usize, i64) = (500, 2);
 /// Keys of one page of a full look: at first, at least, at most. In between the time that pages take decides.
 const PAGE: (i64, i64, i64) = (20_000, 1_000, 200_000);
 
@@ -208,9 +212,31 @@ impl Tail {
     }
 }
 
+/// Whether so many `known` jobs lie close together in a range that ends so many keys `above` its lowest.
+pub(super) fn is_dense(above: i64, known: usize) -> bool {
+    let (least, every) = DENSE;
+    known >= least && i64::try_from(known).is_ok_and(|known| above < known.saturating_mul(every))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_dense_where_half_of_many_keys_are_jobs() {
+        for (above, known, expected) in [
+            (0, 0, false),
+            (499, 499, false),
+            (499, 500, true),
+            (999, 500, true),
+            (1_000, 500, false),
+            (19_999, 10_000, true),
+            (20_000, 10_000, false),
+            (i64::MAX, 10_000, false),
+        ] {
+            assert_eq!(is_dense(above, known), expected, "{known} jobs in {above} keys");
+        }
+    }
 
     fn gaps(tail: &Tail) -> Vec<i64> {
         tail.gaps.keys().copied().collect()

@@ -5,11 +5,12 @@ use super::{
     facts::{Asked, facts_of},
     failures::refusal,
     param::Param,
+    ranged,
     row::{self, BoundTime},
     transaction::{begin, look_alone},
 };
 use crate::{
-    domain::{Access, Job, JobId, ServerIdentity, Timestamp},
+    domain::{Access, Job, JobId, ServerIdentity, TimeValue, Timestamp},
     store::{
         StoreError,
         question::{
@@ -22,7 +23,10 @@ use crate::{
     },
 };
 use futures_util::future::{OptionFuture, join_all};
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    ops::{ControlFlow, RangeInclusive},
+    time::Duration,
+};
 use tokio_postgres::{Error, Row};
 
 /// A scan that the planner estimates as more expensive than this is left for the key tail: some ten thousand rows. Below
@@ -252,7 +256,36 @@ impl Driver<'_> {
         let (from, newest) = (span.from.to_string(), span.newest.to_string());
         let gaps: Vec<String> = span.gaps.iter().map(i64::to_string).collect();
         let params: Vec<Param<'_>> = vec![zone, &from, &newest, running, &gaps, &span.most];
-        self.jobs(&self.ready.statements.tail, params, span.known + ROOM).await
+        let expected = span.known + ROOM;
+        let Some(ranged) = self.ready.statements.ranged.as_ref().filter(|_| span.is_dense) else {
+            return self.jobs(&self.ready.statements.tail, params, expected).await;
+        };
+        let of_range: Vec<Param<'_>> = vec![zone, &from, &newest];
+        let (rows, heartbeats) = tokio::join!(
+            biased;
+            self.jobs(&ranged.tail, params, expected),
+            self.heartbeats(&ranged.heartbeats, of_range, expected),
+        );
+        let mut rows = rows?;
+        ranged::put_together(&mut rows.jobs, &heartbeats?);
+        Ok(rows)
+    }
+
+    /// The newest heartbeats of a range of keys, in the order of the keys: each once, so there are no more than keys.
+    async fn heartbeats(
+        &self,
+        statement: &str,
+        params: Vec<Param<'_>>,
+        expected: usize,
+    ) -> Result<Vec<(i64, TimeValue)>, Error> {
+        let mut heartbeats = Vec::with_capacity(expected);
+        let keeps_utc = self.ready.catalog.all_keep_utc();
+        let take = |row: &Row| {
+            heartbeats.push(row::heartbeat(row, keeps_utc));
+            ControlFlow::Continue(())
+        };
+        self.link.ask_each(statement, params, take).await?;
+        Ok(heartbeats)
     }
 
     async fn history(&self, window: Duration) -> Result<Rows, Error> {

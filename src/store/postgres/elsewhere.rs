@@ -6,7 +6,8 @@ use super::{
     conditions::same_job,
     link::Link,
     relation::{self, Columns, Relation},
-    times::TimeColumn,
+    sql::quoted,
+    times::{OtherRows, TimeColumn},
 };
 use crate::{
     domain::ValueTest,
@@ -35,7 +36,7 @@ pub(super) async fn time(
     wanted.extend(conditions.map(|condition| (&condition.column, format!("{key}.where"))));
     other.columns.all_there(&wanted)?;
     let mut time = own(&other.columns, mapping, source, &format!("{key}.column"))?;
-    time.rows = Some(rows(jobs, &other, elsewhere, key)?);
+    time.elsewhere = Some(rows(jobs, &other, (mapping, elsewhere), key)?);
     let read = OtherTable {
         table: other.table.quoted(),
         columns: wanted.iter().map(|(name, _)| name.as_str().to_owned()).collect(),
@@ -82,18 +83,27 @@ pub(super) fn own(
     Ok(TimeColumn::new(column, kind, format, mapping, source.zone.as_deref()))
 }
 
-/// The rows of the other table that belong to the target row, as what stands behind FROM.
-fn rows(jobs: &Columns, other: &Relation, elsewhere: &Elsewhere, key: &str) -> Result<String, StoreError> {
+/// The rows of the other table that belong to jobs. That a job has one of them at most is a promise of what they cost, and
+/// of nothing else: where it is broken later, the greatest of them is still the one that counts.
+fn rows(
+    jobs: &Columns,
+    other: &Relation,
+    (mapping, elsewhere): (&Mapping, &Elsewhere),
+    key: &str,
+) -> Result<OtherRows, StoreError> {
     let names = other.columns.find(&elsewhere.key, &format!("{key}.key"))?;
     let matching: Column = jobs.find(&elsewhere.matching, &format!("{key}.match"))?;
     let same_job = same_job(&names, &matching, elsewhere.prefix.as_deref())
         .map_err(|expected| other.columns.wrong_type(&names, &format!("{key}.key"), &expected))?;
     let conditions = &elsewhere.conditions;
     let conditions = other.columns.conditions("other", conditions, &format!("{key}.where"))?;
-    Ok(format!(
-        "{} AS other WHERE {same_job} AND {conditions}",
-        other.table.quoted()
-    ))
+    let table = other.table.quoted();
+    let is_key = matching.name == mapping.id.as_str() && matching.is_integer() && names.is_integer();
+    let is_single = is_key && names.is_unique_at_commit && !other.has_heirs;
+    Ok(OtherRows {
+        of_target: format!("{table} AS other WHERE {same_job} AND {conditions}"),
+        of_any: is_single.then(|| (format!("{table} AS other WHERE {conditions}"), quoted(&names.name))),
+    })
 }
 
 /// The statement that makes the index without which each pass would read the whole other table, for each running job.

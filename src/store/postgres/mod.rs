@@ -34,6 +34,7 @@ mod obstacles;
 mod operator;
 mod param;
 mod passfile;
+mod ranged;
 mod relation;
 mod render;
 mod repair;

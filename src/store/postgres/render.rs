@@ -6,6 +6,7 @@ use super::{
     catalog::{Catalog, Column},
     ending, function,
     guard_sql::GuardStatements,
+    ranged::Ranged,
     server::Server,
     sql::{NO_ENTRY, Names, literal, quoted},
     times::{TimeColumn, ZONE},
@@ -43,6 +44,8 @@ statements! {
         /// The name of the index that is made last: where it is, all are.
         last_index: String,
         guard: GuardStatements,
+        /// The tail, where heartbeats of another table are read beside it.
+        ranged: Option<Ranged>,
     }
 }
 
@@ -71,6 +74,7 @@ impl Statements {
         names.push(("entry_made", part(include_str!("sql/entry_made.sql"), &names)));
         names.push(("as_observed", part(include_str!("sql/as_observed.sql"), &names)));
         let with = |template: &str, others: Names| part(template, &[others, names.clone()].concat());
+        let ranged = Ranged::render(catalog, with);
         let newest = part(include_str!("sql/newest.sql"), &names);
         let newest_job = with(include_str!("sql/job.sql"), vec![("table", newest)]);
         let newest_good = part(include_str!("sql/newest_good.sql"), &names);
@@ -100,7 +104,12 @@ impl Statements {
             ("good_by_key_job", good_by_key_job),
         ]);
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
-        Self::filled(|template| part(template, &names), last_index.as_str().to_owned(), guard)
+        Self::filled(
+            |template| part(template, &names),
+            last_index.as_str().to_owned(),
+            guard,
+            ranged,
+        )
     }
 }
 

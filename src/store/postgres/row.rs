@@ -85,6 +85,12 @@ pub(super) fn job(row: &Row, keeps_utc: bool, strings: &mut Strings) -> Option<J
     })
 }
 
+/// A key and the newest heartbeat of its job in another table, as they are sent for a range of keys. The time as of [`job`].
+pub(super) fn heartbeat(row: &Row, keeps_utc: bool) -> (i64, TimeValue) {
+    let time = if keeps_utc { read::<true> } else { read::<false> };
+    (row.get(0), time(row, 1))
+}
+
 fn key(row: &Row) -> Option<JobId> {
     let ty = row.columns()[0].type_();
     if *ty == Type::INT4 {

@@ -20,8 +20,17 @@ pub(super) struct TimeColumn {
     pub keeps_utc: bool,
     /// The zone of a `timestamp` in it, as an expression.
     pub zone: String,
-    /// The job's rows in the other table, as what stands behind FROM; its name there is `other`.
-    pub rows: Option<String>,
+    /// Where it stands in another table.
+    pub elsewhere: Option<OtherRows>,
+}
+
+/// Rows of another table, as what stands behind FROM; its name there is `other`.
+#[derive(Clone, Debug)]
+pub(super) struct OtherRows {
+    /// Those of the target row.
+    pub of_target: String,
+    /// Those of any job, and the column that names it, quoted, where that is the job's key and a job has one row at most.
+    pub of_any: Option<(String, String)>,
 }
 
 impl TimeColumn {
@@ -39,13 +48,13 @@ impl TimeColumn {
             format,
             keeps_utc: matches!(zone.unwrap_or(&mapping.time_zone), "UTC" | "Etc/UTC"),
             zone: zone_of(mapping, zone),
-            rows: None,
+            elsewhere: None,
         }
     }
 
     /// The column, where it is one of the job table.
     pub(super) fn own(&self) -> Option<&Column> {
-        self.rows.is_none().then_some(&self.column)
+        self.elsewhere.is_none().then_some(&self.column)
     }
 
     /// Whether the other one takes its values as they are.
@@ -66,10 +75,15 @@ impl TimeColumn {
 
     /// The same as it is sent: without work for the server where `all_keep_utc` and the value is the time it would be made into.
     pub(super) fn sent(&self, all_keep_utc: bool) -> String {
+        self.of_value(|value| self.sent_value(value, all_keep_utc))
+    }
+
+    /// A value of the column as it is sent.
+    pub(super) fn sent_value(&self, value: &str, all_keep_utc: bool) -> String {
         if self.needs_no_zone(all_keep_utc) {
-            self.value()
+            value.to_owned()
         } else {
-            self.instant()
+            self.read(value)
         }
     }
 
@@ -82,12 +96,13 @@ impl TimeColumn {
     /// An expression of its value, which stands in it more than once. The greatest is found once: by the end of the index,
     /// where the time stands behind the key in it, else among the few rows of the job.
     fn of_value(&self, expression: impl Fn(&str) -> String) -> String {
-        match &self.rows {
+        match &self.elsewhere {
             None => expression(&self.column.target()),
             Some(rows) => format!(
-                "(SELECT {} FROM (SELECT pg_catalog.max(other.{}) AS at FROM {rows}) AS newest)",
+                "(SELECT {} FROM (SELECT pg_catalog.max(other.{}) AS at FROM {}) AS newest)",
                 expression("newest.at"),
                 quoted(&self.column.name),
+                rows.of_target,
             ),
         }
     }
