@@ -57,8 +57,9 @@ async fn finds_it_changed(store: &mut impl Store) {
     );
 }
 
-/// A function that every pass calls: it says under the session's name how many statements the session keeps, and refuses once
-/// in each session as long as there is a table `refusing`, as a server does that has forgotten a statement.
+/// A function that every pass calls: it says under the session's name how many statements the session keeps, refuses once in
+/// each session as long as there is a table `refusing`, as a server does whose table has changed, and makes the session forget
+/// its statements as long as there is a table `forgetting`: those that the pass sends behind it are not there.
 const TELLING: &str = "BEGIN
     PERFORM set_config('application_name', 'kept ' || (SELECT count(*) FROM pg_prepared_statements), false);
     IF to_regclass('public.refusing') IS NOT NULL AND NOT EXISTS (
@@ -66,6 +67,9 @@ const TELLING: &str = "BEGIN
     ) THEN
         PERFORM pg_advisory_lock(7);
         RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000';
+    END IF;
+    IF to_regclass('public.forgetting') IS NOT NULL THEN
+        DEALLOCATE ALL;
     END IF;
     RETURN txid_current_snapshot_of_the_core();
 END";
@@ -99,6 +103,22 @@ async fn a_refusal_costs_no_pass() {
     bed.sql("DROP TABLE public.refusing").await;
     passes(&mut store, 4, &["1"]).await;
     assert_eq!(kept(&bed).await, 0);
+}
+
+/// The server has forgotten the statements while a pass sends them (26000), as behind a pooler that came in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_are_gone_cost_no_pass() {
+    let bed = PostgresBed::new().await;
+    put_in_place(&bed, "txid_current_snapshot", "", "RETURNS txid_snapshot", TELLING).await;
+    bed.write(&Written::running(1)).await;
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::State);
+    assert_eq!(passes(&mut store, 4, &["1"]).await, DIRECT);
+    assert!(kept(&bed).await >= 3, "the moment, the rows, the ledger");
+    bed.sql("CREATE TABLE public.forgetting ()").await;
+    assert_eq!(passes(&mut store, 1, &["1"]).await, REFUSED);
+    bed.sql("DROP TABLE public.forgetting").await;
+    assert_eq!(passes(&mut store, 3, &["1"]).await, REFUSED);
+    assert_eq!(kept(&bed).await, 0, "nothing is kept on this connection any more");
 }
 
 /// A column of another type ends one pass, as without kept statements.
