@@ -6,9 +6,8 @@ All by the environment:
   BENCH           sections, in their order: refresh first upkeep scrape heartbeats sqlite many process rust; `report` only
                   writes the report again. All of them if empty. A section that is measured again replaces what was measured
                   of it before, so that an interrupted run continues with the sections that are missing.
-  BENCH_FULL=1    longer and more often: about an hour. Otherwise less than 25 minutes, with the histories made beforehand;
-                  then sql_exporter with a query for each number is left out where one refresh takes ten seconds, since it
-                  asks what postgres_exporter asks, and the longest two of cargo's benchmarks.
+  BENCH_FULL=1    longer and more often, and the longest two of cargo's benchmarks: about an hour. Otherwise less than 25
+                  minutes, with the histories made beforehand
   BENCH_HISTORY   finished rows, "10k 1m 10m"; the middle one serves the sections that vary something else
   BENCH_RUNNING   running jobs, "100 10k 100k 1m"
   BENCH_FIRST     finished rows of the first look at the default interval, "5m"
@@ -104,10 +103,6 @@ class Bench:
         self.jobs, self.failed, self.section, self.run = 0, [], "", ""
         # What was built; another commit may be checked out meanwhile.
         self.commit = machine.said_by(["git", "-C", str(ROOT), "describe", "--always", "--dirty"])
-
-    def slow(self, name, size):
-        """Whether it takes minutes to show what its twin has shown already."""
-        return not self.full and name == "se_naive" and self.size(size) > 5_000_000
 
     @staticmethod
     def program(given):

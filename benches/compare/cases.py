@@ -197,7 +197,7 @@ def many_distant(bench, distant):
     with Program(bench, OWN, "many", config=watches(bench, distant.port, "5s")) as program:
         ready = program.ready_s
         # All of them have found their pace by then: what stretches an interval is the scans of the last five passes.
-        time.sleep(30)
+        time.sleep(25)
         before, span = passes_of(program), machine.Span(bench.cluster.postmaster, program.pid)
         time.sleep(10)
         passed, used = passes_of(program) - before, span.end()

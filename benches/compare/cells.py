@@ -183,7 +183,7 @@ def row(bench, size, jobs, peers):
     # The bare fetch by state is what a pass does on a table that is small, or has an index.
     if bench.size(size) <= 100_000:
         steps += [(floor, "by state")]
-    steps += [(cell, name) for name in WITHOUT_INDEX if name in peers and not bench.slow(name, size)]
+    steps += [(cell, name) for name in WITHOUT_INDEX if name in peers]
     indexed = [(cell, name) for name in WITH_INDEX if name in peers]
     for group, with_index in ((steps, False), (indexed, True)):
         if group:

@@ -94,15 +94,5 @@ def postgres_exporter(way):
 def sql_exporter(way, url, interval="1s"):
     """A configuration for sql_exporter, which runs its queries in the background."""
     head = f"jobs:\n- name: runs\n  interval: '{interval}'\n  connections: ['{url}']\n  queries:\n"
-
-    def query(name, sql, values, labels=""):
-        return f"  - name: {name}\n    help: {name}\n{labels}    values: [{', '.join(values)}]\n    query: {indent(sql, 6)}\n"
-
-    if way == "naive":
-        text = head + "".join(query(f"runs_{name}", sql, ["value"]) for name, sql in NAIVE.items())
-        edges = ", ".join(f"'{edge}'" for edge in BUCKETS)
-        counts = ", ".join(f"count(*) FILTER (WHERE age <= {edge})" for edge in BUCKETS)
-        rows = f"SELECT unnest(ARRAY[{edges}, '+Inf']) AS le, unnest(ARRAY[{counts}, count(*)])::float8 AS value FROM {AGES}"
-        return text + query("runs_age_bucket", rows, ["value"], "    labels: [le]\n")
     values = [*NAIVE, *[f"le_{edge}" for edge in BUCKETS], "age_count", "age_sum"]
-    return head + query("runs", best(way == "index"), values)
+    return head + f"  - name: runs\n    help: runs\n    values: [{', '.join(values)}]\n    query: {indent(best(way == 'index'), 6)}\n"

@@ -79,7 +79,7 @@ class Targets:
             own = self.cell("refresh", history=size, running=fewest)
             return own and own.get(field), self.figures.least(field, "refresh", programs, history=size, running=fewest)
 
-        own, naive = beside("db_ms", ["pe_naive", "se_naive"])
+        own, naive = beside("db_ms", ["pe_naive"])
         value = ratio(naive, own)
         promised = "database time at 10 million rows: at least 10,000 times less than a query for each number"
         if count(size) < 10_000_000:
