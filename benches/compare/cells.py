@@ -181,7 +181,7 @@ def row(bench, size, jobs, peers):
     record = {"section": "refresh", "history": size, "running": jobs}
     steps = [(cell, OWN), (floor, "by range of the key")]
     # The bare fetch by state is what a pass does on a table that is small, or has an index.
-    if bench.size(size) <= 100_000:
+    if bench.size(size) <= 100_000 and jobs == bench.running[0]:
         steps += [(floor, "by state")]
     steps += [(cell, name) for name in WITHOUT_INDEX if name in peers]
     indexed = [(cell, name) for name in WITH_INDEX if name in peers]
@@ -198,9 +198,12 @@ def row(bench, size, jobs, peers):
 
 
 def refresh(bench):
-    """Cost against history, with the fewest running jobs; and against running jobs, beside one history that all of them share."""
+    """Cost against history, with the fewest running jobs; and against running jobs, beside one history."""
     for size in bench.history:
         row(bench, size, bench.running[0], [*WITHOUT_INDEX, *WITH_INDEX])
     for jobs in bench.running[1:]:
-        # Where a refresh takes a second it is only shown that ours holds.
-        row(bench, bench.middle, jobs, ["pe_best", *WITH_INDEX] if jobs < 500_000 else [])
+        if jobs < 500_000:
+            row(bench, bench.middle, jobs, ["pe_best", *WITH_INDEX])
+        else:
+            # Where a refresh takes a second it is only shown that ours holds. The first look at so many takes its time.
+            row(bench, bench.history[0], jobs, [])

@@ -115,7 +115,7 @@ class Program:
         counted = [float(value) for value in self.total.findall(self.body)]
         return bool(counted) and sum(counted) == jobs and EVERYTHING.get(self.name, "") in self.body
 
-    def wait_until_ready(self, jobs, seconds=120):
+    def wait_until_ready(self, jobs, seconds=300):
         while time.monotonic() - self.began < seconds:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}: see {self.log.name}")
