@@ -39,6 +39,8 @@ pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState
             (None, None) => Guard::Absent,
             (Some(now), None) if *now == made => Guard::Sound,
             (None, Some(before)) if *before == made_formerly => Guard::Outdated,
+            // An earlier version has made its own beside this one's: both write the same.
+            (Some(now), Some(before)) if *now == made && *before == made_formerly => Guard::Outdated,
             _ => Guard::Altered,
         };
         let differs = match now.or(before) {
