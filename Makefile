@@ -5,7 +5,7 @@ CARGO ?= cargo
 AT_ONCE ?= 4
 STORES_AT_ONCE ?= 8
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress failover engines image-test bench instructions clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress upgrade failover engines image-test bench instructions clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -43,6 +43,9 @@ sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
 SECONDS ?= 600
 stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
 	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test system stress:: -- --nocapture
+
+upgrade: ## this version after and beside an earlier one, which is built from the history: each knows what the other did, nothing is done twice
+	STRESS_SECONDS=$(SECONDS) scripts/upgrade
 
 CASES ?= 20000
 fuzz: ## the parsers that are ours, and generated configurations, against CASES=n generated inputs each

@@ -72,7 +72,10 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let mut store = app::store_of(watch)?;
     let first = match store.observe(&request).await {
         Ok(snapshot) => snapshot,
-        Err(error) => return Ok(vec![refused(&error)]),
+        Err(error) => {
+            let around = store.survey().await.unwrap_or_default();
+            return Ok([vec![refused(&error)], ledger(&around)].concat());
+        }
     };
     let guard = store.guard().await.unwrap_or_else(|_| GuardState {
         guard: first.guard,
@@ -110,6 +113,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     lines.splice(2..2, times);
     lines.extend(app::fail_in_words(watch).map(|words| note(format!("fail: {words}"))));
     lines.splice(1..1, elsewhere::lines(watch, &around));
+    lines.extend(ledger(&around));
     lines.extend(surroundings(&around));
     lines.extend(holder.map(|holder| held(&holder)));
     let is_cured = |line: &Line| line.1.starts_with("no_ledger: ") && line.1.contains("`beatwarden grants`");
@@ -285,6 +289,18 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
         ));
     }
     lines
+}
+
+/// What a ledger of an earlier version lacks.
+fn ledger(around: &Surroundings) -> Vec<Line> {
+    if around.ledger_lacks.is_empty() {
+        return Vec::new();
+    }
+    let text = "ledger: an earlier version made it, and it lacks indexes of this one, so that a long ledger is read more slowly; \
+                the next repair makes them where that is quick and allowed, or its owner in a quiet minute (nothing is \
+                repaired meanwhile, and a SQLite file not written):";
+    let statements = around.ledger_lacks.iter().map(|sql| (Verdict::More, sql.clone()));
+    [note(text)].into_iter().chain(statements).collect()
 }
 
 /// Our role, and whose code runs with its rights.

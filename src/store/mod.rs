@@ -9,6 +9,7 @@ pub mod guard;
 mod identity;
 mod image;
 pub mod inventory;
+mod layout;
 pub mod look;
 mod mapping;
 pub mod postgres;

@@ -42,6 +42,7 @@ mod incidents;
 mod interleavings;
 mod kept;
 mod key_tail;
+mod layouts;
 mod lost_answers;
 mod operator;
 mod overrun;

@@ -5,6 +5,7 @@ use std::{
     fmt::Display,
     fs::File,
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -17,9 +18,16 @@ pub struct Beatwarden {
     folder: TempDir,
 }
 
+const OURS: &str = env!("CARGO_BIN_EXE_beatwarden");
+
 /// The binary, in a folder where no configuration file lies.
-pub fn command(folder: &std::path::Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_beatwarden"));
+pub fn command(folder: &Path) -> Command {
+    command_of(Path::new(OURS), folder)
+}
+
+/// Another binary there, such as that of an earlier version.
+pub fn command_of(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .current_dir(folder)
         .env_clear()
@@ -46,13 +54,18 @@ impl Beatwarden {
 
     /// The same with variables in its environment.
     pub async fn watch_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::watch_by(Path::new(OURS), environment, arguments).await
+    }
+
+    /// The same by another binary, such as that of an earlier version.
+    pub async fn watch_by(program: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = File::create(folder.path().join("log")).expect("a log");
         let level: &[&str] = match arguments.contains(&"--log-level") {
             true => &[],
             false => &["--log-level", "debug"],
         };
-        let child = command(folder.path())
+        let child = command_of(program, folder.path())
             .args(["watch", "--listen", "127.0.0.1:0"])
             .args(level)
             .args(arguments)
@@ -70,8 +83,9 @@ impl Beatwarden {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let log = this.log();
-            // Until it serves it may still read its files, which a test is free to change from here on.
-            let serves = log.contains("the status page is served");
+            // Until it serves it may still read its files, which a test is free to change from here on. An earlier version doesn't
+            // say so.
+            let serves = log.contains("the status page is served") || program != Path::new(OURS);
             let listen = log
                 .split("listen=")
                 .nth(1)

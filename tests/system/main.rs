@@ -27,4 +27,5 @@ mod stress;
 mod surroundings;
 mod tls;
 mod transcripts;
+mod upgrade;
 mod web;

@@ -3,7 +3,7 @@
 //! and cut in the middle of a COMMIT, commits hang for a standby that is not there, BEGIN is refused, and write locks are
 //! held. The judge is an audit trigger and plain SQL; it shares no code with Beatwarden, and is shown wrong changes.
 //!
-//! `make stress SECONDS=600` for a long run.
+//! `make stress SECONDS=600` for a long run; in `make upgrade` some replicas are of an earlier version.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -48,8 +48,14 @@ fn seconds(kind: Kind) -> u64 {
     std::env::var("STRESS_SECONDS").map_or(usual, |text| text.parse().expect("STRESS_SECONDS"))
 }
 
+/// With `BEATWARDEN_FORMER`, the binary of an earlier version, each replica is one of the two, as is each that takes the place of
+/// one that was killed.
 async fn replica(configuration: &Path) -> Beatwarden {
-    Beatwarden::watch(&["--config", configuration.to_str().unwrap(), "--log-level", "info"]).await
+    let arguments = ["--config", configuration.to_str().unwrap(), "--log-level", "info"];
+    match std::env::var_os("BEATWARDEN_FORMER") {
+        Some(former) if fastrand::bool() => Beatwarden::watch_by(Path::new(&former), &[], &arguments).await,
+        _ => Beatwarden::watch(&arguments).await,
+    }
 }
 
 /// The end of what each replica logs, and what withholds its repairs.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     domain::{Finding, Noted, RepairId},
-    store::{Resolution, StoreError},
+    store::{
+        Resolution, StoreError,
+        layout::{ledger_indexes, to_be_run},
+    },
 };
 use std::time::Duration;
 use tokio_postgres::{Row, error::SqlState, types::Type};
@@ -20,16 +23,22 @@ use tokio_postgres::{Row, error::SqlState, types::Type};
 const WITHIN: Duration = Duration::from_secs(5);
 /// Creates the ledger and its indexes, as far as they aren't there.
 pub(super) async fn create(link: &Link, ready: &Ready) -> Result<(), StoreError> {
-    make(link, ready, "creating the ledger").await
+    make(
+        (link, ready),
+        "creating the ledger",
+        LIMITS,
+        &ready.statements.ledger_create,
+    )
+    .await
 }
 
-async fn make(link: &Link, ready: &Ready, what: &'static str) -> Result<(), StoreError> {
+async fn make((link, ready): (&Link, &Ready), what: &'static str, limits: &str, sql: &str) -> Result<(), StoreError> {
     let gate = ready.catalog.gate();
     let script = format!(
-        "/* beatwarden: ledger create */ BEGIN; {LIMITS}; {}; SET LOCAL client_min_messages = 'warning'; \
+        "/* beatwarden: ledger create */ BEGIN; {limits}; {}; SET LOCAL client_min_messages = 'warning'; \
          SELECT pg_catalog.pg_advisory_xact_lock({GATE}, {gate}); {}; COMMIT",
         ready.catalog.search_path,
-        ready.statements.ledger_create.trim_end().trim_end_matches(';')
+        sql.trim_end().trim_end_matches(';')
     );
     let created = async {
         match link.client().batch_execute(&script).await {
@@ -147,18 +156,34 @@ async fn is_there(link: &Link, ready: &Ready, is_harmless: impl Fn(&Flaw) -> boo
     }
 }
 
-/// Gives a ledger of an earlier version the indexes that this one reads it by, where this role may; returns whether there
-/// was something to do.
-pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<bool, StoreError> {
+/// Gives a ledger of an earlier version the indexes that this one reads it by, where this role may. Each in a transaction of
+/// its own, so that what is made stays where another takes too long. Meanwhile no entry can be added, and so no repair made.
+pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<(), StoreError> {
+    let (lacking, ours) = layout(link, ready).await?;
+    if lacking && ours {
+        let limits = format!("{LIMITS}; SET LOCAL statement_timeout = '4s'");
+        for index in ledger_indexes(&ready.statements.ledger_create) {
+            make((link, ready), "migrating the ledger", &limits, index).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The statements that make the indexes which a ledger that is there lacks.
+pub(super) async fn lacks(link: &Link, ready: &Ready) -> Result<Vec<String>, StoreError> {
+    let (lacking, _) = layout(link, ready).await?;
+    let statements = lacking.then(|| to_be_run(&ready.statements.ledger_create));
+    Ok(statements.unwrap_or_default())
+}
+
+/// Whether a ledger that is there lacks an index of this version, and whether this role may make it.
+async fn layout(link: &Link, ready: &Ready) -> Result<(bool, bool), StoreError> {
     let (ledger, index) = (ready.catalog.ledger.quoted(), &ready.statements.last_index);
     let statement = include_str!("sql/ledger_lacks_index.sql");
     let answer = link.ask(statement, vec![&ledger, index]);
     let rows = link.within_for(WITHIN, "reading the ledger's layout", answer).await?;
-    if !rows.first().is_some_and(|row| row.get(0)) {
-        return Ok(false);
-    }
-    make(link, ready, "migrating the ledger").await?;
-    Ok(true)
+    let found = rows.first().map(|row| (row.get("lacking"), row.get("ours")));
+    Ok(found.unwrap_or_default())
 }
 
 /// Runs one statement that writes to the ledger only, under the limits of a repair.

@@ -61,8 +61,8 @@ pub use target::Target;
 pub use tls::Security;
 
 use super::{
-    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo, look::Carried,
-    repair_id, settings::Source,
+    Acknowledged, Entries, Ledger, ObserveRequest, Resolution, Settings, Store, StoreError, Undo,
+    layout::KEEPS_ITS_INDEXES, look::Carried, repair_id, settings::Source,
 };
 use crate::domain::{
     Cause, Finding, Holder, Job, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot,
@@ -344,10 +344,7 @@ impl Store for PostgresStore {
             self.migrated = true;
             if let Err(error) = ledger::migrate(&link, &ready).await {
                 let error = error.chain();
-                tracing::warn!(
-                    error,
-                    "the ledger keeps the indexes of an earlier version, which is right but slower; tried again at the next start"
-                );
+                tracing::warn!(error, "{KEEPS_ITS_INDEXES}");
                 return Ok(());
             }
         }

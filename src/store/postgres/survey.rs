@@ -1,7 +1,7 @@
 //! What stands around the table on PostgreSQL: the role's powers, and whose functions run with them.
 
 use super::{
-    PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, link::Link, param::Param, row,
+    PostgresStore, Ready, catalog::foreign_cast, guard_sql::TRIGGER, ledger, link::Link, param::Param, row,
     transaction::look_alone,
 };
 use crate::{
@@ -133,6 +133,7 @@ fn neighbour(kind: &str, name: &str, detail: &str) -> String {
         "domain" => format!("the type of column `{name}` is a domain that calls {detail}"),
         "constraint" => format!("the constraint `{name}` calls {detail}"),
         "index" => format!("the index {name} calls {detail}"),
+        "statistics" => format!("the statistics `{name}` call {detail}"),
         _ => format!("{kind} {name}"),
     }
 }
@@ -140,7 +141,10 @@ fn neighbour(kind: &str, name: &str, detail: &str) -> String {
 impl Surveyed for PostgresStore {
     async fn survey(&mut self) -> Result<Surroundings, StoreError> {
         let (slot, ready) = self.for_operator().await?;
-        survey(super::held(&slot), &ready, self.settings.poll_timeout).await
+        let link = super::held(&slot);
+        let ledger_lacks = ledger::lacks(link, &ready).await?;
+        let found = survey(link, &ready, self.settings.poll_timeout).await?;
+        Ok(Surroundings { ledger_lacks, ..found })
     }
 
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {

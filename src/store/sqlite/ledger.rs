@@ -7,13 +7,14 @@ use crate::{
     },
     store::{
         Identifier, Resolution, StoreError, image,
+        layout::{KEEPS_ITS_INDEXES, ledger_indexes, to_be_run},
         question::LedgerMark,
         reading::{SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
         repair_id, rfc3339,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior, types::ValueRef};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a repair waits for the writer's lock: as long as on PostgreSQL.
 pub(super) const WRITE_BUSY: Duration = Duration::from_millis(200);
@@ -181,21 +182,61 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
     }))
 }
 
-/// Creates the ledger and its indexes, as far as they aren't there: a ledger of an earlier version lacks some of these.
-pub(super) fn create(open: &mut Open, settings: &SqliteSettings) -> Result<(), StoreError> {
-    if let Some(reason) = bearer(open, settings)?.unfit {
+/// An index of a long ledger may take as long: no one can write meanwhile.
+const INDEX_WITHIN: Duration = Duration::from_millis(200);
+
+/// Creates the ledger with its indexes where there is none. One of an earlier version lacks indexes: it gets those that are
+/// made quickly, if they are to be `tried`; without them everything is right, and a long ledger is read more slowly.
+pub(super) fn create(open: &mut Open, settings: &SqliteSettings, tried: bool) -> Result<(), StoreError> {
+    let bearer = bearer(open, settings)?;
+    if let Some(reason) = bearer.unfit {
         return Err(StoreError::Schema(reason));
     }
+    let (connection, statements) = (&mut open.connection, &open.catalog.statements);
+    let sql = &statements.ledger_create;
+    if !bearer.is_ledger {
+        return under_write_lock(connection, |transaction| transaction.execute_batch(sql))
+            .map_err(|error| failed("creating the ledger", &open.path, error));
+    }
+    let made = has_index(connection, &statements.last_index, &settings.mapping.ledger.name).and_then(|has_all| {
+        if has_all || !tried {
+            Ok(())
+        } else {
+            index(connection, sql)
+        }
+    });
+    if let Err(error) = made {
+        let error = failed("migrating the ledger", &open.path, error).chain();
+        tracing::warn!(error, "{KEEPS_ITS_INDEXES}");
+    }
+    Ok(())
+}
+
+/// The statements that make the indexes which a ledger that is there lacks.
+pub(super) fn lacks(open: &Open, settings: &SqliteSettings) -> Result<Vec<String>, StoreError> {
     let statements = &open.catalog.statements;
-    let (connection, sql) = (&mut open.connection, &statements.ledger_create);
-    let made =
-        has_index(connection, &statements.last_index, &settings.mapping.ledger.name).and_then(
-            |is_there| match is_there {
-                true => Ok(()),
-                false => under_write_lock(connection, |transaction| transaction.execute_batch(sql)),
-            },
-        );
-    made.map_err(|error| failed("creating the ledger", &open.path, error))
+    let has_all = has_index(&open.connection, &statements.last_index, &settings.mapping.ledger.name);
+    let has_all = has_all.map_err(|error| failed("looking for the ledger", &open.path, error))?;
+    let lacks = !has_all && bearer(open, settings)?.is_ledger;
+    Ok(if lacks {
+        to_be_run(&statements.ledger_create)
+    } else {
+        Vec::new()
+    })
+}
+
+/// Makes the indexes, each in a transaction of its own that is given up when it takes long.
+fn index(connection: &mut Connection, ledger_create: &str) -> rusqlite::Result<()> {
+    for sql in ledger_indexes(ledger_create) {
+        // From its first steps on: a wait for the lock is none of them.
+        let mut until = None;
+        let is_late = move || Instant::now() > *until.get_or_insert_with(|| Instant::now() + INDEX_WITHIN);
+        connection.progress_handler(1_000, Some(is_late))?;
+        let made = under_write_lock(connection, |transaction| transaction.execute_batch(sql));
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        made?;
+    }
+    Ok(())
 }
 
 /// Whether a table has an index of this name.

@@ -56,6 +56,8 @@ pub struct SqliteStore {
     settings: Arc<SqliteSettings>,
     /// It keeps what is known of the file between two calls.
     thread: Thread<Option<Kept>>,
+    /// Whether the indexes of a ledger of an earlier version were tried.
+    indexed: bool,
 }
 
 impl SqliteStore {
@@ -64,6 +66,7 @@ impl SqliteStore {
         Self {
             settings: Arc::new(settings),
             thread: Thread::start(),
+            indexed: false,
         }
     }
 
@@ -121,7 +124,10 @@ impl Store for SqliteStore {
     }
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
-        self.write("creating the ledger", ledger::create).await
+        // Once: what took too long would take as long again.
+        let tried = !std::mem::replace(&mut self.indexed, true);
+        let work = move |open: &mut Open, settings: &SqliteSettings| ledger::create(open, settings, tried);
+        self.write("creating the ledger", work).await
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {

@@ -82,7 +82,7 @@ pub(super) fn acknowledge(
 
 /// Acknowledges the fuse: an entry that belongs to no job.
 pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Result<RepairId, StoreError> {
-    ledger::create(open, settings)?;
+    ledger::create(open, settings, true)?;
     let id = fresh_id();
     let (connection, statements) = (&mut open.connection, &open.catalog.statements);
     let made = under_write_lock(connection, |transaction| {

@@ -1,6 +1,6 @@
 //! What stands around the table in a file: the triggers of others. A file knows no roles.
 
-use super::{SqliteStore, failures::failed, render::GuardNames};
+use super::{SqliteStore, failures::failed, ledger, render::GuardNames};
 use crate::{
     domain::JobId,
     store::{
@@ -26,7 +26,9 @@ impl Surveyed for SqliteStore {
                     .collect()
             };
             let neighbours = read().map_err(|error| failed("looking around the table", &open.path, error))?;
+            let ledger_lacks = ledger::lacks(open, settings)?;
             Ok(Surroundings {
+                ledger_lacks,
                 function: None,
                 role: None,
                 is_view: open.catalog.obstacle.is_some(),

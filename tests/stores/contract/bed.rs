@@ -11,6 +11,7 @@ use beatwarden::{
         DiscoverySetting, ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target, TargetSource},
         sqlite::{SqliteSettings, SqliteStore},
+        survey::Surveyed,
     },
 };
 use std::{collections::BTreeMap, future::Future, time::Duration};
@@ -109,7 +110,7 @@ impl Session for rusqlite::Connection {
 
 /// One database with one job table.
 pub trait Bed {
-    type Store: Store + Ledger;
+    type Store: Store + Ledger + Surveyed;
     type Held: Held;
     type Session: Session;
 

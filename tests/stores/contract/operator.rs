@@ -3,7 +3,7 @@
 
 use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, RepairId, TimeValue},
+    domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, RepairId},
     store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, Store, Undo},
 };
 
@@ -22,7 +22,6 @@ contract!(
     a_late_heartbeat_is_read_until_it_is_acknowledged,
     the_fuse_is_acknowledged_for_all_replicas,
     a_ledger_that_is_not_there_is_empty,
-    a_ledger_of_the_first_layout_is_read_and_migrated,
     a_ledger_of_a_newer_version_withholds_all_repairs,
     a_row_that_another_session_holds_is_reported_and_left_alone,
 );
@@ -32,7 +31,7 @@ pub async fn failed(bed: &impl Bed) -> RepairId {
     repaired(bed, Action::Fail).await
 }
 
-async fn repaired(bed: &impl Bed, action: Action) -> RepairId {
+pub async fn repaired(bed: &impl Bed, action: Action) -> RepairId {
     let mut store = bed.store(action);
     let observed = snapshot(&mut store).await;
     match repair(&mut store, &repair_of(&observed, 2, action)).await {
@@ -331,29 +330,6 @@ async fn a_ledger_that_is_not_there_is_empty(bed: impl Bed) {
     assert_eq!(store.undo(RepairId(7)).await.unwrap(), Undo::NotFound);
     assert_eq!(store.acknowledge(RepairId(7)).await.unwrap(), Acknowledged::NotFound);
     assert_eq!(snapshot(&mut store).await.newest_repairs, []);
-}
-
-async fn a_ledger_of_the_first_layout_is_read_and_migrated(bed: impl Bed) {
-    with_victim(&bed).await;
-    bed.sql(bed.first_layout()).await;
-    let mut store = bed.store(Action::Fail);
-    let observed = snapshot(&mut store).await;
-    let old = &observed.newest_repairs[0];
-    assert_eq!((old.version, old.heartbeat_after, &*old.job_id.text()), (1, None, "9"));
-    assert_eq!(observed.obstacle(), None);
-    let id = repaired(&bed, Action::Fail).await;
-    assert_eq!(
-        bed.count("unacknowledged").await,
-        1,
-        "the index of the second layout is there"
-    );
-    let entries = store.entries(Entries::Newest(10)).await.unwrap();
-    let new = &entries[0];
-    assert_eq!(
-        (new.repair_id, new.version, new.heartbeat_after),
-        (id, 2, Some(TimeValue::ABSENT))
-    );
-    assert_eq!(entries[1], **old, "an old entry keeps its layout and every value");
 }
 
 async fn a_ledger_of_a_newer_version_withholds_all_repairs(bed: impl Bed) {
