@@ -9,6 +9,7 @@ mod owners;
 mod planted;
 mod sidecar;
 mod surroundings;
+mod whose_code;
 
 use crate::support::{
     beatwarden::run,

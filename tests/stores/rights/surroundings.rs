@@ -144,7 +144,11 @@ async fn whose_code_runs_around_a_table_is_named() {
              CREATE POLICY mine ON runs USING (true);
              CREATE DOMAIN word AS text CHECK (fine(VALUE));
              ALTER TABLE runs ADD COLUMN twice integer GENERATED ALWAYS AS (id * 2) STORED, ADD COLUMN w word, ADD CHECK (fine(job_name));
-             CREATE INDEX by_fine ON runs (fine(job_name))",
+             CREATE INDEX by_fine ON runs (fine(job_name));
+             CREATE STATISTICS guessed ON fine(job_name), fine(state) FROM runs;
+             CREATE FUNCTION same(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+             CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = same);
+             CREATE INDEX by_operator ON runs (id) WHERE job_name::text === 'x'",
         )
         .await;
     let (code, said) = scene.beatwarden("bw_{n}", &["check"]);
@@ -157,6 +161,8 @@ async fn whose_code_runs_around_a_table_is_named() {
         "column `w` is a domain that calls public.fine(text)",
         "calls public.fine(text)",
         "the index public.by_fine calls",
+        "the statistics `guessed` call public.fine(text)",
+        "the index public.by_operator calls public.same(text,text)",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }

@@ -9,6 +9,12 @@ columns AS (SELECT attribute.attname, attribute.attnum, attribute.atttypid FROM 
 own_functions AS (SELECT depend.classid, depend.objid, pg_catalog.format('%s', depend.refobjid::pg_catalog.regprocedure) AS called
                     FROM pg_catalog.pg_depend AS depend
                    WHERE depend.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                     AND depend.refobjid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+                   UNION ALL
+                  -- An expression depends on an operator that it uses, and not on that operator's function.
+                  SELECT depend.classid, depend.objid, pg_catalog.format('%s', operator.oprcode::pg_catalog.regprocedure)
+                    FROM pg_catalog.pg_depend AS depend JOIN pg_catalog.pg_operator AS operator ON operator.oid OPERATOR(pg_catalog.=) depend.refobjid
+                   WHERE depend.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
                      AND depend.refobjid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid)
 SELECT found.kind, found.name, found.detail FROM (
 SELECT 'role' AS kind, me.rolname::pg_catalog.text AS name, pg_catalog.pg_get_userbyid(watched.relowner)::pg_catalog.text AS detail FROM me, watched
@@ -72,4 +78,8 @@ UNION ALL
 SELECT 'index', pg_catalog.format('%s', index.indexrelid::pg_catalog.regclass), own_functions.called
   FROM watched JOIN pg_catalog.pg_index AS index ON index.indrelid OPERATOR(pg_catalog.=) watched.oid
   JOIN own_functions ON own_functions.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND own_functions.objid OPERATOR(pg_catalog.=) index.indexrelid
+UNION ALL
+SELECT 'statistics', statistics.stxname::pg_catalog.text, own_functions.called
+  FROM watched JOIN pg_catalog.pg_statistic_ext AS statistics ON statistics.stxrelid OPERATOR(pg_catalog.=) watched.oid
+  JOIN own_functions ON own_functions.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND own_functions.objid OPERATOR(pg_catalog.=) statistics.oid
 ) AS found LIMIT 200
