@@ -321,6 +321,29 @@ fn check_says_which_kind_of_writer_it_sees() {
 }
 
 #[test]
+fn check_claims_an_index_only_where_it_finds_the_running_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let table = rusqlite::Connection::open(&path).unwrap();
+    table
+        .execute_batch(
+            "CREATE TABLE jobs (id integer PRIMARY KEY, state text, started_at text, beat_at text, deleted_at text);
+             CREATE INDEX by_deletion ON jobs (deleted_at);",
+        )
+        .unwrap();
+    let file = folder.path().join("beatwarden.toml");
+    let watch = "[[watch]]\nname = \"jobs\"\ndatabase = \"jobs.db\"\n[watch.table]\nname = \"jobs\"\nid = \"id\"\nstate = \"state\"
+running = [\"running\"]\nstarted_at = \"started_at\"\nlast_heartbeat_at = \"beat_at\"\nonly = { deleted_at = \"null\" }\n";
+    std::fs::write(&file, watch.replace("jobs.db", text(&path))).unwrap();
+    let check = || run(&["check", "--config", text(&file)]).1;
+    assert!(check().contains("poll: scans the table"), "{}", check());
+    table
+        .execute_batch("CREATE INDEX by_both ON jobs (deleted_at, state)")
+        .unwrap();
+    assert!(check().contains("poll: finds running jobs by an index"), "{}", check());
+}
+
+#[test]
 fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
     let folder = tempfile::tempdir().unwrap();
     let table = with_rows(&folder, &[("RUNNING", -10, Some(-1))]);

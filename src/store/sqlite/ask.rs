@@ -132,9 +132,12 @@ impl Driver<'_> {
         let lines: Vec<String> = explain
             .query_map((states, 1), |row| row.get("detail"))?
             .collect::<rusqlite::Result<_>>()?;
-        let scans = lines
-            .iter()
-            .any(|line| line.starts_with("SCAN target") || line.starts_with("SCAN job"));
+        // An index that serves a condition of `only` alone finds all jobs, not the running ones.
+        let by_state = format!("{}=?", self.settings.mapping.state.as_str()).to_lowercase();
+        let scans = lines.iter().any(|line| {
+            let is_read_whole = line.starts_with("SCAN target") || line.starts_with("SCAN job");
+            is_read_whole || line.starts_with("SEARCH target") && !line.to_lowercase().contains(&by_state)
+        });
         let key = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let is_expensive = scans
             && (!catalog.grows || {
