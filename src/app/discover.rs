@@ -13,33 +13,55 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// A configuration file for what these databases hold.
-///
-/// # Errors
-/// If a database can't be asked.
-pub async fn discover(databases: &[DatabaseSource]) -> Result<String, AppError> {
-    let (systems, mut taken, mut pages) = (known_systems(), BTreeSet::new(), Vec::new());
+/// What was found in several databases.
+#[derive(Debug)]
+pub struct Discovered {
+    /// A configuration file for what those hold that could be read.
+    pub file: String,
+    /// Why the others could not.
+    pub failures: Vec<AppError>,
+}
+
+/// What these databases hold. One that can't be read hides none of the others.
+pub async fn discover(databases: &[DatabaseSource]) -> Discovered {
+    let (systems, mut taken) = (known_systems(), BTreeSet::new());
+    let (mut pages, mut failures) = (Vec::new(), Vec::new());
     for database in databases {
-        let url = database.resolve().map_err(unusable)?;
-        let written = database.written().map_err(unusable)?;
-        let (inventory, findings) = match &url {
-            DatabaseUrl::Postgres(postgres) => {
-                let target = target_of(postgres).map_err(|source| AppError::Undiscovered { source })?;
-                let inventory = PostgresInventory::connect(target).await.map_err(AppError::Inventory)?;
-                ask(inventory, &systems).await?
-            }
-            DatabaseUrl::Sqlite(path) => ask(SqliteInventory::of(path), &systems).await?,
-        };
-        let shown = url.redacted();
-        let of_database = Page {
-            shown: &shown,
-            written: &written,
-            inventory: &inventory,
-            findings: &findings,
-        };
-        pages.push(page(&of_database, &mut taken));
+        match page_of(database, &systems, &mut taken).await {
+            Ok(page) => pages.push(page),
+            Err(error) => failures.push(error),
+        }
     }
-    Ok(pages.join("\n"))
+    Discovered {
+        file: pages.join("\n"),
+        failures,
+    }
+}
+
+/// What one database holds. `taken` are the names of the watches so far.
+async fn page_of(
+    database: &DatabaseSource,
+    systems: &[KnownSystem],
+    taken: &mut BTreeSet<String>,
+) -> Result<String, AppError> {
+    let url = database.resolve().map_err(unusable)?;
+    let written = database.written().map_err(unusable)?;
+    let (inventory, findings) = match &url {
+        DatabaseUrl::Postgres(postgres) => {
+            let target = target_of(postgres).map_err(|source| AppError::Undiscovered { source })?;
+            let inventory = PostgresInventory::connect(target).await.map_err(AppError::Inventory)?;
+            ask(inventory, systems).await?
+        }
+        DatabaseUrl::Sqlite(path) => ask(SqliteInventory::of(path), systems).await?,
+    };
+    let shown = url.redacted();
+    let of_database = Page {
+        shown: &shown,
+        written: &written,
+        inventory: &inventory,
+        findings: &findings,
+    };
+    Ok(page(&of_database, taken))
 }
 
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> AppError {
@@ -63,12 +85,15 @@ async fn ask(mut database: impl Inventoried, systems: &[KnownSystem]) -> Result<
     }
     let mut found = findings(&inventory, systems, &sights);
     for finding in &mut found.found {
-        if let Some((state, running)) = &finding.running {
-            let cost = database
-                .cost_of_pass(&inventory.tables[finding.table], state, running)
-                .await;
-            finding.cost = Some(cost.map_err(|error| why(&error)));
-        }
+        let table = &inventory.tables[finding.table];
+        finding.cost = match &finding.running {
+            None => None,
+            Some(_) if table.runs_code => Some(Err("that runs code of its owner".to_owned())),
+            Some((state, running)) => {
+                let cost = database.cost_of_pass(table, state, running).await;
+                Some(cost.map_err(|error| why(&error)))
+            }
+        };
     }
     Ok((inventory, found))
 }

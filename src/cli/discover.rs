@@ -2,6 +2,7 @@
 //! nothing.
 
 use super::{
+    chain,
     flags::CommonFlags,
     logging::{self, Lines},
     output, warn_of,
@@ -22,7 +23,7 @@ pub struct DiscoverArgs {
     target: Option<String>,
 }
 
-/// Exit code 0 whatever was found.
+/// Exit code 0 whatever was found, if every database could be read; else that of the first that couldn't.
 pub async fn run(mut flags: CommonFlags, args: &DiscoverArgs) -> Result<ExitCode, AppError> {
     if let Some(target) = &args.target
         && flags.database.replace(target.clone()).is_some()
@@ -33,6 +34,18 @@ pub async fn run(mut flags: CommonFlags, args: &DiscoverArgs) -> Result<ExitCode
     let (config, databases, warnings) = Config::load_databases(&flags.sources())?;
     logging::start(&config, Lines::AtOnce);
     warn_of(&warnings);
-    output::data(&app::discover(&databases).await?);
-    Ok(ExitCode::SUCCESS)
+    let mut found = app::discover(&databases).await;
+    if databases.len() == 1
+        && let Some(error) = found.failures.pop()
+    {
+        return Err(error);
+    }
+    if !found.file.is_empty() {
+        output::data(&found.file);
+    }
+    for error in &found.failures {
+        output::complain(&chain(error));
+    }
+    let code = found.failures.first().map(|error| ExitCode::from(error.exit_code()));
+    Ok(code.unwrap_or(ExitCode::SUCCESS))
 }

@@ -95,12 +95,18 @@ pub(super) fn load_program(sources: &Sources) -> Result<(Config, Vec<String>), C
 }
 
 /// The databases that the sources name, each once: the one of the flags, else those of the watches, else that of a Meltano
-/// project. Nothing else that is said of a watch is asked.
+/// project. Nothing else that is said of a watch is asked. A file that no one named is read for databases only: where a flag
+/// names one, whatever is wrong with that file is no matter.
 pub(super) fn load_databases(sources: &Sources) -> Result<(Config, Vec<DatabaseSource>, Vec<String>), ConfigErrors> {
-    let mut read = read(sources)?;
     let is_flag = ["database", "database_file"]
         .iter()
-        .any(|path| read.flags_watch.text(path).is_some());
+        .any(|flag| sources.flags.contains_key(flag));
+    let mut sources = sources.clone();
+    if is_flag {
+        sources.search.clear();
+    }
+    let sources = &sources;
+    let mut read = read(sources)?;
     let layers: Vec<(String, Layer)> = if is_flag {
         vec![(String::new(), read.flags_watch.clone())]
     } else {

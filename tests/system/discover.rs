@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod manners;
+mod places;
 
 use crate::support::{
     beatwarden::{command, run},
@@ -46,6 +47,11 @@ fn file(sql: &str) -> (TempDir, String) {
     let path = path.display().to_string();
     (folder, path)
 }
+
+/// A small job table.
+const JOBS_OF_A_FILE: &str =
+    "CREATE TABLE jobs (id integer PRIMARY KEY, state text, started_at timestamp, heartbeat_at timestamp);
+    INSERT INTO jobs VALUES (1, 'running', '2026-01-01 10:00:00', '2026-01-01 10:05:00');";
 
 /// A table with all that a job table has, in PostgreSQL's words and in SQLite's.
 const WHOLE: &str = "CREATE TABLE exports (id integer PRIMARY KEY, task_name text, status text, started_at timestamp, heartbeat_at timestamp,

@@ -1,6 +1,6 @@
 //! That `discover` hurts no one: bounded, without a trace, and harmless with whatever names there are.
 
-use super::{checked, discovered, file, in_force, server};
+use super::{JOBS_OF_A_FILE as JOBS, checked, discovered, file, in_force, server};
 use crate::support::{
     beatwarden::{command, run},
     postgres,
@@ -24,10 +24,6 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     };
     entries.map(read).collect()
 }
-
-const JOBS: &str =
-    "CREATE TABLE jobs (id integer PRIMARY KEY, state text, started_at timestamp, heartbeat_at timestamp);
-    INSERT INTO jobs VALUES (1, 'running', '2026-01-01 10:00:00', '2026-01-01 10:05:00');";
 
 #[test]
 fn a_file_and_its_folder_stay_as_they_are() {
