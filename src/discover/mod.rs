@@ -4,17 +4,21 @@
 //! It proposes; a person decides. What can't be known from a catalog stands in the file as a line that begins with `# decide:`.
 
 mod candidate;
+mod mapping;
+mod misses;
 mod page;
 mod roles;
+mod states;
 mod systems;
 mod toml;
 mod words;
+mod zone;
 
 pub use page::{Page, page};
 
 use crate::{
     config::KnownSystem,
-    store::inventory::{Column, Inventory, PassCost, Sample},
+    store::inventory::{Column, Inventory, PassCost, Sample, Values},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_LOOKS: usize = 12;
 /// So many tables of no known system are shown.
 const MOST_SHOWN: usize = 8;
+/// So many tables are named that only resemble one of jobs.
+const MOST_MISSES: usize = 8;
 
 /// A table into which a look helps, and the columns to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub struct Closer {
 /// What was seen of one table: values by column, or why there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    values: BTreeMap<String, Vec<String>>,
+    values: BTreeMap<String, Values>,
     why_not: Option<String>,
 }
 
@@ -57,8 +63,17 @@ impl Seen {
         }
     }
 
+    fn column(&self, column: &str) -> &Values {
+        static NOTHING: Values = Values {
+            different: Vec::new(),
+            has_null: false,
+            has_long: false,
+        };
+        self.values.get(column).unwrap_or(&NOTHING)
+    }
+
     fn values(&self, column: &str) -> &[String] {
-        self.values.get(column).map_or(&[], Vec::as_slice)
+        &self.column(column).different
     }
 }
 
@@ -74,6 +89,9 @@ pub struct Findings {
     notes: Vec<String>,
     /// Candidates that are not shown.
     left_out: usize,
+    /// Tables that resemble one of jobs and are not proposed, each with the reason; and how many more there are.
+    misses: Vec<String>,
+    misses_left_out: usize,
     /// Tables that look like nothing of this kind.
     others: usize,
     is_cut: bool,
@@ -122,24 +140,50 @@ impl Lines {
 pub fn closer(inventory: &Inventory, systems: &[KnownSystem]) -> Vec<Closer> {
     let (known, _) = systems::found(inventory, systems);
     let known: BTreeSet<usize> = known.iter().map(|finding| finding.table).collect();
-    let mut closer: Vec<(u32, Closer)> = (0..inventory.tables.len())
+    let mut likely: Vec<(u32, Vec<Closer>)> = (0..inventory.tables.len())
         .filter(|table| !known.contains(table))
         .filter_map(|table| roles::closer(inventory, table))
         .collect();
-    closer.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-    closer.into_iter().take(MOST_LOOKS).map(|(_, closer)| closer).collect()
+    likely.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    let mut closer: Vec<Closer> = Vec::new();
+    for wanted in likely.into_iter().flat_map(|(_, wanted)| wanted) {
+        match closer.iter().position(|other| other.table == wanted.table) {
+            Some(place) => {
+                let other = &mut closer[place];
+                other.columns.extend(wanted.columns);
+                other.columns.sort_unstable();
+                other.columns.dedup();
+            }
+            None if closer.len() < MOST_LOOKS => closer.push(wanted),
+            None => {}
+        }
+    }
+    closer
+}
+
+/// What was seen of a table.
+fn seen(sights: &Sights, table: usize) -> &Seen {
+    static NOTHING: Seen = Seen {
+        values: BTreeMap::new(),
+        why_not: None,
+    };
+    sights.get(&table).unwrap_or(&NOTHING)
 }
 
 /// What there is to watch.
 pub fn findings(inventory: &Inventory, systems: &[KnownSystem], sights: &Sights) -> Findings {
     let (mut found, notes) = systems::found(inventory, systems);
     let known: BTreeSet<usize> = found.iter().map(|finding| finding.table).collect();
-    let nothing = Seen::default();
-    let seen = |table| sights.get(&table).unwrap_or(&nothing);
-    let mut candidates: Vec<Finding> = (0..inventory.tables.len())
-        .filter(|table| !known.contains(table))
-        .filter_map(|table| candidate::of(inventory, table, seen(table)))
-        .collect();
+    let (mut candidates, mut misses) = (Vec::new(), Vec::new());
+    for table in (0..inventory.tables.len()).filter(|table| !known.contains(table)) {
+        match candidate::of(inventory, table, sights) {
+            Some(candidate) => candidates.push(candidate),
+            None => misses.extend(misses::of(inventory, table, seen(sights, table))),
+        }
+    }
+    misses.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    let misses_left_out = misses.len().saturating_sub(MOST_MISSES);
+    let misses = misses.into_iter().take(MOST_MISSES).map(|(_, miss)| miss).collect();
     // What needs nothing more comes first.
     candidates.sort_by_key(|finding| (finding.is_open, std::cmp::Reverse(finding.score)));
     let others = inventory.tables.len() - known.len() - candidates.len();
@@ -150,6 +194,8 @@ pub fn findings(inventory: &Inventory, systems: &[KnownSystem], sights: &Sights)
         found,
         notes,
         left_out,
+        misses,
+        misses_left_out,
         others,
         is_cut: inventory.is_cut,
     }

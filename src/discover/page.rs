@@ -56,7 +56,29 @@ pub fn page(page: &Page<'_>, taken: &mut BTreeSet<String>) -> String {
         let more = format!("{more} more of them, which look less like a table of jobs, are not shown.");
         comment(&mut text, &more);
     }
+    misses(&mut text, findings);
     text
+}
+
+/// The tables that resemble one of jobs and are not proposed.
+fn misses(text: &mut String, findings: &Findings) {
+    if findings.misses.is_empty() {
+        return;
+    }
+    text.push('\n');
+    comment(
+        text,
+        "Not proposed, though their names resemble a table of jobs; docs/mapping.md has an example of each way out:",
+    );
+    for miss in &findings.misses {
+        comment(text, &format!("- {miss}"));
+    }
+    if findings.misses_left_out > 0 {
+        comment(
+            text,
+            &format!("- and {} more", grouped(findings.misses_left_out as u64)),
+        );
+    }
 }
 
 /// The findings that are in force in the file: the known systems, else the tables that need no decision, else the likeliest one.

@@ -47,7 +47,14 @@ pub(super) struct Roles<'a> {
     pub elsewhere: Option<Elsewhere<'a>>,
     pub end: Option<Timed<'a>>,
     pub key: Option<&'a Column>,
+    /// A column that is unique, and of a type that no key has.
+    pub unusable_key: Option<&'a Column>,
     pub job_name: Option<&'a Column>,
+}
+
+/// Whether a configuration can name a column.
+pub(super) fn is_nameable(name: &str) -> bool {
+    !name.trim().is_empty() && !name.chars().any(char::is_control)
 }
 
 /// Whether a column can hold a state that a mapping takes.
@@ -63,7 +70,7 @@ impl<'a> Roles<'a> {
     /// By names and types, and by values where some were seen; `None` is before anything was looked at.
     pub(super) fn of(inventory: &'a Inventory, place: usize, seen: Option<&Seen>) -> Self {
         let table = &inventory.tables[place];
-        let columns = || table.columns.iter();
+        let columns = || table.columns.iter().filter(|column| is_nameable(&column.name));
         let as_texts = inventory.has_times_as_texts;
         let timed = |like: fn(&str) -> u32| best_time(table, seen, as_texts, like);
         let state = columns()
@@ -76,7 +83,7 @@ impl<'a> Roles<'a> {
                     meanings(seen, column),
                 )
             });
-        let key = key(table);
+        let key = key(table, seen);
         let start = timed(words::like_start);
         // A column in which no row has a value holds what the start holds, if it is of the same type.
         let beside_start = |like: fn(&str) -> u32| {
@@ -98,6 +105,7 @@ impl<'a> Roles<'a> {
             heartbeat,
             end,
             key,
+            unusable_key: columns().find(|column| column.is_unique && !names_rows(column)),
             job_name: columns()
                 .filter(|column| matches!(column.holds, Holds::Text | Holds::Enum | Holds::Anything))
                 .filter(|column| state.is_none_or(|state| state.name != column.name))
@@ -135,7 +143,7 @@ fn meanings(seen: Option<&Seen>, column: &Column) -> bool {
 /// The column that is most like one of a part, of those that hold times; the first of several.
 fn best_time<'a>(table: &'a Table, seen: Option<&Seen>, as_texts: bool, like: fn(&str) -> u32) -> Option<Timed<'a>> {
     let mut best: Option<Timed<'a>> = None;
-    for column in &table.columns {
+    for column in table.columns.iter().filter(|column| is_nameable(&column.name)) {
         let likeness = like(&column.name);
         if likeness == 0 || best.is_some_and(|best| best.likeness >= likeness) {
             continue;
@@ -186,28 +194,30 @@ fn shape(column: &Column, seen: Option<&Seen>, as_texts: bool) -> Option<Shape> 
     }
 }
 
-/// The column that names a row: unique alone, or called so in a view.
-fn key(table: &Table) -> Option<&Column> {
-    let names_rows = |column: &&Column| {
-        matches!(
-            column.holds,
-            Holds::Small | Holds::Whole | Holds::Uuid | Holds::Text | Holds::Anything
-        )
-    };
+/// Whether a column can hold a key.
+fn names_rows(column: &Column) -> bool {
+    let holds = column.holds;
+    matches!(
+        holds,
+        Holds::Small | Holds::Whole | Holds::Uuid | Holds::Text | Holds::Anything
+    )
+}
+
+/// The column that names a row: unique alone, or called so in a view. One that no row lacks comes first.
+fn key<'a>(table: &'a Table, seen: Option<&Seen>) -> Option<&'a Column> {
     let called_so = |column: &&Column| {
         let words = words::words(&column.name);
         matches!(words.last().map(String::as_str), Some("id" | "uuid"))
     };
-    let mut unique = table
-        .columns
-        .iter()
-        .filter(names_rows)
-        .filter(|column| column.is_unique);
+    let columns = || {
+        let columns = table.columns.iter();
+        columns.filter(|column| names_rows(column) && is_nameable(&column.name))
+    };
+    let unique = columns().filter(|column| column.is_unique);
+    let unique = unique.min_by_key(|column| seen.is_some_and(|seen| seen.column(&column.name).has_null));
     match table.kind {
-        TableKind::Table => unique.next(),
-        _ => unique
-            .next()
-            .or_else(|| table.columns.iter().filter(names_rows).find(called_so)),
+        TableKind::Table => unique,
+        _ => unique.or_else(|| columns().find(called_so)),
     }
 }
 
@@ -215,7 +225,7 @@ fn key(table: &Table) -> Option<&Column> {
 fn elsewhere<'a>(inventory: &'a Inventory, place: usize, key: Option<&Column>) -> Option<Elsewhere<'a>> {
     let (tables, nothing) = (&inventory.tables, Seen::default());
     let heartbeat = |other: usize| {
-        let table = &tables[other];
+        let table = Some(&tables[other]).filter(|table| table.is_nameable())?;
         let time = |like| best_time(table, Some(&nothing), inventory.has_times_as_texts, like);
         let own = time(words::like_heartbeat as fn(&str) -> u32).filter(|time| time.likeness == 2);
         // In a table of heartbeats any time is one.
@@ -225,7 +235,8 @@ fn elsewhere<'a>(inventory: &'a Inventory, place: usize, key: Option<&Column>) -
     };
     let referring = tables.iter().enumerate().find_map(|(other, table)| {
         let refers = |reference: &&crate::store::inventory::Reference| {
-            reference.table == place && key.is_some_and(|key| key.name == reference.key)
+            let is_key = key.is_some_and(|key| key.name == reference.key);
+            reference.table == place && is_key && is_nameable(&reference.column)
         };
         let reference = table.references.iter().find(refers).filter(|_| other != place)?;
         Some(Elsewhere {
@@ -239,7 +250,9 @@ fn elsewhere<'a>(inventory: &'a Inventory, place: usize, key: Option<&Column>) -
         tables[place]
             .references
             .iter()
-            .filter(|reference| reference.table != place)
+            .filter(|reference| {
+                reference.table != place && is_nameable(&reference.column) && is_nameable(&reference.key)
+            })
             .find_map(|reference| {
                 Some(Elsewhere {
                     table: reference.table,
@@ -251,32 +264,50 @@ fn elsewhere<'a>(inventory: &'a Inventory, place: usize, key: Option<&Column>) -
     })
 }
 
-/// Whether a look into a table helps, and at which columns; and how much it looks like a job table already.
-pub(super) fn closer(inventory: &Inventory, place: usize) -> Option<(u32, Closer)> {
+/// The looks that help to judge a table, into itself and into the one that its heartbeats stand in; and how much it looks like a
+/// job table already.
+pub(super) fn closer(inventory: &Inventory, place: usize) -> Option<(u32, Vec<Closer>)> {
     let table = &inventory.tables[place];
     // Code of the table's owner would run with our rights.
     if table.runs_code {
         return None;
     }
-    let likeness = Roles::of(inventory, place, None).likeness(table)?;
+    let roles = Roles::of(inventory, place, None);
+    let likeness = roles.likeness(table)?;
     let as_texts = inventory.has_times_as_texts;
     let has_part = |column: &Column| {
         let like_time =
             words::like_start(&column.name) + words::like_heartbeat(&column.name) > 0 || words::like_end(&column.name);
         let is_state = words::like_state(&column.name) > 0;
-        match column.holds {
-            Holds::Text | Holds::Anything => is_state || as_texts && like_time,
-            Holds::Small => is_state,
-            Holds::Whole | Holds::Number => is_state || like_time,
-            Holds::Time => as_texts && like_time,
-            Holds::Enum | Holds::ZonedTime | Holds::Uuid | Holds::Other => false,
-        }
+        let is_key = column.is_unique && names_rows(column);
+        is_key
+            || match column.holds {
+                Holds::Text | Holds::Anything => is_state || as_texts && like_time,
+                Holds::Small => is_state,
+                Holds::Whole | Holds::Number => is_state || like_time,
+                Holds::Time | Holds::ZonedTime => like_time,
+                // An enum's owner may have made a cast to text that calls a function.
+                Holds::Enum | Holds::Uuid | Holds::Other => false,
+            }
     };
     let columns = table.columns.iter().enumerate();
     let columns: Vec<usize> = columns
         .filter(|(_, column)| column.is_readable && has_part(column))
         .map(|(place, _)| place)
-        .take(8)
+        .take(12)
         .collect();
-    (!columns.is_empty()).then_some((likeness, Closer { table: place, columns }))
+    let mut closer = vec![Closer { table: place, columns }];
+    if let Some(elsewhere) = roles.elsewhere.filter(|other| other.time.column.is_readable) {
+        let other = &inventory.tables[elsewhere.table];
+        let column = other
+            .columns
+            .iter()
+            .position(|column| column.name == elsewhere.time.column.name);
+        closer.extend(column.filter(|_| !other.runs_code).map(|column| Closer {
+            table: elsewhere.table,
+            columns: vec![column],
+        }));
+    }
+    closer.retain(|closer| !closer.columns.is_empty());
+    (!closer.is_empty()).then_some((likeness, closer))
 }

@@ -12,8 +12,8 @@ pub(crate) const MOST_COLUMNS: i64 = 100_000;
 pub(crate) const SAMPLED_ROWS: i64 = 500;
 /// Bytes of a value in a sample; a longer one is no state and no time.
 pub(crate) const LONGEST_SAMPLED: usize = 64;
-/// Different values of one column that are kept; one more shows that there are more.
-pub(crate) const MOST_VALUES: usize = 21;
+/// What a statement returns in place of a value that is longer.
+pub(crate) const TOO_LONG: &str = "(too long)";
 
 /// All that the catalog says.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,11 @@ pub struct Inventory {
     pub is_cut: bool,
     /// Whether times may stand in columns of texts, as in a file of SQLite.
     pub has_times_as_texts: bool,
+    /// The database's time, where it was asked.
+    pub now: Option<jiff::Timestamp>,
+    /// The zone in which an application may write times without one, beside UTC: the server's, or that of the machine on which a
+    /// file lies.
+    pub zone: Option<String>,
 }
 
 /// A table or a view.
@@ -37,7 +42,8 @@ pub struct Table {
     pub name: String,
     /// What it is.
     pub kind: TableKind,
-    /// Whether reading its rows runs code of its owner: row security, or the query of a view.
+    /// Whether reading its rows, or planning to, runs code of its owner: row security, the query of a view, an index or a
+    /// partition key that calls a function of its own; or asks another server.
     pub runs_code: bool,
     /// How many rows it has, as far as that is known without counting.
     pub rows: Option<u64>,
@@ -115,8 +121,19 @@ pub struct Reference {
     pub key: String,
 }
 
-/// Different values of some columns, in the order of the question: the newest first.
-pub type Sample = Vec<Vec<String>>;
+/// What was seen of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// Different values, the newest first.
+    pub different: Vec<String>,
+    /// Whether a row has none.
+    pub has_null: bool,
+    /// Whether a row has one that is too long to be kept.
+    pub has_long: bool,
+}
+
+/// What was seen of some columns, in the order of the question.
+pub type Sample = Vec<Values>;
 
 /// How a pass would find the running rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +157,12 @@ impl Table {
     /// The column of a name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether a configuration can name it: a dot there separates a schema from a table.
+    pub fn is_nameable(&self) -> bool {
+        let mut parts = self.schema.iter().chain([&self.name]);
+        parts.all(|name| !name.contains('.') && !name.chars().any(char::is_control)) && !self.name.trim().is_empty()
     }
 
     /// Its name as it stands in SQL, whatever the search path is.
@@ -182,11 +205,11 @@ pub trait Inventoried: Send {
 /// Keeps the different values of each column, row by row.
 pub(crate) fn keep_different(sample: &mut Sample, row: impl Iterator<Item = Option<String>>) {
     for (values, value) in sample.iter_mut().zip(row) {
-        if let Some(value) = value
-            && values.len() < MOST_VALUES
-            && !values.contains(&value)
-        {
-            values.push(value);
+        match value {
+            None => values.has_null = true,
+            Some(value) if value == TOO_LONG => values.has_long = true,
+            Some(value) if values.different.contains(&value) => {}
+            Some(value) => values.different.push(value),
         }
     }
 }

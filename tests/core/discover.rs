@@ -3,7 +3,7 @@
 use beatwarden::{
     config::{Written, known_systems},
     discover::{Findings, Page, Seen, Sights, closer, findings, page},
-    store::inventory::{Column, Holds, Inventory, PassCost, Reference, Table, TableKind},
+    store::inventory::{Column, Holds, Inventory, PassCost, Reference, Table, TableKind, Values},
 };
 use std::collections::BTreeSet;
 
@@ -55,6 +55,13 @@ fn of(tables: Vec<Table>) -> Inventory {
     }
 }
 
+fn held(values: &[&str]) -> Values {
+    Values {
+        different: values.iter().map(|value| (*value).to_owned()).collect(),
+        ..Values::default()
+    }
+}
+
 /// What is found where the state columns hold these values.
 fn found(inventory: &Inventory, states: &[&str]) -> Findings {
     let systems = known_systems();
@@ -66,8 +73,8 @@ fn found(inventory: &Inventory, states: &[&str]) -> Findings {
             .map(|place| &inventory.tables[wanted.table].columns[*place])
             .collect();
         let values = |column: &&Column| match column.holds {
-            Holds::Text => states.iter().map(|state| (*state).to_owned()).collect(),
-            _ => Vec::new(),
+            Holds::Text => held(states),
+            _ => Values::default(),
         };
         let sample = columns.iter().map(values).collect();
         sights.insert(wanted.table, Seen::of(&columns, sample));
@@ -371,4 +378,192 @@ fn a_table_that_refers_to_itself_or_in_a_circle_is_read_all_the_same() {
     let inventory = of(vec![one, other]);
     let said = printed(&inventory, &found(&inventory, &["running"]));
     assert!(said.contains("table = \"job_heartbeats\""), "{said}");
+}
+
+/// What is printed of one table whose rows hold these values, by column.
+fn of_rows(table: Table, values: Vec<(&str, Values)>) -> String {
+    let columns: Vec<&Column> = values.iter().map(|(name, _)| table.column(name).unwrap()).collect();
+    let seen = Seen::of(&columns, values.iter().map(|(_, values)| values.clone()).collect());
+    let inventory = of(vec![table.clone()]);
+    let sights = Sights::from([(0, seen)]);
+    printed(&inventory, &findings(&inventory, &known_systems(), &sights))
+}
+
+#[test]
+fn what_no_row_can_be_judged_by_is_asked_about() {
+    let running = || ("state", held(&["running"]));
+    let asks = |said: &str, of: &str| {
+        let asked = said
+            .lines()
+            .find(|line| line.starts_with("# decide: "))
+            .unwrap_or_default();
+        assert!(asked.contains(of) && said.matches("decide:").count() == 1, "{said}");
+    };
+    let plain = of_rows(jobs("public", "jobs"), vec![running()]);
+    assert!(!plain.contains("decide"), "{plain}");
+
+    let mut keyless = held(&["a"]);
+    keyless.has_null = true;
+    let said = of_rows(jobs("public", "jobs"), vec![running(), ("id", keyless.clone())]);
+    asks(&said, "rows have no value in this column");
+    // Another that no row lacks is taken instead.
+    let mut with_other = jobs("public", "jobs");
+    with_other.columns.push(Column {
+        is_unique: true,
+        ..column("number", Holds::Whole)
+    });
+    let said = of_rows(with_other, vec![running(), ("id", keyless)]);
+    assert!(
+        said.contains("\nid = \"number\"\n") && !said.contains("decide"),
+        "{said}"
+    );
+
+    let mut of_money = jobs("public", "jobs");
+    of_money.columns[0].holds = Holds::Number;
+    of_money.columns[0].sql_type = "numeric".to_owned();
+    asks(
+        &of_rows(of_money, vec![running()]),
+        "`id` is unique, and of the type numeric",
+    );
+
+    let infinite = || held(&["2026-01-01 10:00:00Z", "-infinity"]);
+    for name in ["started_at", "heartbeat_at"] {
+        asks(
+            &of_rows(jobs("public", "jobs"), vec![running(), (name, infinite())]),
+            "rows hold infinity here",
+        );
+    }
+    let said = of_rows(jobs("public", "jobs"), vec![running(), ("finished_at", infinite())]);
+    assert!(
+        !said.contains("\nended_at") && said.contains("# `finished_at` is left out"),
+        "{said}"
+    );
+
+    asks(
+        &of_rows(jobs("public", "jobs"), vec![("state", held(&["running", ""]))]),
+        "an empty text for a state",
+    );
+    let mut long = held(&["running"]);
+    (long.has_long, long.has_null) = (true, true);
+    let said = of_rows(jobs("public", "jobs"), vec![("state", long)]);
+    asks(&said, "more than 64 bytes");
+    assert!(said.contains("rows have NULL for a state"), "{said}");
+}
+
+#[test]
+fn a_column_that_no_configuration_can_name_plays_no_part() {
+    for name in ["", " ", "two\nlines"] {
+        let mut table = jobs("public", "jobs");
+        table.columns[4].name = format!("ended{name}");
+        table.columns.push(Column {
+            is_unique: true,
+            ..column(name, Holds::Whole)
+        });
+        table.columns.push(column(name, Holds::Text));
+        let said = of_rows(table, vec![("state", held(&["running"]))]);
+        assert!(
+            said.contains("\nid = \"id\"\n") && said.contains("can't be named in a configuration"),
+            "{said}"
+        );
+        assert!(!said.contains("decide") && !said.contains("\\U"), "{said}");
+    }
+    for name in ["", " ", "two\nlines", "dot.ted"] {
+        let said = of_rows(jobs("public", name), vec![("state", held(&["running"]))]);
+        assert!(
+            said.contains("which a configuration can't name") && !said.contains("[[watch]]"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn heartbeats_that_no_index_finds_are_asked_about_where_they_are_many() {
+    let with = |rows, leads_index| {
+        let mut one = jobs("public", "jobs");
+        one.columns.retain(|column| column.name != "heartbeat_at");
+        let mut other = table(
+            "public",
+            "job_heartbeats",
+            vec![column("job_id", Holds::Whole), column("heartbeat_at", Holds::ZonedTime)],
+        );
+        other.rows = rows;
+        other.columns[0].leads_index = leads_index;
+        other.references = vec![Reference {
+            column: "job_id".to_owned(),
+            table: 0,
+            key: "id".to_owned(),
+        }];
+        let inventory = of(vec![one, other]);
+        printed(&inventory, &found(&inventory, &["running"]))
+    };
+    for (rows, leads_index, asks) in [
+        (Some(1_000_000), true, false),
+        (Some(1_000_000), false, true),
+        (None, false, true),
+        (Some(10), false, false),
+    ] {
+        let said = with(rows, leads_index);
+        assert_eq!(
+            said.contains("# decide: no index of `job_heartbeats` begins with `job_id`"),
+            asks,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn tables_that_only_resemble_one_of_jobs_are_named_with_what_stands_in_the_way() {
+    let of_kind = |name: &str, column_name: &str, kind: &str| {
+        let mut table = jobs("public", name);
+        let column = table
+            .columns
+            .iter_mut()
+            .find(|column| column.name == column_name)
+            .unwrap();
+        (column.holds, column.sql_type) = (Holds::Other, kind.to_owned());
+        table
+    };
+    let without = |name: &str, gone: &str| {
+        let mut table = jobs("public", name);
+        table.columns.retain(|column| column.name != gone);
+        table
+    };
+    let mut switched = of_kind("switches", "state", "boolean");
+    switched.columns[1].name = "is_running".to_owned();
+    let tables = vec![
+        of_kind("documents", "state", "jsonb"),
+        of_kind("lists", "state", "text[]"),
+        switched,
+        of_kind("days", "started_at", "date"),
+        without("stateless_jobs", "state"),
+        jobs("public", "silent_things"),
+        table(
+            "public",
+            "customers",
+            vec![column("id", Holds::Whole), column("created_at", Holds::ZonedTime)],
+        ),
+    ];
+    let inventory = of(tables);
+    let said = printed(&inventory, &findings(&inventory, &known_systems(), &Sights::new()));
+    for line in [
+        "- `documents`: `state` is of the type jsonb, and a state is a text or an enum: watch a view",
+        "- `lists`: `state` is of the type text[], and",
+        "- `switches`: `is_running` is of the type boolean, and",
+        "- `days`: `started_at` is of the type date, and a time is a timestamp or a number since 1970",
+        "- `stateless_jobs`: no column is named like a state",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+    assert!(
+        !said.contains("customers") && !said.contains("- `silent_things`"),
+        "{said}"
+    );
+
+    let tables = (0..20)
+        .map(|n| of_kind(&format!("jobs_{n}"), "state", "jsonb"))
+        .collect();
+    let inventory = of(tables);
+    let said = printed(&inventory, &findings(&inventory, &known_systems(), &Sights::new()));
+    assert_eq!(said.matches("# - `jobs_").count(), 8, "{said}");
+    assert!(said.ends_with("# - and 12 more\n"), "{said}");
 }

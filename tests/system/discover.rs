@@ -3,6 +3,7 @@
 
 mod manners;
 mod places;
+mod zones;
 
 use crate::support::{
     beatwarden::{command, run},
@@ -86,7 +87,12 @@ async fn a_whole_job_table_is_found_and_check_accepts_what_is_printed() {
             assert!(in_force(&said).contains(&line), "{line}:\n{said}");
         }
         assert!(
-            said.replace("\n#  ", "").contains("no index begins with `status`") && !said.contains("decide"),
+            said.replace("\n#  ", "").contains("no index begins with `status`"),
+            "{said}"
+        );
+        // The rows are too old to show in which zone they are written.
+        assert!(
+            said.matches("decide").count() == 1 && said.contains("# decide: the times have no zone"),
             "{said}"
         );
         let (is_good, report) = checked(&said);
@@ -211,6 +217,69 @@ async fn a_table_that_needs_nothing_comes_before_one_that_needs_a_decision() {
         "{said}"
     );
     assert!(checked(&said).0);
+}
+
+#[tokio::test]
+async fn whatever_a_table_is_like_check_accepts_what_is_printed_or_something_is_asked() {
+    let whole =
+        "(id bigint PRIMARY KEY, state text, started_at timestamptz, heartbeat_at timestamptz, ended_at timestamptz)";
+    let row = "VALUES (1, 'running', now(), now(), NULL)";
+    let with = |columns: &str, values: &str| format!("CREATE TABLE jobs {columns}; INSERT INTO jobs {values}");
+    for (tables, of) in [
+        (format!("CREATE TABLE \" \" {whole}; INSERT INTO \" \" {row}"), "which a configuration can't name"),
+        (with(&whole.replace("id big", "\" \" big"), row), "# decide: no column is unique"),
+        (with(&whole.replace("ended_at", "\"ended\nat\""), row), "can't be named in a configuration"),
+        (with(&whole.replace("state text", "\"job\nstate\" text"), row), "can't be named in a configuration"),
+        (
+            with(&whole.replace("PRIMARY KEY", "UNIQUE"), "VALUES (NULL, 'running', now(), now(), NULL)"),
+            "# decide: rows have no value in this column",
+        ),
+        (with(&whole.replace("bigint", "numeric"), row), "# decide: `id` is unique, and of the type numeric"),
+        (
+            with(whole, "VALUES (1, 'running', 'infinity', now(), NULL)"),
+            "# decide: rows hold infinity here",
+        ),
+        (
+            with(whole, "VALUES (1, 'running', now(), now(), NULL), (2, '', now(), now(), NULL)"),
+            "# decide: rows have an empty text",
+        ),
+        (
+            with(whole, "VALUES (1, 'running', now(), now(), NULL), (2, repeat('x', 90), now(), now(), NULL)"),
+            "# decide: rows have more than 64 bytes",
+        ),
+        (with(&whole.replace("ended_at timestamptz", "ended_at timestamp"), row), ""),
+        (
+            format!("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.jobs {whole}; CREATE TABLE b.jobs {whole};
+                     INSERT INTO a.jobs {row}; INSERT INTO b.jobs {row}"),
+            "name = \"b.jobs\"",
+        ),
+        (
+            format!(
+                "CREATE TABLE jobs {} PARTITION BY RANGE (id); CREATE TABLE others PARTITION OF jobs DEFAULT; INSERT INTO jobs {row}",
+                whole
+            ),
+            "",
+        ),
+        (
+            "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started_at timestamptz); INSERT INTO jobs VALUES (1, 'running', now());
+             CREATE TABLE beats (job_id bigint REFERENCES jobs, heartbeat_at timestamptz);
+             INSERT INTO beats SELECT 1, now() FROM generate_series(1, 50000); ANALYZE beats"
+                .to_owned(),
+            "# decide: no index of `beats` begins with `job_id`",
+        ),
+        (with(&whole.replace("state text", "state jsonb"), &row.replace("running", "\"running\"")), "- `jobs`: `state` is of the type jsonb"),
+        (with(&whole.replace("state text", "running boolean"), &row.replace("'running'", "true")), "- `jobs`: `running` is of the type boolean"),
+        (with(&whole.replace("started_at timestamptz", "started_at text"), row), "- `jobs`: `started_at` is of the type text"),
+    ] {
+        let said = discovered(&server(&tables).await.url);
+        assert!(said.replace("\n#   ", " ").contains(of), "{tables}\n{said}");
+        let is_asked = said.contains("# decide: ") || !said.contains("\n[[watch]]\n");
+        let accepted = || checked(&said);
+        if !is_asked {
+            let (is_good, report) = accepted();
+            assert!(is_good, "{tables}\n{said}\n{report}");
+        }
+    }
 }
 
 #[tokio::test]

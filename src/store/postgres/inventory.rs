@@ -14,7 +14,7 @@ use crate::{
         StoreError, fill,
         inventory::{
             Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
-            Sample, Table, TableKind, WITHIN, keep_different,
+            Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
         },
     },
 };
@@ -118,12 +118,7 @@ impl Inventoried for PostgresInventory {
     }
 
     async fn sample(&mut self, table: &Table, columns: &[&Column]) -> Result<Sample, StoreError> {
-        let values = columns.iter().map(|column| {
-            let name = format!("target.{}", quoted(&column.name));
-            format!(
-                "CASE WHEN pg_catalog.octet_length({name}::pg_catalog.text) OPERATOR(pg_catalog.<=) {LONGEST_SAMPLED} THEN {name}::pg_catalog.text END"
-            )
-        });
+        let values = columns.iter().map(|column| shown(column));
         let key = table
             .columns
             .iter()
@@ -138,7 +133,7 @@ impl Inventoried for PostgresInventory {
         let rows = self
             .ask("reading a sample", FOR_ONE, &statement, vec![&SAMPLED_ROWS])
             .await?;
-        let mut sample = vec![Vec::new(); columns.len()];
+        let mut sample = vec![Values::default(); columns.len()];
         for row in &rows {
             keep_different(&mut sample, row.get::<_, Vec<Option<String>>>("sampled").into_iter());
         }
@@ -158,6 +153,25 @@ impl Inventoried for PostgresInventory {
     }
 }
 
+/// A value of a column as a short text; a time without a zone as in a file, whatever the session's style of dates is.
+fn shown(column: &Column) -> String {
+    let name = format!("target.{}", quoted(&column.name));
+    let time = |value: &str, zone: &str| {
+        format!(
+            "CASE WHEN pg_catalog.isfinite({name}) THEN pg_catalog.to_char({value}, 'YYYY-MM-DD HH24:MI:SS.US{zone}') \
+             ELSE {name}::pg_catalog.text END"
+        )
+    };
+    match column.holds {
+        Holds::Time => time(&name, ""),
+        Holds::ZonedTime => time(&format!("pg_catalog.timezone('UTC', {name})"), "\"Z\""),
+        _ => format!(
+            "CASE WHEN pg_catalog.octet_length({name}::pg_catalog.text) OPERATOR(pg_catalog.<=) {LONGEST_SAMPLED} \
+             THEN {name}::pg_catalog.text WHEN {name} IS NOT NULL THEN '{TOO_LONG}' END"
+        ),
+    }
+}
+
 /// The index that a plan reads by.
 fn index_of(node: &serde_json::Value) -> Option<String> {
     let below = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
@@ -174,6 +188,10 @@ fn tables(rows: &[Row]) -> (Inventory, BTreeMap<u32, usize>) {
             inventory.tables.len() - 1
         });
         inventory.tables[place].columns.push(column(row));
+    }
+    if let Some(row) = rows.first() {
+        inventory.now = jiff::Timestamp::from_microsecond(row.get("now")).ok();
+        inventory.zone = Some(row.get("zone"));
     }
     let path: Vec<String> = rows.first().map(|row| row.get("path")).unwrap_or_default();
     let mut taken = HashSet::new();
@@ -202,7 +220,7 @@ fn table(row: &Row) -> Table {
         is_visible: false,
         name: row.get("name"),
         kind,
-        runs_code: row.get("has_policies") || matches!(kind, TableKind::View | TableKind::Foreign),
+        runs_code: row.get("runs_code") || matches!(kind, TableKind::View | TableKind::Foreign),
         rows: (rows >= 0.0).then_some(rows as u64),
         columns: Vec::new(),
         references: Vec::new(),

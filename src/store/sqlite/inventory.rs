@@ -6,7 +6,7 @@ use crate::store::{
     StoreError, fill,
     inventory::{
         Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
-        Sample, Table, TableKind, WITHIN, keep_different,
+        Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
     },
 };
 use rusqlite::{Connection, config::DbConfig};
@@ -85,7 +85,10 @@ impl Inventoried for SqliteInventory {
     async fn sample(&mut self, table: &Table, columns: &[&Column]) -> Result<Sample, StoreError> {
         let values = columns.iter().map(|column| {
             let name = format!("target.{}", quoted(&column.name));
-            format!("CASE WHEN octet_length({name}) <= {LONGEST_SAMPLED} THEN CAST({name} AS TEXT) END")
+            format!(
+                "CASE WHEN octet_length({name}) <= {LONGEST_SAMPLED} THEN CAST({name} AS TEXT) \
+                 WHEN {name} IS NOT NULL THEN '{TOO_LONG}' END"
+            )
         });
         let names = |order: &str| {
             [
@@ -99,7 +102,7 @@ impl Inventoried for SqliteInventory {
         let (width, has_number) = (columns.len(), table.rows.is_some());
         let statement = if has_number { by_number } else { any };
         self.ask("reading a sample", move |connection| {
-            let mut sample = vec![Vec::new(); width];
+            let mut sample = vec![Values::default(); width];
             let mut statement = connection.prepare(&statement)?;
             let mut rows = statement.query([SAMPLED_ROWS])?;
             while let Some(row) = rows.next()? {
@@ -140,6 +143,9 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
     let names: Vec<(String, String)> = names.collect::<rusqlite::Result<_>>()?;
     let mut inventory = Inventory {
         has_times_as_texts: true,
+        // The writer of a file is a process of this machine.
+        now: Some(jiff::Timestamp::now()),
+        zone: jiff::tz::TimeZone::system().iana_name().map(str::to_owned),
         ..Inventory::default()
     };
     let mut left = usize::try_from(MOST_COLUMNS).unwrap_or_default();

@@ -166,6 +166,24 @@ async fn a_table_that_may_not_be_read_is_named_with_what_is_missing() {
     assert!(checked(&said).0, "{said}");
 }
 
+/// Tables of which the planner computes a piece before it reads a row, by a function that shows who called it.
+const SNARED: [&str; 5] = ["jobs_a", "jobs_b", "jobs_c", "jobs_d", "jobs_e"];
+const SNARES: &str = "
+    CREATE FUNCTION snare(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+        IF current_user LIKE 'careful%' THEN RAISE EXCEPTION 'trapped'; END IF; RETURN $1; END $$;
+    CREATE TABLE jobs_a (id integer PRIMARY KEY, state text, started_at timestamptz, heartbeat_at timestamptz);
+    CREATE TABLE jobs_b (LIKE jobs_a INCLUDING ALL);
+    CREATE TABLE jobs_c (LIKE jobs_a INCLUDING ALL);
+    CREATE TABLE jobs_e (LIKE jobs_a INCLUDING ALL);
+    INSERT INTO jobs_c SELECT n, 'done', now(), now() FROM generate_series(1, 100) AS n;
+    CREATE INDEX ON jobs_a (id) WHERE id > snare(1);
+    CREATE INDEX ON jobs_b ((id + snare(1)));
+    CREATE STATISTICS of_jobs_c ON (id + snare(1)), state FROM jobs_c;
+    ANALYZE jobs_c;
+    CREATE TABLE jobs_d (id integer, state text, started_at timestamptz, heartbeat_at timestamptz) PARTITION BY RANGE ((id + snare(1)));
+    CREATE TABLE others PARTITION OF jobs_d DEFAULT;
+    CREATE TABLE heir (CHECK (id > snare(1))) INHERITS (jobs_e);";
+
 #[tokio::test]
 async fn the_code_of_others_is_not_run() {
     let database = server(
@@ -182,18 +200,30 @@ async fn the_code_of_others_is_not_run() {
     )
     .await;
     let client = database.client().await;
+    client.batch_execute(SNARES).await.unwrap();
     let role = format!("careful_{}", std::process::id());
     let grants = format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
          ALTER ROLE {role} SET search_path = evil, public, pg_catalog; GRANT USAGE ON SCHEMA evil TO {role}"
     );
     client.batch_execute(&grants).await.unwrap();
-    let said = discovered(&database.url.replacen("postgres@", &format!("{role}@"), 1));
+    let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
+    // Each of the snares works.
+    let stranger = postgres::connect(&url).await;
+    for table in SNARED {
+        let plan = format!(
+            "EXPLAIN SELECT id FROM public.{table} WHERE state OPERATOR(pg_catalog.=) 'running' ORDER BY id DESC LIMIT 5"
+        );
+        let error = stranger.batch_execute(&plan).await.expect_err(table);
+        let said = error.as_db_error().unwrap().message().to_owned();
+        assert_eq!(said, "trapped", "{table}");
+    }
+    let said = discovered(&url);
     assert!(!said.contains("trapped"), "{said}");
     assert_eq!(
         said.matches("its rows were not read, because that runs code of its owner")
             .count(),
-        2,
+        2 + SNARED.len(),
         "{said}"
     );
     assert!(
