@@ -1,4 +1,5 @@
-//! The statements of a pass that stay prepared for the life of a connection, where nothing stands between us and the server.
+//! The statements of passes and repairs that stay prepared for the life of a connection, where nothing stands between us and the
+//! server.
 //!
 //! A pooler hands the next transaction to another session, which knows no statement of ours, or another one by the same name.
 //! So nothing is prepared unless the server sees both ends of the connection as we see them: then it is one connection, from
@@ -60,7 +61,7 @@ struct State {
     /// Those that were asked again, and are to be kept.
     wanted: Vec<(String, Vec<Type>)>,
     failures: u32,
-    /// Whether the pass in progress met a refusal.
+    /// Whether the pass or repair in progress met a refusal.
     is_refused: bool,
 }
 
@@ -104,10 +105,12 @@ impl Kept {
     pub(super) fn find(&self, sql: &str, types: &[Type]) -> Option<Statement> {
         let mut state = self.state();
         let state = &mut *state;
-        if state.way != Way::Direct {
+        if !matches!(state.way, Way::Unknown | Way::Direct) {
             return None;
         }
         match state.statements.get_mut(sql) {
+            // Its first time may be in the same round trip as the question how the server sees the connection.
+            Some(_) if state.way == Way::Unknown => None,
             Some(Some((kept, since))) if since.elapsed() < FOR => (kept.params() == types).then(|| kept.clone()),
             Some(old) => {
                 *old = None;
@@ -125,7 +128,12 @@ impl Kept {
         }
     }
 
-    /// Takes note of an error of the pass: a statement that is gone, or that no longer fits the table.
+    /// Whether the server was not asked yet how it sees the connection.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.state().way == Way::Unknown
+    }
+
+    /// Takes note of an error of the pass or repair: a statement that is gone, or that no longer fits the table.
     pub(super) fn note(&self, error: &Error) {
         let is_refusal = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED];
         let mut state = self.state();
@@ -134,7 +142,7 @@ impl Kept {
         }
     }
 
-    /// Whether the pass met a refusal; then nothing is kept on this connection any more.
+    /// Whether the pass or repair met a refusal; then nothing is kept on this connection any more.
     pub(super) fn gives_up(&self) -> bool {
         let mut state = self.state();
         let is_refused = std::mem::take(&mut state.is_refused);
@@ -154,7 +162,7 @@ impl State {
 }
 
 impl Link {
-    /// Lets the server keep what the last pass asked again. Once for each statement; other passes find nothing to do.
+    /// Lets the server keep what the last pass or repair asked again. Once for each statement; others find nothing to do.
     ///
     /// # Errors
     /// If there was no answer in time: then no one knows what the connection still does.

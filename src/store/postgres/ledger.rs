@@ -7,7 +7,7 @@ use super::{
     param::Param,
     search_path::OF_READS,
     sql::NO_ENTRY,
-    transaction::{LIMITS, ask_in},
+    transaction::{LIMITS, ask_in, begin_write},
 };
 use crate::{
     domain::{Finding, Noted, RepairId},
@@ -193,10 +193,7 @@ pub(super) async fn write(
     statement: &str,
     params: Vec<Param<'_>>,
 ) -> Result<Vec<Row>, StoreError> {
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}; {}",
-        ready.catalog.search_path
-    );
+    let begin = begin_write(&ready.catalog.search_path);
     link.within_for(WITHIN, what, ask_in(link, &begin, statement, params))
         .await
 }

@@ -210,7 +210,7 @@ impl Link {
         self.client.query_typed(statement, &params).await
     }
 
-    /// What the server keeps of the statements of a pass.
+    /// What the server keeps of the statements of passes and repairs.
     pub(super) fn kept(&self) -> &Kept {
         &self.kept
     }
@@ -221,7 +221,7 @@ impl Link {
         self.kept.judge(self.ends, seen);
     }
 
-    /// As `ask`, by what the server keeps of the statement, where it keeps it.
+    /// As `ask`, by what the server keeps of the statement, where it keeps it. A refusal of what it keeps is noted.
     pub(super) async fn ask_kept(
         &self,
         statement: &str,
@@ -229,7 +229,10 @@ impl Link {
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let (values, types): (Vec<_>, Vec<_>) = params.iter().map(|param| param.typed()).unzip();
         match self.kept.find(statement, &types) {
-            Some(kept) => self.client.query(&kept, &values).await,
+            Some(kept) => {
+                let answer = self.client.query(&kept, &values).await;
+                answer.inspect_err(|error| self.kept.note(error))
+            }
             None => self.ask(statement, params).await,
         }
     }

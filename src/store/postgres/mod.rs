@@ -370,7 +370,8 @@ impl Store for PostgresStore {
         }
         // A connection whose last answer is missing is never used again, nor one that leads to another server than the one
         // that was observed: behind one address there may be several.
-        if !elsewhere && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)) {
+        let is_good = !elsewhere && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_));
+        if is_good && link.keep_wanted().await.is_ok() {
             *slot = Some(link);
         }
         outcome

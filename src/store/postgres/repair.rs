@@ -9,7 +9,7 @@ use super::{
     param::Param,
     row::{self, BoundTime},
     sql::NO_ENTRY,
-    transaction::look_alone,
+    transaction::{begin_write, look_alone},
 };
 use crate::{
     domain::{Outcome, Repair, RepairId, Repairing, StartCheck},
@@ -25,7 +25,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The answers of the batch, in the order in which it was sent.
 pub(super) struct Answers {
-    limits: [Result<(), Error>; 5],
+    /// Whether the transaction was begun, with its limits.
+    begun: Result<(), Error>,
     /// The steps before the statement.
     steps: [Result<(), Error>; 2],
     statement: Result<Vec<Row>, Error>,
@@ -35,6 +36,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// Whether nothing remains of the transaction, and the connection waits for another: a statement in it was refused.
+    fn is_rolled_back(&self) -> bool {
+        let is_refused = self.steps.iter().any(Result::is_err) || self.statement.is_err() || self.kept.is_err();
+        self.begun.is_ok() && is_refused && self.commit.is_ok()
+    }
+
     /// A truth value of the statement's row.
     pub(super) fn flag(&self, column: &str) -> bool {
         let row = self.statement.as_ref().ok().and_then(|rows| rows.first());
@@ -145,36 +152,50 @@ pub(super) struct Batch<'a> {
 
 /// Sends a statement in a transaction of its own, with its limits, all of it before the first answer is read: no row lock
 /// waits for our network.
+///
+/// A statement that the server kept may be gone, or not fit any more: it takes the transaction along, which is sent once more
+/// without.
 pub(super) async fn send_batch(link: &Link, batch: Batch<'_>, params: Vec<Param<'_>>) -> Answers {
-    let client = link.client();
+    let answers = send_once(link, &batch, &params).await;
+    if answers.is_rolled_back() && link.kept().gives_up() {
+        return send_once(link, &batch, &params).await;
+    }
+    answers
+}
+
+async fn send_once(link: &Link, batch: &Batch<'_>, params: &[Param<'_>]) -> Answers {
     let Batch {
         ready,
         steps: [first, second],
         statement,
         entry: (id, instance, job),
     } = batch;
+    let client = link.client();
+    let proof = async {
+        if link.kept().is_unproven() {
+            link.prove().await;
+        }
+    };
+    let begin = begin_write(&ready.catalog.search_path);
     let step = async |step: Option<&str>| match step {
-        Some(step) => link.ask(step, params.clone()).await.map(|_| ()),
+        Some(step) => link.ask_kept(step, params.to_vec()).await.map(|_| ()),
         None => Ok(()),
     };
-    let entry: Vec<Param<'_>> = vec![id, instance, &job];
-    let (begin, lock, statement_timeout, idle, path, first, second, statement, at_once, made, commit) = tokio::join!(
+    let entry: Vec<Param<'_>> = vec![*id, *instance, job];
+    let ((), begun, first, second, statement, at_once, made, commit) = tokio::join!(
         biased;
-        client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"),
-        client.batch_execute("SET LOCAL lock_timeout = '200ms'"),
-        client.batch_execute("SET LOCAL statement_timeout = '2s'"),
-        client.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '1s'"),
-        client.batch_execute(&ready.catalog.search_path),
-        step(first),
-        step(second),
-        link.ask(statement, params.clone()),
+        proof,
+        client.batch_execute(&begin),
+        step(*first),
+        step(*second),
+        link.ask_kept(statement, params.to_vec()),
         // Triggers that would fire at COMMIT fire now, before the entry is looked for.
         client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE"),
-        link.ask(&ready.statements.ledger_made, entry),
+        link.ask_kept(&ready.statements.ledger_made, entry),
         client.batch_execute("COMMIT"),
     );
     Answers {
-        limits: [begin, lock, statement_timeout, idle, path],
+        begun,
         steps: [first, second],
         statement,
         kept: at_once.and(made.map(|_| ())),
@@ -192,17 +213,16 @@ pub(super) enum Judged {
 
 pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Answers {
-        limits,
+        begun,
         steps,
         statement,
         kept,
         commit,
     } = answers;
-    let limits = limits.into_iter().collect::<Result<Vec<()>, Error>>().map(|_| ());
     let steps = steps.into_iter().collect::<Result<Vec<()>, Error>>().map(|_| ());
     // An error without a SQLSTATE is a broken connection, not an answer.
     let missing = [
-        limits.as_ref().err(),
+        begun.as_ref().err(),
         steps.as_ref().err(),
         statement.as_ref().err(),
         kept.as_ref().err(),
@@ -224,11 +244,11 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
         return Judged::Final(Outcome::Failed("the repair statement returned no row".to_owned()));
     };
     // In a transaction this undoes what the statement did; where BEGIN was refused, it is undone by nothing.
-    if let (Ok(()), Err(error)) = (&limits, kept) {
+    if let (Ok(()), Err(error)) = (&begun, kept) {
         return Judged::Final(failed(error));
     }
     let repaired = row.get::<_, Option<uuid::Uuid>>("repair_id").is_some();
-    match (limits.and(commit), repaired) {
+    match (begun.and(commit), repaired) {
         (Ok(()), true) => Judged::Final(Outcome::Repaired(id)),
         // The row was changed, but BEGIN or COMMIT was refused: only the ledger knows what remained of it.
         (Err(error), true) => Judged::Final(Outcome::Unknown(described(error).to_string())),

@@ -20,6 +20,11 @@ pub(super) fn begin(statement: Duration) -> String {
     )
 }
 
+/// Begins a transaction that writes, with its limits, and with the search path of the role's triggers.
+pub(super) fn begin_write(search_path: &str) -> String {
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {LIMITS}; {search_path}")
+}
+
 /// Asks in a read-only snapshot of its own, with its limits.
 pub(super) async fn look_alone(
     link: &Link,

@@ -1,13 +1,16 @@
 //! Statements that stay prepared: only where the connection is direct, and never at the price of a pass or of a wrong answer.
 //! PostgreSQL only.
 
-use super::{Bed, PostgresBed, Written, bed::mapping, ids, look, servers::put_in_place};
+use super::{Bed, PostgresBed, Written, bed::mapping, ids, look, repair, repair_of, servers::put_in_place, snapshot};
 use crate::support::{eventually, pooler::Pooler, postgres::shared, proxy::Proxy};
 use beatwarden::{
-    domain::{Action, Look, Snapshot},
+    domain::{Action, Look, Outcome, Snapshot},
     store::{DiscoverySetting, Mapping, Store, TableName},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 const DIRECT: &str = "yes, the connection is direct";
 const REFUSED: &str = "no, the server refused one on this connection";
@@ -167,6 +170,114 @@ async fn a_session_that_was_ended_takes_its_statements_along() {
         })
         .await;
     }
+}
+
+/// A trigger that notes for each repaired job how many statements the session keeps, and then does something once in each session,
+/// as long as there is a table `refusing`.
+async fn count_kept_at_each_repair(bed: &PostgresBed, once: &str) {
+    bed.sql(&format!(
+        "CREATE TABLE counted (job integer, kept bigint);
+         CREATE FUNCTION count_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO public.counted SELECT NEW.id, count(*) FROM pg_prepared_statements;
+             IF to_regclass('public.refusing') IS NOT NULL AND NOT EXISTS (
+                 SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND pid = pg_backend_pid()
+             ) THEN
+                 PERFORM pg_advisory_lock(7);
+                 {once};
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER count_kept AFTER UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION count_kept()"
+    ))
+    .await;
+}
+
+/// Repairs these jobs one after the other in one session; how many statements it kept at each.
+async fn kept_at_each_repair(bed: &PostgresBed, store: &mut impl Store, seen: &Snapshot, jobs: &[u32]) -> Vec<i64> {
+    let mut kept = Vec::new();
+    for job in jobs {
+        let outcome = repair(store, &repair_of(seen, *job, Action::Fail)).await;
+        assert!(matches!(outcome, Outcome::Repaired(_)), "{job}: {outcome:?}");
+        assert_eq!(bed.count_repairs(*job).await, 1);
+        // A transaction that was rolled back left no row.
+        let noted = format!("SELECT sum(kept)::bigint FROM counted WHERE job = {job} HAVING count(*) = 1");
+        kept.push(bed.number(&noted).await);
+    }
+    kept
+}
+
+/// What a session asks for the second time is kept: of a hundred repairs of one pass, ninety-eight parse nothing.
+#[tokio::test]
+async fn repairs_of_one_session_are_made_by_kept_statements() {
+    let bed = PostgresBed::new().await;
+    count_kept_at_each_repair(&bed, "NULL").await;
+    for job in 1..=9 {
+        bed.write(&Written::running(job).started(-120.0)).await;
+    }
+    let mut store = bed.store(Action::Fail);
+    let seen = snapshot(&mut store).await;
+    // More than a planner tries before it settles on one plan for all jobs.
+    let kept = kept_at_each_repair(&bed, &mut store, &seen, &[1, 2, 3, 4, 5, 6, 7, 8]).await;
+    assert_eq!(kept, [0, 0, 2, 2, 2, 2, 2, 2], "the repair, and the look for its entry");
+    // The guards are those of the repair, whoever made the plan.
+    let observed = repair_of(&seen, 9, Action::Fail);
+    bed.sql("UPDATE runs SET last_heartbeat_at = started_at + interval '1 min' WHERE id = 9")
+        .await;
+    assert_eq!(store.repair(&observed).await, Outcome::LostRace);
+}
+
+/// A kept statement that is refused takes its transaction along; the repair is made once more without, and once.
+#[tokio::test]
+async fn a_refusal_costs_no_repair_and_makes_none_twice() {
+    let refusals = [
+        "RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000'",
+        // The repair itself is through by then: the look for its entry is refused.
+        "DEALLOCATE ALL",
+    ];
+    for refusal in refusals {
+        let bed = PostgresBed::new().await;
+        count_kept_at_each_repair(&bed, refusal).await;
+        for job in 1..=5 {
+            bed.write(&Written::running(job).started(-120.0)).await;
+        }
+        let mut store = bed.store(Action::Fail);
+        let seen = snapshot(&mut store).await;
+        assert_eq!(
+            kept_at_each_repair(&bed, &mut store, &seen, &[1, 2, 3]).await,
+            [0, 0, 2]
+        );
+        bed.sql("CREATE TABLE public.refusing ()").await;
+        let kept = kept_at_each_repair(&bed, &mut store, &seen, &[4, 5]).await;
+        assert_eq!(kept, [0, 0], "{refusal}: nothing is kept on that connection any more");
+    }
+}
+
+/// However far the server is away: a row is locked for none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_takes_one_round_trip() {
+    const WAY: Duration = Duration::from_millis(100);
+    let bed = PostgresBed::new().await;
+    for job in 1..=4 {
+        bed.write(&Written::running(job).started(-120.0)).await;
+    }
+    let proxy = Proxy::start(bed.port()).await;
+    let mut store = bed.store_through(proxy.address, Action::Fail);
+    let seen = snapshot(&mut store).await;
+    // The first one connects.
+    assert!(matches!(
+        repair(&mut store, &repair_of(&seen, 1, Action::Fail)).await,
+        Outcome::Repaired(_)
+    ));
+    proxy.faults.delay(WAY);
+    let mut quickest = Duration::MAX;
+    for job in 2..=4 {
+        let began = Instant::now();
+        let outcome = store.repair(&repair_of(&seen, job, Action::Fail)).await;
+        assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
+        quickest = quickest.min(began.elapsed());
+    }
+    let round_trips = quickest.as_secs_f64() / (WAY * 2).as_secs_f64();
+    assert!((1.0..2.0).contains(&round_trips), "{round_trips} round trips");
 }
 
 #[tokio::test(flavor = "multi_thread")]

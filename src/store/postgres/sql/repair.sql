@@ -4,7 +4,8 @@
 -- By the key's unique index.
 --
 -- Safe against races, read committed:
--- * gate: one repairer for each table, and only on the server that was observed;
+-- * here and gate: one repairer for each table, and only on the server that was observed; which one it is, is asked once, since the
+--   server reads a file for it;
 -- * locked: the row only if it still is as observed in every column, or not at all; a row that another session holds is
 --   skipped, never waited for; a version younger than our snapshot is checked again before it is locked;
 -- * where a time stands in another table, repair_lock.sql has locked the row in a step before: what was written there until then is
@@ -16,9 +17,12 @@
 -- * now() stands for one instant in all of them; clock_timestamp() would not.
 -- $1 zone, $2 key, $3 name, $4 state, $5 start, $6 heartbeat, $7 end, $8 server, $9 seconds of the deadline,
 -- $10 and $11 the gate, $12 repair, $13 watch, $14 table, $15 instance, $16 whether the deadline is waived
-WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN {{in_recovery}} THEN false
-                    ELSE {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AND pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+WITH here AS MATERIALIZED (
+        SELECT {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AS is_observed
+     ),
+     gate AS MATERIALIZED (
+        SELECT CASE WHEN {{in_recovery}} OR NOT is_observed THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+          FROM here
      ),
      locked AS MATERIALIZED (
         SELECT target.{{id}} AS raw_id, {{before}} AS before
@@ -46,6 +50,6 @@ WITH gate AS MATERIALIZED (
           FROM changed
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, {{identity}} OPERATOR(pg_catalog.<>) $8::pg_catalog.text AS elsewhere,
+SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS elsewhere,
        (SELECT pg_catalog.count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id,
        {{entry_made}}

@@ -3,9 +3,12 @@
 -- row still is in a running state ($21, all of them), so that nothing is committed; a row that is gone has left them.
 -- Returns what repair.sql returns; the gate is held since repair_lock.sql. By the key's unique index.
 -- The parameters are those of repair.sql, and $21.
-WITH gate AS MATERIALIZED (
-        SELECT CASE WHEN {{in_recovery}} THEN false
-                    ELSE {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AND pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+WITH here AS MATERIALIZED (
+        SELECT {{identity}} OPERATOR(pg_catalog.=) $8::pg_catalog.text AS is_observed
+     ),
+     gate AS MATERIALIZED (
+        SELECT CASE WHEN {{in_recovery}} OR NOT is_observed THEN false ELSE pg_catalog.pg_try_advisory_xact_lock($10, $11) END AS won
+          FROM here
      ),
      call AS MATERIALIZED (
         SELECT coalesce(pg_catalog.current_setting('beatwarden.called', true), '') OPERATOR(pg_catalog.=) $12::pg_catalog.text AS made
@@ -27,7 +30,7 @@ WITH gate AS MATERIALIZED (
           FROM ended
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, {{identity}} OPERATOR(pg_catalog.<>) $8::pg_catalog.text AS elsewhere,
+SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS elsewhere,
        (SELECT repair_id FROM entry) AS repair_id,
        (SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM ended) OPERATOR(pg_catalog.=) 0 THEN {{still_running}}
                     WHEN (SELECT pg_catalog.count(*) FROM entry) OPERATOR(pg_catalog.=) 1
