@@ -5,7 +5,7 @@ use crate::{
     present::View,
     status::{JobNameLabels, ReloadStatus},
 };
-use prometheus::{GaugeVec, Opts, Registry};
+use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A label is cut here; Prometheus takes longer ones, people don't.
@@ -74,31 +74,63 @@ const OF_WATCH: &[OfWatch] = &[
         |one| Some(one.current.as_ref()?.report.oldest_sign?.as_seconds())),
 ];
 
-/// One gauge after another, each registered when its first value is set: an empty one exports nothing.
-struct Gauges<'a> {
-    registry: &'a Registry,
+/// One gauge after another, each with its values. They are made for one scrape and read once, so no registry keeps them.
+#[derive(Default)]
+struct Gauges(Vec<MetricFamily>);
+
+impl Gauges {
+    /// Adds a gauge with a value for each of `rows`: label values, no two the same, and the value. One without values exports
+    /// nothing.
+    fn gauge(&mut self, name: &str, help: &str, labels: &[&str], rows: impl IntoIterator<Item = (Vec<String>, f64)>) {
+        let mut metrics: Vec<Metric> = rows
+            .into_iter()
+            .map(|(values, value)| metric(labels, values, value))
+            .collect();
+        if metrics.is_empty() {
+            return;
+        }
+        // As a registry has them.
+        metrics.sort_by(|one, other| values(one).cmp(values(other)));
+        let mut family = MetricFamily::default();
+        family.set_name(format!("beatwarden_{name}"));
+        family.set_help(help.to_owned());
+        family.set_field_type(MetricType::GAUGE);
+        family.set_metric(metrics);
+        self.0.push(family);
+    }
 }
 
-impl Gauges<'_> {
-    /// Sets a gauge for each of `rows`: label values, and the value.
-    fn gauge(&self, name: &str, help: &str, labels: &[&str], rows: impl IntoIterator<Item = (Vec<String>, f64)>) {
-        let gauge = GaugeVec::new(Opts::new(name, help).namespace("beatwarden"), labels).expect("a valid name");
-        for (values, value) in rows {
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            // Adding zero turns the -0 of an empty sum into 0.
-            gauge.with_label_values(&values).set(value + 0.0);
-        }
-        self.registry.register(Box::new(gauge)).expect("a name of its own");
-    }
+/// The values of its labels.
+fn values(metric: &Metric) -> impl Iterator<Item = &str> {
+    metric.get_label().iter().map(LabelPair::value)
+}
+
+/// One value of a gauge, its labels in the order of their names.
+fn metric(labels: &[&str], values: Vec<String>, value: f64) -> Metric {
+    let pair = |(name, value): (&&str, String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value);
+        pair
+    };
+    let mut pairs: Vec<LabelPair> = labels.iter().zip(values).map(pair).collect();
+    pairs.sort_by(|one, other| one.name().cmp(other.name()));
+    let mut gauge = Gauge::default();
+    // Adding zero turns the -0 of an empty sum into 0.
+    gauge.set_value(value + 0.0);
+    let mut metric = Metric::default();
+    metric.set_label(pairs);
+    metric.set_gauge(gauge);
+    metric
 }
 
 fn number(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-/// Fills `registry` with the gauges of one watch.
-pub(super) fn of_watch(registry: &Registry, one: &View) {
-    let gauges = Gauges { registry };
+/// The gauges of one watch.
+pub(super) fn of_watch(one: &View) -> Vec<MetricFamily> {
+    let mut gauges = Gauges::default();
     for (name, help, value) in OF_WATCH {
         let rows = value(one).map(|value| (vec![one.name.clone()], value));
         gauges.gauge(name, help, &["watch"], rows);
@@ -109,8 +141,9 @@ pub(super) fn of_watch(registry: &Registry, one: &View) {
         &["watch", "preset", "noun", "table"],
         [(what(one), 1.0)],
     );
-    by_cause_and_phase(&gauges, one);
-    by_job_name(&gauges, one);
+    by_cause_and_phase(&mut gauges, one);
+    by_job_name(&mut gauges, one);
+    gauges.0
 }
 
 /// What is watched, as labels.
@@ -121,9 +154,9 @@ fn what(one: &View) -> Vec<String> {
     vec![one.name.clone(), preset, noun, terms.table.clone()]
 }
 
-/// Fills `registry` with the gauges of the process.
-pub(super) fn of_process(registry: &Registry, reload: ReloadStatus, (version, revision): &(String, String)) {
-    let gauges = Gauges { registry };
+/// The gauges of the process.
+pub(super) fn of_process(reload: ReloadStatus, (version, revision): &(String, String)) -> Vec<MetricFamily> {
+    let mut gauges = Gauges::default();
     gauges.gauge(
         "build_info",
         "Version and revision of this program.",
@@ -142,9 +175,10 @@ pub(super) fn of_process(registry: &Registry, reload: ReloadStatus, (version, re
         &[],
         [(vec![], reload.in_force_since.as_seconds())],
     );
+    gauges.0
 }
 
-fn by_cause_and_phase(gauges: &Gauges<'_>, one: &View) {
+fn by_cause_and_phase(gauges: &mut Gauges, one: &View) {
     let (mut running, mut stuck, mut withheld, mut hindered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     if let Some(pass) = &one.current {
         let labels = |value: &str| vec![one.name.clone(), value.to_owned()];
@@ -202,7 +236,7 @@ fn label(name: Option<&Arc<str>>) -> String {
     name.map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect())
 }
 
-fn by_job_name(gauges: &Gauges<'_>, one: &View) {
+fn by_job_name(gauges: &mut Gauges, one: &View) {
     gauges.gauge(
         "stuck_job_started_timestamp_seconds",
         "Start of the oldest stuck job of a name, for the 20 names with the oldest.",

@@ -162,20 +162,16 @@ impl Metrics {
     }
 
     fn encode(&self, source: &Source) -> Series {
-        let registry = Registry::new();
         let mut families = match source {
-            Source::Process { reload, .. } => {
-                gauges::of_process(&registry, *reload, &self.build);
-                self.process.gather()
-            }
-            Source::Watch(view) => {
-                gauges::of_watch(&registry, view);
-                // Fed before the board is: a view that is seen has been counted.
-                self.counters_as_they_stand(&view.name)
-            }
-            Source::Leaving(name) => self.counters_as_they_stand(name),
+            Source::Process { .. } => self.process.gather(),
+            // Fed before the board is: a view that is seen has been counted.
+            Source::Watch(View { name, .. }) | Source::Leaving(name) => self.counters_as_they_stand(name),
         };
-        families.extend(registry.gather());
+        families.extend(match source {
+            Source::Process { reload, .. } => gauges::of_process(*reload, &self.build),
+            Source::Watch(view) => gauges::of_watch(view),
+            Source::Leaving(_) => Vec::new(),
+        });
         Series::encode(families)
     }
 }
