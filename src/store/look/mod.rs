@@ -244,7 +244,7 @@ impl<'a> Look<'a> {
             return Ok(Some(self.open(now)));
         }
         if !std::mem::replace(&mut self.seen.is_counted, true) {
-            count(&self.seen.rows, self.table.mapping)?;
+            count(self.seen.rows.len(), self.table.mapping)?;
         }
         self.keep_facts(now);
         if let Some(round) = self.follow(now).or_else(|| self.page()) {

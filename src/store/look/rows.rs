@@ -12,8 +12,8 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Refuses more running rows than a table of jobs has.
-pub(super) fn count(rows: &[Job], mapping: &Mapping) -> Result<(), StoreError> {
-    match i64::try_from(rows.len()) {
+pub(super) fn count(rows: usize, mapping: &Mapping) -> Result<(), StoreError> {
+    match i64::try_from(rows) {
         Ok(rows) if rows < MOST_RUNNING => Ok(()),
         _ => Err(too_many(mapping)),
     }

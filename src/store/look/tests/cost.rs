@@ -64,3 +64,14 @@ fn what_a_scan_costs_is_what_the_database_says() {
         "of a small table it counts for nothing, however long it took"
     );
 }
+
+#[test]
+fn more_running_jobs_than_a_watch_holds_fail_the_pass_in_words() {
+    let most = usize::try_from(crate::store::reading::MOST_RUNNING).unwrap();
+    assert!(count(most - 1, &mapping()).is_ok());
+    let error = count(most, &mapping()).unwrap_err();
+    assert_eq!(error.failure().as_str(), "schema");
+    let said = error.chain();
+    assert!(said.contains("2000000 rows of `runs`"), "{said}");
+    assert!(said.contains("watch.table.only"), "{said}");
+}
