@@ -96,7 +96,7 @@ def rows(*columns):
 
 def words(key):
     return {"history": "finished rows", "running": "running jobs", "peak_bytes": "peak MB", "binary_bytes": "binary MB",
-            "per_s": "scrapes a second", "foreign_cores": "others' cores"}.get(key) or key.replace("_", " ")
+            "per_s": "scrapes a second", "full_look_ms": "database ms", "foreign_cores": "others' cores"}.get(key) or key.replace("_", " ")
 
 
 def shown(record, key):
