@@ -5,7 +5,7 @@ use crate::{
     config::{DatabaseSource, DatabaseUrl, KnownSystem, known_systems},
     discover::{Findings, Page, Seen, Sights, closer, findings, page},
     store::{
-        StoreError,
+        Kind, StoreError,
         inventory::{Column, Inventoried, Inventory},
         postgres::PostgresInventory,
         sqlite::SqliteInventory,
@@ -49,10 +49,11 @@ async fn page_of(
     let (inventory, findings) = match &url {
         DatabaseUrl::Postgres(postgres) => {
             let target = target_of(postgres).map_err(|source| AppError::Undiscovered { source })?;
-            let inventory = PostgresInventory::connect(target).await.map_err(AppError::Inventory)?;
-            ask(inventory, systems).await?
+            let inventory = PostgresInventory::connect(target).await;
+            let inventory = inventory.map_err(|error| AppError::Inventory(error, Kind::Server))?;
+            ask((inventory, Kind::Server), systems).await?
         }
-        DatabaseUrl::Sqlite(path) => ask(SqliteInventory::of(path), systems).await?,
+        DatabaseUrl::Sqlite(path) => ask((SqliteInventory::of(path), Kind::File), systems).await?,
     };
     let shown = url.redacted();
     let of_database = Page {
@@ -71,8 +72,12 @@ fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> AppError {
 }
 
 /// Reads the catalog, looks into the likeliest tables, and asks what a pass over each finding would cost.
-async fn ask(mut database: impl Inventoried, systems: &[KnownSystem]) -> Result<(Inventory, Findings), AppError> {
-    let inventory = database.inventory().await.map_err(AppError::Inventory)?;
+async fn ask(
+    (mut database, kind): (impl Inventoried, Kind),
+    systems: &[KnownSystem],
+) -> Result<(Inventory, Findings), AppError> {
+    let inventory = database.inventory().await;
+    let inventory = inventory.map_err(|error| AppError::Inventory(error, kind))?;
     let mut sights = Sights::new();
     for wanted in closer(&inventory, systems) {
         let table = &inventory.tables[wanted.table];

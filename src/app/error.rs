@@ -3,7 +3,7 @@
 use crate::{
     config::{self, WatchConfig},
     http::access::WebFileError,
-    store::{IdentifierError, StoreError},
+    store::{IdentifierError, Kind, StoreError},
 };
 use std::{io, net::SocketAddr};
 
@@ -44,8 +44,8 @@ pub enum AppError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A database without a watch could not be asked.
-    #[error("{}", in_full(.0))]
-    Inventory(StoreError),
+    #[error("{}", in_full(.0, *.1))]
+    Inventory(StoreError, Kind),
     /// Something went wrong on the way. The message says what.
     #[error("{0}")]
     Failed(String),
@@ -98,13 +98,13 @@ impl AppError {
             | Self::Undiscovered { .. }
             | Self::Web(_)
             | Self::Usage(_) => 2,
-            Self::Store { .. } | Self::Inventory(_) | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
+            Self::Store { .. } | Self::Inventory(..) | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
 }
 
 /// What went wrong, with all its sources and what to do about it.
-fn in_full(error: &StoreError) -> String {
-    let cure = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+fn in_full(error: &StoreError, of: Kind) -> String {
+    let cure = error.advice(of).map(|advice| format!("; {advice}")).unwrap_or_default();
     format!("{}{cure}", error.chain())
 }

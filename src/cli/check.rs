@@ -8,7 +8,7 @@ mod polls;
 use super::guard::in_words;
 use crate::{
     app::{self, AppError},
-    config::{Loaded, WatchConfig},
+    config::{DatabaseUrl, Loaded, WatchConfig},
     domain::{
         Access, Action, Discovery, DiscoverySetting, Job, Look, Obstacle, Policy, Silence, Snapshot, StateKind,
         TimeFormat,
@@ -16,7 +16,7 @@ use crate::{
     pass::{Clock, SystemClock},
     present::words,
     store::{
-        ObserveRequest, Store, StoreError,
+        Kind, ObserveRequest, Store, StoreError,
         guard::{GuardState, Guarded},
         survey::{Surroundings, Surveyed},
     },
@@ -74,7 +74,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         Ok(snapshot) => snapshot,
         Err(error) => {
             let around = store.survey().await.unwrap_or_default();
-            return Ok([vec![refused(&error)], ledger(&around)].concat());
+            return Ok([vec![refused(watch, &error)], ledger(&around)].concat());
         }
     };
     let guard = store.guard().await.unwrap_or_else(|_| GuardState {
@@ -90,7 +90,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     let skew = first.database_now.micros_since(SystemClock::start().wall());
     let poll = match cost_of(watch, watch.discovery).await? {
         Ok(poll) => poll,
-        Err(error) => return Ok(vec![refused(&error)]),
+        Err(error) => return Ok(vec![refused(watch, &error)]),
     };
     // What it would cost the other way: for the advice, so a failure is no matter.
     let other = match (poll.discovery, poll.access) {
@@ -149,8 +149,15 @@ fn bad(text: impl Into<String>) -> Line {
     (Verdict::Bad, text.into())
 }
 
-fn refused(error: &StoreError) -> Line {
-    let cure = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+fn refused(watch: &WatchConfig, error: &StoreError) -> Line {
+    let kind = match watch.database.resolve() {
+        Ok(DatabaseUrl::Sqlite(_)) => Kind::File,
+        _ => Kind::Server,
+    };
+    let cure = error
+        .advice(kind)
+        .map(|advice| format!("; {advice}"))
+        .unwrap_or_default();
     bad(format!("{}: {}{cure}", error.failure().as_str(), error.chain()))
 }
 

@@ -20,6 +20,8 @@ pub enum Barrier {
     NotServing,
     /// It takes no writes, or takes them where a standby is asked for.
     Mode,
+    /// There is no socket at the path where a server on this machine has one.
+    Socket,
 }
 
 impl Barrier {
@@ -31,9 +33,19 @@ impl Barrier {
             Self::Parameter => "take the parameter that it names out of the URL",
             Self::Full => "wait, end idle sessions, or raise max_connections or the limit of the role",
             Self::NotServing => "wait until it serves",
+            Self::Socket => "is the server up, and its socket in this folder? (SHOW unix_socket_directories)",
             Self::Mode => "name the other servers in the URL as well, or change target_session_attrs",
         }
     }
+}
+
+/// What kind of database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL, behind a host or a socket.
+    Server,
+    /// A SQLite file.
+    File,
 }
 
 /// The kind of a failed poll, as the `cause` label of `beatwarden_poll_failures_total` has it.
@@ -92,7 +104,7 @@ pub enum StoreError {
         /// What the driver says.
         source: Source,
     },
-    /// The server answered, and no connection came of it.
+    /// No connection could be made, and what stands in the way is known.
     #[error("no connection to {to}")]
     Barred {
         /// The database, without password.
@@ -193,12 +205,17 @@ impl StoreError {
         }
     }
 
-    /// What to do about it, where the message itself doesn't say so.
-    pub fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Connect { .. } => Some("is the server up, and the address right?"),
-            Self::Barred { by, .. } => Some(by.advice()),
-            Self::Timeout { .. } | Self::Locked { .. } => Some("who holds it? (pg_locks, pg_stat_activity)"),
+    /// What to do about it, where the message itself doesn't say so: that of a file that can't be opened does.
+    pub fn advice(&self, of: Kind) -> Option<&'static str> {
+        match (self, of) {
+            (Self::Connect { .. }, Kind::Server) => Some("is the server up, and the address right?"),
+            (Self::Barred { by, .. }, _) => Some(by.advice()),
+            (Self::Timeout { .. } | Self::Locked { .. }, Kind::Server) => {
+                Some("who holds it? (pg_locks, pg_stat_activity)")
+            }
+            (Self::Locked { .. }, Kind::File) => {
+                Some("which program holds the file? (fuser or lsof shows who has it open)")
+            }
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ mod template;
 mod unwritable;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
-pub use error::{Barrier, Failure, StoreError};
+pub use error::{Barrier, Failure, Kind, StoreError};
 pub use identity::{error_text, repair_id};
 pub use mapping::{
     Call, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName,

@@ -82,3 +82,53 @@ async fn three_slashes_before_an_absolute_path_are_told() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_to_nothing_is_asked_about_in_words_for_files_and_a_socket_in_those_for_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty.db"), "").unwrap();
+    rusqlite::Connection::open(folder.path().join("jobs.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE runs (id INTEGER)")
+        .unwrap();
+    let here = folder.path().display().to_string();
+    let check = |database: &str| {
+        let (code, said) = run_in(folder.path(), &["check", "--preset", "meltano", "--database", database]);
+        assert_eq!(code, Some(1), "{said}");
+        said
+    };
+    for (database, words) in [
+        (
+            "jbos.db",
+            format!("the folder {here} has no such file, but `jobs.db`: check the path"),
+        ),
+        (
+            "a/jobs.db",
+            format!("there is no folder {here}/a; the path gets as far as {here}: check the path"),
+        ),
+        (
+            "empty.db",
+            "the file is empty: wait until the writer has made its tables".to_owned(),
+        ),
+    ] {
+        let said = check(database);
+        assert!(said.contains(&words) && !said.contains("server"), "{said}");
+    }
+    let (code, said) = run_in(folder.path(), &["discover", "jbos.db"]);
+    assert!(
+        code == Some(1) && said.contains("but `jobs.db`") && !said.contains("server"),
+        "{said}"
+    );
+    let writer = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
+    writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let said = check("jobs.db");
+    assert!(
+        said.contains("FAIL locked") && said.contains("which program holds the file?") && !said.contains("pg_"),
+        "{said}"
+    );
+    let said = check(&format!("postgresql:///jobs?host={here}"));
+    assert!(
+        said.contains("is the server up, and its socket in this folder?"),
+        "{said}"
+    );
+}

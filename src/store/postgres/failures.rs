@@ -56,7 +56,7 @@ pub(super) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
 /// What the driver calls an error of its TLS, of whatever cause.
 const OF_TLS: &str = "error performing TLS handshake";
 
-/// What a server that answered has against us.
+/// What stands in the way, where that is known.
 fn barrier(error: &Error) -> Option<Barrier> {
     if let Some(code) = error.code() {
         return match *code {
@@ -75,6 +75,8 @@ fn barrier(error: &Error) -> Option<Barrier> {
         // A server that has no TLS is an error of the driver with nothing below it but words.
         None if error.to_string() == OF_TLS => Some(Barrier::Security),
         Some(error) if wraps_tls(error) => Some(Barrier::Security),
+        // A host and its port are refused, or don't answer; only a path isn't found.
+        Some(error) if error.kind() == io::ErrorKind::NotFound => Some(Barrier::Socket),
         // The driver's own verdict on what the server said of itself: an operating system's has a number.
         Some(error) if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() => {
             Some(Barrier::Mode)

@@ -162,7 +162,8 @@ fn report(target: &Target, mut failures: Vec<(&ServerAddr, StoreError)>) -> Stor
         each.join("; ").into()
     };
     let barred = failures.iter().find_map(|(_, error)| match error {
-        StoreError::Barred { by, .. } => Some(*by),
+        // Of several, one that answers says more.
+        StoreError::Barred { by, .. } => Some(*by).filter(|by| *by != Barrier::Socket),
         _ => None,
     });
     match barred {

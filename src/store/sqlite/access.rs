@@ -7,7 +7,7 @@
 //! `immutable`, which takes no lock and makes no file, and only while no one has it open: the file and what lies beside it
 //! have to be the same before and after.
 
-use super::place::FileIdentity;
+use super::{absent::missing, place::FileIdentity};
 use crate::store::StoreError;
 use rustix::{
     process::{Gid, Uid, getegid, geteuid, getgid, getuid},
@@ -210,40 +210,6 @@ pub(super) fn immutable(path: &Path) -> PathBuf {
     }
     uri.extend(b"?immutable=1");
     PathBuf::from(OsString::from_vec(uri))
-}
-
-/// Why a file can't be looked at.
-pub(super) fn missing(path: &Path, error: io::Error) -> StoreError {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return StoreError::Rights(format!(
-            "{}: {error}: user {} can't reach the file; run Beatwarden as the file's owner",
-            path.display(),
-            geteuid().as_raw()
-        ));
-    }
-    StoreError::Connect {
-        to: format!("SQLite file {}", path.display()),
-        source: format!("{error}: {}", advice_on(path)).into(),
-    }
-}
-
-/// What to do about a path at which there is no file. Behind `sqlite:` three slashes begin a relative path, as in SQLAlchemy:
-/// an absolute one has four.
-fn advice_on(path: &Path) -> String {
-    let absolute = Path::new("/").join(path);
-    let is_there = |path: &Path| {
-        path.parent()
-            .is_some_and(|folder| folder.as_os_str().is_empty() || folder.exists())
-    };
-    let found = match path.is_relative() {
-        true if absolute.exists() => absolute.display().to_string(),
-        true if !is_there(path) && is_there(&absolute) => format!("the folder of {}", absolute.display()),
-        _ => return "check the path, or wait until the writer has made the file".to_owned(),
-    };
-    format!(
-        "the path is relative, and {found} is there: write sqlite:///{}",
-        absolute.display()
-    )
 }
 
 #[cfg(test)]

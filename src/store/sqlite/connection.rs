@@ -3,7 +3,8 @@
 
 use super::{
     SqliteSettings,
-    access::{Access, Reason, Still, access_of, immutable, missing},
+    absent::{missing, no_file},
+    access::{Access, Reason, Still, access_of, immutable},
     catalog::Catalog,
     failures::failed,
     place::FileIdentity,
@@ -67,15 +68,7 @@ impl Bare {
         let file = fs::canonicalize(path).map_err(|error| missing(path, error))?;
         let metadata = fs::metadata(&file).map_err(|error| missing(path, error))?;
         if !metadata.is_file() {
-            let kind = if metadata.is_dir() {
-                "a folder"
-            } else {
-                "no regular file"
-            };
-            return Err(StoreError::Schema(format!(
-                "{} is {kind}: name the database file (in a Meltano project it is .meltano/meltano.db)",
-                path.display()
-            )));
+            return Err(no_file(path, metadata.is_dir()));
         }
         let identity = FileIdentity::from(&metadata);
         let (connection, only_read, still) = match access_of(&file, &metadata) {

@@ -113,7 +113,13 @@ pub(super) fn missing_table(connection: &Connection, path: &Path, table: &TableN
         rows.collect()
     };
     let plain = table.plain();
+    let is_empty = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
     match tables() {
+        Ok(tables) if tables.is_empty() && is_empty => StoreError::Schema(format!(
+            "table `{plain}` not found in {} (watch.table.{key}); the file is empty: wait until the writer has made its tables, or \
+             check the path",
+            path.display()
+        )),
         Ok(tables) => StoreError::Schema(format!(
             "table `{plain}` not found in {} (watch.table.{key}); {}",
             path.display(),

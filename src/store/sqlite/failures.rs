@@ -2,26 +2,31 @@
 
 use crate::store::StoreError;
 use rusqlite::ErrorCode;
-use std::{path::Path, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 /// The error of a statement, by what the operator has to do about it.
 pub(super) fn failed(what: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
     let code = error.sqlite_error_code();
     let file = path.display();
+    let as_whom = |what| {
+        let user = rustix::process::geteuid().as_raw();
+        let cure = match fs::metadata(path) {
+            Ok(metadata) if metadata.uid() == user => {
+                "that is its owner: give it the right to read and write the file and its folder (chmod u+rwX)"
+            }
+            Ok(_) => "run Beatwarden as the file's owner",
+            Err(_) => "let it enter the file's folder, and run Beatwarden as the file's owner",
+        };
+        StoreError::Rights(format!("SQLite can't {what} {file} as user {user} ({error}): {cure}"))
+    };
     match code {
         Some(ErrorCode::NotADatabase) => StoreError::Schema(format!(
-            "{file} is not a SQLite database (or it is encrypted): check --database"
+            "{file} is not a SQLite database (or it is encrypted): check the path"
         )),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-            StoreError::Rights(format!(
-                "SQLite can't open {file} as user {} ({error}): run Beatwarden as the file's owner",
-                rustix::process::geteuid().as_raw()
-            ))
+            as_whom("open")
         }
-        Some(ErrorCode::ReadOnly) => StoreError::Rights(format!(
-            "SQLite can't write {file} as user {} ({error}): run Beatwarden as the file's owner",
-            rustix::process::geteuid().as_raw()
-        )),
+        Some(ErrorCode::ReadOnly) => as_whom("write"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
             what,
             source: error.into(),

@@ -2,6 +2,7 @@
 //! writer: its journal mode is never changed, its log is never checkpointed while the writer has it open, its locks are
 //! held as briefly as can be, and no file is left beside it that the writer can't write.
 
+mod absent;
 mod access;
 mod ask;
 mod catalog;
