@@ -1,6 +1,6 @@
-//! How a setting of a few words is declared, so that its spellings stand in one place. A macro only; every module may use it.
+//! How an enum of a few words is declared, so that each word stands in one place. A macro only; every module may use it.
 
-/// Declares an enum whose variants have one spelling each in configuration, logs and metrics.
+/// Declares an enum whose variants have one spelling each, in configuration, logs, metrics and SQL.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -8,6 +8,9 @@ macro_rules! choice {
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
+            /// Every variant, in their order.
+            pub const ALL: [Self; Self::SPELLINGS.len()] = [$(Self::$variant),+];
+
             /// Every spelling, in the order of the variants.
             pub const SPELLINGS: &'static [&'static str] = &[$($text),+];
 

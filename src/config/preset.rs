@@ -26,101 +26,55 @@ pub struct OwnWay {
     pub command: &'static str,
 }
 
+/// A preset: its name, which is that of its file, what people call the system, and its own way, where it has one.
+macro_rules! preset {
+    ($name:literal, $writer:literal) => { preset!(@ $name, $writer, None) };
+    ($name:literal, $writer:literal, $($own_way:tt)+) => { preset!(@ $name, $writer, Some(OwnWay { $($own_way)+ })) };
+    (@ $name:literal, $writer:literal, $own_way:expr) => {
+        Preset {
+            name: $name,
+            writer: $writer,
+            text: include_str!(concat!("../../config/presets/", $name, ".toml")),
+            own_way: $own_way,
+        }
+    };
+}
+
 const PRESETS: &[Preset] = &[
-    Preset {
-        name: "meltano",
-        writer: "Meltano",
-        text: include_str!("../../config/presets/meltano.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "optuna",
-        writer: "Optuna",
-        text: include_str!("../../config/presets/optuna.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "mlflow",
-        writer: "MLflow",
-        text: include_str!("../../config/presets/mlflow.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "dbos",
-        writer: "DBOS",
-        text: include_str!("../../config/presets/dbos.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "django-tasks",
-        writer: "django-tasks",
-        text: include_str!("../../config/presets/django-tasks.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "n8n",
-        writer: "n8n",
-        text: include_str!("../../config/presets/n8n.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "procrastinate",
-        writer: "Procrastinate",
-        text: include_str!("../../config/presets/procrastinate.toml"),
-        own_way: None,
-    },
-    Preset {
-        name: "airflow",
-        writer: "Airflow",
-        text: include_str!("../../config/presets/airflow.toml"),
-        own_way: Some(OwnWay {
-            why: "a task that is ended by an UPDATE gets neither its retries nor its callbacks",
-            does: "Airflow ends or repeats a task whose heartbeat is too old (task_instance_heartbeat_timeout), or whose scheduler is gone, as \
-                   soon as a scheduler runs; start one by",
-            command: "airflow scheduler",
-        }),
-    },
-    Preset {
-        name: "airflow-job",
-        writer: "Airflow",
-        text: include_str!("../../config/presets/airflow-job.toml"),
-        own_way: Some(OwnWay {
-            why: "a scheduler judges the rows of the others, and takes their tasks over",
-            does: "Airflow fails the row of a dead scheduler as soon as another one runs, and leaves those of other processes; start one by",
-            command: "airflow scheduler",
-        }),
-    },
-    Preset {
-        name: "prefect",
-        writer: "Prefect",
-        text: include_str!("../../config/presets/prefect.toml"),
-        own_way: Some(OwnWay {
-            why: "the state of a flow run has a row of its own, and an UPDATE splits the two",
-            does: "Prefect ends it by",
-            command: r#"curl -X POST "$PREFECT_API_URL/flow_runs/{id}/set_state" -H "Content-Type: application/json" -d '{"state": {"type": "CRASHED"}, "force": true}'"#,
-        }),
-    },
-    Preset {
-        name: "dagster",
-        writer: "Dagster",
-        text: include_str!("../../config/presets/dagster.toml"),
-        own_way: Some(OwnWay {
-            why: "the log of events is the truth, and an UPDATE of the row leaves no event",
-            does: "Dagster ends it by",
-            command: r#"python -c 'from dagster import DagsterInstance; it = DagsterInstance.get(); it.report_run_failed(it.get_run_by_id("{id}"))'"#,
-        }),
-    },
-    Preset {
-        name: "pgqueuer",
-        writer: "PgQueuer",
-        text: include_str!("../../config/presets/pgqueuer.toml"),
-        own_way: Some(OwnWay {
-            why: "a worker takes a job over whose heartbeat is old, and one that is ended from outside leaves no entry in \
-                  pgqueuer_log",
-            does: "PgQueuer takes the job over, and tries it again, as soon as a worker serves its entrypoint",
-            command: "pgq run MODULE:FACTORY",
-        }),
-    },
+    preset!("meltano", "Meltano"),
+    preset!("optuna", "Optuna"),
+    preset!("mlflow", "MLflow"),
+    preset!("dbos", "DBOS"),
+    preset!("django-tasks", "django-tasks"),
+    preset!("n8n", "n8n"),
+    preset!("procrastinate", "Procrastinate"),
+    preset!("airflow", "Airflow",
+        why: "a task that is ended by an UPDATE gets neither its retries nor its callbacks",
+        does: "Airflow ends or repeats a task whose heartbeat is too old (task_instance_heartbeat_timeout), or whose scheduler is gone, as \
+               soon as a scheduler runs; start one by",
+        command: "airflow scheduler",
+    ),
+    preset!("airflow-job", "Airflow",
+        why: "a scheduler judges the rows of the others, and takes their tasks over",
+        does: "Airflow fails the row of a dead scheduler as soon as another one runs, and leaves those of other processes; start one by",
+        command: "airflow scheduler",
+    ),
+    preset!("prefect", "Prefect",
+        why: "the state of a flow run has a row of its own, and an UPDATE splits the two",
+        does: "Prefect ends it by",
+        command: r#"curl -X POST "$PREFECT_API_URL/flow_runs/{id}/set_state" -H "Content-Type: application/json" -d '{"state": {"type": "CRASHED"}, "force": true}'"#,
+    ),
+    preset!("dagster", "Dagster",
+        why: "the log of events is the truth, and an UPDATE of the row leaves no event",
+        does: "Dagster ends it by",
+        command: r#"python -c 'from dagster import DagsterInstance; it = DagsterInstance.get(); it.report_run_failed(it.get_run_by_id("{id}"))'"#,
+    ),
+    preset!("pgqueuer", "PgQueuer",
+        why: "a worker takes a job over whose heartbeat is old, and one that is ended from outside leaves no entry in \
+              pgqueuer_log",
+        does: "PgQueuer takes the job over, and tries it again, as soon as a worker serves its entrypoint",
+        command: "pgq run MODULE:FACTORY",
+    ),
 ];
 
 fn find(name: &str) -> Option<&'static Preset> {

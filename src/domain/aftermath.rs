@@ -29,25 +29,15 @@ const RECENT_READ: usize = 100;
 /// Within this time the row of every job under watch is read.
 const TURN: Duration = Duration::from_secs(300);
 
-/// Why a repaired job is taken for alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LifeSign {
-    /// Its heartbeat changed after the repair.
-    Beat,
-    /// It is in a running state again, with the same start.
-    RunsAgain,
-    /// It ended in a success.
-    Succeeded,
-}
-
-impl LifeSign {
-    /// As a clause about the job.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Beat => "its heartbeat changed after the repair",
-            Self::RunsAgain => "it is in a running state again",
-            Self::Succeeded => "it ended in a success",
-        }
+choice! {
+    /// Why a repaired job is taken for alive.
+    LifeSign {
+        /// Its heartbeat changed after the repair.
+        Beat = "its heartbeat changed after the repair",
+        /// It is in a running state again, with the same start.
+        RunsAgain = "it is in a running state again",
+        /// It ended in a success.
+        Succeeded = "it ended in a success",
     }
 }
 

@@ -2,25 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-/// What is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Held {
-    /// The gate, which lets one repairer in at a time.
-    Gate,
-    /// The job's row.
-    Row,
-    /// A lock on the table, in an open transaction: maybe those of rows.
-    Table,
-}
-
-impl Held {
-    /// In words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gate => "the gate of the repairs (an advisory lock)",
-            Self::Row => "the job's row",
-            Self::Table => "a lock on the table",
-        }
+choice! {
+    /// What is held.
+    Held {
+        /// The gate, which lets one repairer in at a time.
+        Gate = "the gate of the repairs (an advisory lock)",
+        /// The job's row.
+        Row = "the job's row",
+        /// A lock on the table, in an open transaction: maybe those of rows.
+        Table = "a lock on the table",
     }
 }
 

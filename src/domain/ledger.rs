@@ -20,66 +20,34 @@ impl fmt::Display for RepairId {
     }
 }
 
-/// What a ledger entry records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LedgerAction {
-    /// The heartbeat was set to the start.
-    Backfill,
-    /// The job was ended.
-    Fail,
-    /// An earlier repair was taken back.
-    Undo,
-    /// The fuse was acknowledged.
-    AckFuse,
+choice! {
+    /// What a ledger entry records.
+    LedgerAction {
+        /// The heartbeat was set to the start.
+        Backfill = "backfill",
+        /// The job was ended.
+        Fail = "fail",
+        /// An earlier repair was taken back.
+        Undo = "undo",
+        /// The fuse was acknowledged.
+        AckFuse = "ack_fuse",
+    }
 }
 
 impl LedgerAction {
-    /// The word in the ledger.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Backfill => "backfill",
-            Self::Fail => "fail",
-            Self::Undo => "undo",
-            Self::AckFuse => "ack_fuse",
-        }
-    }
-
     /// Whether it changed a job of its own accord: an undo takes that back, an acknowledgement changes nothing.
     pub const fn is_repair(self) -> bool {
         matches!(self, Self::Backfill | Self::Fail)
     }
-
-    /// The action that a word in the ledger stands for.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Backfill, Self::Fail, Self::Undo, Self::AckFuse]
-            .into_iter()
-            .find(|action| action.as_str() == word)
-    }
 }
 
-/// What turned out about a repair later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LateOutcome {
-    /// A failed job was alive.
-    FalseRepair,
-    /// A backfilled job beat after all: harmless.
-    LateHeartbeat,
-}
-
-impl LateOutcome {
-    /// The word in the ledger.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FalseRepair => "false_repair",
-            Self::LateHeartbeat => "late_heartbeat",
-        }
-    }
-
-    /// The outcome that a word in the ledger stands for.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::FalseRepair, Self::LateHeartbeat]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
+choice! {
+    /// What turned out about a repair later.
+    LateOutcome {
+        /// A failed job was alive.
+        FalseRepair = "false_repair",
+        /// A backfilled job beat after all: harmless.
+        LateHeartbeat = "late_heartbeat",
     }
 }
 

@@ -25,22 +25,13 @@ pub enum Look {
     Full,
 }
 
-/// How running jobs are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discovery {
-    /// By the state column.
-    State,
-    /// By the primary key: known jobs and what came after the newest key.
-    KeyTail,
-}
-
-impl Discovery {
-    /// The word of configuration and API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::State => "state",
-            Self::KeyTail => "key_tail",
-        }
+choice! {
+    /// How running jobs are found.
+    Discovery {
+        /// By the state column.
+        State = "state",
+        /// By the primary key: known jobs and what came after the newest key.
+        KeyTail = "key_tail",
     }
 }
 
@@ -62,37 +53,28 @@ pub enum Newcomers {
     Unseen,
 }
 
-/// The guard: the optional trigger that writes a job's first heartbeat in the transaction that makes it running.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Guard {
-    /// Not installed.
-    #[default]
-    Absent,
-    /// Installed, and as it was made.
-    Sound,
-    /// Installed by an earlier version: it works, under a name that a longer table's name could share, or with the body of then.
-    Outdated,
-    /// Installed, and switched off.
-    Disabled,
-    /// There is a trigger of its name that does something else.
-    Altered,
+choice! {
+    /// The guard: the optional trigger that writes a job's first heartbeat in the transaction that makes it running.
+    #[derive(Default)]
+    Guard {
+        /// Not installed.
+        #[default]
+        Absent = "missing",
+        /// Installed, and as it was made.
+        Sound = "installed",
+        /// Installed by an earlier version: it works, under a name that a longer table's name could share, or with the body of then.
+        Outdated = "outdated",
+        /// Installed, and switched off.
+        Disabled = "disabled",
+        /// There is a trigger of its name that does something else.
+        Altered = "altered",
+    }
 }
 
 impl Guard {
     /// Whether first heartbeats are written in the transaction of the start.
     pub const fn works(self) -> bool {
         matches!(self, Self::Sound | Self::Outdated)
-    }
-
-    /// The word of command line and log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Absent => "missing",
-            Self::Sound => "installed",
-            Self::Outdated => "outdated",
-            Self::Disabled => "disabled",
-            Self::Altered => "altered",
-        }
     }
 }
 

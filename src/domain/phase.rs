@@ -3,37 +3,27 @@
 use super::{Heartbeat, Policy, Timestamp};
 use std::time::Duration;
 
-/// Beatwarden's judgement of a running job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// No real heartbeat yet, and still time for it.
-    Starting,
-    /// Alive.
-    Beating,
-    /// No real heartbeat within `init_deadline` of the start: overdue.
-    MissedFirst,
-    /// It beat, and stopped.
-    Lost,
-    /// Its writer makes no heartbeats, and it may still run.
-    Running,
-    /// It has run for `max_runtime` or longer, where its writer makes no heartbeats: overdue.
-    Overrun,
-    /// Silent for so long that it counts nowhere else.
-    Abandoned,
+choice! {
+    /// Beatwarden's judgement of a running job.
+    Phase {
+        /// No real heartbeat yet, and still time for it.
+        Starting = "starting",
+        /// Alive.
+        Beating = "beating",
+        /// No real heartbeat within `init_deadline` of the start: overdue.
+        MissedFirst = "missed_first",
+        /// It beat, and stopped.
+        Lost = "lost",
+        /// Its writer makes no heartbeats, and it may still run.
+        Running = "running",
+        /// It has run for `max_runtime` or longer, where its writer makes no heartbeats: overdue.
+        Overrun = "overrun",
+        /// Silent for so long that it counts nowhere else.
+        Abandoned = "abandoned",
+    }
 }
 
 impl Phase {
-    /// All phases, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
-        Self::Starting,
-        Self::Beating,
-        Self::MissedFirst,
-        Self::Lost,
-        Self::Running,
-        Self::Overrun,
-        Self::Abandoned,
-    ];
-
     /// The phases of jobs whose writer makes heartbeats.
     const WITH_HEARTBEATS: [Self; 5] = [
         Self::Starting,
@@ -45,19 +35,6 @@ impl Phase {
 
     /// The phases of the other jobs: their age is all that is known.
     const WITHOUT_HEARTBEATS: [Self; 3] = [Self::Running, Self::Overrun, Self::Abandoned];
-
-    /// The word of metrics, pages and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Beating => "beating",
-            Self::MissedFirst => "missed_first",
-            Self::Lost => "lost",
-            Self::Running => "running",
-            Self::Overrun => "overrun",
-            Self::Abandoned => "abandoned",
-        }
-    }
 
     /// Whether the job is stuck.
     pub const fn is_stuck(self) -> bool {

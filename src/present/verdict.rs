@@ -8,28 +8,17 @@ use super::{
 use crate::domain::{Noun, Phase, Report};
 use std::time::Duration;
 
-/// How good or bad it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tone {
-    /// Nothing to do.
-    Good,
-    /// Jobs are stuck, or something keeps stuck ones from being repaired.
-    Warning,
-    /// The last pass failed, and what is known is still young.
-    Failing,
-    /// What is known is old, or nothing is.
-    Old,
-}
-
-impl Tone {
-    /// The word in the page's classes and in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Warning => "warning",
-            Self::Failing => "failing",
-            Self::Old => "old",
-        }
+choice! {
+    /// How good or bad it looks.
+    Tone {
+        /// Nothing to do.
+        Good = "good",
+        /// Jobs are stuck, or something keeps stuck ones from being repaired.
+        Warning = "warning",
+        /// The last pass failed, and what is known is still young.
+        Failing = "failing",
+        /// What is known is old, or nothing is.
+        Old = "old",
     }
 }
 

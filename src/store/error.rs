@@ -48,48 +48,23 @@ pub enum Kind {
     File,
 }
 
-/// The kind of a failed poll, as the `cause` label of `beatwarden_poll_failures_total` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
-    /// No connection.
-    Connect,
-    /// The database refused the credentials.
-    Auth,
-    /// No answer within the deadline.
-    Timeout,
-    /// The table or the file is locked.
-    Locked,
-    /// The statement failed.
-    Query,
-    /// Table or column missing, or of a type that can't be used.
-    Schema,
-    /// Rights are missing.
-    Rights,
-}
-
-impl Failure {
-    /// All kinds.
-    pub const ALL: [Self; 7] = [
-        Self::Connect,
-        Self::Auth,
-        Self::Timeout,
-        Self::Locked,
-        Self::Query,
-        Self::Schema,
-        Self::Rights,
-    ];
-
-    /// The word of the metric.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Auth => "auth",
-            Self::Timeout => "timeout",
-            Self::Locked => "locked",
-            Self::Query => "query",
-            Self::Schema => "schema",
-            Self::Rights => "rights",
-        }
+choice! {
+    /// The kind of a failed poll, as the `cause` label of `beatwarden_poll_failures_total` has it.
+    Failure {
+        /// No connection.
+        Connect = "connect",
+        /// The database refused the credentials.
+        Auth = "auth",
+        /// No answer within the deadline.
+        Timeout = "timeout",
+        /// The table or the file is locked.
+        Locked = "locked",
+        /// The statement failed.
+        Query = "query",
+        /// Table or column missing, or of a type that can't be used.
+        Schema = "schema",
+        /// Rights are missing.
+        Rights = "rights",
     }
 }
 

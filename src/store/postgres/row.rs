@@ -116,13 +116,15 @@ pub(super) fn ledger_entry(row: &Row, heartbeat: &str) -> Option<LedgerEntry> {
         job_id: JobId::new(row.get::<_, String>("job_id")),
         job_name: row.get("job_name"),
         reason: row.get("reason"),
-        action: LedgerAction::from_word(row.get("action"))?,
+        action: LedgerAction::from_spelling(row.get("action"))?,
         instance: row.get("instance"),
         started_at: timestamp(row, "started_at"),
         repaired_at: timestamp(row, "repaired_at")?,
         before: row.get("before"),
         after,
-        outcome: row.get::<_, Option<&str>>("outcome").and_then(LateOutcome::from_word),
+        outcome: row
+            .get::<_, Option<&str>>("outcome")
+            .and_then(LateOutcome::from_spelling),
         outcome_at: timestamp(row, "outcome_at"),
         acknowledged_at: timestamp(row, "acknowledged_at"),
         undo_of: row

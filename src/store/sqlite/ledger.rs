@@ -149,7 +149,7 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
     let image = |column: &str| bounded(row, column).map(|image| image.unwrap_or_else(|| "{}".to_owned()));
     let parts = (
         uuid("repair_id")?,
-        LedgerAction::from_word(&word("action")?),
+        LedgerAction::from_spelling(&word("action")?),
         time("repaired_at")?,
     );
     let (Some(repair_id), Some(action), Some(repaired_at)) = parts else {
@@ -171,7 +171,7 @@ pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Resul
         before: image("before")?,
         heartbeat_after: image::heartbeat_after(&after, &heartbeat),
         after,
-        outcome: LateOutcome::from_word(&word("outcome")?),
+        outcome: LateOutcome::from_spelling(&word("outcome")?),
         outcome_at: time("outcome_at")?,
         acknowledged_at: time("acknowledged_at")?,
         undo_of: uuid("undo_of")?,
