@@ -5,7 +5,6 @@ use super::{
     SqliteSettings,
     access::Reason,
     connection::Open,
-    failures::failed,
     guard,
     key::keys,
     ledger::{self, Bearer},
@@ -69,11 +68,11 @@ impl Driver<'_> {
         let statements = &self.open.catalog.statements;
         let what = question.what();
         Ok(match question {
-            Question::Plan => Answer::Plan(self.plan().map_err(|error| self.failed(what, error))?),
+            Question::Plan => Answer::Plan(self.plan().map_err(self.open.failed(what))?),
             Question::Unknown => Answer::Unknown(self.unknown()?),
             Question::LongestRun => Answer::LongestRun(self.longest_run()?),
             Question::Moment | Question::Running { .. } => {
-                let now = ledger::now(&self.open.connection).map_err(|error| self.failed(what, error))?;
+                let now = ledger::now(&self.open.connection).map_err(self.open.failed(what))?;
                 Answer::Moment(self.moment(now))
             }
             Question::Tail(span) => Answer::Tail(self.tail(span)?.into()),
@@ -94,7 +93,7 @@ impl Driver<'_> {
             Question::Known(ids) => {
                 let mut jobs = Vec::with_capacity(ids.len());
                 for some in ids.chunks(KEYS_AT_ONCE) {
-                    jobs.append(&mut self.read(what, &statements.known, &[&keys(self.open, some)])?.1);
+                    jobs.append(&mut self.rows(what, &statements.known, &[&keys(self.open, some)])?);
                 }
                 Answer::Rows(jobs.into())
             }
@@ -107,10 +106,6 @@ impl Driver<'_> {
                 Answer::LedgerNewest(entries, rows)
             }
         })
-    }
-
-    fn failed(&self, what: &'static str, error: rusqlite::Error) -> StoreError {
-        failed(what, &self.open.path, error)
     }
 
     fn moment(&self, now: Timestamp) -> Moment {
@@ -196,17 +191,9 @@ impl Driver<'_> {
         } else {
             most.min(self.settings.poll_timeout / 2)
         };
-        let until = Instant::now() + within;
-        // Asked every thousand steps of SQLite's machine: well under a millisecond apart.
-        self.open
-            .connection
-            .progress_handler(1_000, Some(move || Instant::now() > until))
-            .map_err(|error| self.failed(what, error))?;
-        let rows = self.read(what, statement(&self.open.catalog.statements), params);
-        self.open
-            .connection
-            .progress_handler(0, None::<fn() -> bool>)
-            .map_err(|error| self.failed(what, error))?;
+        let rows = self.open.give_up_after(what, within, |open| {
+            read(open, what, statement(&open.catalog.statements), params)
+        })?;
         match rows {
             Ok((_, rows)) => Ok(Some(rows)),
             Err(StoreError::Timeout { .. } | StoreError::Locked { .. }) => Ok(None),
@@ -218,7 +205,12 @@ impl Driver<'_> {
     fn running(&self) -> Result<(Timestamp, Vec<Job>), StoreError> {
         let states = json(&self.settings.mapping.states.running);
         let statement = &self.open.catalog.statements.running;
-        let (now, running) = self.read("reading the running jobs", statement, &[&states, &MOST_RUNNING])?;
+        let (now, running) = read(
+            self.open,
+            "reading the running jobs",
+            statement,
+            &[&states, &MOST_RUNNING],
+        )?;
         let now = now.ok_or_else(|| StoreError::Schema("SQLite has no time".to_owned()))?;
         Ok((now, running))
     }
@@ -231,11 +223,7 @@ impl Driver<'_> {
         while from < span.newest && span.last_known.is_some_and(|last| last >= from) {
             let to = from.saturating_add(PIECE - 1).min(span.newest - 1);
             let statement = &self.open.catalog.statements.span;
-            jobs.append(
-                &mut self
-                    .read("reading the running jobs", statement, &[&from, &to, &running])?
-                    .1,
-            );
+            jobs.append(&mut self.rows("reading the running jobs", statement, &[&from, &to, &running])?);
             if i64::try_from(jobs.len()).unwrap_or(i64::MAX) >= MOST_RUNNING {
                 return Err(too_many(&self.settings.mapping));
             }
@@ -247,15 +235,13 @@ impl Driver<'_> {
 
     fn newcomers(&self, newest: i64) -> Result<Vec<Job>, StoreError> {
         let statement = &self.open.catalog.statements.newcomers;
-        Ok(self
-            .read("reading newcomers", statement, &[&newest, &MOST_NEWCOMERS])?
-            .1)
+        self.rows("reading newcomers", statement, &[&newest, &MOST_NEWCOMERS])
     }
 
     /// The newest key, and of the newest rows those that run, and those that started within the window before the youngest.
     fn history(&self, window: Duration) -> Result<(Option<i64>, Vec<Job>), StoreError> {
         let statement = &self.open.catalog.statements.history;
-        let (_, mut rows) = self.read("reading the newest rows", statement, &[&HISTORY])?;
+        let mut rows = self.rows("reading the newest rows", statement, &[&HISTORY])?;
         let newest = rows.iter().filter_map(|job| job.id.number()).max();
         let youngest = rows.iter().filter_map(|job| job.started_at.at()).max();
         let oldest = youngest.map(|at| at.minus(window));
@@ -272,7 +258,7 @@ impl Driver<'_> {
         let (statements, states) = (&self.open.catalog.statements, &self.settings.mapping.states);
         let below = self.one(what, &statements.below, &[keys.start()])?;
         let (running, all) = (json(&states.running), json(&states.all()));
-        let (_, rows) = self.read(what, &statements.page, &[keys.start(), keys.end(), &running, &all])?;
+        let rows = self.rows(what, &statements.page, &[keys.start(), keys.end(), &running, &all])?;
         Ok(Answer::Page(Page {
             rows: rows.into(),
             below,
@@ -297,37 +283,36 @@ impl Driver<'_> {
         sql: &str,
         params: &[&dyn ToSql],
     ) -> Result<T, StoreError> {
-        let value = || {
-            self.open
-                .connection
-                .prepare_cached(sql)?
-                .query_row(params, |row| row.get(0))
-        };
-        value().map_err(|error| self.failed(what, error))
+        let statement = self.open.connection.prepare_cached(sql);
+        let value = statement.and_then(|mut statement| statement.query_row(params, |row| row.get(0)));
+        value.map_err(self.open.failed(what))
     }
 
-    /// Runs a statement that returns the canonical columns after the time.
-    fn read(
-        &self,
-        what: &'static str,
-        sql: &str,
-        params: &[&dyn ToSql],
-    ) -> Result<(Option<Timestamp>, Vec<Job>), StoreError> {
-        let run = || -> rusqlite::Result<(Option<Timestamp>, Vec<Job>)> {
-            let mut statement = self.open.connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params)?;
-            let (mut now, mut jobs) = (None, Vec::new());
-            let mut strings = Strings::default();
-            while let Some(row) = rows.next()? {
-                if let ValueRef::Integer(millis) = row.get_ref(0)? {
-                    now = Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
-                }
-                jobs.extend(job(row, &self.open.times, &mut strings)?);
-            }
-            Ok((now, jobs))
-        };
-        run().map_err(|error| self.failed(what, error))
+    fn rows(&self, what: &'static str, sql: &str, params: &[&dyn ToSql]) -> Result<Vec<Job>, StoreError> {
+        Ok(read(self.open, what, sql, params)?.1)
     }
+}
+
+/// Runs a statement that returns the canonical columns after the time.
+fn read(
+    open: &Open,
+    what: &'static str,
+    sql: &str,
+    params: &[&dyn ToSql],
+) -> Result<(Option<Timestamp>, Vec<Job>), StoreError> {
+    let run = || {
+        let mut statement = open.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let (mut now, mut jobs, mut strings) = (None, Vec::new(), Strings::default());
+        while let Some(row) = rows.next()? {
+            if let ValueRef::Integer(millis) = row.get_ref(0)? {
+                now = Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
+            }
+            jobs.extend(job(row, &open.times, &mut strings)?);
+        }
+        Ok((now, jobs))
+    };
+    run().map_err(open.failed(what))
 }
 
 /// Texts as a JSON array.

@@ -11,15 +11,20 @@ use super::{
     times::RowTimes,
 };
 use crate::store::{StoreError, look::Carried};
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, config::DbConfig, limits::Limit};
+use rusqlite::{
+    Connection, ErrorCode, InterruptHandle, OpenFlags, Transaction, TransactionBehavior, config::DbConfig,
+    limits::Limit,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a read waits for a writer that is committing in rollback-journal mode.
 pub(super) const READ_BUSY: Duration = Duration::from_secs(1);
+/// How long a repair waits for the writer's lock: as long as on PostgreSQL.
+pub(super) const WRITE_BUSY: Duration = Duration::from_millis(200);
 /// The longest value or row that SQLite makes for us. Larger ones are never asked for: the statements look at a value's
 /// length first.
 const LONGEST_VALUE: i32 = 64 << 20;
@@ -126,16 +131,6 @@ impl Open {
             only_read,
             still,
         } = Bare::at(path)?;
-        Self::with(connection, path, settings, kept, (identity, only_read, still))
-    }
-
-    fn with(
-        connection: Connection,
-        path: &Path,
-        settings: &SqliteSettings,
-        kept: Option<Kept>,
-        (identity, only_read, still): (FileIdentity, Option<Reason>, Option<Still>),
-    ) -> Result<Self, StoreError> {
         let asked = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let journal: String = connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
@@ -170,25 +165,65 @@ impl Open {
     /// # Errors
     /// [`StoreError::Locked`] if it was read without a lock, and changed meanwhile: what was read may be torn.
     pub(super) fn close(self, what: &'static str) -> Result<Kept, StoreError> {
-        let Self {
-            connection,
-            identity,
-            path,
-            catalog,
-            carried,
-            schema,
-            only_read,
-            still,
-            ..
-        } = self;
-        close(connection, (&still, &only_read), &path, what)?;
+        close(self.connection, (&self.still, &self.only_read), &self.path, what)?;
         Ok(Kept {
-            identity,
-            path,
-            catalog,
-            carried,
-            schema,
+            identity: self.identity,
+            path: self.path,
+            catalog: self.catalog,
+            carried: self.carried,
+            schema: self.schema,
         })
+    }
+
+    /// The error of a statement on this file.
+    pub(super) fn failed(&self, what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+        move |error| failed(what, &self.path, error)
+    }
+
+    /// Runs `work` in one immediate transaction: an upgrade from a read transaction would answer BUSY at once. After an
+    /// error everything is rolled back.
+    pub(super) fn transact<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let transaction = self.begin()?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// The same, for what no one distinguishes the errors of.
+    pub(super) fn under_write_lock<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.transact(work).map_err(self.failed(what))
+    }
+
+    /// Runs `work`, and stops SQLite in it once so much time has passed.
+    ///
+    /// # Errors
+    /// If SQLite can't be stopped; the inner error is that of `work`.
+    pub(super) fn give_up_after<T>(
+        &mut self,
+        what: &'static str,
+        within: Duration,
+        work: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        let until = Instant::now() + within;
+        // Asked every thousand steps of SQLite's machine: well under a millisecond apart.
+        let handled = self
+            .connection
+            .progress_handler(1_000, Some(move || Instant::now() > until));
+        handled.map_err(self.failed(what))?;
+        let result = work(self);
+        let handled = self.connection.progress_handler(0, None::<fn() -> bool>);
+        handled.map_err(self.failed(what))?;
+        Ok(result)
+    }
+
+    /// Begins a transaction that writes. None is open yet: each call has the file for itself.
+    pub(super) fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection.busy_timeout(WRITE_BUSY)?;
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
     }
 
     /// That this file may be written.

@@ -3,8 +3,7 @@
 use super::{
     SqliteSettings, SqliteStore,
     connection::Open,
-    failures::failed,
-    ledger::{has_index, under_write_lock},
+    ledger::has_index,
     render::{FORMER_INDEX, FORMER_INSERT, FORMER_UPDATE, GuardNames, index_name},
 };
 use crate::{
@@ -57,8 +56,7 @@ pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState
             judge(&names.update, FORMER_UPDATE, &statements.guard_on_update)?,
         ])
     };
-    let [(insert, one), (update, other)] =
-        read().map_err(|error| failed("looking for the guard", &open.path, error))?;
+    let [(insert, one), (update, other)] = read().map_err(open.failed("looking for the guard"))?;
     let guard = if insert == update { insert } else { Guard::Altered };
     let differs = one.into_iter().chain(other).filter(|_| guard == Guard::Altered);
     Ok(GuardState {
@@ -104,13 +102,10 @@ impl SqliteStore {
             tries += 1;
             let tried = self
                 .write(what, move |open, settings| {
-                    let sql = script(&open.catalog.statements);
-                    let table = &settings.mapping.table.name;
-                    under_write_lock(&mut open.connection, |transaction| {
-                        let retiring = retiring(transaction, table)?;
-                        transaction.execute_batch(&format!("{retiring}{sql}"))
+                    open.under_write_lock(what, |transaction| {
+                        let retiring = retiring(transaction, &settings.mapping.table.name)?;
+                        transaction.execute_batch(&format!("{retiring}{}", script(&open.catalog.statements)))
                     })
-                    .map_err(|error| failed(what, &open.path, error))
                 })
                 .await;
             match tried {
@@ -166,24 +161,20 @@ impl Guarded for SqliteStore {
     }
 
     async fn build_index(&mut self, _: Progress<'_>) -> Result<String, StoreError> {
-        self.write("building the index", |open, settings| {
+        const WHAT: &str = "building the index";
+        self.write(WHAT, |open, settings| {
             let table = &settings.mapping.table.name;
             let name = index_name(table);
-            let failure = |error| failed("building the index", &open.path, error);
             for name in [name.as_str(), FORMER_INDEX] {
-                if has_index(&open.connection, name, table).map_err(failure)? {
+                if has_index(&open.connection, name, table).map_err(open.failed(WHAT))? {
                     return Ok(name.to_owned());
                 }
             }
-            let until = Instant::now() + INDEX_WITHIN;
-            open.connection
-                .progress_handler(1_000, Some(move || Instant::now() > until))
-                .map_err(failure)?;
-            let sql = open.catalog.statements.guard_index.clone();
-            let built = under_write_lock(&mut open.connection, |transaction| transaction.execute_batch(&sql));
-            let failure = |error| failed("building the index", &open.path, error);
-            open.connection.progress_handler(0, None::<fn() -> bool>).map_err(failure)?;
-            match built.map_err(|error| failed("building the index", &open.path, error)) {
+            let built = open.give_up_after(WHAT, INDEX_WITHIN, |open| {
+                let sql = &open.catalog.statements.guard_index;
+                open.under_write_lock(WHAT, |transaction| transaction.execute_batch(sql))
+            })?;
+            match built {
                 Err(StoreError::Timeout { .. }) => Err(StoreError::Schema(format!(
                     "building the index took longer than {INDEX_WITHIN:?}, and no one can write meanwhile: it was given up, \
                      nothing was changed; stop the writer, and run what --print shows"
@@ -198,8 +189,8 @@ impl Guarded for SqliteStore {
         self.call("reading the schema", WITHIN, |open, settings| {
             settings.mapping.no_guard()?;
             let statements = &open.catalog.statements;
-            let retiring = retiring(&open.connection, &settings.mapping.table.name)
-                .map_err(|error| failed("looking for the guard", &open.path, error))?;
+            let retiring = retiring(&open.connection, &settings.mapping.table.name);
+            let retiring = retiring.map_err(open.failed("looking for the guard"))?;
             Ok(GuardSql {
                 install: format!(
                     "BEGIN IMMEDIATE;\n{retiring}{}\n{}{}COMMIT;",

@@ -1,6 +1,6 @@
 //! The ledger: how it comes to be, what it says, and how a repair whose answer was lost is found in it.
 
-use super::{SqliteSettings, connection::Open, failures::failed, render::Statements, row::text};
+use super::{SqliteSettings, connection::Open, render::Statements, row::text};
 use crate::{
     domain::{
         Finding, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp,
@@ -13,11 +13,8 @@ use crate::{
         repair_id, rfc3339,
     },
 };
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, TransactionBehavior, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, types::ValueRef};
 use std::time::{Duration, Instant};
-
-/// How long a repair waits for the writer's lock: as long as on PostgreSQL.
-pub(super) const WRITE_BUSY: Duration = Duration::from_millis(200);
 
 /// The columns of the ledger; a table of its name without them is not ours.
 const COLUMNS: &str = "repair_id watch table_name job_id job_name reason action instance started_at repaired_at before after \
@@ -42,7 +39,7 @@ pub(super) fn bearer(open: &Open, settings: &SqliteSettings) -> Result<Bearer, S
             Ok((row.get(0)?, row.get(1)?))
         })
     };
-    let (is_there, flaw) = read().map_err(|error| failed("looking for the ledger", &open.path, error))?;
+    let (is_there, flaw) = read().map_err(open.failed("looking for the ledger"))?;
     let (ledger, flaw) = (named.plain(), flaw.filter(|_| is_there));
     let other = "name another one in watch.repair.ledger";
     let reason = |flaw: &str| match flaw.split_once(' ').unwrap_or((flaw, "")) {
@@ -74,12 +71,12 @@ pub(super) fn identity(settings: &SqliteSettings, repair: &Repair) -> RepairId {
 /// The entries of the given jobs.
 pub(super) fn of_jobs(open: &Open, settings: &SqliteSettings, jobs: &[JobId]) -> Result<Vec<LedgerEntry>, StoreError> {
     let ids: Vec<String> = jobs.iter().map(JobId::to_string).collect();
-    let ids = serde_json::json!(ids).to_string();
+    let (tables, ids) = (spellings(settings), serde_json::json!(ids).to_string());
     entries(
         open,
         settings,
         &open.catalog.statements.ledger_of_jobs,
-        &[&spellings(settings), &ids],
+        &[&tables, &ids],
     )
 }
 
@@ -96,7 +93,7 @@ pub(super) fn probe(open: &Open, settings: &SqliteSettings, since: Timestamp) ->
             })
         })
     };
-    read().map_err(|error| failed("reading the ledger", &open.path, error))
+    read().map_err(open.failed("reading the ledger"))
 }
 
 /// The newest entries, and those that hold something up.
@@ -117,7 +114,7 @@ pub(super) fn entries(
         let rows = statement.query_map(params, |row| entry(row, settings))?;
         rows.filter_map(Result::transpose).collect()
     };
-    read().map_err(|error| failed("reading the ledger", &open.path, error))
+    read().map_err(open.failed("reading the ledger"))
 }
 
 /// Bytes of an image or a text of an entry; ours have some hundred. What is longer is left out: thousands of entries are
@@ -188,26 +185,24 @@ const INDEX_WITHIN: Duration = Duration::from_millis(200);
 /// Creates the ledger with its indexes where there is none. One of an earlier version lacks indexes: it gets those that are
 /// made quickly, if they are to be `tried`; without them everything is right, and a long ledger is read more slowly.
 pub(super) fn create(open: &mut Open, settings: &SqliteSettings, tried: bool) -> Result<(), StoreError> {
+    const MIGRATING: &str = "migrating the ledger";
     let bearer = bearer(open, settings)?;
     if let Some(reason) = bearer.unfit {
         return Err(StoreError::Schema(reason));
     }
-    let (connection, statements) = (&mut open.connection, &open.catalog.statements);
-    let sql = &statements.ledger_create;
+    let statements = &open.catalog.statements;
     if !bearer.is_ledger {
-        return under_write_lock(connection, |transaction| transaction.execute_batch(sql))
-            .map_err(|error| failed("creating the ledger", &open.path, error));
+        return open.under_write_lock("creating the ledger", |transaction| {
+            transaction.execute_batch(&statements.ledger_create)
+        });
     }
-    let made = has_index(connection, &statements.last_index, &settings.mapping.ledger.name).and_then(|has_all| {
-        if has_all || !tried {
-            Ok(())
-        } else {
-            index(connection, sql)
-        }
-    });
+    let has_all = has_index(&open.connection, &statements.last_index, &settings.mapping.ledger.name);
+    let made = match has_all.map_err(open.failed(MIGRATING)) {
+        Ok(false) if tried => index(open, MIGRATING),
+        looked => looked.map(|_| ()),
+    };
     if let Err(error) = made {
-        let error = failed("migrating the ledger", &open.path, error).chain();
-        tracing::warn!(error, "{KEEPS_ITS_INDEXES}");
+        tracing::warn!(error = error.chain(), "{KEEPS_ITS_INDEXES}");
     }
     Ok(())
 }
@@ -216,7 +211,7 @@ pub(super) fn create(open: &mut Open, settings: &SqliteSettings, tried: bool) ->
 pub(super) fn lacks(open: &Open, settings: &SqliteSettings) -> Result<Vec<String>, StoreError> {
     let statements = &open.catalog.statements;
     let has_all = has_index(&open.connection, &statements.last_index, &settings.mapping.ledger.name);
-    let has_all = has_all.map_err(|error| failed("looking for the ledger", &open.path, error))?;
+    let has_all = has_all.map_err(open.failed("looking for the ledger"))?;
     let lacks = !has_all && bearer(open, settings)?.is_ledger;
     Ok(if lacks {
         to_be_run(&statements.ledger_create)
@@ -226,14 +221,17 @@ pub(super) fn lacks(open: &Open, settings: &SqliteSettings) -> Result<Vec<String
 }
 
 /// Makes the indexes, each in a transaction of its own that is given up when it takes long.
-fn index(connection: &mut Connection, ledger_create: &str) -> rusqlite::Result<()> {
-    for sql in ledger_indexes(ledger_create) {
+fn index(open: &mut Open, what: &'static str) -> Result<(), StoreError> {
+    let script = open.catalog.statements.ledger_create.clone();
+    for sql in ledger_indexes(&script) {
         // From its first steps on: a wait for the lock is none of them.
         let mut until = None;
         let is_late = move || Instant::now() > *until.get_or_insert_with(|| Instant::now() + INDEX_WITHIN);
-        connection.progress_handler(1_000, Some(is_late))?;
-        let made = under_write_lock(connection, |transaction| transaction.execute_batch(sql));
-        connection.progress_handler(0, None::<fn() -> bool>)?;
+        let handled = open.connection.progress_handler(1_000, Some(is_late));
+        handled.map_err(open.failed(what))?;
+        let made = open.under_write_lock(what, |transaction| transaction.execute_batch(sql));
+        let handled = open.connection.progress_handler(0, None::<fn() -> bool>);
+        handled.map_err(open.failed(what))?;
         made?;
     }
     Ok(())
@@ -317,50 +315,30 @@ pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &L
 }
 
 /// Writes what turned out about a repair; whether this was the first to do so.
-pub(super) fn note(open: &mut Open, settings: &SqliteSettings, finding: &Finding) -> Result<Noted, StoreError> {
-    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_note);
+pub(super) fn note(open: &Open, settings: &SqliteSettings, finding: &Finding) -> Result<Noted, StoreError> {
     let (tables, id) = (spellings(settings), text_of(finding.repair_id));
-    let changed = under_write_lock(connection, |transaction| {
-        let at = rfc3339(now(transaction)?);
+    let changed = open.under_write_lock("noting what became of a repair", |transaction| {
+        let (sql, at) = (&open.catalog.statements.ledger_note, rfc3339(now(transaction)?));
         transaction.execute(sql, (tables, id, finding.outcome.as_str(), at))
-    });
-    match changed {
-        Ok(0) => Ok(Noted::Known),
-        Ok(_) => Ok(Noted::First),
-        Err(error) => Err(failed("noting what became of a repair", &open.path, error)),
-    }
-}
-
-/// Runs `work` in one immediate transaction: an upgrade from a read transaction would answer BUSY at once.
-pub(super) fn under_write_lock<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.busy_timeout(WRITE_BUSY)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let result = work(&transaction)?;
-    transaction.commit()?;
-    Ok(result)
+    })?;
+    Ok(if changed == 0 { Noted::Known } else { Noted::First })
 }
 
 /// Asks the ledger for a repair, under the write lock: no other transaction is open then.
-pub(super) fn resolve(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Result<Resolution, StoreError> {
+pub(super) fn resolve(open: &Open, settings: &SqliteSettings, repair: &Repair) -> Result<Resolution, StoreError> {
     let id = identity(settings, repair);
     if !bearer(open, settings)?.is_ledger {
         return Ok(Resolution::NotCommitted);
     }
-    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_find);
-    let found = under_write_lock(connection, |transaction| {
-        let ours = transaction.query_row(sql, [&text_of(id), &settings.instance], |row| row.get::<_, bool>(0));
-        ours.optional()
+    let found = open.under_write_lock("looking for a repair in the ledger", |transaction| {
+        let (sql, key) = (&open.catalog.statements.ledger_find, [&text_of(id), &settings.instance]);
+        transaction.query_row(sql, key, |row| row.get::<_, bool>(0)).optional()
     });
     match found {
         Ok(Some(true)) => Ok(Resolution::Committed(id)),
         Ok(Some(false)) => Ok(Resolution::ByAnother),
         Ok(None) => Ok(Resolution::NotCommitted),
-        Err(error) => match failed("looking for a repair in the ledger", &open.path, error) {
-            StoreError::Locked { .. } => Ok(Resolution::NotLeader),
-            error => Err(error),
-        },
+        Err(StoreError::Locked { .. }) => Ok(Resolution::NotLeader),
+        Err(error) => Err(error),
     }
 }

@@ -203,6 +203,9 @@ impl Ledger for SqliteStore {
     }
 
     async fn acknowledge_fuse(&mut self) -> Result<RepairId, StoreError> {
-        self.write("acknowledging the fuse", operator::acknowledge_fuse).await
+        self.write("acknowledging the fuse", |open, settings| {
+            operator::acknowledge_fuse(open, settings)
+        })
+        .await
     }
 }

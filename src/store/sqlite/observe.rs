@@ -4,7 +4,6 @@ use super::{
     SqliteSettings,
     ask::Driver,
     connection::{Open, READ_BUSY},
-    failures::failed,
 };
 use crate::{
     domain::Snapshot,
@@ -29,9 +28,8 @@ pub(super) fn observe(
 ) -> Result<Snapshot, StoreError> {
     let asked = Instant::now();
     // A repair on this connection has set the shorter patience of a write.
-    open.connection
-        .busy_timeout(READ_BUSY)
-        .map_err(|error| failed("reading the table", &open.path, error))?;
+    let patience = open.connection.busy_timeout(READ_BUSY);
+    patience.map_err(open.failed("reading the table"))?;
     let carried = std::mem::take(&mut open.carried);
     let table = table(open, settings);
     let (mut look, mut round) = Look::begin(request, table, &carried, asked, asked);

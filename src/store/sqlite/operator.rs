@@ -4,9 +4,8 @@ use super::{
     SqliteSettings,
     connection::Open,
     ending,
-    failures::failed,
     key::key,
-    ledger::{self, new_entry, spellings, text_of, under_write_lock},
+    ledger::{self, new_entry, spellings, text_of},
     repair::{ErrorColumn, Row, Text, change, is_primary_key_conflict, row, shown},
     row::job,
 };
@@ -52,27 +51,21 @@ pub(super) fn newest_run(open: &Open, name: &str) -> Result<Option<JobId>, Store
     let sql = &open.catalog.statements.job_of_name;
     let found = open
         .connection
-        .query_row(sql, [name], |row| row.get::<_, Option<String>>(0))
-        .optional();
-    let found = found.map_err(|error| failed("looking for a job by its name", &open.path, error))?;
+        .query_row(sql, [name], |row| row.get::<_, Option<String>>(0));
+    let found = found.optional().map_err(open.failed("looking for a job by its name"))?;
     Ok(found.flatten().map(JobId::new))
 }
 
 /// Acknowledges the outcome of a repair.
-pub(super) fn acknowledge(
-    open: &mut Open,
-    settings: &SqliteSettings,
-    id: RepairId,
-) -> Result<Acknowledged, StoreError> {
+pub(super) fn acknowledge(open: &Open, settings: &SqliteSettings, id: RepairId) -> Result<Acknowledged, StoreError> {
     let Some(entry) = find(open, settings, id)? else {
         return Ok(Acknowledged::NotFound);
     };
-    let (connection, sql) = (&mut open.connection, &open.catalog.statements.ledger_acknowledge);
-    let changed = under_write_lock(connection, |transaction| {
+    let changed = open.under_write_lock("acknowledging an outcome", |transaction| {
         let at = rfc3339(ledger::now(transaction)?);
+        let sql = &open.catalog.statements.ledger_acknowledge;
         transaction.execute(sql, (spellings(settings), text_of(id), at))
-    });
-    let changed = changed.map_err(|error| failed("acknowledging an outcome", &open.path, error))?;
+    })?;
     Ok(match (changed, entry.acknowledged_at) {
         (0, None) => Acknowledged::NotFalse,
         (0, Some(_)) => Acknowledged::Before,
@@ -84,42 +77,32 @@ pub(super) fn acknowledge(
 pub(super) fn acknowledge_fuse(open: &mut Open, settings: &SqliteSettings) -> Result<RepairId, StoreError> {
     ledger::create(open, settings, true)?;
     let id = fresh_id();
-    let (connection, statements) = (&mut open.connection, &open.catalog.statements);
-    let made = under_write_lock(connection, |transaction| {
+    open.under_write_lock("acknowledging the fuse", |transaction| {
         let entry = new_entry(settings, id, LedgerAction::AckFuse, ledger::now(transaction)?);
-        ledger::insert(transaction, statements, &entry)
-    });
-    made.map_err(|error| failed("acknowledging the fuse", &open.path, error))?;
+        ledger::insert(transaction, &open.catalog.statements, &entry)
+    })?;
     Ok(id)
 }
 
 /// Takes a repair back: everything under one write lock, so nothing can change between look and change.
-pub(super) fn undo(open: &mut Open, settings: &SqliteSettings, id: RepairId) -> Result<Undo, StoreError> {
+pub(super) fn undo(open: &Open, settings: &SqliteSettings, id: RepairId) -> Result<Undo, StoreError> {
     let Some(entry) = find(open, settings, id)? else {
         return Ok(Undo::NotFound);
     };
-    let key = key(open, &entry.job_id);
-    let Open {
-        connection,
-        catalog,
-        times,
-        path,
-        ..
-    } = open;
-    let done = under_write_lock(connection, |transaction| {
+    let done = open.transact(|transaction| {
         let taking_back = TakingBack {
             transaction,
             settings,
-            statements: &catalog.statements,
-            times,
+            statements: &open.catalog.statements,
+            times: &open.times,
             entry: &entry,
-            key,
+            key: key(open, &entry.job_id),
         };
         taking_back.run()
     });
     match done {
         Err(error) if is_primary_key_conflict(&error) => Ok(Undo::Refused("it was undone before".to_owned())),
-        done => done.map_err(|error| failed("taking the repair back", path, error)),
+        done => done.map_err(open.failed("taking the repair back")),
     }
 }
 

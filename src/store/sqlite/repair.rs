@@ -6,7 +6,7 @@ use super::{
     connection::Open,
     ending,
     key::key,
-    ledger::{self, WRITE_BUSY, new_entry},
+    ledger::{self, new_entry},
     render::Statements,
     row::{job, text},
     times::RowTimes,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, ToSql, TransactionBehavior, ffi,
+    Connection, ErrorCode, OptionalExtension, ToSql, ffi,
     types::{ToSqlOutput, Value, ValueRef},
 };
 use serde_json::json;
@@ -46,7 +46,7 @@ impl From<rusqlite::Error> for RepairError {
 }
 
 /// Makes one repair.
-pub(super) fn repair(open: &mut Open, settings: &SqliteSettings, repair: &Repair) -> Outcome {
+pub(super) fn repair(open: &Open, settings: &SqliteSettings, repair: &Repair) -> Outcome {
     let id = ledger::identity(settings, repair);
     if open.identity.shown() != repair.server.0 {
         return Outcome::LostRace;
@@ -89,13 +89,10 @@ pub(super) enum ErrorColumn {
     NoText,
 }
 
-fn attempt(open: &mut Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), RepairError> {
-    open.connection.busy_timeout(WRITE_BUSY)?;
+fn attempt(open: &Open, settings: &SqliteSettings, repair: &Repair, id: RepairId) -> Result<(), RepairError> {
     let key = key(open, &repair.job.id);
     let statements = &open.catalog.statements;
-    let transaction = open
-        .connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = open.begin()?;
     let now = ledger::now(&transaction)?;
     let found = row(&transaction, &statements.repair_row, &key, &open.times)?;
     let row = match found {

@@ -1,6 +1,6 @@
 //! What stands around the table in a file: the triggers of others. A file knows no roles.
 
-use super::{SqliteStore, failures::failed, ledger, render::GuardNames};
+use super::{SqliteStore, ledger, render::GuardNames};
 use crate::{
     domain::JobId,
     store::{
@@ -25,7 +25,7 @@ impl Surveyed for SqliteStore {
                 rows.map(|name| Ok(format!("the trigger `{}`", name?.escape_debug())))
                     .collect()
             };
-            let neighbours = read().map_err(|error| failed("looking around the table", &open.path, error))?;
+            let neighbours = read().map_err(open.failed("looking around the table"))?;
             let ledger_lacks = ledger::lacks(open, settings)?;
             Ok(Surroundings {
                 ledger_lacks,
@@ -50,7 +50,7 @@ impl Surveyed for SqliteStore {
                 .connection
                 .query_row(sql, [&key], |row| Ok([row.get::<_, Option<String>>(0)?, row.get(1)?]))
                 .optional()
-                .map_err(|error| failed("reading the times of a row", &open.path, error))?;
+                .map_err(open.failed("reading the times of a row"))?;
             let columns = [mapping.started_at.plain(), mapping.heartbeat_name()];
             let found = columns.into_iter().zip(row.into_iter().flatten());
             Ok(found.filter_map(|(column, value)| Some((column, value?))).collect())
