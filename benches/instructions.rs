@@ -229,7 +229,6 @@ impl Clock for Still {
 fn exported(jobs: usize) -> Metrics {
     let board = Arc::new(Board::new(WatchTerms {
         policy: policy(),
-        writer: "Meltano",
         poll_interval: SECOND * 5,
         poll_timeout: SECOND * 10,
         init_objective: 0.99,

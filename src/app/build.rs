@@ -49,7 +49,6 @@ pub fn pace_of(watch: &WatchConfig) -> Pace {
 pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
     WatchTerms {
         policy: policy_of(watch),
-        writer: config::writer_of(watch.preset.as_deref()),
         preset: watch.preset.clone(),
         table: watch.table.name.clone(),
         poll_interval: watch.poll_interval,

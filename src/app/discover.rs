@@ -5,7 +5,7 @@ use crate::{
     config::{DatabaseSource, DatabaseUrl, KnownSystem, known_systems},
     discover::{Findings, Page, Seen, Sights, closer, findings, page},
     store::{
-        Kind, StoreError,
+        Kind,
         inventory::{Column, Inventoried, Inventory},
         postgres::PostgresInventory,
         sqlite::SqliteInventory,
@@ -84,7 +84,7 @@ async fn ask(
         let columns: Vec<&Column> = wanted.columns.iter().map(|column| &table.columns[*column]).collect();
         let seen = match database.sample(table, &columns).await {
             Ok(sample) => Seen::of(&columns, sample),
-            Err(error) => Seen::nothing(why(&error)),
+            Err(error) => Seen::nothing(error.chain()),
         };
         sights.insert(wanted.table, seen);
     }
@@ -96,13 +96,9 @@ async fn ask(
             Some(_) if table.runs_code => Some(Err("that runs code of its owner".to_owned())),
             Some((state, running)) => {
                 let cost = database.cost_of_pass(table, state, running).await;
-                Some(cost.map_err(|error| why(&error)))
+                Some(cost.map_err(|error| error.chain()))
             }
         };
     }
     Ok((inventory, found))
-}
-
-fn why(error: &StoreError) -> String {
-    error.chain()
 }

@@ -44,7 +44,7 @@ pub enum AppError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A database without a watch could not be asked.
-    #[error("{}", in_full(.0, *.1))]
+    #[error("{}", .0.with_advice(*.1))]
     Inventory(StoreError, Kind),
     /// Something went wrong on the way. The message says what.
     #[error("{0}")]
@@ -101,10 +101,4 @@ impl AppError {
             Self::Store { .. } | Self::Inventory(..) | Self::Failed(_) | Self::Listen { .. } | Self::Runtime(_) => 1,
         }
     }
-}
-
-/// What went wrong, with all its sources and what to do about it.
-fn in_full(error: &StoreError, of: Kind) -> String {
-    let cure = error.advice(of).map(|advice| format!("; {advice}")).unwrap_or_default();
-    format!("{}{cure}", error.chain())
 }

@@ -2,7 +2,6 @@
 //! nothing.
 
 use super::{
-    chain,
     flags::CommonFlags,
     logging::{self, Lines},
     output, warn_of,
@@ -10,6 +9,7 @@ use super::{
 use crate::{
     app::{self, AppError},
     config::Config,
+    domain::in_full,
 };
 use clap::{Args, ValueHint};
 use std::process::ExitCode;
@@ -44,7 +44,7 @@ pub async fn run(mut flags: CommonFlags, args: &DiscoverArgs) -> Result<ExitCode
         output::data(&found.file);
     }
     for error in &found.failures {
-        output::complain(&chain(error));
+        output::complain(&in_full(error));
     }
     let code = found.failures.first().map(|error| ExitCode::from(error.exit_code()));
     Ok(code.unwrap_or(ExitCode::SUCCESS))

@@ -222,13 +222,9 @@ fn seen(instance: &Instance, watch: &WatchConfig, id: &JobId) -> Seen {
 /// A job as the status has it, and which start of it.
 fn judged(job: &Value) -> Option<(Judged, Option<Timestamp>)> {
     let time = |key: &str| time_in(&job[key]);
-    let phase = Phase::ALL.into_iter().find(|phase| job["phase"] == phase.as_str())?;
-    let cause = Cause::ALL
-        .into_iter()
-        .find(|cause| job["withheld_cause"] == cause.as_str());
     let judged = Judged {
-        phase,
-        cause,
+        phase: Phase::from_spelling(job["phase"].as_str()?)?,
+        cause: job["withheld_cause"].as_str().and_then(Cause::from_spelling),
         due_at: time("due_at"),
         writer_frees_at: time("writer_frees_at"),
     };

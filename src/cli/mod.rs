@@ -28,6 +28,7 @@ mod watch;
 use crate::{
     app::{self, AppError},
     config::{Config, Loaded, LogFormat, Sources},
+    domain::in_full,
     present::safe::is_unsafe,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -204,7 +205,7 @@ fn refused(error: &AppError, flags: CommonFlags, arguments: &[OsString]) {
                 output::stderr(&format!("  {mistake}"));
             }
         }
-        error => output::complain(&chain(error)),
+        error => output::complain(&in_full(error)),
     }
 }
 
@@ -277,18 +278,6 @@ fn show_config(loaded: &Loaded) -> ExitCode {
         outln!("{} = {}  # {}", value.key, value.value, value.origin);
     }
     ExitCode::SUCCESS
-}
-
-/// An error and its sources, once, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 /// The command line's own description, for tests that compare it with the documentation.

@@ -212,7 +212,7 @@ fn jobs(watch: &Value, now: Timestamp) {
 }
 
 fn next(job: &Value, now: Timestamp) -> String {
-    let phase = Phase::ALL.into_iter().find(|phase| job["phase"] == phase.as_str());
+    let phase = job["phase"].as_str().and_then(Phase::from_spelling);
     let next = match (job["next_action"].as_str(), job["withheld_cause"].as_str()) {
         (_, Some(cause)) => format!("withheld: {cause}"),
         (Some(action), None) => format!("{action} if it stays silent"),

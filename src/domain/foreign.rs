@@ -1,5 +1,7 @@
 //! Texts that others wrote, such as the messages of a database: how much of them is kept in errors and in the log.
 
+use std::error::Error;
+
 /// A foreign text is cut after so many bytes.
 pub const LONGEST_FOREIGN: usize = 1_000;
 
@@ -13,6 +15,21 @@ pub fn cut(text: &str, longest: usize) -> String {
         &text[..text.floor_char_boundary(longest)],
         text.len()
     )
+}
+
+/// An error and its sources in one line, each source cut, and left out where it says again what was said.
+pub fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = cut(&source.to_string(), LONGEST_FOREIGN);
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = source.source();
+    }
+    text
 }
 
 #[cfg(test)]

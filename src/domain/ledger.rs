@@ -97,6 +97,30 @@ pub struct LedgerEntry {
 pub const LEDGER_LAYOUT: i32 = 2;
 
 impl LedgerEntry {
+    /// An entry of the present layout that is about no job yet, and of which nothing turned out.
+    pub fn new(repair_id: RepairId, action: LedgerAction, repaired_at: Timestamp) -> Self {
+        Self {
+            repair_id,
+            watch: String::new(),
+            table_name: String::new(),
+            job_id: JobId::new(""),
+            job_name: None,
+            reason: String::new(),
+            action,
+            instance: String::new(),
+            started_at: None,
+            repaired_at,
+            before: "{}".to_owned(),
+            after: "{}".to_owned(),
+            outcome: None,
+            outcome_at: None,
+            acknowledged_at: None,
+            undo_of: None,
+            heartbeat_after: None,
+            version: LEDGER_LAYOUT,
+        }
+    }
+
     /// Whether it is a false repair that no one has acknowledged: one holds the fuse open.
     pub fn holds_the_fuse(&self) -> bool {
         self.outcome == Some(LateOutcome::FalseRepair) && self.acknowledged_at.is_none()

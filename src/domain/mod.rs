@@ -55,7 +55,7 @@ pub use blocking::{Blocking, StuckName};
 pub use causes::Cause;
 pub use decide::plan;
 pub use ending::{Argument, Assigned, Literal};
-pub use foreign::{LONGEST_FOREIGN, cut};
+pub use foreign::{LONGEST_FOREIGN, cut, in_full};
 pub use holder::{Held, HeldUp, Holder};
 pub use job::{Heartbeat, Incident, Job, JobId, StateKind, States, TimeValue};
 pub use ledger::{LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Precedent, Precedents, RepairId};

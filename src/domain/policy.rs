@@ -80,6 +80,31 @@ pub struct ByHand {
     pub watch_for: Duration,
 }
 
+/// As the configuration has it where nothing is set.
+#[cfg(test)]
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            watch: "runs".into(),
+            noun: Noun::default(),
+            states: States::default(),
+            init_deadline: Duration::from_secs(60),
+            max_runtime: None,
+            heartbeat_timeout: Duration::from_secs(300),
+            seed_tolerance: Duration::from_millis(5),
+            max_age: Duration::from_secs(604_800),
+            init_window: Duration::from_secs(3_600),
+            action: Action::Observe,
+            fuse_min_jobs: 10,
+            fuse_share: 0.5,
+            max_per_pass: 100,
+            writer_stale_after: None,
+            writer_stale_after_without_heartbeat: None,
+            by_hand: None,
+        }
+    }
+}
+
 impl Policy {
     /// The age from which a job without a sign of life is overdue.
     pub fn deadline(&self) -> Duration {

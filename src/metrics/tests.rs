@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{Action, Noun, Policy, States, Timestamp},
+    domain::{Policy, Timestamp},
     status::{JobNameLabels, WatchTerms},
     store::Failure,
 };
@@ -21,27 +21,8 @@ impl Clock for Standing {
 }
 
 fn board() -> Arc<Board> {
-    let policy = Policy {
-        watch: "runs".into(),
-        noun: Noun::default(),
-        states: States::default(),
-        init_deadline: Duration::from_secs(60),
-        max_runtime: None,
-        heartbeat_timeout: Duration::from_secs(300),
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(604_800),
-        init_window: Duration::from_secs(3_600),
-        action: Action::Observe,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
-        writer_stale_after: None,
-        writer_stale_after_without_heartbeat: None,
-        by_hand: None,
-    };
     Arc::new(Board::new(WatchTerms {
-        policy,
-        writer: "the application",
+        policy: Policy::default(),
         preset: None,
         table: "runs".into(),
         poll_interval: Duration::from_secs(5),

@@ -13,8 +13,6 @@ use std::{sync::Arc, time::Duration};
 pub struct WatchTerms {
     /// Deadlines, states and action.
     pub policy: Policy,
-    /// What people call the application that writes the table.
-    pub writer: &'static str,
     /// The preset that the rules came from, if any.
     pub preset: Option<String>,
     /// The job table, as the configuration names it.

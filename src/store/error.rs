@@ -1,6 +1,6 @@
 //! What can go wrong with a database, reported so that an operator can act on it.
 
-use crate::domain::{LONGEST_FOREIGN, cut};
+use crate::domain::in_full;
 use std::time::Duration;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -197,16 +197,12 @@ impl StoreError {
 
     /// The error and its sources in one line, without repeating what a source repeats.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(source) = next {
-            let part = cut(&source.to_string(), LONGEST_FOREIGN);
-            if !text.contains(&part) {
-                text.push_str(": ");
-                text.push_str(&part);
-            }
-            next = source.source();
-        }
-        text
+        in_full(self)
+    }
+
+    /// The same, and what to do about it.
+    pub fn with_advice(&self, of: Kind) -> String {
+        let advice = self.advice(of).map(|advice| format!("; {advice}"));
+        self.chain() + &advice.unwrap_or_default()
     }
 }

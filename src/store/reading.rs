@@ -34,6 +34,8 @@ pub(crate) const LONGEST_TEXT: usize = 1_000;
 pub(crate) const LONGEST_KEY: usize = 1_000;
 /// Bytes of what a ledger entry keeps of a row, before or after.
 pub(crate) const LONGEST_IMAGE: usize = 8_000;
+/// Bytes of one image that the further columns of a `fail` share: the whole has to stay below what is read of an entry.
+pub(crate) const KEPT: usize = 4_000;
 /// Bytes that the texts of the rows and the ledger entries of one pass may take. A process that is killed for want of memory takes
 /// all of its watches along; a pass that fails says why.
 pub(crate) const HEAVIEST: usize = 64 << 20;

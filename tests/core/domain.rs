@@ -541,24 +541,9 @@ fn a_job_that_the_ledger_knows_as_repaired_is_a_failure_after_a_restart_too() {
 
 fn entry(action: LedgerAction, id: u32, start: Option<f64>) -> LedgerEntry {
     LedgerEntry {
-        repair_id: RepairId(1),
-        watch: "meltano".into(),
-        table_name: "runs".into(),
         job_id: JobId::new(id.to_string()),
-        job_name: None,
-        reason: "missed_first".into(),
-        action,
-        instance: "other".into(),
         started_at: start.map(at),
-        repaired_at: at(-1.0),
-        before: "{}".into(),
-        after: "{}".into(),
-        outcome: None,
-        outcome_at: None,
-        acknowledged_at: None,
-        undo_of: None,
-        heartbeat_after: None,
-        version: 1,
+        ..LedgerEntry::new(RepairId(1), action, at(-1.0))
     }
 }
 

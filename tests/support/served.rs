@@ -105,7 +105,6 @@ pub async fn served() -> Served {
 pub async fn served_as(name: &str, policy: Policy) -> Served {
     let board = Arc::new(Board::new(WatchTerms {
         policy: policy.clone(),
-        writer: "Meltano",
         preset: Some("meltano".into()),
         table: "runs".into(),
         poll_interval: Duration::from_secs(5),

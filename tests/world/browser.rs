@@ -132,24 +132,16 @@ fn entry(id: u128, job: &str, name: &str, action: LedgerAction, at: Timestamp) -
         ),
     };
     LedgerEntry {
-        repair_id: RepairId(id),
         watch: "meltano".into(),
         table_name: "runs".into(),
         job_id: JobId::new(job),
         job_name: Some(name.into()),
         reason: "missed_first".into(),
-        action,
         instance: "host/1".into(),
         started_at: Some(at.minus(Duration::from_secs(61))),
-        repaired_at: at,
         before: before.into(),
         after: after.into(),
-        heartbeat_after: None,
-        outcome: None,
-        outcome_at: None,
-        acknowledged_at: None,
-        undo_of: None,
-        version: 2,
+        ..LedgerEntry::new(RepairId(id), action, at)
     }
 }
 

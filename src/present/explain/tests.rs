@@ -1,7 +1,7 @@
 //! Every phase, every cause and every kind of row in the words that a person reads.
 
 use super::*;
-use crate::domain::{JobId, Noun, RepairId, States};
+use crate::domain::{JobId, RepairId, States};
 use std::{fmt::Write, time::Duration};
 
 const NOW: i64 = 1_800_000_000_000_000;
@@ -13,8 +13,6 @@ fn at(seconds: i64) -> Timestamp {
 fn policy(action: Action) -> Policy {
     let list = |word: &str| vec![word.to_owned()];
     Policy {
-        watch: "meltano".into(),
-        noun: Noun::default(),
         states: States {
             running: list("RUNNING"),
             success: list("SUCCESS"),
@@ -23,19 +21,10 @@ fn policy(action: Action) -> Policy {
             ignore: list("STATE_EDIT"),
             ..States::default()
         },
-        init_deadline: Duration::from_secs(60),
-        max_runtime: None,
-        heartbeat_timeout: Duration::from_secs(300),
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(604_800),
-        init_window: Duration::from_secs(3_600),
         action,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
         writer_stale_after: Some(Duration::from_secs(300)),
         writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
-        by_hand: None,
+        ..Policy::default()
     }
 }
 
@@ -158,24 +147,12 @@ fn rows_that_have_no_phase_and_the_ledger_are_explained_too() {
         text.push_str(&explained(&row, Action::Fail, None, &[]));
     }
     let fail = LedgerEntry {
-        repair_id: RepairId(1),
-        watch: "meltano".into(),
-        table_name: "runs".into(),
         job_id: JobId::new("7"),
-        job_name: None,
-        reason: "missed_first".into(),
-        action: LedgerAction::Fail,
         instance: "host/1".into(),
         started_at: Some(at(-120)),
-        repaired_at: at(-60),
-        before: "{}".into(),
-        after: "{}".into(),
         outcome: Some(LateOutcome::FalseRepair),
         outcome_at: Some(at(-50)),
-        acknowledged_at: None,
-        undo_of: None,
-        heartbeat_after: None,
-        version: 2,
+        ..LedgerEntry::new(RepairId(1), LedgerAction::Fail, at(-60))
     };
     let undo = LedgerEntry {
         repair_id: RepairId(2),

@@ -11,13 +11,11 @@ use super::{
 };
 use crate::{
     domain::{Assigned, Literal},
-    store::{Ending, Mapping, StoreError, TimeFormat},
+    store::{Ending, Mapping, StoreError, TimeFormat, reading::KEPT},
 };
 
 /// The error text among the parameters of a repair.
 const ERROR: &str = "$19::pg_catalog.text";
-/// Bytes of one image that the further columns share: the whole has to stay below what is read of an entry.
-const KEPT: usize = 4_000;
 
 /// A further column that a `fail` sets.
 #[derive(Clone, Debug)]

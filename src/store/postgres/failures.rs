@@ -3,7 +3,7 @@
 
 use super::{BoxError, trust::Flaw};
 use crate::{
-    domain::{LONGEST_FOREIGN, cut},
+    domain::{LONGEST_FOREIGN, cut, in_full},
     store::{Barrier, StoreError},
 };
 use std::{error::Error as _, io};
@@ -39,18 +39,6 @@ pub(super) fn would_talk_otherwise(error: &Error) -> bool {
             wraps_tls(error) || (error.raw_os_error().is_none() && !is_verdict)
         }),
     }
-}
-
-/// An error and its sources in one line.
-pub(super) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        said.push_str(": ");
-        said.push_str(&error.to_string());
-        next = error.source();
-    }
-    said
 }
 
 /// What the driver calls an error of its TLS, of whatever cause.

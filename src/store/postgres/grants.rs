@@ -79,10 +79,7 @@ pub fn grants(
         schema: Some(schema),
         name: mapping.table.name.clone(),
     };
-    let ledger = TableName {
-        schema: mapping.ledger.schema.clone().or(table.schema.clone()),
-        name: mapping.ledger.name.clone(),
-    };
+    let ledger = mapping.ledger.beside(&table);
     let action = if is_table {
         action
     } else {
@@ -99,7 +96,7 @@ pub fn grants(
     ));
     of_columns(mapping, action, &table.quoted(), &quoted_role, &mut sql);
     of_function(mapping, action, &table, &quoted_role, &mut sql);
-    of_others(mapping, table.schema.as_ref(), &quoted_role, &mut sql);
+    of_others(mapping, &table, &quoted_role, &mut sql);
     of_ledger(action, (&table, &ledger), role, &mut sql);
     sql
 }
@@ -134,14 +131,11 @@ fn list(columns: &[&Identifier]) -> String {
 }
 
 /// Reading other tables that times stand in; one that is named without a schema is taken to lie beside the job table.
-fn of_others(mapping: &Mapping, schema: Option<&Identifier>, role: &str, sql: &mut String) {
+fn of_others(mapping: &Mapping, table: &TableName, role: &str, sql: &mut String) {
     for (_, source) in mapping.sources() {
         let Some(elsewhere) = &source.elsewhere else { continue };
-        let other = TableName {
-            schema: elsewhere.table.schema.as_ref().or(schema).cloned(),
-            name: elsewhere.table.name.clone(),
-        };
-        if other.schema.as_ref() != schema {
+        let other = elsewhere.table.beside(table);
+        if other.schema != table.schema {
             sql.push_str(&format!("GRANT USAGE ON SCHEMA {} TO {role};\n", schema_name(&other)));
         }
         let mut read = vec![&elsewhere.key, &source.column];
@@ -213,10 +207,7 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
 /// The function that ends jobs, where one is configured.
 fn of_function(mapping: &Mapping, action: Action, table: &TableName, role: &str, sql: &mut String) {
     let Some(call) = &mapping.ending.call else { return };
-    let function = TableName {
-        schema: call.function.schema.clone().or(table.schema.clone()),
-        name: call.function.name.clone(),
-    };
+    let function = call.function.beside(table);
     let (schema, function) = (schema_name(&function), function.quoted());
     if action == Action::Fail {
         sql.push_str(&format!(

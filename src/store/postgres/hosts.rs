@@ -1,9 +1,9 @@
 //! Which of several servers to connect to: each host of the address gets its share of the time, so that one that accepts
 //! and never answers can't hide the others, and one that takes writes goes first where the action writes.
 
-use super::{BoxError, failures::in_full, link::Link, server_addr::ServerAddr, target::Target};
+use super::{BoxError, link::Link, server_addr::ServerAddr, target::Target};
 use crate::{
-    domain::Action,
+    domain::{Action, in_full},
     store::{Barrier, StoreError},
 };
 use std::{net::IpAddr, time::Duration};

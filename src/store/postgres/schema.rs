@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{Action, Cause, Obstacle},
     nearest::listed,
-    store::{Ending, Identifier, Mapping, StoreError, TableName, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, reading::not_unique},
 };
 use std::sync::OnceLock;
 
@@ -80,10 +80,7 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         oid,
         spellings,
         kind: kind.clone(),
-        ledger: TableName {
-            schema: mapping.ledger.schema.clone().or(table.schema.clone()),
-            name: mapping.ledger.name.clone(),
-        },
+        ledger: mapping.ledger.beside(&table),
         table,
         search_path: search_path::of_writes(&found.search_path),
         grows: mapping.born_running && id.is_integer(),

@@ -3,7 +3,7 @@
 use super::{repair::shown, times::Times};
 use crate::{
     domain::{Assigned, Literal, Timestamp},
-    store::{Ending, Identifier, Mapping, StoreError, TimeFormat},
+    store::{Ending, Identifier, Mapping, StoreError, TimeFormat, reading::KEPT},
 };
 use rusqlite::{
     Connection,
@@ -13,8 +13,6 @@ use serde_json::Map;
 
 /// The number of the first parameter for a further column, behind those that every such statement has.
 pub(super) const FIRST: usize = 8;
-/// Bytes of one image that the further columns share: the whole has to stay below what is read of an entry.
-const KEPT: usize = 4_000;
 
 /// How the further columns stand in a statement that sets them: each to a parameter of its own, counted from [`FIRST`].
 pub(super) fn set(mapping: &Mapping) -> Vec<String> {

@@ -2,9 +2,7 @@
 
 use super::{SqliteSettings, connection::Open, render::Statements, row::text};
 use crate::{
-    domain::{
-        Finding, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp,
-    },
+    domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
     store::{
         Identifier, Resolution, StoreError, image,
         layout::{KEEPS_ITS_INDEXES, ledger_indexes, to_be_run},
@@ -259,24 +257,11 @@ pub(super) fn new_entry(
     repaired_at: Timestamp,
 ) -> LedgerEntry {
     LedgerEntry {
-        repair_id,
         watch: settings.mapping.watch.clone(),
         table_name: settings.mapping.table.name.as_str().to_owned(),
-        job_id: JobId::new(""),
-        job_name: None,
         reason: settings.mapping.overdue().as_str().to_owned(),
-        action,
         instance: settings.instance.clone(),
-        started_at: None,
-        repaired_at,
-        before: "{}".to_owned(),
-        after: "{}".to_owned(),
-        outcome: None,
-        outcome_at: None,
-        acknowledged_at: None,
-        undo_of: None,
-        heartbeat_after: None,
-        version: LEDGER_LAYOUT,
+        ..LedgerEntry::new(repair_id, action, repaired_at)
     }
 }
 

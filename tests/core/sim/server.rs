@@ -4,8 +4,8 @@
 use super::shape::Ending;
 use beatwarden::{
     domain::{
-        Finding, Job, JobId, LEDGER_LAYOUT, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId,
-        Repairing, ServerIdentity, TimeValue, Timestamp,
+        Finding, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId, Repairing,
+        ServerIdentity, TimeValue, Timestamp,
     },
     store::{Resolution, question::Transactions},
 };
@@ -396,24 +396,12 @@ impl Server {
             Repairing::Backfill => row.job(open.job).heartbeat_at,
         };
         committed.ledger.get_or_insert_default().push(Arc::new(LedgerEntry {
-            repair_id: open.id,
             watch: "sim".to_owned(),
-            table_name: "runs".to_owned(),
             job_id: open.repair.job.id.clone(),
-            job_name: None,
-            reason: "missed_first".to_owned(),
-            action,
             instance: open.instance,
             started_at: open.repair.job.started_at.at(),
-            repaired_at: at,
-            before: "{}".to_owned(),
-            after: "{}".to_owned(),
-            outcome: None,
-            outcome_at: None,
-            acknowledged_at: None,
-            undo_of: None,
             heartbeat_after: Some(heartbeat_after),
-            version: LEDGER_LAYOUT,
+            ..LedgerEntry::new(open.id, action, at)
         }));
         Some((open.id, open.job, open.repair))
     }
@@ -467,28 +455,12 @@ impl Server {
             }
         }
         if fuse {
-            let mut entry = LedgerEntry {
-                repair_id: RepairId(u128::from(ledger.len() as u64) + 1),
-                action: LedgerAction::AckFuse,
+            let id = RepairId((u128::from(ledger.len() as u64) + 1) | (1 << 127));
+            ledger.push(Arc::new(LedgerEntry {
                 watch: "sim".to_owned(),
-                table_name: "runs".to_owned(),
-                job_id: JobId::new(""),
-                job_name: None,
-                reason: "ack_fuse".to_owned(),
                 instance: "operator".to_owned(),
-                started_at: None,
-                repaired_at: at,
-                before: "{}".to_owned(),
-                after: "{}".to_owned(),
-                outcome: None,
-                outcome_at: None,
-                acknowledged_at: None,
-                undo_of: None,
-                heartbeat_after: None,
-                version: LEDGER_LAYOUT,
-            };
-            entry.repair_id.0 |= 1 << 127;
-            ledger.push(Arc::new(entry));
+                ..LedgerEntry::new(id, LedgerAction::AckFuse, at)
+            }));
         }
     }
 }

@@ -10,25 +10,10 @@ const PROBE: Option<usize> = None;
 const NEWEST: Option<usize> = Some(usize::MAX);
 
 fn entry(job: i64, seconds: i64) -> LedgerEntry {
+    let id = RepairId(u128::from(job.unsigned_abs()) << 64 | u128::from(seconds.unsigned_abs()));
     LedgerEntry {
-        repair_id: RepairId(u128::from(job.unsigned_abs()) << 64 | u128::from(seconds.unsigned_abs())),
-        watch: "w".into(),
-        table_name: "runs".into(),
         job_id: JobId::from_number(job),
-        job_name: None,
-        reason: "missed_first".into(),
-        action: LedgerAction::Fail,
-        instance: "other".into(),
-        started_at: None,
-        repaired_at: at(seconds),
-        before: "{}".into(),
-        after: "{}".into(),
-        outcome: None,
-        outcome_at: None,
-        acknowledged_at: None,
-        undo_of: None,
-        heartbeat_after: None,
-        version: 1,
+        ..LedgerEntry::new(id, LedgerAction::Fail, at(seconds))
     }
 }
 
