@@ -49,6 +49,12 @@ impl Layer {
         }
     }
 
+    /// Whether something other than an empty text was said about a key.
+    pub(super) fn says(&self, path: &str) -> bool {
+        self.get(path)
+            .is_some_and(|setting| !matches!(&setting.value, ValueKind::String(text) if text.is_empty()))
+    }
+
     /// Puts a stronger layer over this one. A URL in it takes the place of a file with one below, and the other way
     /// round.
     pub(super) fn put_over(&mut self, stronger: &Self) {

@@ -35,7 +35,7 @@ pub use defaults::Defaults;
 pub use error::{ConfigError, ConfigErrors};
 pub use meltano::{MeltanoProject, MeltanoVersion};
 pub use postgres_url::PostgresUrl;
-pub use preset::{KnownSystem, OwnWay, known_systems, own_way, preset_names, writer_of};
+pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub use types::{
@@ -43,6 +43,7 @@ pub use types::{
     RepairConfig, TableConfig, TimeConfig, WatchConfig, Written,
 };
 pub use url::DatabaseUrl;
+pub use watch::{KnownSystem, known_systems};
 
 /// Everything that a configuration is made of. Not `Debug`: the variables of a process hold passwords.
 #[derive(Clone, Default)]

@@ -2,9 +2,6 @@
 //!
 //! Owns the list of presets, and which systems only end their jobs themselves; what a preset's keys mean is in `keys`.
 
-use super::{TableConfig, watch};
-use crate::domain::Action;
-
 /// One job system.
 struct Preset {
     name: &'static str,
@@ -89,34 +86,6 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
 /// How the system of a preset ends a dead job, where Beatwarden must not.
 pub fn own_way(name: &str) -> Option<&'static OwnWay> {
     find(name)?.own_way.as_ref()
-}
-
-/// A job system and the table in which it keeps its jobs.
-#[derive(Clone, Debug)]
-pub struct KnownSystem {
-    /// The name of the preset.
-    pub preset: &'static str,
-    /// What people call the system.
-    pub writer: &'static str,
-    /// The table, as the preset has it.
-    pub table: TableConfig,
-    /// What the preset does to a job that missed its first heartbeat.
-    pub action: Action,
-}
-
-/// Every job system that has a preset.
-pub fn known_systems() -> Vec<KnownSystem> {
-    let known = |preset: &Preset| {
-        let (table, action) = watch::of_preset(preset.name)?;
-        let (preset, writer) = (preset.name, preset.writer);
-        Some(KnownSystem {
-            preset,
-            writer,
-            table,
-            action,
-        })
-    };
-    PRESETS.iter().filter_map(known).collect()
 }
 
 /// What people call the application that writes a table, by the preset in force.

@@ -11,7 +11,6 @@ use super::preset::{own_way, text_of};
 use super::text::shown;
 use super::types::{SERVER_ZONE, TimeConfig};
 use super::validate::{Reader, echo};
-use super::watch::is_said;
 use crate::domain::{Action, DiscoverySetting};
 use ::config::ValueKind;
 
@@ -303,8 +302,8 @@ impl Rules<'_> {
         const LENGTH: &str = "needs to know how long good runs take";
         let list = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
         let ended_at = self.quietly(|reader| reader.text("table.ended_at"));
-        let has_end_state = self.is_said("repair.fail.state")
-            || self.is_said("repair.fail.call.function")
+        let has_end_state = self.layer.says("repair.fail.state")
+            || self.layer.says("repair.fail.call.function")
             || !list("table.failure").is_empty();
         let lacks = [
             ("table.failure", !has_end_state, "ends the job in a failure state"),
@@ -322,7 +321,7 @@ impl Rules<'_> {
         const HEARTBEAT: &str = "table.last_heartbeat_at";
         let action = |path| self.quietly(|reader| reader.choice(path, Action::from_spelling));
         let acts = |path| action(path).is_some_and(|action| action != Action::Observe);
-        match (self.is_said(HEARTBEAT), self.is_said("max_runtime")) {
+        match (self.layer.says(HEARTBEAT), self.layer.says("max_runtime")) {
             (false, false) if self.preset().is_some() => mistakes.push(ConfigError::Missing {
                 key: format!("{}max_runtime", self.label),
                 remedy: format!(
@@ -366,10 +365,5 @@ impl Rules<'_> {
     fn variable(&self, path: &str) -> String {
         let name = self.label.trim_start_matches("watch.").trim_end_matches('.');
         format!("{PREFIX}WATCH__{}__{}", spelling_of(name), variable_of(path))
-    }
-
-    /// Whether something other than an empty text was said about a key.
-    fn is_said(&self, path: &str) -> bool {
-        is_said(self.layer, path)
     }
 }

@@ -5,6 +5,7 @@
 use super::DatabaseUrl;
 use super::keys::Scope;
 use super::layers::{self, Layer};
+use super::preset::{preset_names, writer_of};
 use super::rules::{LONGEST_NAME, Rules};
 use super::types::{CallConfig, DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
 use super::validate::{Reader, echo};
@@ -56,13 +57,33 @@ pub(super) fn check(
     Some(Checked { watch, warnings })
 }
 
-/// Table and action of a preset, as they are where no one overrides a key.
-pub(super) fn of_preset(name: &str) -> Option<(TableConfig, Action)> {
-    let mut layer = layers::defaults(Scope::Watch);
-    layer.put_over(&layers::preset(name)?);
-    let mut reader = Reader::new(Scope::Watch, "", &layer);
-    let table = table(&mut reader)?;
-    Some((table, repair(&mut reader)?.missed_first))
+/// A job system and the table in which it keeps its jobs.
+#[derive(Clone, Debug)]
+pub struct KnownSystem {
+    /// The name of the preset.
+    pub preset: &'static str,
+    /// What people call the system.
+    pub writer: &'static str,
+    /// The table, as the preset has it.
+    pub table: TableConfig,
+    /// What the preset does to a job that missed its first heartbeat.
+    pub action: Action,
+}
+
+/// Every job system that has a preset, as it is where no one overrides a key.
+pub fn known_systems() -> Vec<KnownSystem> {
+    let known = |preset| {
+        let mut layer = layers::defaults(Scope::Watch);
+        layer.put_over(&layers::preset(preset)?);
+        let mut reader = Reader::new(Scope::Watch, "", &layer);
+        Some(KnownSystem {
+            preset,
+            writer: writer_of(Some(preset)),
+            table: table(&mut reader)?,
+            action: repair(&mut reader)?.missed_first,
+        })
+    };
+    preset_names().filter_map(known).collect()
 }
 
 /// The database of a watch.
@@ -85,7 +106,7 @@ pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Op
             return None;
         }
         (None, None) => {
-            let has_other_kind = ["database", "database_file"].iter().any(|path| is_said(layer, path));
+            let has_other_kind = ["database", "database_file"].iter().any(|path| layer.says(path));
             if !has_other_kind {
                 let (key, remedy) = (reader.full_key("database"), help.to_owned());
                 reader.mistakes.push(ConfigError::Missing { key, remedy });
@@ -103,13 +124,6 @@ pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Op
         reader.mistakes.push(mistake.of_key(key));
     }
     Some(source)
-}
-
-/// Whether something other than an empty text was said about a key.
-pub(super) fn is_said(layer: &Layer, path: &str) -> bool {
-    layer
-        .get(path)
-        .is_some_and(|setting| !matches!(&setting.value, ::config::ValueKind::String(text) if text.is_empty()))
 }
 
 fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {

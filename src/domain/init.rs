@@ -1,7 +1,9 @@
 //! Inits: how a job's way from its start to its first real heartbeat is decided, once for each start. Where the writer makes
 //! no heartbeats there are none.
 
-use super::{Event, Heartbeat, Init, Job, Known, Memory, Phase, Policy, StateKind, Timestamp, pass::Pass};
+use super::{
+    Event, Heartbeat, Job, Memory, Phase, Policy, StateKind, Timestamp, known::Known, pass::Pass, window::Init,
+};
 use std::time::Duration;
 
 /// Decides the init of a running job as soon as its phase shows it.

@@ -1,7 +1,7 @@
 //! The known jobs in the order of their keys. Rows come in that order too, so a pass goes through both side by side: no
 //! hashing, no second copy, and neighbours in memory are neighbours in the table.
 
-use super::{JobId, Known};
+use super::{JobId, known::Known};
 
 /// What is remembered of each job, in the order of the keys.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,9 @@
 //! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
 
 use super::{
-    Action, Cause, Event, Heartbeat, Init, Job, JobView, Known, Left, Phase, Policy, StateKind, TimeValue, Timestamp,
-    blocking::writer_frees_at, init::decide_running, jobs::Walk, names::Label, pass::Pass, phase_of,
-    watching::restarted_under,
+    Action, Cause, Event, Heartbeat, Job, JobView, Left, Phase, Policy, StateKind, TimeValue, Timestamp,
+    blocking::writer_frees_at, init::decide_running, jobs::Walk, known::Known, names::Label, pass::Pass,
+    phase::phase_of, watching::restarted_under, window::Init,
 };
 use std::time::Duration;
 

@@ -1,7 +1,10 @@
 //! What is remembered of one job between passes: the row as last read, since when it is unchanged, and what stands in for
 //! times that can't be used.
 
-use super::{Causes, Heartbeat, Init, Job, Moment, Observation, Phase, Policy, Signs, Timestamp, names::Label};
+use super::{
+    Heartbeat, Job, Moment, Observation, Phase, Policy, Timestamp, causes::Causes, names::Label, phase::Signs,
+    window::Init,
+};
 use std::time::Duration;
 
 /// What is remembered of one job that runs, or whose state is in no list.

@@ -1,8 +1,8 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Fuse, Guard, Incident, InitWindow, JobId, Known, Moment, Observation, Phase, Repair, ServerIdentity, Timestamp,
-    aftermath::Aftermath, jobs::Jobs, names::LabelSlots,
+    Guard, Incident, JobId, Moment, Observation, Phase, Repair, ServerIdentity, Timestamp, aftermath::Aftermath,
+    fuse::Fuse, jobs::Jobs, known::Known, names::LabelSlots, window::InitWindow,
 };
 use std::{
     collections::{HashSet, VecDeque},

@@ -45,13 +45,14 @@ mod policy;
 mod report;
 mod setting;
 mod silence;
+mod stuck;
 mod time;
 mod watching;
 mod window;
 
 pub use aftermath::{AFTERMATH, AFTERMATH_REPAIRS, Finding, LifeSign, Noted};
 pub use ages::{AgeStep, Ages};
-pub use blocking::{Blocking, StuckName};
+pub use blocking::Blocking;
 pub use causes::Cause;
 pub use decide::plan;
 pub use ending::{Argument, Assigned, Literal};
@@ -72,12 +73,6 @@ pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force, judges_lat
 pub use report::{JobLine, Report, report};
 pub use setting::{Action, DiscoverySetting, NullState, TimeFormat, ValueTest};
 pub use silence::{GOOD_RUNS, Silence};
+pub use stuck::StuckName;
 pub use time::{Moment, Timestamp};
 pub use window::WindowCount;
-
-use causes::Causes;
-use fuse::Fuse;
-use known::Known;
-use phase::{Signs, phase_of};
-use policy::blind_after;
-use window::{Init, InitWindow};

@@ -3,7 +3,7 @@
 use super::{
     Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LateOutcome, LedgerAction,
     LedgerEntry, Memory, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm,
-    StuckName, Timestamp, WindowCount, blocking::OldestStuck, names::OldestByName,
+    StuckName, Timestamp, WindowCount, names::OldestByName, stuck::OldestStuck,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

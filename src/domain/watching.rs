@@ -1,6 +1,8 @@
 //! The rule of two clocks: when all watching starts again, and which jobs are older than a restart of their server.
 
-use super::{Action, Known, Memory, Observation, Policy, Restarted, Timestamp, blind_after, memory::LastPass};
+use super::{
+    Action, Memory, Observation, Policy, Restarted, Timestamp, known::Known, memory::LastPass, policy::blind_after,
+};
 use std::time::Duration;
 
 /// Whether all watching starts again: rules (a), (b) and (c) of the two clocks.

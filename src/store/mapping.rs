@@ -2,6 +2,7 @@
 
 use super::{Identifier, StoreError, TableName};
 use crate::domain::{Argument, Assigned, NullState, Phase, States, TimeFormat, ValueTest};
+use crate::nearest::listed;
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
@@ -163,7 +164,36 @@ impl Ending {
     }
 }
 
+/// The error of a column that `key` of the configuration names, and that the table doesn't have among `names`.
+pub(super) fn no_column<'a>(
+    wanted: &Identifier,
+    key: &str,
+    table: &TableName,
+    names: impl Iterator<Item = &'a str>,
+) -> StoreError {
+    StoreError::Schema(format!(
+        "column `{}` not found in `{}` ({}); {}",
+        wanted.as_str(),
+        table.plain(),
+        Ending::full_key(key),
+        listed(wanted.as_str(), names, "the table has")
+    ))
+}
+
 impl Mapping {
+    /// The columns of the job table that are read, whatever the action, each with its key in `watch.table`.
+    pub(super) fn columns(&self) -> Vec<(&Identifier, String)> {
+        let mut columns = vec![(&self.id, "id".to_owned()), (&self.state, "state".to_owned())];
+        columns.extend(self.sources().map(|(key, source)| match &source.elsewhere {
+            None => (&source.column, key.to_owned()),
+            Some(elsewhere) => (&elsewhere.matching, format!("{key}.match")),
+        }));
+        columns.extend(self.job_name.iter().map(|name| (name, "job_name".to_owned())));
+        columns.extend(self.ended_at.iter().map(|name| (name, "ended_at".to_owned())));
+        columns.extend(self.only.iter().map(|condition| (&condition.column, "only".to_owned())));
+        columns
+    }
+
     /// The column of the start, where it is one of the job table.
     pub fn own_start(&self) -> Option<&Identifier> {
         self.started_at.own()

@@ -4,7 +4,7 @@
 use super::{catalog::Column, conditions::condition, failures::refusal, link::Link};
 use crate::{
     nearest::listed,
-    store::{Condition, Ending, Identifier, StoreError, TableName, part},
+    store::{Condition, Identifier, StoreError, TableName, mapping::no_column, part},
 };
 use tokio_postgres::Row;
 
@@ -169,13 +169,7 @@ impl Columns {
             return Ok(column.clone());
         }
         let names = self.columns.iter().map(|column| column.name.as_str());
-        Err(StoreError::Schema(format!(
-            "column `{}` not found in `{}` ({}); {}",
-            wanted.as_str(),
-            self.named.plain(),
-            Ending::full_key(key),
-            listed(wanted.as_str(), names, "the table has")
-        )))
+        Err(no_column(wanted, key, &self.named, names))
     }
 
     /// The conditions as one expression about the rows of `alias`.

@@ -141,17 +141,7 @@ fn obstacle(mapping: &Mapping, kind: &str, id: &Column, is_unique: bool) -> Opti
 
 /// Every mapped column of the job table with its key.
 fn wanted(mapping: &Mapping, action: Action) -> Vec<(&Identifier, String)> {
-    let mut wanted = vec![(&mapping.id, "id".to_owned()), (&mapping.state, "state".to_owned())];
-    for (key, source) in mapping.sources() {
-        match &source.elsewhere {
-            None => wanted.push((&source.column, key.to_owned())),
-            Some(elsewhere) => wanted.push((&elsewhere.matching, format!("{key}.match"))),
-        }
-    }
-    wanted.extend(mapping.job_name.iter().map(|name| (name, "job_name".to_owned())));
-    wanted.extend(mapping.ended_at.iter().map(|name| (name, "ended_at".to_owned())));
-    let only = mapping.only.iter();
-    wanted.extend(only.map(|condition| (&condition.column, "only".to_owned())));
+    let mut wanted = mapping.columns();
     if action == Action::Fail {
         let error = mapping.error_written();
         wanted.extend(error.map(|error| (&error.column, "error.column".to_owned())));

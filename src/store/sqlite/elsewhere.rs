@@ -2,7 +2,7 @@
 //! have, an index that finds the rows of one job above all.
 
 use super::{
-    catalog::{Column, columns, find},
+    columns::{Column, columns, find},
     failures::failed,
 };
 use crate::{
@@ -86,7 +86,7 @@ fn other_columns(
     key: &str,
 ) -> Result<Vec<Column>, StoreError> {
     let table = &elsewhere.table;
-    let found = columns(connection, table).map_err(|error| failed("reading the schema", path, error))?;
+    let found = columns(connection, table.name.as_str()).map_err(|error| failed("reading the schema", path, error))?;
     if found.is_empty() {
         return Err(missing_table(connection, path, table, &format!("{key}.table")));
     }

@@ -1,6 +1,6 @@
 //! The further columns that a `fail` sets: what is bound for them, their images, and how an undo puts them back.
 
-use super::{repair::shown, times::Times};
+use super::{row::shown, times::Times};
 use crate::{
     domain::{Assigned, Literal, Timestamp},
     store::{Ending, Identifier, Mapping, StoreError, TimeFormat, reading::KEPT},

@@ -1,7 +1,13 @@
 //! What a SQLite file holds, for `discover`. The file is opened for each question and closed again, as for a pass; the connection
 //! takes no statement that writes.
 
-use super::{access, catalog::columns_of, connection::Bare, failures::failed, thread::Thread};
+use super::{
+    access,
+    columns::{self, is_unique},
+    connection::Bare,
+    failures::failed,
+    thread::Thread,
+};
 use crate::store::{
     StoreError, fill,
     inventory::{
@@ -185,8 +191,7 @@ fn rows(connection: &Connection, table: &str) -> Option<u64> {
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
-    let found = columns_of(connection, table)?;
-    let keys = found.iter().filter(|column| column.key > 0).count();
+    let found = columns::columns(connection, table)?;
     let mut indexes = connection.prepare(include_str!("sql/other_indexes.sql"))?;
     let indexes = indexes.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let indexes: Vec<(String, Option<String>)> = indexes.collect::<rusqlite::Result<_>>()?;
@@ -194,25 +199,18 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>
         let is_first = |place: usize| place == 0 || indexes[place - 1].0 != indexes[place].0;
         (0..indexes.len()).any(|place| is_first(place) && indexes[place].1.as_deref() == Some(name))
     };
-    let columns = found.into_iter().map(|column| {
+    let columns = found.iter().map(|column| {
         Ok(Column {
-            is_unique: column.key == 1 && keys == 1 || is_unique(connection, table, &column.name)?,
+            is_unique: is_unique(connection, table, &found, column)?,
             leads_index: leads(&column.name),
             holds: holds(&column.declared),
-            sql_type: column.declared,
-            name: column.name,
+            sql_type: column.declared.clone(),
+            name: column.name.clone(),
             is_readable: true,
             labels: Vec::new(),
         })
     });
     columns.collect()
-}
-
-/// Whether an index over all rows makes this column unique alone.
-fn is_unique(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*) > 0 FROM pragma_index_list(?1) AS list WHERE list.\"unique\" AND NOT list.partial
-                  AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
-    connection.query_row(sql, (table, column), |row| row.get(0))
 }
 
 /// What a column of a declared type holds: by SQLite's own rules, with what other programs make of the names of times.

@@ -6,6 +6,7 @@ mod absent;
 mod access;
 mod ask;
 mod catalog;
+mod columns;
 mod connection;
 mod elsewhere;
 mod ending;

@@ -6,8 +6,8 @@ use super::{
     ending,
     key::key,
     ledger::{self, new_entry, spellings, text_of},
-    repair::{ErrorColumn, Row, Text, change, is_primary_key_conflict, row, shown},
-    row::job,
+    repair::{ErrorColumn, Row, Text, change, is_primary_key_conflict, row},
+    row::{job, shown},
 };
 use crate::{
     domain::{JobId, LedgerAction, LedgerEntry, RepairId, Timestamp},

@@ -8,7 +8,7 @@ use super::{
     key::key,
     ledger::{self, new_entry},
     render::Statements,
-    row::{job, text},
+    row::{job, shown},
     times::RowTimes,
 };
 use crate::{
@@ -307,15 +307,5 @@ pub(super) struct Text<'a>(pub &'a [u8]);
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
-    }
-}
-
-/// A raw value as JSON.
-pub(super) fn shown(value: ValueRef<'_>) -> serde_json::Value {
-    match value {
-        ValueRef::Null => serde_json::Value::Null,
-        ValueRef::Integer(number) => number.into(),
-        ValueRef::Real(number) => number.into(),
-        ValueRef::Text(_) | ValueRef::Blob(_) => text(value).into(),
     }
 }

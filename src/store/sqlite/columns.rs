@@ -1,0 +1,97 @@
+//! The columns of a table as a file's schema has them, searched by the keys of the configuration.
+
+use crate::store::{Ending, Identifier, Mapping, StoreError, TableName, mapping::no_column};
+use rusqlite::Connection;
+
+/// A column as the schema has it.
+pub(super) struct Column {
+    pub name: String,
+    pub declared: String,
+    pub not_null: bool,
+    /// Whether the database computes it.
+    pub is_generated: bool,
+    /// Its place in the primary key, from 1; 0 if it is none of it.
+    pub key: i64,
+}
+
+impl Column {
+    pub(super) fn is(&self, name: &Identifier) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_str())
+    }
+
+    pub(super) fn is_boolean(&self) -> bool {
+        self.declared.to_ascii_uppercase().contains("BOOL")
+    }
+}
+
+/// The columns of a table or view; none where there is no such.
+pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    let mut statement =
+        connection.prepare("SELECT name, type, pk, \"notnull\", hidden IN (2, 3) FROM pragma_table_xinfo(?1)")?;
+    let rows = statement.query_map([table], |row| {
+        Ok(Column {
+            name: row.get(0)?,
+            declared: row.get(1)?,
+            key: row.get(2)?,
+            not_null: row.get(3)?,
+            is_generated: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// All missing columns in one error.
+pub(super) fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
+    let mut wanted = mapping.columns();
+    wanted.extend(
+        mapping
+            .error
+            .iter()
+            .map(|error| (&error.column, "error.column".to_owned())),
+    );
+    wanted.extend(
+        mapping
+            .ending
+            .set
+            .iter()
+            .map(|(name, _)| (name, Ending::SET.to_owned())),
+    );
+    let missing: Vec<String> = wanted
+        .into_iter()
+        .filter_map(|(name, key)| find(columns, &mapping.table, name, &key).err())
+        .map(|error| error.to_string())
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(StoreError::Schema(missing.join("; ")))
+    }
+}
+
+/// The column that `key` of the configuration names.
+pub(super) fn find<'a>(
+    columns: &'a [Column],
+    table: &TableName,
+    wanted: &Identifier,
+    key: &str,
+) -> Result<&'a Column, StoreError> {
+    let names = columns.iter().map(|column| column.name.as_str());
+    let found = columns.iter().find(|column| column.is(wanted));
+    found.ok_or_else(|| no_column(wanted, key, table, names))
+}
+
+/// Whether a column alone is unique by a constraint.
+pub(super) fn is_unique(
+    connection: &Connection,
+    table: &str,
+    columns: &[Column],
+    column: &Column,
+) -> rusqlite::Result<bool> {
+    if column.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1 {
+        return Ok(true);
+    }
+    let indexes = "SELECT count(*) > 0 FROM pragma_index_list(?1) AS list
+                    WHERE list.\"unique\" AND NOT list.partial
+                      AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
+    connection.query_row(indexes, (table, &column.name), |row| row.get(0))
+}
