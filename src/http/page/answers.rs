@@ -1,6 +1,6 @@
 //! The three questions that a reader comes with, answered first: is anything blocked, what happens next, did we do harm.
 
-use super::watch::Place;
+use super::place::Place;
 use crate::{
     domain::{Action, Blocking, Cause, JobLine, LateOutcome, Phase, Report},
     present::{

@@ -2,8 +2,8 @@
 
 use super::{
     asked::Part,
+    place::Place,
     table::{Row, name_and_id, table, whole},
-    watch::Place,
 };
 use crate::{
     domain::{Cause, JobLine, Phase, Report, Timestamp},

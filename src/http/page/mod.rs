@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | the frame, and the order of the watches |
 //! | `asked` | what the address asks for: opened parts, more repairs, a page that stands still |
+//! | `place` | where a watch stands among the others |
 //! | `watch` | one watch, in full or in a line |
 //! | `answers` | what is blocked, what happens next, whether harm was done |
 //! | `jobs`, `repairs`, `table` | the tables |
@@ -13,6 +14,7 @@ mod answers;
 mod asked;
 mod jobs;
 mod pictures;
+mod place;
 mod repairs;
 mod ruler;
 mod table;
@@ -23,7 +25,7 @@ pub(super) use asked::{Asked, Refreshing};
 use super::HttpState;
 use crate::present::{Tone, Verdict, safe, time::clock, verdict_of};
 use maud::{DOCTYPE, Markup, html};
-use watch::Place;
+use place::Place;
 
 /// The style of the page.
 pub(super) const STYLE: &str = include_str!("style.css");

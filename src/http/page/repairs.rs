@@ -2,10 +2,9 @@
 
 use super::{
     asked::Asked,
+    place::Place,
     table::{Row, name_and_id, table, whole},
-    text,
-    watch::Place,
-    with_commands,
+    text, with_commands,
 };
 use crate::{
     domain::{LateOutcome, LedgerAction, LedgerEntry, Report},

@@ -1,6 +1,6 @@
 //! A table that becomes cards on a narrow screen, and what stands in its cells.
 
-use super::{text, watch::Place};
+use super::{place::Place, text};
 use maud::{Markup, html};
 
 /// One row: its class, its identity where it has an address of its own, whether the reader marked it, and its cells.

@@ -1,66 +1,18 @@
 //! One watch: a section with everything that is known of it, or one line where nothing is to be done.
 
-use super::{
-    answers,
-    asked::{Asked, Part, anchor},
-    jobs, pictures, repairs, ruler, text, with_commands,
-};
+use super::{answers, jobs, pictures, place::Place, repairs, ruler, text, with_commands};
 use crate::{
-    domain::{Guard, Noun, Phase, judges_late},
+    domain::{Guard, Phase, judges_late},
     pass::GoodPass,
     present::{
-        Tone, Verdict, View, safe,
+        View, safe,
         time::span,
         words::{self, number, percent, sentence},
     },
     status::Passed,
 };
 use maud::{Markup, html};
-use std::{cmp::Reverse, time::Duration};
-
-/// A watch, and where it stands.
-pub(super) struct Place<'a> {
-    /// Its place in the configuration.
-    pub index: usize,
-    /// Whether there are others beside it.
-    pub among_others: bool,
-    /// What is known of it.
-    pub view: &'a View,
-    /// The same in a sentence.
-    pub verdict: &'a Verdict,
-    /// What the reader wants to see.
-    pub asked: &'a Asked,
-}
-
-impl Place<'_> {
-    /// The part of the page that is this watch.
-    pub const fn part(&self) -> Part {
-        Part::Watch(self.index)
-    }
-
-    /// Whether someone should know of it.
-    pub fn needs_attention(&self) -> bool {
-        self.verdict.tone != Tone::Good || !self.view.outcomes().is_empty()
-    }
-
-    /// The order of urgency, the worst first: harm that was done, what is not known, what is blocked.
-    pub fn urgency(&self) -> impl Ord + use<> {
-        let harm = self.view.known(|pass| !pass.report.false_repairs.is_empty());
-        let blocking = self.view.known(|pass| pass.report.blocking).flatten();
-        let outcomes = !self.view.outcomes().is_empty();
-        Reverse((harm.unwrap_or(false), self.verdict.tone, blocking, outcomes))
-    }
-
-    /// What people call its jobs.
-    pub fn noun(&self) -> &Noun {
-        &self.view.status.terms.policy.noun
-    }
-
-    /// The identity of a job in the page; none where the key is empty, or too long for an address.
-    pub fn anchor(&self, key: &str) -> Option<String> {
-        anchor(self.among_others.then_some(self.view.name.as_str()), key)
-    }
-}
+use std::time::Duration;
 
 /// The watch in one line, which opens it.
 pub(super) fn line(place: &Place<'_>) -> Markup {
