@@ -14,9 +14,9 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, JobId, Look, States, TimeValue},
+    domain::{Action, JobId, Look, TimeValue},
     store::{
-        DiscoverySetting, Elsewhere, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat, TimeSource,
+        DiscoverySetting, Elsewhere, Mapping, ObserveRequest, Store, TimeSource,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -25,7 +25,10 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
-use support::postgres::Cluster;
+use support::{
+    postgres::Cluster,
+    runs::{self, name},
+};
 
 const RUNNING: [usize; 3] = [100, 1_000, 10_000];
 const FINISHED: usize = 100_000;
@@ -171,10 +174,6 @@ impl<S: Store> Passes<S> {
     }
 }
 
-fn name(name: &str) -> Identifier {
-    Identifier::new(name).unwrap()
-}
-
 fn column() -> TimeSource {
     name("last_heartbeat_at").into()
 }
@@ -183,7 +182,7 @@ fn elsewhere() -> TimeSource {
     TimeSource {
         column: name("at"),
         elsewhere: Some(Elsewhere {
-            table: TableName::parse("beats").unwrap(),
+            table: runs::table("beats"),
             key: name("run"),
             matching: name("id"),
             prefix: None,
@@ -195,31 +194,9 @@ fn elsewhere() -> TimeSource {
 }
 
 fn mapping(heartbeat: TimeSource) -> Mapping {
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Mapping {
-        watch: "runs".into(),
-        table: TableName::parse("runs").unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
-        job_name: Some(name("job_name")),
-        state: name("state"),
-        states: States {
-            running: list(&["RUNNING"]),
-            success: list(&["SUCCESS"]),
-            failure: list(&["FAIL"]),
-            waiting: Vec::new(),
-            ignore: Vec::new(),
-            ..States::default()
-        },
-        only: Vec::new(),
-        started_at: name("started_at").into(),
         last_heartbeat_at: Some(heartbeat),
-        max_runtime: None,
-        ended_at: Some(name("ended_at")),
-        time_format: TimeFormat::Timestamp,
-        time_zone: "UTC".into(),
         error: None,
-        born_running: true,
-        ending: beatwarden::store::Ending::default(),
+        ..runs::mapping()
     }
 }

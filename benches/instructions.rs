@@ -16,13 +16,13 @@ use beatwarden::{
     pass::{Audience, Clock, GoodPass},
     status::{Board, JobNameLabels, Roster, WatchTerms},
     store::{
-        DiscoverySetting, Ending, Identifier, Mapping, ObserveRequest, TableName, TimeBudget, TimeFormat,
+        DiscoverySetting, Mapping, ObserveRequest, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{self, Answer, Facts, Question, Rows, Span},
     },
 };
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use jobs::{EPOCH, observation, policy, rows};
+use jobs::{EPOCH, observation, policy, rows, runs};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -38,26 +38,9 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 const SECOND: Duration = Duration::from_secs(1);
 
 fn mapping() -> Mapping {
-    let name = |name: &str| Identifier::new(name).unwrap();
-    let policy = policy();
     Mapping {
-        watch: policy.watch.clone(),
-        table: TableName::parse("runs").unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
-        job_name: Some(name("job_name")),
-        state: name("state"),
-        states: policy.states,
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
-        max_runtime: None,
-        ended_at: Some(name("ended_at")),
-        time_format: TimeFormat::Timestamp,
-        time_zone: "UTC".to_owned(),
         error: None,
-        born_running: true,
-        ending: Ending::default(),
+        ..runs::mapping()
     }
 }
 

@@ -15,9 +15,9 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, Job, JobId, Look, Outcome, Phase, Repair, Repairing, StartCheck, States},
+    domain::{Action, Job, JobId, Look, Outcome, Phase, Repair, Repairing, StartCheck},
     store::{
-        DiscoverySetting, ErrorText, Identifier, Mapping, ObserveRequest, Store, TableName, TimeFormat,
+        DiscoverySetting, ObserveRequest, Store,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -27,7 +27,7 @@ use std::{
     future::Future,
     time::{Duration, Instant},
 };
-use support::postgres::Cluster;
+use support::{postgres::Cluster, runs::mapping};
 use tokio_postgres::{Statement, types::Type};
 
 /// Blocks of each kind, and repairs in a block.
@@ -93,40 +93,6 @@ async fn measure(title: &str, bench: &mut impl Bench) {
         let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
         let wal = bytes[&kind] / u64::from(BLOCKS * IN_BLOCK);
         println!("{name:<42} {p50:>9.3} {p99:>9.3} {:>9.2} {wal:>12}", p50 / bare);
-    }
-}
-
-fn mapping() -> Mapping {
-    let name = |name: &str| Identifier::new(name).unwrap();
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    Mapping {
-        watch: "meltano".into(),
-        table: TableName::parse("runs").unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
-        job_name: Some(name("job_name")),
-        state: name("state"),
-        states: States {
-            running: list(&["RUNNING"]),
-            success: list(&["SUCCESS"]),
-            failure: list(&["FAIL"]),
-            waiting: Vec::new(),
-            ignore: Vec::new(),
-            ..States::default()
-        },
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
-        max_runtime: None,
-        ended_at: Some(name("ended_at")),
-        time_format: TimeFormat::Timestamp,
-        time_zone: "UTC".into(),
-        error: Some(ErrorText {
-            column: name("payload"),
-            key: "error".into(),
-        }),
-        born_running: true,
-        ending: beatwarden::store::Ending::default(),
     }
 }
 

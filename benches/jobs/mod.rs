@@ -1,10 +1,15 @@
 //! Running jobs as a pass reads them, for the benchmarks of what decides over them.
 
 use beatwarden::domain::{
-    Access, Action, Discovery, Guard, Job, JobId, Look, Moment, Newcomers, Noun, Observation, Policy, ServerIdentity,
-    Snapshot, States, TimeValue, Timestamp, Timing, Unknowns,
+    Access, Discovery, Guard, Job, JobId, Look, Moment, Newcomers, Observation, ServerIdentity, Snapshot, TimeValue,
+    Timestamp, Timing, Unknowns,
 };
+pub use runs::policy;
 use std::{sync::Arc, time::Duration};
+
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+#[path = "../../tests/support/runs.rs"]
+pub mod runs;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Some day of the year 2027, in microseconds.
@@ -59,33 +64,4 @@ pub fn rows(jobs: usize, pass: u32) -> Vec<Job> {
             ended_at: TimeValue::ABSENT,
         })
         .collect()
-}
-
-pub fn policy() -> Policy {
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    Policy {
-        watch: "meltano".into(),
-        noun: Noun::default(),
-        states: States {
-            running: list(&["RUNNING"]),
-            success: list(&["SUCCESS"]),
-            failure: list(&["FAIL", "DEAD"]),
-            waiting: list(&["IDLE"]),
-            ignore: list(&["STATE_EDIT"]),
-            ..States::default()
-        },
-        init_deadline: SECOND * 60,
-        max_runtime: None,
-        heartbeat_timeout: SECOND * 300,
-        seed_tolerance: Duration::from_millis(5),
-        max_age: SECOND * 7 * 86_400,
-        init_window: SECOND * 3_600,
-        action: Action::Backfill,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
-        writer_stale_after: Some(SECOND * 300),
-        writer_stale_after_without_heartbeat: Some(SECOND * 86_400),
-        by_hand: None,
-    }
 }

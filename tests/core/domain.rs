@@ -5,18 +5,18 @@ mod aftermath;
 mod leftovers;
 mod overrun;
 
+use crate::runs;
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
-    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan,
-    Policy, RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, States, TimeValue, Timestamp, Timing,
-    Unknowns, apply_outcomes, interval_in_force, plan, report,
+    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
+    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, TimeValue, Timestamp, Timing, Unknowns,
+    apply_outcomes, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_secs(300);
 const EPOCH: i64 = 1_800_000_000_000_000;
 
 fn at(seconds: f64) -> Timestamp {
@@ -24,31 +24,9 @@ fn at(seconds: f64) -> Timestamp {
 }
 
 fn policy(action: Action) -> Policy {
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Policy {
-        watch: "meltano".into(),
-        noun: Noun::default(),
-        states: States {
-            running: list(&["RUNNING"]),
-            success: list(&["SUCCESS"]),
-            failure: list(&["FAIL", "DEAD"]),
-            waiting: list(&["IDLE"]),
-            ignore: list(&["STATE_EDIT"]),
-            ..States::default()
-        },
-        init_deadline: DEADLINE,
-        max_runtime: None,
-        heartbeat_timeout: TIMEOUT,
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(7 * 86_400),
-        init_window: Duration::from_secs(3600),
         action,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
-        writer_stale_after: Some(TIMEOUT),
-        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
-        by_hand: None,
+        ..runs::policy()
     }
 }
 

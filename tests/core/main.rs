@@ -4,5 +4,7 @@
 mod config;
 mod discover;
 mod domain;
+#[path = "../support/runs.rs"]
+mod runs;
 mod sim;
 mod tidy;

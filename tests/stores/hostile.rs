@@ -6,8 +6,9 @@ mod beds;
 mod megabytes;
 mod values;
 
+use crate::support::runs;
 use beatwarden::{
-    domain::{Action, Noun, Policy, States},
+    domain::{Action, Policy},
     pass::{Audience, FailedPass, GoodPass, SystemClock},
     store::Store,
     watch::{FullLooks, Pace, Watch},
@@ -44,36 +45,17 @@ impl Audience for Reported {
     }
 }
 
-fn states() -> States {
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    States {
-        running: list(&["RUNNING"]),
-        success: list(&["SUCCESS"]),
-        failure: list(&["FAIL", "DEAD"]),
-        waiting: list(&["IDLE"]),
-        ignore: list(&["STATE_EDIT"]),
-        ..States::default()
-    }
-}
-
 fn policy(action: Action) -> Policy {
     Policy {
         watch: "hostile".to_owned(),
-        noun: Noun::default(),
-        states: states(),
         init_deadline: INTERVAL * 2,
-        max_runtime: None,
         heartbeat_timeout: INTERVAL * 4,
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(7 * 86_400),
-        init_window: Duration::from_secs(3600),
         action,
         fuse_min_jobs: 10_000,
         fuse_share: 1.0,
         max_per_pass: 10_000,
-        writer_stale_after: Some(Duration::from_secs(300)),
         writer_stale_after_without_heartbeat: None,
-        by_hand: None,
+        ..runs::policy()
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::support::{
     self,
     postgres::{self, Cluster, TestDatabase},
+    runs::{self, list, name},
 };
 use beatwarden::{
     connection::SslMode,
@@ -12,7 +13,7 @@ use beatwarden::{
         States, TimeValue,
     },
     store::{
-        DiscoverySetting, Failure, Identifier, Mapping, ObserveRequest, Store, TableName, TimeBudget, TimeFormat,
+        DiscoverySetting, Failure, Mapping, ObserveRequest, Store, TimeBudget, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -22,37 +23,24 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 const TOLERANCE: Duration = Duration::from_millis(5);
 
-fn name(name: &str) -> Identifier {
-    Identifier::new(name).unwrap()
-}
-
 fn mapping(table: &str) -> Mapping {
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Mapping {
         watch: "jobs".into(),
-        table: TableName::parse(table).unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
+        table: runs::table(table),
         job_name: None,
-        state: name("state"),
         states: States {
             running: list(&["running"]),
             success: list(&["done"]),
             failure: list(&["failed"]),
             waiting: list(&["pending"]),
-            ignore: Vec::new(),
             ..States::default()
         },
-        only: Vec::new(),
         started_at: name("started").into(),
         last_heartbeat_at: Some(name("beat").into()),
-        max_runtime: None,
         ended_at: Some(name("ended")),
-        time_format: TimeFormat::Timestamp,
-        time_zone: "UTC".into(),
         error: None,
         born_running: false,
-        ending: beatwarden::store::Ending::default(),
+        ..runs::mapping()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod pooler;
 pub mod postgres;
 pub mod prometheus;
 pub mod proxy;
+pub mod runs;
 pub mod served;
 pub mod table;
 

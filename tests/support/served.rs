@@ -1,12 +1,12 @@
 //! Our HTTP server over boards that the test fills: states of the page that no database has to be brought into.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use super::http::get;
+use super::{http::get, runs};
 use beatwarden::{
     domain::{
-        Access, Action, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers, Noun,
-        Observation, Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue,
-        Timestamp, Timing, Unknowns, apply_outcomes, plan, report,
+        Access, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers, Observation,
+        Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing,
+        Unknowns, apply_outcomes, plan, report,
     },
     http::{HttpState, access::AccessControl, serve},
     metrics::Metrics,
@@ -74,26 +74,12 @@ impl Found {
 
 pub fn policy() -> Policy {
     Policy {
-        watch: "meltano".into(),
-        noun: Noun::default(),
         states: States {
             running: vec!["RUNNING".into()],
             failure: vec!["FAIL".into()],
             ..States::default()
         },
-        init_deadline: Duration::from_secs(60),
-        max_runtime: None,
-        heartbeat_timeout: Duration::from_secs(300),
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(604_800),
-        init_window: Duration::from_secs(3600),
-        action: Action::Backfill,
-        fuse_min_jobs: 10,
-        fuse_share: 0.5,
-        max_per_pass: 100,
-        writer_stale_after: Some(Duration::from_secs(300)),
-        writer_stale_after_without_heartbeat: Some(Duration::from_secs(86_400)),
-        by_hand: None,
+        ..runs::policy()
     }
 }
 

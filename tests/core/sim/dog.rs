@@ -5,8 +5,9 @@ use super::{
     store::{POLL_TIMEOUT, SimStore},
     world::{Shared, lock},
 };
+use crate::runs::{self, list};
 use beatwarden::{
-    domain::{Event as Happened, LateOutcome, Moment, Noted, Noun, Outcome, Phase, Policy, States, Timestamp},
+    domain::{Event as Happened, LateOutcome, Moment, Noted, Outcome, Phase, Policy, States, Timestamp},
     pass::{Audience, Clock, FailedPass, GoodPass},
     watch::{FullLooks, Pace, Watch},
 };
@@ -147,10 +148,8 @@ impl Audience for SimAudience {
 /// The life of one process: as `Watch::run`, by virtual time.
 pub async fn live(world: Shared, dog: usize) {
     let scenario = lock(&world).scenario.clone();
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let policy = Policy {
         watch: "sim".to_owned(),
-        noun: Noun::default(),
         states: States {
             running: list(&[RUNNING]),
             success: list(&["SUCCESS"]),
@@ -162,16 +161,11 @@ pub async fn live(world: Shared, dog: usize) {
         init_deadline: scenario.deadline,
         max_runtime: scenario.longest,
         heartbeat_timeout: scenario.heartbeat_timeout,
-        seed_tolerance: Duration::from_millis(5),
-        max_age: Duration::from_secs(7 * 86_400),
-        init_window: Duration::from_secs(3600),
         action: scenario.action,
         fuse_min_jobs: scenario.fuse_min_jobs,
-        fuse_share: 0.5,
-        max_per_pass: 100,
         writer_stale_after: None,
         writer_stale_after_without_heartbeat: None,
-        by_hand: None,
+        ..runs::policy()
     };
     let pace = Pace {
         poll_interval: scenario.interval,

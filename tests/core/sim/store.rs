@@ -8,10 +8,11 @@ use super::{
     server::{Committed, Micros, SECOND, micros},
     world::{Shared, World, lock},
 };
+use crate::runs;
 use beatwarden::{
     domain::{Action, Discovery, Finding, Job, Look as Coverage, Noted, Outcome, Policy, Repair, Snapshot},
     store::{
-        Identifier, Mapping, ObserveRequest, Resolution, Store, StoreError, TableName, TimeBudget, TimeFormat,
+        Mapping, ObserveRequest, Resolution, Store, StoreError, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{Answer, Frame, Question, Round},
         repair_id,
@@ -63,28 +64,17 @@ struct Sight {
 
 impl SimStore {
     pub fn new(world: &Shared, dog: usize, policy: &Policy) -> Self {
-        let name = |text| Identifier::new(text).unwrap();
+        let mapping = runs::mapping();
         Self {
             world: world.clone(),
             dog,
             mapping: Mapping {
                 watch: policy.watch.clone(),
-                table: TableName::parse("runs").unwrap(),
-                ledger: TableName::parse("beatwarden_repairs").unwrap(),
-                id: name("id"),
-                job_name: Some(name("job_name")),
-                state: name("state"),
                 states: policy.states.clone(),
-                only: Vec::new(),
-                started_at: name("started_at").into(),
-                last_heartbeat_at: policy.max_runtime.is_none().then(|| name("last_heartbeat_at").into()),
+                last_heartbeat_at: mapping.last_heartbeat_at.filter(|_| policy.max_runtime.is_none()),
                 max_runtime: policy.max_runtime,
-                ended_at: Some(name("ended_at")),
-                time_format: TimeFormat::Timestamp,
-                time_zone: "UTC".to_owned(),
                 error: None,
-                born_running: true,
-                ending: beatwarden::store::Ending::default(),
+                ..mapping
             },
             action: policy.action,
             seed_tolerance: policy.seed_tolerance,

@@ -6,9 +6,9 @@ use crate::support::{
 };
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, States},
+    domain::Action,
     store::{
-        DiscoverySetting, ErrorText, Identifier, Ledger, Mapping, Store, TableName, TimeFormat,
+        DiscoverySetting, Ledger, Mapping, Store,
         postgres::{PostgresSettings, PostgresStore, Target, TargetSource},
         sqlite::{SqliteSettings, SqliteStore},
         survey::Surveyed,
@@ -16,6 +16,8 @@ use beatwarden::{
 };
 use std::{collections::BTreeMap, future::Future, time::Duration};
 use tempfile::TempDir;
+
+pub use crate::support::runs::mapping;
 
 /// A row as text, column by column.
 pub type WholeRow = BTreeMap<String, Option<String>>;
@@ -156,40 +158,6 @@ pub trait Bed {
 
     async fn write(&self, row: &Written) {
         self.sql(&row.insert(|seconds| self.time(seconds))).await;
-    }
-}
-
-pub fn mapping() -> Mapping {
-    let name = |name: &str| Identifier::new(name).unwrap();
-    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    Mapping {
-        watch: "meltano".into(),
-        table: TableName::parse("runs").unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
-        job_name: Some(name("job_name")),
-        state: name("state"),
-        states: States {
-            running: list(&["RUNNING"]),
-            success: list(&["SUCCESS"]),
-            failure: list(&["FAIL", "DEAD"]),
-            waiting: list(&["IDLE"]),
-            ignore: list(&["STATE_EDIT"]),
-            ..States::default()
-        },
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
-        max_runtime: None,
-        ended_at: Some(name("ended_at")),
-        time_format: TimeFormat::Timestamp,
-        time_zone: "UTC".into(),
-        error: Some(ErrorText {
-            column: name("payload"),
-            key: "error".into(),
-        }),
-        born_running: true,
-        ending: beatwarden::store::Ending::default(),
     }
 }
 

@@ -1,17 +1,17 @@
 //! A table of hostile rows with a dead job before and one behind them, on either database.
 
 use crate::{
-    hostile::{
-        states,
-        values::{HostileRow, Shape},
+    hostile::values::{HostileRow, Shape},
+    support::{
+        postgres::{self, TestDatabase},
+        runs,
     },
-    support::postgres::{self, TestDatabase},
 };
 use beatwarden::{
     connection::SslMode,
     domain::Action,
     store::{
-        DiscoverySetting, ErrorText, Identifier, Mapping, Store, TableName, TimeFormat,
+        DiscoverySetting, Mapping, Store, TimeFormat,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },
@@ -32,31 +32,13 @@ pub trait Bed {
 }
 
 fn mapping(shape: Shape) -> Mapping {
-    let name = |name: &str| Identifier::new(name).unwrap();
     Mapping {
         watch: "hostile".into(),
-        table: TableName::parse("runs").unwrap(),
-        ledger: TableName::parse("beatwarden_repairs").unwrap(),
-        id: name("id"),
-        job_name: Some(name("job_name")),
-        state: name("state"),
-        states: states(),
-        only: Vec::new(),
-        started_at: name("started_at").into(),
-        last_heartbeat_at: Some(name("last_heartbeat_at").into()),
-        max_runtime: None,
-        ended_at: Some(name("ended_at")),
         time_format: match shape {
             Shape::Timestamps | Shape::Zoned | Shape::SqliteTexts => TimeFormat::Timestamp,
             Shape::Doubles | Shape::Numerics | Shape::Integers | Shape::SqliteNumbers => TimeFormat::EpochSeconds,
         },
-        time_zone: "UTC".into(),
-        error: Some(ErrorText {
-            column: name("payload"),
-            key: "error".into(),
-        }),
-        born_running: true,
-        ending: beatwarden::store::Ending::default(),
+        ..runs::mapping()
     }
 }
 
