@@ -2,7 +2,7 @@
 //! are literals of the columns' own types, so that indexes serve, and are checked before: one that is none would fail each pass.
 
 use super::{
-    catalog::Column,
+    column::Column,
     sql::{literal, quoted},
 };
 use crate::domain::ValueTest;

@@ -1,12 +1,10 @@
-//! What a `fail` writes: the expressions for state, end, error text and further columns, and their images before and after.
+//! The further columns that a `fail` sets: which types take which values, their expressions and their images.
 
 use super::{
-    catalog::{Catalog, Column, TimeKind},
-    error_column::{error_kind, error_value},
+    column::{Column, TimeKind},
     failures::refusal,
     link::Link,
-    render::object,
-    sql::{literal, quoted},
+    sql::{literal, object, quoted},
     times::TimeColumn,
 };
 use crate::{
@@ -15,7 +13,7 @@ use crate::{
 };
 
 /// The error text among the parameters of a repair.
-const ERROR: &str = "$19::pg_catalog.text";
+pub(super) const ERROR: &str = "$19::pg_catalog.text";
 
 /// A further column that a `fail` sets.
 #[derive(Clone, Debug)]
@@ -62,7 +60,11 @@ impl SetColumn {
         )))
     }
 
-    /// What the column is set to.
+    /// The column, and what it is set to.
+    pub(super) fn assigned(&self) -> String {
+        format!("{} = {}", quoted(&self.column.name), self.value())
+    }
+
     fn value(&self) -> String {
         let Column { named_type, .. } = &self.column;
         match (&self.value, &self.time) {
@@ -129,60 +131,11 @@ fn is_number(column: &Column) -> bool {
 }
 
 /// The part of an image that has the further columns; empty where there are none.
-fn images(set: &[SetColumn]) -> String {
+pub(super) fn images(set: &[SetColumn]) -> String {
     let images = set.iter().map(|column| column.image(set.len()));
     images
         .map(|image| format!(" OPERATOR(pg_catalog.||) {image}"))
         .collect()
-}
-
-/// Whether the further columns are as the image before has them.
-pub(super) fn unchanged(catalog: &Catalog) -> String {
-    if catalog.set.is_empty() {
-        return "true".to_owned();
-    }
-    let images = images(&catalog.set);
-    format!("locked.before OPERATOR(pg_catalog.@>) ('{{}}'::pg_catalog.jsonb{images})")
-}
-
-/// What a fail changes, and the images before and after.
-pub(super) fn fail(mapping: &Mapping, catalog: &Catalog) -> [String; 3] {
-    let state = &catalog.state;
-    let mut set = vec![format!(
-        "{} = $17::pg_catalog.text::{}",
-        quoted(&state.name),
-        state.cast()
-    )];
-    let mut before = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
-    if let Some(ended_at) = catalog.ended_at.as_ref().filter(|_| mapping.end_written().is_some()) {
-        let name = &ended_at.column.name;
-        set.push(format!("{} = {}", quoted(name), ended_at.write("pg_catalog.now()")));
-        before.push((name, ended_at.value()));
-    }
-    let mut after = before.clone();
-    // What false repairs are recognised by, and what undo takes out again.
-    let heartbeat = mapping.heartbeat_name();
-    if let Some(time) = &catalog.heartbeat_at {
-        after.push((&heartbeat, time.instant()));
-    }
-    if let Some(error) = &catalog.error {
-        set.push(format!("{} = {}", quoted(&error.name), error_value(error)));
-        before.push(("error_was", error_kind(error)));
-        after.push(("error_text", ERROR.to_owned()));
-    }
-    let further = &catalog.set;
-    let assigned = |column: &SetColumn| format!("{} = {}", quoted(&column.column.name), column.value());
-    set.extend(further.iter().map(assigned));
-    let images = images(further);
-    [
-        set.join(", "),
-        format!("({}{images})", object(&before)),
-        // The later part wins: a start or heartbeat that is set is shown as the canonical time that it is.
-        format!(
-            "('{{}}'::pg_catalog.jsonb{images} OPERATOR(pg_catalog.||) {})",
-            object(&after)
-        ),
-    ]
 }
 
 /// Asks the database for each value that the configuration gives, so that one that its column doesn't take is found before a job

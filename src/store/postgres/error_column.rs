@@ -1,6 +1,6 @@
 //! The expressions that add the error text to its column and take it out again, byte for byte; `error_*.sql` has them.
 
-use super::{catalog::Column, sql::Names};
+use super::{column::Column, sql::Names};
 use crate::store::part;
 
 /// The expression of this name, for a column of this type.

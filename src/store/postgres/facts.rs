@@ -3,7 +3,7 @@
 
 use super::{
     PostgresSettings, Ready,
-    catalog::Column,
+    column::Column,
     failures::refusal,
     guard_sql::TRIGGER,
     guard_state::guard_of,
@@ -11,7 +11,7 @@ use super::{
     link::Link,
     obstacles,
     param::Param,
-    server::probe,
+    probe::probe,
     times::TimeColumn,
     transaction::look_alone,
 };

@@ -1,17 +1,15 @@
-//! The system's own function that ends a job: which signature is meant, what it is given, and the expressions of a repair that
-//! calls it.
+//! The system's own function that ends a job: which signature is meant, and what it is given.
 
 use super::{
-    catalog::{Catalog, Column, TimeKind},
+    column::{Column, TimeKind},
     ending::{number_kind, refusal_of},
     link::Link,
-    render::object,
-    sql::{Names, literal, quoted},
+    sql::{literal, quoted},
     times::{write_as, zone_of},
 };
 use crate::{
     domain::{Argument, Literal},
-    store::{Call, Ending, Identifier, Mapping, StoreError, TableName, image::CALLED},
+    store::{Call, Ending, Identifier, Mapping, StoreError, TableName},
 };
 use tokio_postgres::Row;
 
@@ -170,42 +168,6 @@ async fn refusal_by(link: &Link, args: &[Argument], candidate: &Candidate) -> Re
         }
     }
     Ok(None)
-}
-
-/// What the statements of such a repair have in common; without a function they are never sent.
-pub(super) fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
-    let state = &catalog.state;
-    let function = catalog.function.as_ref();
-    let signature = literal(function.map(|function| function.signature.as_str()).unwrap_or_default());
-    let mut before = vec![(state.name.as_str(), "$4::pg_catalog.text".to_owned())];
-    let mut after = vec![(state.name.as_str(), format!("{}::pg_catalog.text", state.target()))];
-    if let Some(ended_at) = &catalog.ended_at {
-        let name = &ended_at.column.name;
-        before.push((name, ended_at.write("$7::pg_catalog.timestamptz")));
-        after.push((name, ended_at.value()));
-    }
-    let heartbeat = mapping.heartbeat_name();
-    after.extend(
-        catalog
-            .heartbeat_at
-            .as_ref()
-            .map(|time| (heartbeat.as_str(), time.instant())),
-    );
-    after.push((CALLED, signature.clone()));
-    let gone = [
-        (state.name.as_str(), "NULL::pg_catalog.text".to_owned()),
-        (CALLED, signature),
-    ];
-    vec![
-        (
-            "call",
-            function.map_or_else(|| "NULL".to_owned(), |function| function.call.clone()),
-        ),
-        ("called_before", object(&before)),
-        ("called_after", object(&after)),
-        ("called_gone", object(&gone)),
-        ("still_running", literal(STILL_RUNNING)),
-    ]
 }
 
 /// What the server says where the function has left the job in a running state: it stands in the error's message.

@@ -1,6 +1,6 @@
 //! Who keeps repairs waiting, from the server's own table of locks.
 
-use super::{PostgresSettings, Ready, catalog::GATE, link::Link, param::Param, transaction::look_alone};
+use super::{PostgresSettings, Ready, link::Link, param::Param, sql::GATE, transaction::look_alone};
 use crate::{
     domain::{Held, Holder, JobId},
     store::StoreError,

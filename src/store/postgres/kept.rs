@@ -5,9 +5,6 @@
 //! So nothing is prepared unless the server sees both ends of the connection as we see them: then it is one connection, from
 //! our socket to the server's.
 
-use super::link::Link;
-use crate::store::StoreError;
-use futures_util::future::join_all;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -18,8 +15,6 @@ use tokio_postgres::{Error, Row, Statement, error::SqlState, types::Type};
 
 /// So many statements of one connection are kept: each takes memory of the server.
 const MOST: usize = 64;
-/// So long the server may take to prepare them; a table that is locked is no reason to wait.
-const WITHIN: Duration = Duration::from_millis(500);
 /// So long one is kept. The server may settle on a plan that was good for the table as it was, and a table grows.
 const FOR: Duration = Duration::from_secs(600);
 /// After so many failures no more are prepared on this connection.
@@ -142,6 +137,32 @@ impl Kept {
         }
     }
 
+    /// What is to be kept, which is then no longer wanted: the texts and the types of their parameters.
+    pub(super) fn take_wanted(&self) -> Vec<(String, Vec<Type>)> {
+        std::mem::take(&mut self.state().wanted)
+    }
+
+    /// Keeps what the server has prepared of these.
+    pub(super) fn keep(&self, wanted: Vec<(String, Vec<Type>)>, kept: Result<Vec<Statement>, Error>) {
+        let mut state = self.state();
+        match kept {
+            Ok(kept) => {
+                let now = Instant::now();
+                let kept = kept.into_iter().map(|kept| Some((kept, now)));
+                state
+                    .statements
+                    .extend(wanted.into_iter().map(|(sql, _)| sql).zip(kept));
+            }
+            Err(error) => {
+                state.failures += 1;
+                tracing::debug!(%error, "the server does not prepare the statements of a pass this time");
+                if state.failures == TRIES {
+                    state.give_up();
+                }
+            }
+        }
+    }
+
     /// Whether the pass or repair met a refusal; then nothing is kept on this connection any more.
     pub(super) fn gives_up(&self) -> bool {
         let mut state = self.state();
@@ -158,52 +179,6 @@ impl State {
         self.way = Way::Refused;
         self.statements.clear();
         self.wanted.clear();
-    }
-}
-
-impl Link {
-    /// Lets the server keep what the last pass or repair asked again. Once for each statement; others find nothing to do.
-    ///
-    /// # Errors
-    /// If there was no answer in time: then no one knows what the connection still does.
-    pub(super) async fn keep_wanted(&self) -> Result<(), StoreError> {
-        let wanted = std::mem::take(&mut self.kept().state().wanted);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let client = self.client();
-        let begin = super::transaction::begin(WITHIN);
-        let answers = async {
-            let each = wanted.iter().map(|(sql, types)| client.prepare_typed(sql, types));
-            let (begun, kept, ended) = tokio::join!(
-                biased;
-                client.batch_execute(&begin),
-                join_all(each),
-                client.batch_execute("COMMIT"),
-            );
-            Ok((begun.and(ended), kept))
-        };
-        let (framed, kept) = self.within_for(WITHIN * 2, "preparing statements", answers).await?;
-        let mut state = self.kept().state();
-        let kept: Result<Vec<Statement>, Error> = framed.and(kept.into_iter().collect());
-        match kept {
-            Ok(kept) => {
-                let now = Instant::now();
-                let named = wanted
-                    .into_iter()
-                    .map(|(sql, _)| sql)
-                    .zip(kept.into_iter().map(|kept| Some((kept, now))));
-                state.statements.extend(named);
-            }
-            Err(error) => {
-                state.failures += 1;
-                tracing::debug!(%error, "the server does not prepare the statements of a pass this time");
-                if state.failures == TRIES {
-                    state.give_up();
-                }
-            }
-        }
-        Ok(())
     }
 }
 

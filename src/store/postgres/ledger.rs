@@ -2,11 +2,11 @@
 
 use super::{
     Ready,
-    catalog::{Catalog, GATE},
+    catalog::Catalog,
     link::Link,
     param::Param,
     search_path::OF_READS,
-    sql::NO_ENTRY,
+    sql::{GATE, NO_ENTRY},
     transaction::{LIMITS, ask_in, begin_write},
 };
 use crate::{

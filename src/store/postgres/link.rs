@@ -5,7 +5,7 @@ use super::{
     failures::{is_unfinished, query_error},
     kept::{Ends, Kept},
     param::{Bound, Param},
-    server::{Server, probe},
+    server::Server,
     server_addr::ServerAddr,
     target::Target,
 };
@@ -59,7 +59,7 @@ pub(super) struct Link {
     /// The table whose repairs are made through it, by its oid.
     serves: Option<u32>,
     /// What the server reports about itself, once it was asked and has refused nothing.
-    server: OnceLock<Server>,
+    pub server: OnceLock<Server>,
     /// The quickest answer so far, in microseconds.
     quickest: AtomicU64,
 }
@@ -163,19 +163,6 @@ impl Link {
     /// The table that it serves.
     pub(super) fn served(&self) -> Option<u32> {
         self.serves
-    }
-
-    /// What the server reports about itself, the same for every watch. What it refuses may be granted later, and is asked for
-    /// again.
-    pub(super) async fn server(&self) -> Result<Server, StoreError> {
-        if let Some(server) = self.server.get() {
-            return Ok(server.clone());
-        }
-        let server = probe(self).await?;
-        if !server.is_incomplete() {
-            let _ = self.server.set(server.clone());
-        }
-        Ok(server)
     }
 
     /// How long the way to the server and back is: as long as the quickest answer took; nothing before the first.

@@ -7,6 +7,7 @@ mod addresses;
 mod ask;
 mod catalog;
 mod certificate;
+mod column;
 mod conditions;
 mod connector;
 mod driver;
@@ -14,6 +15,7 @@ mod elsewhere;
 mod ending;
 mod error_column;
 mod facts;
+mod fail;
 mod failures;
 mod function;
 mod grants;
@@ -34,6 +36,7 @@ mod obstacles;
 mod operator;
 mod param;
 mod passfile;
+mod probe;
 mod ranged;
 mod relation;
 mod render;
@@ -212,7 +215,7 @@ impl PostgresStore {
     /// Reads the catalog.
     async fn learn(&self, slot: &Slot, link: &Link) -> Result<Ready, StoreError> {
         slot.asks();
-        let server = link.server().await?;
+        let server = link.reported().await?;
         slot.asks();
         let catalog = schema::read(link, &self.settings).await?;
         slot.asks();

@@ -75,7 +75,7 @@ async fn once(
     };
     *carried = after;
     Ok(Snapshot {
-        unknowns: ready.server.unknowns(link),
+        unknowns: ready.server.unknowns(link.id().number(), link.kept().said()),
         ..snapshot
     })
 }

@@ -3,12 +3,12 @@
 use super::{
     PostgresSettings, Ready,
     addresses::Addresses,
-    catalog::GATE,
     ledger,
     link::Link,
     param::Param,
     repair::{Batch, Judged, judge, send_batch},
     row::{self, BoundTime},
+    sql::GATE,
     transaction::look_alone,
 };
 use crate::{

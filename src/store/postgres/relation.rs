@@ -1,7 +1,7 @@
 //! A table as the catalog has it, and its columns, searched by the keys of the configuration. Owns the words for a table or a
 //! column that isn't there, may not be read, or is of another type.
 
-use super::{catalog::Column, conditions::condition, failures::refusal, link::Link};
+use super::{column::Column, conditions::condition, failures::refusal, link::Link};
 use crate::{
     nearest::listed,
     store::{Condition, Identifier, StoreError, TableName, mapping::no_column, part},

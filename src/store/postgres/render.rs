@@ -3,12 +3,13 @@
 //! What is filled in are quoted names, types of the catalog, and expressions made of them. Values are always bound.
 
 use super::{
-    catalog::{Catalog, Column},
-    ending, function,
+    catalog::Catalog,
+    column::Column,
+    fail,
     guard_sql::GuardStatements,
     ranged::Ranged,
     server::Server,
-    sql::{NO_ENTRY, Names, literal, quoted},
+    sql::{NO_ENTRY, Names, literal, object, quoted},
     times::{TimeColumn, ZONE},
     undo,
 };
@@ -94,11 +95,11 @@ impl Statements {
         };
         let fail = repair(
             LedgerAction::Fail,
-            ending::fail(mapping, catalog),
-            ending::unchanged(catalog),
+            fail::by_update(mapping, catalog),
+            fail::unchanged(catalog),
         );
         let backfill = repair(LedgerAction::Backfill, backfill(catalog), "true".to_owned());
-        names.extend(function::names(mapping, catalog));
+        names.extend(fail::by_call(mapping, catalog));
         names.extend([
             ("newest_good_job", newest_good_job),
             ("good_by_key_job", good_by_key_job),
@@ -274,13 +275,4 @@ fn backfill(catalog: &Catalog) -> [String; 3] {
     let name = &heartbeat.column.name;
     let image = object(&[(name.as_str(), heartbeat.value())]);
     [format!("{} = {value}", quoted(name)), image.clone(), image]
-}
-
-/// A JSON object of these keys and expressions.
-pub(super) fn object(pairs: &[(&str, String)]) -> String {
-    let pairs: Vec<String> = pairs
-        .iter()
-        .map(|(key, value)| format!("{}, {value}", literal(key)))
-        .collect();
-    format!("pg_catalog.jsonb_build_object({})", pairs.join(", "))
 }

@@ -3,7 +3,8 @@
 
 use super::{
     PostgresSettings,
-    catalog::{Catalog, Column, is_table},
+    catalog::{Catalog, is_table},
+    column::Column,
     elsewhere,
     ending::{self, SetColumn},
     function,

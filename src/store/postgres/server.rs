@@ -1,7 +1,7 @@
 //! What a server reports about itself, part by part: which parts it refuses is found out once at each connect, and what is
 //! left is its identity. Managed and hardened servers, and engines that only speak like PostgreSQL, refuse some.
 
-use super::{catalog::GATE, failures::refusal, link::Link, param::Param, sql::Names};
+use super::{failures::refusal, sql::Names};
 use crate::{
     domain::{Action, Cause, Obstacle, Unknowns},
     store::{StoreError, part},
@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Row};
 
 /// One part of what a server reports, with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     System,
     Recovery,
     Timeline,
@@ -21,7 +21,7 @@ enum Part {
 }
 
 impl Part {
-    const fn sql(self) -> &'static str {
+    pub(super) const fn sql(self) -> &'static str {
         match self {
             Self::System => include_str!("sql/part_system_identifier.sql"),
             Self::Recovery => include_str!("sql/part_in_recovery.sql"),
@@ -82,80 +82,14 @@ pub(super) struct Server {
     pub no_facts: Option<String>,
 }
 
-/// Asks for every part; each by a statement of its own, so that none that is refused takes the others along.
-pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
-    const WHAT: &str = "asking which server this is";
-    let params: Vec<Param<'_>> = vec![&"pg_catalog.pg_class", &"pg_catalog.pg_class"];
-    let gate: Vec<Param<'_>> = vec![&GATE, &0_i32];
-    let lock_alone = question("pg_catalog.pg_try_advisory_xact_lock($1, $2)");
-    let statements = [
-        Part::System,
-        Part::Recovery,
-        Part::Started,
-        Part::Address,
-        Part::Version,
-        Part::Transactions,
-    ]
-    .map(|of| (of, question(&part(of.sql(), &[]))));
-    let answers = async {
-        let [system, recovery, started, address, version, transactions] = &statements;
-        Ok(tokio::join!(
-            biased;
-            link.ask(&system.1, vec![]),
-            link.ask(&recovery.1, vec![]),
-            link.ask(&started.1, vec![]),
-            link.ask(&address.1, vec![]),
-            link.ask(&version.1, params),
-            link.ask(&transactions.1, vec![]),
-            link.ask(include_str!("sql/gate_probe.sql"), gate.clone()),
-            link.ask(&lock_alone, gate),
-            link.prove(),
-        ))
-    };
-    let (system, recovery, started, address, version, transactions, gate, lock_alone, ()) =
-        link.within(WHAT, answers).await?;
-    let mut server = Server::default();
-    for ((of, _), answer) in statements
-        .iter()
-        .zip([system, recovery, started, address, version, transactions])
-    {
-        server.take(*of, WHAT, answer)?;
-    }
-    server.no_gate = no_gate(gate, lock_alone)?;
-    let timeline = question(&server.expression(Part::Timeline));
-    let answer = async { Ok(link.ask(&timeline, vec![]).await) };
-    let answer = link.within(WHAT, answer).await?;
-    server.take(Part::Timeline, WHAT, answer)?;
-    Ok(server)
-}
-
-/// The question for one part.
-fn question(expression: &str) -> String {
-    part(include_str!("sql/part.sql"), &[("part", expression.to_owned())])
-}
-
-/// Why the gate can't be relied on, if so.
-fn no_gate(seen: Result<Vec<Row>, Error>, lock_alone: Result<Vec<Row>, Error>) -> Result<Option<String>, StoreError> {
-    const WHAT: &str = "trying an advisory lock";
-    if let Err(error) = lock_alone {
-        return refusal(WHAT, error).map(|why| Some(format!("this server gives no advisory locks ({why})")));
-    }
-    let rows = match seen {
-        Ok(rows) => rows,
-        // The lock was given; that it can't be looked at is no fault of it.
-        Err(error) => return refusal(WHAT, error).map(|_| None),
-    };
-    let row = rows.first();
-    let lies = row.is_some_and(|row| row.get::<_, Option<bool>>("held") == Some(false));
-    let version: &str = row.map_or("", |row| row.get("version"));
-    let is_cockroach = version.starts_with("CockroachDB");
-    Ok((lies || is_cockroach).then(|| {
-        "this server's advisory locks keep no one out: it says that one was taken, and none is held".to_owned()
-    }))
-}
-
 impl Server {
-    fn take(&mut self, of: Part, what: &'static str, answer: Result<Vec<Row>, Error>) -> Result<(), StoreError> {
+    /// Takes in the answer about a part.
+    pub(super) fn take(
+        &mut self,
+        of: Part,
+        what: &'static str,
+        answer: Result<Vec<Row>, Error>,
+    ) -> Result<(), StoreError> {
         if let Err(error) = answer {
             self.refused.push((of, refusal(what, error)?));
         }
@@ -176,7 +110,7 @@ impl Server {
         !self.refused.is_empty() || self.no_gate.is_some() || self.no_facts.is_some()
     }
 
-    fn expression(&self, of: Part) -> String {
+    pub(super) fn expression(&self, of: Part) -> String {
         let sql = if self.reports(of) { of.sql() } else { of.instead() };
         let names = match of {
             Part::Timeline => vec![("in_recovery", self.expression(Part::Recovery))],
@@ -218,8 +152,8 @@ impl Server {
         reasons.map(obstacle).collect()
     }
 
-    /// What isn't reported, and what that costs.
-    pub(super) fn unknowns(&self, link: &Link) -> Unknowns {
+    /// What isn't reported, and what that costs, on this connection, which keeps statements or not.
+    pub(super) fn unknowns(&self, connection: u64, kept: &'static str) -> Unknowns {
         let cost = |(part, why): &(Part, String)| {
             let (what, cost) = part.cost()?;
             Some(format!("{what} can't be read here ({why}): {cost}"))
@@ -228,8 +162,8 @@ impl Server {
         let of_repairs = self.no_facts.iter().chain(&self.no_gate);
         costs.extend(of_repairs.map(|why| format!("{why}: repairs are withheld")));
         Unknowns {
-            connection: self.hides_restarts().then(|| link.id().number()),
-            prepared: Some(link.kept().said()),
+            connection: self.hides_restarts().then_some(connection),
+            prepared: Some(kept),
             costs,
         }
     }

@@ -24,3 +24,15 @@ pub(super) fn tag<'a>(name: &str, texts: impl Iterator<Item = &'a str> + Clone) 
     }
     tag
 }
+
+/// First key of the advisory lock that is the gate; the second is the table's oid. The letters "BEAT".
+pub(super) const GATE: i32 = 0x4245_4154;
+
+/// A JSON object of these keys and expressions.
+pub(super) fn object(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{}, {value}", literal(key)))
+        .collect();
+    format!("pg_catalog.jsonb_build_object({})", pairs.join(", "))
+}

@@ -1,12 +1,17 @@
-//! Transactions of one question: begun with limits that end with them, asked and ended in one round trip.
+//! Transactions of one round trip: begun with limits that end with them, asked and ended.
 
 use super::{link::Link, param::Param, search_path::OF_READS};
+use crate::store::StoreError;
+use futures_util::future::join_all;
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
 
 /// The limits of a transaction that may write, or that asks the ledger.
 pub(super) const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
                                  SET LOCAL idle_in_transaction_session_timeout = '1s'";
+
+/// So long the server may take to prepare statements; a table that is locked is no reason to wait.
+const PREPARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on. Compiling a statement
 /// that runs once costs more than it saves.
@@ -54,4 +59,34 @@ pub(super) async fn ask_in(
     let rows = rows?;
     ended?;
     Ok(rows)
+}
+
+impl Link {
+    /// Lets the server keep what the last pass or repair asked again. Once for each statement; others find nothing to do.
+    ///
+    /// # Errors
+    /// If there was no answer in time: then no one knows what the connection still does.
+    pub(super) async fn keep_wanted(&self) -> Result<(), StoreError> {
+        let wanted = self.kept().take_wanted();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let client = self.client();
+        let begin = begin(PREPARED_WITHIN);
+        let answers = async {
+            let each = wanted.iter().map(|(sql, types)| client.prepare_typed(sql, types));
+            let (begun, kept, ended) = tokio::join!(
+                biased;
+                client.batch_execute(&begin),
+                join_all(each),
+                client.batch_execute("COMMIT"),
+            );
+            Ok((begun.and(ended), kept))
+        };
+        let (framed, kept) = self
+            .within_for(PREPARED_WITHIN * 2, "preparing statements", answers)
+            .await?;
+        self.kept().keep(wanted, framed.and(kept.into_iter().collect()));
+        Ok(())
+    }
 }

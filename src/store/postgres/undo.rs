@@ -1,7 +1,8 @@
 //! The expressions of the two undo statements: what they put back, and how they check that a column is as the repair left it.
 
 use super::{
-    catalog::{Catalog, Column},
+    catalog::Catalog,
+    column::Column,
     ending::SetColumn,
     error_column::{error_there, without_error},
     sql::{Names, literal, quoted},
