@@ -1,7 +1,7 @@
 //! What a pass costs whose jobs have their heartbeats in another table, against one of the same jobs with a column, in alternating
 //! passes of the same run, beside finished jobs.
 //!
-//! `cargo bench --bench elsewhere_cost`; the figures of docs/benchmarks.md come from it. It measures, and asserts only that both
+//! `cargo bench --bench elsewhere_cost`; the figures of docs/benchmarks-raw.md come from it. It measures, and asserts only that both
 //! observe the same jobs.
 #![allow(
     clippy::unwrap_used,

@@ -2,7 +2,7 @@
 //! by pgbench on PostgreSQL and by statements on SQLite; and how long beats wait while the guard is installed beside 200
 //! writers and a long transaction.
 //!
-//! `cargo bench --bench guard_cost`; the figures of docs/benchmarks.md come from it. It measures and asserts nothing about
+//! `cargo bench --bench guard_cost`; the figures of docs/benchmarks-raw.md come from it. It measures and asserts nothing about
 //! time.
 #![allow(
     clippy::unwrap_used,

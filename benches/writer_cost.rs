@@ -7,7 +7,7 @@
 //! the kernel's list of file locks is read as fast as it can be; the write lock is one byte of the `-shm` file, and the list
 //! names the process that has it. A lock counts from the last look that did not show it to the first that no longer did.
 //!
-//! `cargo bench --bench writer_cost`; the figures of docs/benchmarks.md come from it. It measures and asserts nothing about
+//! `cargo bench --bench writer_cost`; the figures of docs/benchmarks-raw.md come from it. It measures and asserts nothing about
 //! time.
 #![allow(
     clippy::unwrap_used,

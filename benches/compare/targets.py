@@ -123,12 +123,13 @@ class Targets:
     def first(self):
         sizes, fewest = self.figures.values("refresh", "history"), self.figures.fewest
         own = sizes and self.cell("refresh", history=sizes[-1], running=fewest)
-        if own and own["full_look"]:
+        promised = "the first full look at 10 million rows: at most 3.45 s of the database's time"
+        if own and own["full_look"] and count(sizes[-1]) >= 10_000_000:
             scan = self.cell("refresh", "pe_best", history=sizes[-1], running=fewest)
             times = f", {own['full_look_ms'] / scan['db_ms']:.1f} scans by the best query" if scan else ""
-            met = own["full_look_ms"] <= 3450 if count(sizes[-1]) >= 10_000_000 else None
-            self.add("the first full look at 10 million rows: at most 3.45 s of the database's time",
-                     f"{own['full_look_ms'] / 1e3:.2f} s at {size_in_words(sizes[-1])}{times}", met)
+            self.compare(promised, own["full_look_ms"] / 1e3, 3.45, lambda v: f"{v:.2f} s{times}")
+        else:
+            self.add(promised, "-", None)
         first = self.cell("first")
         self.compare("the first full look at 5 million rows, at the default interval: under two minutes", first and first["lasted_s"], 120,
                      lambda v: f"{v:.0f} s at {size_in_words(first['history'])}")
