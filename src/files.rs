@@ -7,28 +7,61 @@ mod document;
 
 pub use document::{parse, problem_of, refuse_bombs};
 
+use rustix::fs::OFlags;
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// More than any configuration has; a list of thousands of watches fits.
 pub const MOST_BYTES: u64 = 16 << 20;
 
+/// So long a pipe may take. Without an end to it, who replaces a secret by a pipe would stop every later read of that secret.
+const PIPE_WITHIN: Duration = Duration::from_secs(2);
+const BETWEEN: Duration = Duration::from_millis(10);
+
 /// The contents of a file, pipe or device, if they are no more than `most` bytes.
 ///
 /// # Errors
-/// What the system says, or that there is more in it.
+/// What the system says, that there is more in it, or that it is a pipe to which no one writes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    // Otherwise opening a pipe would wait for its writer.
+    let not_blocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(not_blocking).open(path)?;
+    let is_pipe = file.metadata()?.file_type().is_fifo();
+    let (mut file, mut bytes) = (file.take(most + 1), Vec::new());
+    let until = Instant::now() + PIPE_WITHIN;
+    loop {
+        match file.read_to_end(&mut bytes) {
+            // Before its writer has come a pipe seems to be at its end.
+            Ok(_) if !is_pipe || !bytes.is_empty() => break,
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            _ if Instant::now() > until => {
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    format!("it is a pipe to whose end no one wrote within {PIPE_WITHIN:?}"),
+                ));
+            }
+            _ => pause(),
+        }
+    }
     if bytes.len() as u64 > most {
         return Err(io::Error::other(format!("it has more than {most} bytes")));
     }
     Ok(bytes)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reading a file blocks, and never on a worker of the runtime"
+)]
+fn pause() {
+    thread::sleep(BETWEEN);
 }
 
 /// The same of a regular file only: it is going to be read again and again, and opening a pipe waits for its writer.
@@ -99,6 +132,21 @@ mod tests {
         assert_eq!(read(Path::new("/dev/null"), 0).expect("nothing is in it"), b"");
         assert!(read_regular(Path::new("/dev/null"), 1_000).is_err());
         assert!(read_regular(Path::new("/proc"), 1_000).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_waited_for_no_longer_than_that() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        let silent = read(&pipe, 1_000).expect_err("no one writes");
+        assert_eq!(silent.kind(), ErrorKind::TimedOut, "{silent}");
+        assert!(read_regular(&pipe, 1_000).is_err());
+        let path = pipe.clone();
+        let writer = thread::spawn(move || fs::write(path, "postgres://db/x"));
+        assert_eq!(read(&pipe, 1_000).expect("it was written"), b"postgres://db/x");
+        writer.join().expect("no panic").expect("written");
     }
 
     #[test]

@@ -4,8 +4,7 @@
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
 use crate::domain::{Action, Argument, Assigned, DiscoverySetting, Noun, States, TimeFormat, ValueTest};
-use std::fs::File;
-use std::io::Read;
+use crate::files;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -305,9 +304,7 @@ impl DatabaseSource {
 /// The text of a file that holds a URL. Longer than any URL is not read: `/dev/zero` has no end.
 fn read_to_the_end_of_a_url(path: &Path) -> std::io::Result<String> {
     const LONGEST: u64 = 64 * 1024;
-    let mut text = String::new();
-    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
+    String::from_utf8(files::read(path, LONGEST)?).map_err(|_| std::io::Error::other("it is not UTF-8"))
 }
 
 choice! {

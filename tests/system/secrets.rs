@@ -342,6 +342,34 @@ async fn rotated_secrets_are_taken_up_without_a_restart() {
     }
 }
 
+/// A pipe in the place of a file that is read at each connect is reported, and the good file is read again after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_place_of_a_secret_is_reported_and_passed_over() {
+    let (cluster, database, name) = site().await;
+    let owner = database.client().await;
+    let given = Given::new(Place::DatabaseFile, CANARY, cluster.port(), &name);
+    let (file, kept) = (given.path("database.url"), given.path("kept"));
+    let dog = given.watch(&[]).await;
+    dog.metric_becomes("up{watch=\"meltano\"}", 1.0, BACK).await;
+    fs::rename(&file, &kept).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    owner
+        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dog'")
+        .await
+        .unwrap();
+    for said in ["no one wrote within", "the table is read again"] {
+        eventually(format_args!("{said}: {}", dog.whole_log()), BACK, async || {
+            dog.log().contains(said).then_some(())
+        })
+        .await;
+        if kept.exists() {
+            fs::rename(&kept, &file).unwrap();
+        }
+    }
+    assert_silent(&dog, Place::DatabaseFile);
+}
+
 /// As an orchestrator does it: a new file in the place of the old one.
 fn replace(path: &Path, content: &str) {
     let new = path.with_extension("new");

@@ -1,9 +1,9 @@
 //! The password file of libpq: `host:port:database:user:password` in each line, `*` for any, `\` before `:` and `\`.
 
 use super::tls::in_home;
+use crate::files;
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -101,10 +101,9 @@ fn lines(file: &Path) -> Result<String, Option<String>> {
             mode & 0o777
         )));
     }
-    let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-    read.map_err(said)?;
-    Ok(text)
+    let text = files::read_regular(file, LONGEST)
+        .and_then(|read| String::from_utf8(read).map_err(|_| io::Error::other("it is not UTF-8")));
+    text.map_err(said)
 }
 
 fn fits(line: &str, whom: Whom<'_>) -> Option<String> {
