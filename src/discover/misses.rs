@@ -58,9 +58,13 @@ fn like_state(name: &str) -> u32 {
 }
 
 /// Why a table is not proposed, if its names resemble those of a job table; and how much they do.
-pub(super) fn of(inventory: &Inventory, place: usize, seen: &Seen) -> Option<(u32, String)> {
+/// Beside a known system a table without a state is most likely one of its own.
+pub(super) fn of(inventory: &Inventory, place: usize, seen: &Seen, beside_known: bool) -> Option<(u32, String)> {
     let table = &inventory.tables[place];
     let named = Named::of(table);
+    if words::of_heartbeats(&table.name) || beside_known && named.state.is_none() {
+        return None;
+    }
     let is_work = words::like_work(&table.name);
     let score = named.score + 2 * u32::from(is_work);
     let enough = if is_work { ENOUGH.0 } else { ENOUGH.1 };

@@ -178,7 +178,7 @@ pub fn findings(inventory: &Inventory, systems: &[KnownSystem], sights: &Sights)
     for table in (0..inventory.tables.len()).filter(|table| !known.contains(table)) {
         match candidate::of(inventory, table, sights) {
             Some(candidate) => candidates.push(candidate),
-            None => misses.extend(misses::of(inventory, table, seen(sights, table))),
+            None => misses.extend(misses::of(inventory, table, seen(sights, table), !known.is_empty())),
         }
     }
     misses.sort_by_key(|(score, _)| std::cmp::Reverse(*score));

@@ -81,6 +81,7 @@ impl<'a> Roles<'a> {
                     words::like_state(&column.name),
                     takes_states(column),
                     meanings(seen, column),
+                    words::is_state(&column.name),
                 )
             });
         let key = key(table, seen);

@@ -98,6 +98,11 @@ pub(super) fn like_state(name: &str) -> u32 {
     }
 }
 
+/// Whether a name is that of a state and says of nothing else that it is one.
+pub(super) fn is_state(name: &str) -> bool {
+    matches!(name.to_lowercase().as_str(), "state" | "status")
+}
+
 /// How much a name looks like one of a start: 0, 1 or 2.
 pub(super) fn like_start(name: &str) -> u32 {
     let words = words(name);
@@ -176,7 +181,10 @@ pub(super) fn like_work(name: &str) -> bool {
                 attempt trial backup report request activity step operation";
     let is_known = |word: &String| {
         let singular = word.strip_suffix("es").filter(|word| holds(list, word));
-        holds(list, word) || singular.is_some() || word.strip_suffix('s').is_some_and(|word| holds(list, word))
+        let singular = singular.or_else(|| word.strip_suffix('s')).unwrap_or(word);
+        // Django writes the names of its models as one word.
+        let ends = ["job", "task", "queue", "execution", "workflow", "pipeline"];
+        holds(list, word) || holds(list, singular) || ends.iter().any(|end| singular.ends_with(end))
     };
     words(name).iter().any(is_known)
 }
@@ -284,6 +292,24 @@ mod tests {
             assert_eq!(meaning(state), expected, "{state}");
         }
         assert!(rank_of_failure("FAILED") < rank_of_failure("Cancelled"));
+    }
+
+    #[test]
+    fn a_table_of_work_is_known_in_plural_and_at_the_end_of_a_word() {
+        for name in [
+            "jobs",
+            "batches",
+            "process",
+            "processes",
+            "shop_exportjob",
+            "BackgroundTasks",
+            "import_runs",
+        ] {
+            assert!(like_work(name), "{name}");
+        }
+        for name in ["customers", "overrun", "jobber", "address", "taskforce"] {
+            assert!(!like_work(name), "{name}");
+        }
     }
 
     #[test]

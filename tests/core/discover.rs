@@ -559,6 +559,16 @@ fn tables_that_only_resemble_one_of_jobs_are_named_with_what_stands_in_the_way()
         "{said}"
     );
 
+    // Tables of a known system are not named as if they were someone else's.
+    let mut tables = tables_of("optuna", "public");
+    tables.push(without("worker_runs", "state"));
+    let inventory = of(tables);
+    let said = printed(&inventory, &findings(&inventory, &known_systems(), &Sights::new()));
+    assert!(
+        said.contains("preset = \"optuna\"") && !said.contains("Not proposed"),
+        "{said}"
+    );
+
     let tables = (0..20)
         .map(|n| of_kind(&format!("jobs_{n}"), "state", "jsonb"))
         .collect();
@@ -566,4 +576,18 @@ fn tables_that_only_resemble_one_of_jobs_are_named_with_what_stands_in_the_way()
     let said = printed(&inventory, &findings(&inventory, &known_systems(), &Sights::new()));
     assert_eq!(said.matches("# - `jobs_").count(), 8, "{said}");
     assert!(said.ends_with("# - and 12 more\n"), "{said}");
+}
+
+#[test]
+fn of_two_columns_like_a_state_the_one_that_is_called_just_so_is_taken() {
+    let mut table = jobs("public", "jobs");
+    table.columns.push(column("span_status", Holds::Text));
+    let said = of_rows(table.clone(), Vec::new());
+    assert!(said.contains("\nstate = \"state\"\n"), "{said}");
+    // Unless the values say otherwise.
+    let said = of_rows(
+        table,
+        vec![("state", held(&["Bavaria"])), ("span_status", held(&["running"]))],
+    );
+    assert!(said.contains("\nstate = \"span_status\"\n"), "{said}");
 }
