@@ -77,7 +77,7 @@ impl PostgresInventory {
         // The search path stays the session's own: it says which tables are found by their names alone.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {0}; SET LOCAL lock_timeout = {0}; \
-             SET LOCAL idle_in_transaction_session_timeout = {0}",
+             SET LOCAL idle_in_transaction_session_timeout = {0}; SET LOCAL jit = off",
             within.as_millis().max(1),
         );
         self.link.start_deadline(DEADLINE);
