@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Pace {
     /// The configured poll interval.
     pub poll_interval: Duration,
-    /// The deadline of one look.
+    /// The deadline of one pass.
     pub poll_timeout: Duration,
     /// How often the whole table is covered.
     pub full_look_interval: Duration,
@@ -150,7 +150,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                     interval.saturating_sub(self.clock.moment().since(began))
                 }
                 Ok(Err(retry_in)) => retry_in,
-                Err(said) => self.fell(&said, began),
+                Err(said) => self.recover_from_panic(&said, began),
             };
         }
     }
@@ -347,7 +347,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 
     /// A pass that panicked is a failed pass: a watch that ended here would be blind without a word. What it remembers
     /// can't be trusted any more, so it watches every job for a whole deadline again.
-    fn fell(&mut self, said: &str, began: domain::Moment) -> Duration {
+    fn recover_from_panic(&mut self, said: &str, began: domain::Moment) -> Duration {
         self.memory = Memory::default();
         self.last_full_look = None;
         self.is_covered = false;
@@ -388,13 +388,13 @@ async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(said(panic.as_ref()))),
+            Err(panic) => Poll::Ready(Err(panic_message(panic.as_ref()))),
         },
     )
     .await
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("it panicked without a word")

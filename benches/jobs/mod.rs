@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Some day of the year 2027, in microseconds.
 pub const EPOCH: i64 = 1_800_000_000_000_000;
 
-/// What is read in the pass of this number, a second after the one before: everybody has just beaten, but one job of a
+/// What is read in the pass of this number, a second after the one before: everyone has just beaten, but one job of a
 /// hundred, which never did.
 pub fn observation(jobs: usize, pass: u32) -> Observation {
     let moment = Moment::from_start(SECOND * (pass + 1_000));

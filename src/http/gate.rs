@@ -1,4 +1,4 @@
-//! Who is answered: certificates, passwords, and the name that we are asked by. The probes are open to everybody.
+//! Who is answered: certificates, passwords, and the name that we are asked by. The probes are open to everyone.
 
 use super::access::{AccessRules, Login, Presented};
 use hyper::{
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-/// Whether everybody may ask for this path.
+/// Whether everyone may ask for this path.
 pub(super) fn is_probe(path: &str) -> bool {
     matches!(path, "/-/healthy" | "/healthz" | "/-/ready" | "/readyz")
 }

@@ -88,16 +88,16 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, access: Arc<Acc
                 continue;
             }
         };
-        let talk = Talk {
+        let connection = Connection {
             state: state.clone(),
             access: access.clone(),
             place: Arc::new(places.take()),
             stop: stop.clone(),
         };
         connections.spawn(async move {
-            let place = talk.place.clone();
+            let place = connection.place.clone();
             tokio::select! {
-                () = talk.begin(stream, from) => {}
+                () = connection.begin(stream, from) => {}
                 () = place.evicted() => {}
             }
         });
@@ -107,14 +107,14 @@ pub async fn serve(listener: TcpListener, state: Arc<HttpState>, access: Arc<Acc
 }
 
 /// One connection.
-struct Talk {
+struct Connection {
     state: Arc<HttpState>,
     access: Arc<AccessControl>,
     place: Arc<Place>,
     stop: CancellationToken,
 }
 
-impl Talk {
+impl Connection {
     /// Shakes hands where that is asked for, and answers what comes.
     async fn begin(self, mut stream: TcpStream, from: SocketAddr) {
         let Ok(to) = stream.local_addr() else { return };

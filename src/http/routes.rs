@@ -31,7 +31,7 @@ const REALM: &str = r#"Basic realm="beatwarden", charset="UTF-8""#;
 /// Below this size compression costs more than it saves.
 const COMPRESS_FROM: usize = 1024;
 
-/// An answer before it is dressed.
+/// An answer before it is a response.
 struct Answer {
     status: StatusCode,
     kind: &'static str,
@@ -105,7 +105,7 @@ pub(super) async fn answer(
             }
         }
     };
-    let mut response = dress(answer, request.headers(), request.method() == Method::HEAD);
+    let mut response = into_response(answer, request.headers(), request.method() == Method::HEAD);
     let headers = response.headers_mut();
     if !is_read {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -202,7 +202,7 @@ fn ready(state: &HttpState) -> Answer {
     }
 }
 
-fn dress(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
+fn into_response(answer: Answer, asked: &HeaderMap, head_only: bool) -> Response<Full<Bytes>> {
     let compress = answer.body.is_worth_packing() && accepts_gzip(asked);
     let refresh = answer.refresh.as_deref().map(HeaderValue::from_str);
     let body = if compress {

@@ -19,7 +19,7 @@ pub struct WatchTerms {
     pub table: String,
     /// The poll interval of the configuration.
     pub poll_interval: Duration,
-    /// The deadline of one look.
+    /// The deadline of one pass.
     pub poll_timeout: Duration,
     /// The objective of the init success ratio.
     pub init_objective: f64,

@@ -49,7 +49,7 @@ pub struct ObserveRequest {
     pub look: Look,
     /// How long a full look that goes page by page may keep the pass.
     pub budget: TimeBudget,
-    /// How far back a first look reads jobs that have ended: the window of the success ratio.
+    /// How far back a first pass reads jobs that have ended: the window of the success ratio.
     pub window: Duration,
     /// Whether the caller wrote to the ledger since it looked last, or found written what it meant to write: then entries are
     /// asked for at once.

@@ -12,7 +12,7 @@ pub struct Settings<Address> {
     pub mapping: Mapping,
     /// What will be done with jobs that missed their first heartbeat: decides which rights are needed.
     pub action: Action,
-    /// The deadline of one look at the table.
+    /// The deadline of one pass.
     pub poll_timeout: Duration,
     /// How far after the start a heartbeat still counts as written together with it.
     pub seed_tolerance: Duration,

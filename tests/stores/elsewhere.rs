@@ -383,7 +383,7 @@ async fn only_rows_that_meet_all_conditions_are_jobs() {
                 "{first:?}"
             );
             assert_eq!(ids(&observe(&mut store).await), ["1", "3", "9"], "{discovery}");
-            // A row that is no job any more has left: it is in no answer, whoever asks for it.
+            // A row that is no job any more has left: it is in no answer to anyone.
             place.sql("UPDATE job SET job_type = 'LocalTaskJob' WHERE id = 1").await;
             let seen = look(&mut store, &["1", "3"], Look::Ordinary).await;
             assert_eq!(ids(&seen), ["3"], "{discovery}");

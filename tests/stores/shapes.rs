@@ -377,7 +377,7 @@ async fn a_day_of_repairs_costs_a_pass_a_few_blocks() {
     client.batch_execute("VACUUM ANALYZE beatwarden_repairs").await.unwrap();
     // What this session read is counted now, and not with what is measured.
     client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
-    // Blocks of the ledger that so many passes read, once their connections are gone and have told the server.
+    // Blocks of the ledger that so many passes read, once their connections are gone and have reported them to the server.
     let read = async |passes: u32| {
         let count = async || {
             let figures = "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit,

@@ -171,7 +171,7 @@ impl Driven {
         .await;
     }
 
-    /// Lets a job that waits go on.
+    /// Lets a job that waits continue.
     pub fn go_on(&mut self) {
         let stdin = self.stdin.as_mut().expect("it is open until the end");
         stdin.write_all(b"\n").expect("it reads");

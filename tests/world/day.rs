@@ -9,7 +9,7 @@
 //!
 //! Limits: within a state every gauge keeps its value and no counter grows, and ages are those of the recording; its deadlines
 //! are 2 s. Alertmanager's waits for a group are shorter than shipped and hours without a change are skipped, so repeated
-//! notifications of what goes on firing don't come.
+//! notifications of what continues to fire don't come.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod people;

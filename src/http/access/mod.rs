@@ -156,7 +156,7 @@ pub struct AccessControl {
 }
 
 impl AccessControl {
-    /// Reads the file; without one everybody may ask, in plain HTTP.
+    /// Reads the file; without one everyone may ask, in plain HTTP.
     ///
     /// # Errors
     /// If the file, or one that it names, can't be read or used.

@@ -1,10 +1,6 @@
 //! The watched table and its columns, as far as the statements need to know them.
 
-pub(super) use super::{
-    column::{Column, TimeKind},
-    sql::GATE,
-};
-use super::{ending::SetColumn, function::Function, times::TimeColumn};
+use super::{column::Column, ending::SetColumn, function::Function, times::TimeColumn};
 use crate::{domain::Obstacle, store::TableName};
 use std::sync::OnceLock;
 

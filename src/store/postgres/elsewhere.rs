@@ -2,7 +2,8 @@
 //! an index that finds the rows of one job above all.
 
 use super::{
-    catalog::{Column, OtherTable, TimeKind},
+    catalog::OtherTable,
+    column::{Column, TimeKind},
     conditions::same_job,
     link::Link,
     relation::{self, Columns, Relation},

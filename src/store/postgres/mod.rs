@@ -127,7 +127,7 @@ pub struct PostgresStore {
     full_look: Option<FullLook>,
     /// Whether the ledger's layout was looked at.
     migrated: bool,
-    /// Whether a connection for repairs was used since the last look.
+    /// Whether a connection for repairs was used since the last pass.
     has_written: AtomicBool,
     /// Of a watch that continues: whether a role with more rights than it needs was logged.
     announced: Option<Announced>,

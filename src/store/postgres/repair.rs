@@ -2,13 +2,12 @@
 
 use super::{
     PostgresSettings, Ready,
-    catalog::GATE,
     failures::{described, ends_session},
     function::STILL_RUNNING,
     link::Link,
     param::Param,
     row::{self, BoundTime},
-    sql::NO_ENTRY,
+    sql::{GATE, NO_ENTRY},
     transaction::{begin_write, look_alone},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! The times of a job as they stand in SQL: in a column of the job table, or as the newest of the job's rows in another table.
 
 use super::{
-    catalog::{Column, TimeKind},
+    column::{Column, TimeKind},
     sql::{literal, quoted},
 };
 use crate::store::{Mapping, SERVER_ZONE, TimeFormat};

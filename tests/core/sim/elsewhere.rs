@@ -84,7 +84,7 @@ impl World {
             self.totals.count("first heartbeats behind a repair's back");
         }
         if self.row_of(ticket).is_none() {
-            // The row has a new life by now, for which a change of its heartbeat speaks, whoever made it.
+            // The row has a new life by now, for which a change of its heartbeat speaks, no matter who made it.
             self.dead.remove(&ticket.key);
         }
         let now = self.now;
@@ -92,7 +92,7 @@ impl World {
         self.judge_life(ticket.key);
         self.totals.count("heartbeats in another table");
         if self.rng.u32(..3) == 0 {
-            // Late enough that whoever looks all the time has seen the heartbeat.
+            // Late enough that a process which watches all the time has seen the heartbeat.
             let after = gap(&self.scenario) + SECOND;
             self.after(after, Event::Writer(ticket, Step::OwnerGone(at)));
         }

@@ -55,7 +55,7 @@ impl World {
         }
         if is_job {
             self.totals.count("rows that are jobs again");
-            // Whoever watches begins with this moment.
+            // A process that watches begins with this moment.
             let now = self.now;
             self.server.change().rows.get_mut(&ticket.key).unwrap().in_state_since = now;
             if let Some((died, _)) = self.dead.get_mut(&ticket.key) {

@@ -402,7 +402,7 @@ impl World {
                 return;
             }
             End::RunsAgain(restart) => {
-                // Where no heartbeat tells them apart, late enough that whoever looks all the time has seen the end.
+                // Where no heartbeat tells them apart, late enough that a process which watches all the time has seen the end.
                 let unseen = self.scenario.longest.map_or(0, |_| gap(&self.scenario) + SECOND);
                 let again = Event::Writer(ticket, Step::Again(habit, restart));
                 self.after(habit.period * 2 + unseen, again);
