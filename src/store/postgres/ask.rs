@@ -23,10 +23,7 @@ use crate::{
     },
 };
 use futures_util::future::{OptionFuture, join_all};
-use std::{
-    ops::{ControlFlow, RangeInclusive},
-    time::Duration,
-};
+use std::{ops::RangeInclusive, time::Duration};
 use tokio_postgres::{Error, Row};
 
 /// A scan that the planner estimates as more expensive than this is left for the key tail: some ten thousand rows. Below
@@ -260,32 +257,28 @@ impl Driver<'_> {
         let Some(ranged) = self.ready.statements.ranged.as_ref().filter(|_| span.is_dense) else {
             return self.jobs(&self.ready.statements.tail, params, expected).await;
         };
-        let of_range: Vec<Param<'_>> = vec![zone, &from, &newest];
+        let parts = ranged::parts(span.from..=span.newest);
+        let heartbeats = parts.map(|part| self.heartbeats(&ranged.heartbeats, part));
         let (rows, heartbeats) = tokio::join!(
             biased;
             self.jobs(&ranged.tail, params, expected),
-            self.heartbeats(&ranged.heartbeats, of_range, expected),
+            join_all(heartbeats),
         );
         let mut rows = rows?;
-        ranged::put_together(&mut rows.jobs, &heartbeats?);
+        let heartbeats = heartbeats.into_iter().collect::<Result<Vec<_>, _>>()?;
+        ranged::put_together(&mut rows.jobs, heartbeats.concat());
         Ok(rows)
     }
 
-    /// The newest heartbeats of a range of keys, in the order of the keys: each once, so there are no more than keys.
-    async fn heartbeats(
-        &self,
-        statement: &str,
-        params: Vec<Param<'_>>,
-        expected: usize,
-    ) -> Result<Vec<(i64, TimeValue)>, Error> {
-        let mut heartbeats = Vec::with_capacity(expected);
+    /// The newest heartbeats in another table of a range of keys.
+    async fn heartbeats(&self, statement: &str, keys: RangeInclusive<i64>) -> Result<Vec<(i64, TimeValue)>, Error> {
+        let (from, to) = (keys.start().to_string(), keys.end().to_string());
+        let params: Vec<Param<'_>> = vec![&self.settings.mapping.time_zone, &from, &to];
+        let rows = self.link.ask_kept(statement, params).await?;
         let keeps_utc = self.ready.catalog.all_keep_utc();
-        let take = |row: &Row| {
-            heartbeats.push(row::heartbeat(row, keeps_utc));
-            ControlFlow::Continue(())
-        };
-        self.link.ask_each(statement, params, take).await?;
-        Ok(heartbeats)
+        Ok(rows
+            .first()
+            .map_or_else(Vec::new, |row| row::heartbeats(row, keeps_utc)))
     }
 
     async fn history(&self, window: Duration) -> Result<Rows, Error> {

@@ -7,6 +7,7 @@ use super::{
     sql::{Names, quoted},
 };
 use crate::domain::{Job, TimeValue};
+use std::ops::RangeInclusive;
 
 /// The statements of a tail in two parts.
 #[derive(Debug)]
@@ -44,8 +45,23 @@ impl Ranged {
     }
 }
 
-/// Gives each job its heartbeat, if it has one. Both are in the order of their keys; several rows of one key are the same job.
-pub(super) fn put_together(jobs: &mut [Job], heartbeats: &[(i64, TimeValue)]) {
+/// The range as it is asked for, in parts of so many keys: each answer is one row, which is in memory whole.
+pub(super) fn parts(keys: RangeInclusive<i64>) -> impl Iterator<Item = RangeInclusive<i64>> {
+    const KEYS: i64 = 1 << 16;
+    let (mut next, last) = (Some(*keys.start()), *keys.end());
+    std::iter::from_fn(move || {
+        let from = next.filter(|from| *from <= last)?;
+        let to = from.saturating_add(KEYS - 1).min(last);
+        next = to.checked_add(1);
+        Some(from..=to)
+    })
+}
+
+/// Gives each job its heartbeat, if it has one. The jobs are in the order of their keys; several rows of one key are the same job.
+pub(super) fn put_together(jobs: &mut [Job], mut heartbeats: Vec<(i64, TimeValue)>) {
+    if !heartbeats.is_sorted_by_key(|(key, _)| *key) {
+        heartbeats.sort_unstable_by_key(|(key, _)| *key);
+    }
     let mut heartbeats = heartbeats.iter().peekable();
     for job in jobs {
         let Some(key) = job.id.number() else {
@@ -55,5 +71,49 @@ pub(super) fn put_together(jobs: &mut [Job], heartbeats: &[(i64, TimeValue)]) {
         if let Some((_, at)) = heartbeats.peek().filter(|(of, _)| *of == key) {
             job.heartbeat_at = *at;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::JobId;
+
+    #[test]
+    fn a_range_is_asked_for_in_parts_without_a_gap() {
+        let parts_of = |keys| parts(keys).collect::<Vec<_>>();
+        assert_eq!(parts_of(5..=5), [5..=5]);
+        assert_eq!(parts_of(-1..=65_535), [-1..=65_534, 65_535..=65_535]);
+        assert_eq!(parts_of(i64::MAX - 1..=i64::MAX), [i64::MAX - 1..=i64::MAX]);
+        assert_eq!(parts(0..=1_999_999).count(), 31);
+    }
+
+    #[test]
+    fn heartbeats_in_any_order_reach_their_jobs() {
+        let job = |id: &str| Job {
+            id: JobId::new(id),
+            name: None,
+            state: None,
+            started_at: TimeValue::ABSENT,
+            heartbeat_at: TimeValue::ABSENT,
+            ended_at: TimeValue::ABSENT,
+        };
+        let mut jobs = ["1", "3", "3", "4", "9"].map(job);
+        let at = TimeValue::from_micros;
+        put_together(
+            &mut jobs,
+            vec![
+                (9, at(90)),
+                (2, at(20)),
+                (3, at(30)),
+                (8, at(80)),
+                (1, TimeValue::UNREADABLE),
+            ],
+        );
+        let heartbeats = jobs.map(|job| job.heartbeat_at);
+        assert_eq!(
+            heartbeats,
+            [TimeValue::UNREADABLE, at(30), at(30), TimeValue::ABSENT, at(90)]
+        );
     }
 }

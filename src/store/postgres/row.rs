@@ -34,11 +34,15 @@ pub(super) fn reading(row: &Row, column: impl RowIndex + Display) -> TimeValue {
 fn read<const UTC: bool>(row: &Row, column: impl RowIndex + Display) -> TimeValue {
     match row.try_get::<_, Option<Micros<UTC>>>(column) {
         Err(_) => TimeValue::UNREADABLE,
-        Ok(None) => TimeValue::ABSENT,
-        Ok(Some(Micros(raw))) => raw
-            .checked_add(POSTGRES_EPOCH_MICROS)
-            .map_or(TimeValue::UNREADABLE, TimeValue::from_micros),
+        Ok(time) => value(time),
     }
+}
+
+fn value<const UTC: bool>(time: Option<Micros<UTC>>) -> TimeValue {
+    time.map_or(TimeValue::ABSENT, |Micros(raw)| {
+        let micros = raw.checked_add(POSTGRES_EPOCH_MICROS);
+        micros.map_or(TimeValue::UNREADABLE, TimeValue::from_micros)
+    })
 }
 
 /// A time column, where it is there and readable.
@@ -85,10 +89,20 @@ pub(super) fn job(row: &Row, keeps_utc: bool, strings: &mut Strings) -> Option<J
     })
 }
 
-/// A key and the newest heartbeat of its job in another table, as they are sent for a range of keys. The time as of [`job`].
-pub(super) fn heartbeat(row: &Row, keeps_utc: bool) -> (i64, TimeValue) {
-    let time = if keeps_utc { read::<true> } else { read::<false> };
-    (row.get(0), time(row, 1))
+/// Keys, and the newest heartbeats of their jobs in another table: two arrays. Times as of [`job`].
+pub(super) fn heartbeats(row: &Row, keeps_utc: bool) -> Vec<(i64, TimeValue)> {
+    let keys: Vec<i64> = row.get::<_, Option<_>>(0).unwrap_or_default();
+    let times = if keeps_utc { times::<true> } else { times::<false> };
+    match times(row, 1) {
+        Some(times) if times.len() == keys.len() => keys.into_iter().zip(times).collect(),
+        _ => keys.into_iter().map(|key| (key, TimeValue::UNREADABLE)).collect(),
+    }
+}
+
+/// An array of times; nothing where they are of another type by now.
+fn times<const UTC: bool>(row: &Row, column: usize) -> Option<Vec<TimeValue>> {
+    let times: Vec<Option<Micros<UTC>>> = row.try_get(column).ok()?;
+    Some(times.into_iter().map(value).collect())
 }
 
 fn key(row: &Row) -> Option<JobId> {
