@@ -61,9 +61,10 @@ failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times
 	@scripts/setup-tests.sh failover
 	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni:: -- --ignored --nocapture
 
-engines: ## the presets against the large job systems, which are installed first: four gigabytes and some minutes
+BESIDE ?= 10000
+engines: ## the presets against the large job systems, which are installed first: four gigabytes and some minutes; what a pass costs beside BESIDE=n finished jobs
 	@scripts/setup-tests.sh engines
-	$(CARGO) test --locked --test world engines:: -- --include-ignored --nocapture --test-threads 2
+	BESIDE=$(BESIDE) $(CARGO) test --locked --test world engines:: -- --include-ignored --nocapture --test-threads 2
 
 image-test: ## the image built and run by podman as root, as Kubernetes and compose run it, and the whole tour of compose
 	@scripts/setup-tests.sh image

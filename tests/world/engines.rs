@@ -2,6 +2,7 @@
 //! off. Each system runs a job that dies before its first sign of life, one that dies after it, a living one and a good one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod costs;
 mod large;
 
 use crate::discovered::is_discovered;
@@ -19,10 +20,13 @@ const SOON: Duration = Duration::from_secs(60);
 /// No job of a test is older, in seconds; the nearest mistake of a zone is an hour.
 const OLDEST: f64 = 300.0;
 
-async fn database() -> TestDatabase {
+fn cluster() -> &'static Cluster {
     static BERLIN: OnceLock<Cluster> = OnceLock::new();
-    let start = || Cluster::start_with("timezone = 'Europe/Berlin'\n");
-    BERLIN.get_or_init(start).database().await
+    BERLIN.get_or_init(|| Cluster::start_with("timezone = 'Europe/Berlin'\n"))
+}
+
+async fn database() -> TestDatabase {
+    cluster().database().await
 }
 
 /// A command of ours on a preset, with deadlines of seconds; the first one is longer than any preset's seed_tolerance.
@@ -76,7 +80,7 @@ struct Bed {
     /// What a user adds to the preset.
     more: &'static str,
     _folder: TempDir,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl Bed {
@@ -91,7 +95,7 @@ impl Bed {
             url,
             more,
             _folder: folder,
-            _database: Some(database),
+            database: Some(database),
         }
     }
 
@@ -104,7 +108,7 @@ impl Bed {
             url,
             more,
             _folder: folder,
-            _database: None,
+            database: None,
         }
     }
 

@@ -1,12 +1,12 @@
 //! The systems that are too large for `make test`: `make engines` installs and runs them.
 
-use super::{Bed, SOON, database, job_in, phases_become, with};
+use super::{Bed, SOON, costs, database, job_in, phases_become, with};
 use crate::discovered::is_discovered;
 use crate::support::{
     beatwarden::{self, Beatwarden},
     engine::{Engine, Session, program, scripts},
     eventually,
-    postgres::free_port,
+    postgres::{TestDatabase, free_port},
 };
 use serde_json::json;
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -98,6 +98,7 @@ async fn prefect_on_postgresql() {
     let database = database().await;
     let storage = database.url.replacen("postgres", "postgresql+asyncpg", 1);
     a_dead_flow_run_is_ended_by_the_request_that_explain_prints(&database.url, &storage).await;
+    costs::are_as_documented("prefect", &database.url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +147,8 @@ async fn dagster_on_postgresql() {
     call(&command, home.path());
     phases_become(&dog, "dagster", &[("missed_first", 0.0)]).await;
     assert_eq!(engine.view().await, json!(["SUCCESS", "FAILURE", "STARTED", "STARTED"]));
+    drop(dog);
+    costs::are_as_documented("dagster", url).await;
 }
 
 /// The events of each run are in a file of their own there, so that age is all that there is.
@@ -273,6 +276,9 @@ async fn airflow_on_postgresql() {
     what_a_dead_scheduler_left_is_taken_over_by_the_command_that_explain_prints(&database.url, &storage).await;
     let failed: i64 = database.client().await.query_one(FAILED, &[]).await.unwrap().get(0);
     assert_eq!(failed, 1);
+    for preset in ["airflow", "airflow-job"] {
+        costs::are_as_documented(preset, &database.url).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,8 +293,8 @@ async fn airflow_on_sqlite() {
     assert_eq!(failed, 1);
 }
 
-/// The tour of n8n, of whose executions only the age is known.
-async fn an_execution_that_runs_too_long_is_crashed(bed: Bed) {
+/// The tour of n8n, of whose executions only the age is known. What is left is its database.
+async fn an_execution_that_runs_too_long_is_crashed(bed: Bed) -> Option<TestDatabase> {
     bed.engine.crash(&["setup", "good", "crash"]).await;
     is_discovered(&bed.url, &["n8n"]);
     let dog = bed.watch("overrun = \"fail\"").await;
@@ -306,6 +312,7 @@ async fn an_execution_that_runs_too_long_is_crashed(bed: Bed) {
         .await;
     assert_eq!(bed.engine.view().await, json!([good, crashed, good]));
     assert!(dog.stop().success());
+    bed.database
 }
 
 /// More than twice what the good execution takes on a busy machine.
@@ -315,7 +322,8 @@ const AGE: &str = "max_runtime = \"20s\"\n";
 #[ignore = "make engines runs it"]
 async fn n8n_on_postgresql() {
     let bed = Bed::on_postgres("n8n_jobs.py", "n8n", "postgresql", AGE).await;
-    an_execution_that_runs_too_long_is_crashed(bed).await;
+    let database = an_execution_that_runs_too_long_is_crashed(bed).await;
+    costs::are_as_documented("n8n", &database.unwrap().url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
