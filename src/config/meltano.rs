@@ -272,6 +272,7 @@ fn version(variables: Variables<'_>) -> Option<MeltanoVersion> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*, sample::select};
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -406,6 +407,27 @@ mod tests {
         ] {
             let read = variable(line).map(|(_, value)| value);
             assert_eq!(read.as_deref(), value, "{line}");
+        }
+    }
+
+    /// Pieces that matter to YAML, to `.env` and to an address.
+    const PIECES: &str = "version: 1\n;env:\n;environments:\n;- name: prod\n;  env:\n;database_uri: ;  MELTANO_DATABASE_URI: ;\
+        MELTANO_DATABASE_URI=;export ;sqlite:///;postgresql://u:qX7canary@h/d;$MELTANO_SYS_DIR_ROOT;${MELTANO_PROJECT_ROOT;\
+        ${A};$;};\n; ;\t;\";';#;&a ;*a;<<: ;[;{;|\n;---\n;\0";
+
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![8 => select(PIECES.split(';').collect::<Vec<_>>()).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
+        vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_project_says_is_an_address_or_a_mistake_without_a_password(yaml in text(), dotenv in text(), variable in text()) {
+            let folder = project(&[("meltano.yml", &yaml), (".env", &dotenv)]);
+            match found(folder.path(), &[(DATABASE, &variable)]) {
+                Ok(project) => prop_assert!(!format!("{project:?}").contains("qX7canary"), "{project:?}"),
+                Err(mistake) => prop_assert!(!mistake.to_string().contains("qX7canary"), "{mistake}"),
+            }
         }
     }
 }
