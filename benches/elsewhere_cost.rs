@@ -14,7 +14,7 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, JobId, Look, TimeValue},
+    domain::{Action, Coverage, JobId, TimeValue},
     store::{
         DiscoverySetting, Elsewhere, Mapping, ObserveRequest, Store, TimeSource,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -120,8 +120,8 @@ async fn on_sqlite(running: usize) {
 async fn measure(title: &str, running: usize, column: impl Store, elsewhere: impl Store) {
     let (mut column, mut elsewhere) = (Passes::of(column, running).await, Passes::of(elsewhere, running).await);
     for _ in 0..PASSES {
-        column.pass(Look::Ordinary).await;
-        elsewhere.pass(Look::Ordinary).await;
+        column.pass(Coverage::Ordinary).await;
+        elsewhere.pass(Coverage::Ordinary).await;
     }
     let (column, elsewhere) = (column.median(), elsewhere.median());
     println!(
@@ -147,12 +147,12 @@ impl<S: Store> Passes<S> {
             known: Vec::new(),
             times: Vec::new(),
         };
-        passes.pass(Look::Full).await;
+        passes.pass(Coverage::Full).await;
         passes.times.clear();
         passes
     }
 
-    async fn pass(&mut self, look: Look) {
+    async fn pass(&mut self, look: Coverage) {
         let request = ObserveRequest::whole(self.known.clone(), look);
         let began = Instant::now();
         let snapshot = self.store.observe(&request).await.unwrap();

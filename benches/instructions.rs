@@ -9,7 +9,7 @@ mod jobs;
 
 use beatwarden::{
     domain::{
-        Access, Action, Discovery, Job, JobId, Look as Coverage, Memory, Moment, Newcomers, Observation, Plan, Report,
+        Access, Action, Coverage, Discovery, Job, JobId, Memory, Moment, Newcomers, Observation, Plan, Report,
         ServerIdentity, Snapshot, Timestamp, apply_outcomes, plan, report,
     },
     metrics::{Metrics, Scrape},

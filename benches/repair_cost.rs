@@ -15,7 +15,7 @@ mod support;
 
 use beatwarden::{
     connection::SslMode,
-    domain::{Action, Job, JobId, Look, Outcome, Phase, Repair, Repairing, StartCheck},
+    domain::{Action, Coverage, Job, JobId, Outcome, Phase, Repair, Repairing, StartCheck},
     store::{
         DiscoverySetting, ObserveRequest, Store,
         postgres::{PostgresSettings, PostgresStore, Target},
@@ -105,7 +105,7 @@ struct Observed<S> {
 
 impl<S: Store> Observed<S> {
     async fn of(mut store: S) -> Self {
-        let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
+        let request = ObserveRequest::whole(Vec::new(), Coverage::Ordinary);
         let snapshot = store.observe(&request).await.unwrap();
         store.prepare_ledger().await.unwrap();
         let template = snapshot.rows.first().map(|job| Repair {

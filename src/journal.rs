@@ -7,8 +7,8 @@ mod repairs;
 
 use crate::{
     domain::{
-        self, Cause, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Look, Noted, Noun, Obstacle, Phase,
-        RepairId, Restarted,
+        self, Cause, Coverage, Discovery, Event, JobId, LONGEST_FOREIGN, LateOutcome, Left, Noted, Noun, Obstacle,
+        Phase, RepairId, Restarted,
     },
     pass::{Audience, FailedPass, GoodPass},
     present::{safe, time::rounded, words},
@@ -190,7 +190,7 @@ impl Journal {
     /// Reports that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
         let covered = &mut self.memory().covered;
-        let (is_full, many) = (pass.look == Look::Full, pass.report.noun.many());
+        let (is_full, many) = (pass.look == Coverage::Full, pass.report.noun.many());
         match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
                 watch = self.watch,

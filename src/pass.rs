@@ -1,7 +1,7 @@
 //! What a pass leaves behind, and who receives it: the outcome of one attempt, its audience, and the clocks that time it.
 
 use crate::{
-    domain::{Access, Discovery, Look, Moment, Newcomers, Report, Timestamp},
+    domain::{Access, Coverage, Discovery, Moment, Newcomers, Report, Timestamp},
     store::Failure,
 };
 use std::{
@@ -65,7 +65,7 @@ pub struct GoodPass {
     /// What that costs the database.
     pub access: Access,
     /// Whether this pass covered the whole table.
-    pub look: Look,
+    pub look: Coverage,
     /// Whether its statements stay prepared, and why, where there is a choice.
     pub prepared: Option<&'static str>,
 }

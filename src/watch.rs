@@ -5,8 +5,8 @@ mod repairing;
 
 use crate::{
     domain::{
-        self, Action, Cause, JobId, Look, Memory, Noted, Observation, Obstacle, Phase, Plan, Policy, SCANS, Silence,
-        interval_in_force, judges_late,
+        self, Action, Cause, Coverage, JobId, Memory, Noted, Observation, Obstacle, Phase, Plan, Policy, SCANS,
+        Silence, interval_in_force, judges_late,
     },
     pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Store, StoreError, TimeBudget},
@@ -218,8 +218,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let snapshot = snapshot.map_err(|error| (self.fail(&error, took), error.chain()))?;
         self.failures = 0;
-        self.is_covered |= snapshot.look == Look::Full;
-        if snapshot.look == Look::Full || look == Look::Full {
+        self.is_covered |= snapshot.look == Coverage::Full;
+        if snapshot.look == Coverage::Full || look == Coverage::Full {
             self.last_full_look = Some(finished);
             // Never later than promised, and not together with other replicas.
             self.full_look_after = self.pace.full_look_interval.mul_f64(0.9 + 0.1 * fastrand::f64());
@@ -297,19 +297,19 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
     }
 
-    fn next_look(&self, now: domain::Moment) -> Look {
+    fn next_look(&self, now: domain::Moment) -> Coverage {
         match self.last_full_look {
-            Some(last) if now.since(last) < self.full_look_after => Look::Ordinary,
-            _ => Look::Full,
+            Some(last) if now.since(last) < self.full_look_after => Coverage::Ordinary,
+            _ => Coverage::Full,
         }
     }
 
     /// Keeps the database's burden small where each look scans a large table: the interval follows what the scan costs, and
     /// nothing else. A full look is rare, and says nothing about the ordinary one.
-    fn stretch(&mut self, scan: Option<Duration>, look: Look) {
+    fn stretch(&mut self, scan: Option<Duration>, look: Coverage) {
         match scan {
             None => self.scans.clear(),
-            Some(_) if look == Look::Full => {}
+            Some(_) if look == Coverage::Full => {}
             Some(cost) => {
                 if self.scans.len() == SCANS {
                     self.scans.remove(0);

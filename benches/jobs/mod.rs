@@ -1,8 +1,8 @@
 //! Running jobs as a pass reads them, for the benchmarks of what decides over them.
 
 use beatwarden::domain::{
-    Access, Discovery, Guard, Job, JobId, Look, Moment, Newcomers, Observation, ServerIdentity, Snapshot, TimeValue,
-    Timestamp, Timing, Unknowns,
+    Access, Coverage, Discovery, Guard, Job, JobId, Moment, Newcomers, Observation, ServerIdentity, Snapshot,
+    TimeValue, Timestamp, Timing, Unknowns,
 };
 pub use runs::policy;
 use std::{sync::Arc, time::Duration};
@@ -30,7 +30,7 @@ pub fn observation(jobs: usize, pass: u32) -> Observation {
             unknowns: Unknowns::default(),
             rows: rows(jobs, pass),
             keyless: 0,
-            look: Look::Ordinary,
+            look: Coverage::Ordinary,
             discovery: Discovery::KeyTail,
             access: Access::Index,
             newcomers: Newcomers::Followed,

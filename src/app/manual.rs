@@ -8,7 +8,8 @@ use super::{
 use crate::{
     config::WatchConfig,
     domain::{
-        self, ByHand, Holder, Job, JobId, JobView, LedgerEntry, Look, Memory, Observation, Policy, Silence, Timestamp,
+        self, ByHand, Coverage, Holder, Job, JobId, JobView, LedgerEntry, Memory, Observation, Policy, Silence,
+        Timestamp,
     },
     pass::{Audience, Clock, FailedPass, GoodPass, SystemClock},
     store::{Entries, Ledger, ObserveRequest, Store, StoreError, TimeBudget},
@@ -48,7 +49,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     let mut store = store_of(watch)?;
     let request = ObserveRequest {
         known: vec![id.clone()],
-        look: Look::Ordinary,
+        look: Coverage::Ordinary,
         budget: TimeBudget::About(Duration::ZERO),
         window: watch.init_window,
         wrote: false,

@@ -10,7 +10,7 @@ use crate::{
     app::{self, AppError},
     config::{DatabaseUrl, Loaded, WatchConfig},
     domain::{
-        Access, Action, Discovery, DiscoverySetting, Job, Look, Obstacle, Policy, Silence, Snapshot, StateKind,
+        Access, Action, Coverage, Discovery, DiscoverySetting, Job, Obstacle, Policy, Silence, Snapshot, StateKind,
         TimeFormat,
     },
     pass::{Clock, SystemClock},
@@ -68,7 +68,7 @@ pub async fn run(loaded: &Loaded) -> Result<ExitCode, AppError> {
 }
 
 async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     let mut store = app::store_of(watch)?;
     let first = match store.observe(&request).await {
         Ok(snapshot) => snapshot,

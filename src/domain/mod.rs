@@ -64,7 +64,7 @@ pub use memory::Memory;
 pub use names::NAMED_SLOTS;
 pub use noun::Noun;
 pub use observation::{
-    Access, Discovery, Guard, Look, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing, Unknowns,
+    Access, Coverage, Discovery, Guard, Newcomers, Observation, Obstacle, ServerIdentity, Snapshot, Timing, Unknowns,
 };
 pub use outcome::{Attempted, Outcome, apply_outcomes};
 pub use phase::Phase;

@@ -18,7 +18,7 @@ impl ServerIdentity {
 
 /// How much of the table a snapshot covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Coverage {
     /// Running jobs, jobs that are known, and new rows.
     Ordinary,
     /// That, and rows in states that no list names.
@@ -115,7 +115,7 @@ pub struct Snapshot {
     /// Rows in a running state without a key: they can't be distinguished, so they are in no other count.
     pub keyless: u64,
     /// How much of the table was covered.
-    pub look: Look,
+    pub look: Coverage,
     /// How the running jobs were found.
     pub discovery: Discovery,
     /// What that cost.

@@ -2,7 +2,7 @@
 
 use super::day::{InitDay, PassMark, Passed, Strip};
 use crate::{
-    domain::{Discovery, Look, Moment, Policy, Timestamp},
+    domain::{Coverage, Discovery, Moment, Policy, Timestamp},
     pass::{Audience, FailedPass, GoodPass},
 };
 use parking_lot::RwLock;
@@ -168,7 +168,7 @@ impl Board {
 impl Audience for Board {
     fn good(&self, pass: Arc<GoodPass>) {
         self.change(|status| {
-            if pass.look == Look::Full {
+            if pass.look == Coverage::Full {
                 status.last_full_look = Some(pass.report.at);
             }
             status.day.take_in(&pass.report, pass.wall);

@@ -7,8 +7,8 @@ mod overrun;
 
 use crate::runs;
 use beatwarden::domain::{
-    Access, Action, Attempted, ByHand, Cause, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
-    LedgerEntry, LifeSign, Look, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
+    Access, Action, Attempted, ByHand, Cause, Coverage, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
+    LedgerEntry, LifeSign, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
     RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, TimeValue, Timestamp, Timing, Unknowns,
     apply_outcomes, interval_in_force, plan, report,
 };
@@ -94,7 +94,7 @@ impl Watchdog {
                 },
                 rows: self.rows.clone(),
                 keyless: 0,
-                look: Look::Ordinary,
+                look: Coverage::Ordinary,
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,

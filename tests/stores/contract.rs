@@ -11,8 +11,8 @@ mod sqlite_values;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Job, JobId, LedgerAction, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
-        TimeValue,
+        Access, Action, Cause, Coverage, Job, JobId, LedgerAction, Newcomers, Outcome, Phase, Repair, Snapshot,
+        StartCheck, TimeValue,
     },
     store::{ObserveRequest, Resolution, Store, StoreError},
 };
@@ -76,13 +76,13 @@ contract!(
     a_table_that_appears_later_is_found,
 );
 
-fn look(look: Look) -> ObserveRequest {
+fn look(look: Coverage) -> ObserveRequest {
     ObserveRequest::whole(Vec::new(), look)
 }
 
 async fn snapshot(store: &mut impl Store) -> Snapshot {
     store
-        .observe(&look(Look::Ordinary))
+        .observe(&look(Coverage::Ordinary))
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -161,7 +161,7 @@ async fn known_jobs_are_read_whatever_became_of_them(bed: impl Bed) {
     bed.sql("UPDATE runs SET state = 'FAIL' WHERE id = 1").await;
     bed.sql("DELETE FROM runs WHERE id = 3").await;
     let known = ["1", "2", "3", "4", "999"].map(JobId::new).to_vec();
-    let request = ObserveRequest::whole(known, Look::Ordinary);
+    let request = ObserveRequest::whole(known, Coverage::Ordinary);
     let snapshot = store.observe(&request).await.unwrap();
     assert_eq!(ids(&snapshot), ["1", "2", "4"]);
     assert_eq!(job(&snapshot, 1).state.as_deref(), Some("FAIL"));
@@ -197,9 +197,9 @@ async fn unknown_states_are_seen_by_a_full_look_only(bed: impl Bed) {
     bed.sql("UPDATE runs SET state = 'ODD' WHERE id = 1").await;
     bed.sql("UPDATE runs SET state = NULL WHERE id = 3").await;
     assert_eq!(ids(&snapshot(&mut store).await), ["2"]);
-    let full = store.observe(&look(Look::Full)).await.unwrap();
+    let full = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(ids(&full), ["1", "2", "3"]);
-    assert_eq!(full.look, Look::Full);
+    assert_eq!(full.look, Coverage::Full);
     assert_eq!(job(&full, 3).state, None);
 }
 
@@ -539,7 +539,7 @@ fn schema_error(result: Result<Snapshot, StoreError>) -> String {
 
 async fn a_missing_table_is_named_with_the_nearest(bed: impl Bed) {
     bed.sql("ALTER TABLE runs RENAME TO run").await;
-    let text = schema_error(bed.store(Action::Observe).observe(&look(Look::Full)).await);
+    let text = schema_error(bed.store(Action::Observe).observe(&look(Coverage::Full)).await);
     assert!(text.starts_with("table `runs` not found"), "{text}");
     assert!(
         text.contains("watch.table.name") && text.ends_with("did you mean `run`?"),
@@ -550,7 +550,7 @@ async fn a_missing_table_is_named_with_the_nearest(bed: impl Bed) {
 async fn a_missing_column_is_named_with_its_key_and_the_nearest(bed: impl Bed) {
     bed.sql("ALTER TABLE runs RENAME COLUMN last_heartbeat_at TO last_beat_at")
         .await;
-    let text = schema_error(bed.store(Action::Observe).observe(&look(Look::Full)).await);
+    let text = schema_error(bed.store(Action::Observe).observe(&look(Coverage::Full)).await);
     assert!(
         text.starts_with(
             "column `last_heartbeat_at` not found in `runs` (watch.table.last_heartbeat_at); the table has id, "
@@ -563,7 +563,7 @@ async fn a_missing_column_is_named_with_its_key_and_the_nearest(bed: impl Bed) {
 async fn a_table_that_appears_later_is_found(bed: impl Bed) {
     bed.sql("ALTER TABLE runs RENAME TO elsewhere").await;
     let mut store = bed.store(Action::Backfill);
-    assert!(store.observe(&look(Look::Full)).await.is_err());
+    assert!(store.observe(&look(Coverage::Full)).await.is_err());
     bed.sql("ALTER TABLE elsewhere RENAME TO runs").await;
     with_victim(&bed).await;
     assert_eq!(snapshot(&mut store).await.rows.len(), 4);

@@ -7,7 +7,7 @@ use crate::support::postgres::{self, TestDatabase};
 use beatwarden::{
     app::{self, AnyStore},
     config::{Config, DatabaseSource, Loaded, Secret, Sources},
-    domain::{Access, Cause, Heartbeat, Job, Look, Newcomers, Snapshot, StateKind, TimeValue},
+    domain::{Access, Cause, Coverage, Heartbeat, Job, Newcomers, Snapshot, StateKind, TimeValue},
     store::{ObserveRequest, Store, StoreError, survey::Surveyed},
 };
 use std::{fs, time::Duration};
@@ -86,13 +86,13 @@ impl Place {
     }
 
     async fn refusal(&self, table: &str) -> String {
-        let request = ObserveRequest::whole(Vec::new(), Look::Full);
+        let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
         let error: StoreError = self.store(table).observe(&request).await.unwrap_err();
         error.chain().to_string()
     }
 }
 
-async fn look(store: &mut AnyStore, known: &[&str], look: Look) -> Snapshot {
+async fn look(store: &mut AnyStore, known: &[&str], look: Coverage) -> Snapshot {
     let known = known.iter().map(beatwarden::domain::JobId::new).collect();
     let request = ObserveRequest::whole(known, look);
     let seen = store.observe(&request).await;
@@ -100,7 +100,7 @@ async fn look(store: &mut AnyStore, known: &[&str], look: Look) -> Snapshot {
 }
 
 async fn observe(store: &mut AnyStore) -> Snapshot {
-    look(store, &[], Look::Full).await
+    look(store, &[], Coverage::Full).await
 }
 
 fn ids(snapshot: &Snapshot) -> Vec<String> {
@@ -171,7 +171,7 @@ async fn a_heartbeat_in_a_table_of_its_own_is_read_for_each_running_job() {
                 "INSERT INTO trial_heartbeats VALUES (3, 2, {local}); UPDATE trials SET state = 'FAIL' WHERE trial_id = 2"
             ))
             .await;
-        let seen = look(&mut store, &["2", "3"], Look::Ordinary).await;
+        let seen = look(&mut store, &["2", "3"], Coverage::Ordinary).await;
         let late = job(&seen, "2");
         assert!(is_ago(&seen, late.heartbeat_at, 10.0), "{late:?}");
         assert_eq!(late.state.as_deref(), Some("FAIL"));
@@ -385,7 +385,7 @@ async fn only_rows_that_meet_all_conditions_are_jobs() {
             assert_eq!(ids(&observe(&mut store).await), ["1", "3", "9"], "{discovery}");
             // A row that is no job any more has left: it is in no answer to anyone.
             place.sql("UPDATE job SET job_type = 'LocalTaskJob' WHERE id = 1").await;
-            let seen = look(&mut store, &["1", "3"], Look::Ordinary).await;
+            let seen = look(&mut store, &["1", "3"], Coverage::Ordinary).await;
             assert_eq!(ids(&seen), ["3"], "{discovery}");
             place.sql("UPDATE job SET job_type = 'SchedulerJob' WHERE id = 1").await;
         }
@@ -545,7 +545,7 @@ async fn the_other_table_takes_rights_of_its_own_and_must_not_hide_rows() {
     );
     watch.database = DatabaseSource::Url(Secret::new(url));
     let mut store = app::store_of(watch).unwrap();
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     place.sql(&of_jobs.join("\n")).await;
     let refused = store.observe(&request).await.unwrap_err().chain().to_string();
     assert!(

@@ -9,8 +9,8 @@ use crate::support::{
 use beatwarden::{
     connection::SslMode,
     domain::{
-        Access, Action, Cause, Heartbeat, Job, JobId, Look, Newcomers, Outcome, Phase, Repair, Snapshot, StartCheck,
-        States, TimeValue,
+        Access, Action, Cause, Coverage, Heartbeat, Job, JobId, Newcomers, Outcome, Phase, Repair, Snapshot,
+        StartCheck, States, TimeValue,
     },
     store::{
         DiscoverySetting, Failure, Mapping, ObserveRequest, Store, TimeBudget, TimeFormat,
@@ -58,7 +58,7 @@ fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore 
 }
 
 async fn observe(store: &mut impl Store) -> Snapshot {
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     store
         .observe(&request)
         .await
@@ -94,7 +94,7 @@ async fn repaired(store: &mut impl Store, id: &str, action: Action) -> Job {
         .unwrap_or_else(|error| panic!("{}", error.chain()));
     let outcome = store.repair(&repair).await;
     assert!(matches!(outcome, Outcome::Repaired(_)), "{outcome:?}");
-    let request = ObserveRequest::whole(vec![repair.job.id.clone()], Look::Ordinary);
+    let request = ObserveRequest::whole(vec![repair.job.id.clone()], Coverage::Ordinary);
     job(&store.observe(&request).await.unwrap(), id)
 }
 
@@ -307,7 +307,7 @@ async fn the_history_comes_with_the_second_pass() {
     let mut store = postgres_store(&database.url, mapping, Action::Observe);
     let request = ObserveRequest {
         budget: TimeBudget::About(Duration::ZERO),
-        ..ObserveRequest::whole(Vec::new(), Look::Ordinary)
+        ..ObserveRequest::whole(Vec::new(), Coverage::Ordinary)
     };
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -337,7 +337,7 @@ async fn the_first_entry_of_a_ledger_is_seen_at_once() {
         assert_eq!(observe(&mut idle).await.newest_repairs, []);
     }
     repaired(&mut busy, "1", Action::Fail).await;
-    let request = ObserveRequest::whole(vec![JobId::new("1")], Look::Ordinary);
+    let request = ObserveRequest::whole(vec![JobId::new("1")], Coverage::Ordinary);
     let snapshot = idle.observe(&request).await.unwrap();
     assert_eq!(
         job(&snapshot, "1").state.as_deref(),
@@ -391,7 +391,7 @@ async fn a_day_of_repairs_costs_a_pass_a_few_blocks() {
         let before = gone().await;
         let mut store = store();
         for _ in 0..passes {
-            let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
+            let request = ObserveRequest::whole(Vec::new(), Coverage::Ordinary);
             let snapshot = store.observe(&request).await.unwrap();
             assert_eq!((snapshot.newest_repairs.len(), snapshot.precedents.len()), (2_000, 100));
         }
@@ -547,7 +547,7 @@ async fn tables_that_cant_be_repaired_say_why() {
         let snapshot = observe(&mut postgres_store(&database.url, mapping(table), Action::Fail)).await;
         assert_eq!(snapshot.obstacles, [], "{table}");
     }
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     for action in [Action::Observe, Action::Fail] {
         for table in ["parted", "loose", "pair", "bare", "lower"] {
             let refused = postgres_store(&database.url, mapping(table), action)
@@ -584,7 +584,7 @@ async fn rows_that_share_a_key_fail_the_pass() {
         ..mapping(table)
     };
     let look = async |table: &str, born_running: bool| {
-        let request = ObserveRequest::whole(Vec::new(), Look::Full);
+        let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
         let mut store = postgres_store(&database.url, watched(table, born_running), Action::Observe);
         store.observe(&request).await
     };
@@ -644,7 +644,7 @@ async fn all_missing_columns_are_named_at_once() {
         .batch_execute("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)")
         .await
         .unwrap();
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     let error = postgres_store(&database.url, mapping("jobs"), Action::Fail)
         .observe(&request)
         .await
@@ -684,7 +684,7 @@ async fn columns_of_a_wrong_type_are_named() {
         let create =
             format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
         client.batch_execute(&create).await.unwrap();
-        let request = ObserveRequest::whole(Vec::new(), Look::Full);
+        let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
         let error = postgres_store(&database.url, mapping(&table), Action::Observe)
             .observe(&request)
             .await
@@ -698,7 +698,7 @@ async fn columns_of_a_wrong_type_are_named() {
         )
         .await
         .unwrap();
-    let request = ObserveRequest::whole(Vec::new(), Look::Full);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     let error = postgres_store(&database.url, mapping("e"), Action::Observe)
         .observe(&request)
         .await

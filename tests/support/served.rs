@@ -4,7 +4,7 @@
 use super::{http::get, runs};
 use beatwarden::{
     domain::{
-        Access, Attempted, Discovery, Guard, Job, JobId, LedgerEntry, Look, Memory, Moment, Newcomers, Observation,
+        Access, Attempted, Coverage, Discovery, Guard, Job, JobId, LedgerEntry, Memory, Moment, Newcomers, Observation,
         Obstacle, Outcome, Policy, Repair, RepairId, ServerIdentity, Snapshot, States, TimeValue, Timestamp, Timing,
         Unknowns, apply_outcomes, plan, report,
     },
@@ -159,7 +159,7 @@ impl Served {
                 unknowns: Unknowns::default(),
                 rows: found.rows,
                 keyless: 0,
-                look: Look::Full,
+                look: Coverage::Full,
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
@@ -190,7 +190,7 @@ impl Served {
             newcomers: Newcomers::Followed,
             access: beatwarden::domain::Access::Index,
             discovery: Discovery::State,
-            look: Look::Full,
+            look: Coverage::Full,
             prepared: Some("yes, the connection is direct"),
         });
         self.metrics.watch("meltano", self.board.clone()).good(pass.clone());

@@ -4,7 +4,7 @@ use super::{Line, Verdict, good, note};
 use crate::{
     app::{self, AppError},
     config::{TimeConfig, WatchConfig},
-    domain::{Access, Discovery, DiscoverySetting, Job, Look, SCANS, StateKind, interval_in_force},
+    domain::{Access, Coverage, Discovery, DiscoverySetting, Job, SCANS, StateKind, interval_in_force},
     store::{ObserveRequest, Store, StoreError},
 };
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub(super) async fn cost_of(watch: &WatchConfig, by: DiscoverySetting) -> Result
     watch.discovery = by;
     let policy = app::policy_of(&watch);
     let mut store = app::store_of(&watch)?;
-    let request = |known| ObserveRequest::whole(known, Look::Ordinary);
+    let request = |known| ObserveRequest::whole(known, Coverage::Ordinary);
     let first = match store.observe(&request(Vec::new())).await {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(Err(error)),

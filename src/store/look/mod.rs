@@ -149,7 +149,7 @@ impl<'a> Look<'a> {
         asked: Instant,
         now: Instant,
     ) -> (Self, Round) {
-        let wants_plan = before.way.is_none() || request.look == domain::Look::Full;
+        let wants_plan = before.way.is_none() || request.look == domain::Coverage::Full;
         let fails_by_age = table.action == Action::Fail && table.mapping.max_runtime.is_some();
         let mut look = Self {
             request,
@@ -270,7 +270,7 @@ impl<'a> Look<'a> {
             Question::Plan
         } else if self.wants_longest_run {
             Question::LongestRun
-        } else if self.request.look == domain::Look::Full && !self.table.grows && !self.seen.is_unknown_asked {
+        } else if self.request.look == domain::Coverage::Full && !self.table.grows && !self.seen.is_unknown_asked {
             self.seen.is_unknown_asked = true;
             Question::Unknown
         } else {
@@ -328,7 +328,9 @@ impl<'a> Look<'a> {
         let mut questions = Vec::new();
         let counts_keyless = match self.table.keyless {
             Keyless::None => false,
-            Keyless::InAnswers => self.way().discovery == Discovery::KeyTail && self.request.look == domain::Look::Full,
+            Keyless::InAnswers => {
+                self.way().discovery == Discovery::KeyTail && self.request.look == domain::Coverage::Full
+            }
             Keyless::Asked => true,
         };
         if counts_keyless {
@@ -399,9 +401,9 @@ impl<'a> Look<'a> {
             rows: seen.rows,
             keyless: seen.keyless + if by_keys_alone { self.carried.keyless } else { 0 },
             look: if seen.is_full {
-                domain::Look::Full
+                domain::Coverage::Full
             } else {
-                domain::Look::Ordinary
+                domain::Coverage::Ordinary
             },
             discovery: way.discovery,
             access: way.access(),

@@ -169,11 +169,11 @@ impl Scripted {
         }
     }
 
-    fn pass(&mut self, look: domain::Look, known: &[i64]) -> Snapshot {
+    fn pass(&mut self, look: domain::Coverage, known: &[i64]) -> Snapshot {
         self.pass_within(look, known, TimeBudget::About(Duration::ZERO))
     }
 
-    fn pass_within(&mut self, look: domain::Look, known: &[i64], budget: TimeBudget) -> Snapshot {
+    fn pass_within(&mut self, look: domain::Coverage, known: &[i64], budget: TimeBudget) -> Snapshot {
         let request = ObserveRequest {
             budget,
             wrote: self.wrote,
@@ -233,8 +233,8 @@ fn ids(snapshot: &Snapshot) -> Vec<i64> {
     snapshot.rows.iter().filter_map(|job| job.id.number()).collect()
 }
 
-const ORDINARY: domain::Look = domain::Look::Ordinary;
-const FULL: domain::Look = domain::Look::Full;
+const ORDINARY: domain::Coverage = domain::Coverage::Ordinary;
+const FULL: domain::Coverage = domain::Coverage::Full;
 
 #[test]
 fn an_ordinary_pass_takes_two_round_trips_by_state_and_by_key() {

@@ -68,7 +68,7 @@ use super::{
     layout::KEEPS_ITS_INDEXES, look::Carried, repair_id, settings::Source,
 };
 use crate::domain::{
-    Cause, Finding, Holder, Job, JobId, LedgerEntry, Look, Noted, Outcome, Repair, RepairId, Snapshot,
+    Cause, Coverage, Finding, Holder, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot,
 };
 use addresses::Addresses;
 use catalog::Catalog;
@@ -316,7 +316,7 @@ impl Store for PostgresStore {
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        if request.look == Look::Full && self.full_look.is_none() {
+        if request.look == Coverage::Full && self.full_look.is_none() {
             self.full_look = Some(self.links.full_look());
         }
         let looks = self.full_look.as_ref().map_or(1, FullLook::of);

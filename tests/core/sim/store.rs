@@ -10,7 +10,7 @@ use super::{
 };
 use crate::runs;
 use beatwarden::{
-    domain::{Action, Discovery, Finding, Job, Look as Coverage, Noted, Outcome, Policy, Repair, Snapshot},
+    domain::{Action, Coverage, Discovery, Finding, Job, Noted, Outcome, Policy, Repair, Snapshot},
     store::{
         Mapping, ObserveRequest, Resolution, Store, StoreError, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},

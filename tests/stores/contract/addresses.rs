@@ -2,7 +2,7 @@
 
 use super::bed::PostgresBed;
 use beatwarden::{
-    domain::Look,
+    domain::Coverage,
     store::{ObserveRequest, Store, StoreError},
 };
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 fn request() -> ObserveRequest {
-    ObserveRequest::whole(Vec::new(), Look::Full)
+    ObserveRequest::whole(Vec::new(), Coverage::Full)
 }
 
 #[tokio::test]

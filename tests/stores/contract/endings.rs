@@ -254,7 +254,10 @@ async fn a_failure_state_that_is_not_the_first_can_be_chosen(bed: impl Bed) {
 async fn a_further_column_that_is_not_there_is_named(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store_with(setting(&[("triggr", text("x"))]), Action::Fail);
-    let error = store.observe(&super::look(super::Look::Ordinary)).await.unwrap_err();
+    let error = store
+        .observe(&super::look(super::Coverage::Ordinary))
+        .await
+        .unwrap_err();
     let text = error.chain();
     assert!(
         text.contains("`triggr`") && text.contains("watch.repair.fail.set") && text.contains("did you mean `trigger`"),
@@ -267,7 +270,10 @@ async fn null_into_a_column_that_takes_none_is_refused_before_any_repair(bed: im
         .await;
     with_victim(&bed).await;
     let mut store = bed.store_with(setting(&[("reason", Assigned::Null)]), Action::Fail);
-    let error = store.observe(&super::look(super::Look::Ordinary)).await.unwrap_err();
+    let error = store
+        .observe(&super::look(super::Coverage::Ordinary))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, StoreError::Schema(text) if text.contains("`reason`") && text.contains("NOT NULL")),
         "{error:?}"
@@ -363,7 +369,7 @@ async fn a_value_that_its_type_refuses_is_found_before_any_repair() {
         let set = setting(&[(column, value)]);
         let error = bed
             .store_with(set.clone(), Action::Fail)
-            .observe(&super::look(super::Look::Ordinary))
+            .observe(&super::look(super::Coverage::Ordinary))
             .await;
         let text = error.unwrap_err().chain();
         assert!(
@@ -393,7 +399,7 @@ async fn a_strict_table_refuses_values_of_another_type_before_any_repair() {
         ("trigger", Assigned::OneMore),
     ] {
         let mut store = bed.store_with(setting(&[(column, value.clone())]), Action::Fail);
-        let error = store.observe(&super::look(super::Look::Ordinary)).await;
+        let error = store.observe(&super::look(super::Coverage::Ordinary)).await;
         let text = error.unwrap_err().chain();
         assert!(text.contains(&format!("`{column}`")), "{value:?}: {text}");
     }
@@ -455,7 +461,7 @@ async fn a_state_that_its_column_does_not_take_is_found_before_any_repair() {
         .await;
         let error = bed
             .store_with(mapping(), Action::Fail)
-            .observe(&super::look(super::Look::Ordinary))
+            .observe(&super::look(super::Coverage::Ordinary))
             .await;
         let text = error.unwrap_err().chain();
         assert!(text.contains("column `state`") && text.contains(said), "{text}");

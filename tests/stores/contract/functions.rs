@@ -3,7 +3,7 @@
 
 use super::{Bed, DEADLINE, PostgresBed, bed::mapping, look, repair, repair_of, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Argument, Cause, Literal, Look, Outcome},
+    domain::{Action, Argument, Cause, Coverage, Literal, Outcome},
     store::{Call, Ending, Entries, Ledger, Mapping, Store, TableName, Undo},
 };
 use std::time::{Duration, Instant};
@@ -279,7 +279,7 @@ async fn a_function_that_does_not_fit_is_named_before_any_repair() {
         ),
     ] {
         let mut store = bed.store_with(calling(function, args), Action::Fail);
-        let error = store.observe(&look(Look::Ordinary)).await.unwrap_err().chain();
+        let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err().chain();
         assert!(
             error.contains(said) && error.contains("watch.repair.fail.call"),
             "{function}: {error}"
@@ -337,7 +337,7 @@ async fn a_missing_right_withholds_and_a_replaced_function_is_found_again() {
     bed.sql("ALTER TABLE runs SET (fillfactor = 90)").await;
     let until = Instant::now() + DEADLINE;
     let observed = loop {
-        match store.observe(&look(Look::Ordinary)).await {
+        match store.observe(&look(Coverage::Ordinary)).await {
             Ok(observed) if observed.obstacle().is_none() => break observed,
             other => assert!(Instant::now() < until, "{other:?}"),
         }

@@ -390,7 +390,7 @@ async fn a_heartbeat_in_another_table_after_a_fail_shows_that_the_job_was_alive(
     assert_eq!(entry.heartbeat_after, Some(TimeValue::ABSENT), "{entry:?}");
     bed.sql(&format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0)))
         .await;
-    let request = ObserveRequest::whole(vec![JobId::new("2")], Look::Ordinary);
+    let request = ObserveRequest::whole(vec![JobId::new("2")], Coverage::Ordinary);
     let seen = store.observe(&request).await.unwrap();
     assert!(job(&seen, 2).heartbeat_at.at().is_some(), "{seen:?}");
     let undo = store.undo(id).await.unwrap();

@@ -4,7 +4,7 @@
 use super::{Bed, PostgresBed, Written, bed::mapping, ids, look, repair, repair_of, servers::put_in_place, snapshot};
 use crate::support::{eventually, pooler::Pooler, postgres::shared, proxy::Proxy};
 use beatwarden::{
-    domain::{Action, Look, Outcome, Snapshot},
+    domain::{Action, Coverage, Outcome, Snapshot},
     store::{DiscoverySetting, Mapping, Store, TableName},
 };
 use std::{
@@ -28,7 +28,7 @@ async fn passes(store: &mut impl Store, count: u32, expected: &[&str]) -> &'stat
 
 async fn seen(store: &mut impl Store) -> Snapshot {
     store
-        .observe(&look(Look::Ordinary))
+        .observe(&look(Coverage::Ordinary))
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -53,7 +53,7 @@ async fn a_direct_connection_keeps_statements_and_reads_what_is_there() {
 
 /// The pass that finds the table changed ends with these words, whether statements are kept or not.
 async fn finds_it_changed(store: &mut impl Store) {
-    let error = store.observe(&look(Look::Ordinary)).await.unwrap_err().chain();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err().chain();
     assert!(
         error.contains("was changed or replaced while it was watched"),
         "{error}"
@@ -145,7 +145,7 @@ async fn a_table_that_is_made_again_is_read_as_it_is_then() {
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::State);
     passes(&mut store, 4, &["1"]).await;
     bed.sql("ALTER TABLE runs RENAME TO gone").await;
-    assert!(store.observe(&look(Look::Ordinary)).await.is_err());
+    assert!(store.observe(&look(Coverage::Ordinary)).await.is_err());
     bed.sql("CREATE TABLE runs (LIKE gone INCLUDING ALL)").await;
     bed.write(&Written::running(2)).await;
     passes(&mut store, 4, &["2"]).await;
@@ -166,7 +166,7 @@ async fn a_session_that_was_ended_takes_its_statements_along() {
         assert_eq!(passes(&mut store, 4, &["1"]).await, DIRECT);
         bed.end_sessions().await;
         eventually("it connects again", Duration::from_secs(10), async || {
-            store.observe(&look(Look::Ordinary)).await.ok()
+            store.observe(&look(Coverage::Ordinary)).await.ok()
         })
         .await;
     }
@@ -305,7 +305,7 @@ async fn behind_a_pooler_nothing_is_kept_and_no_program_reads_the_other_s_table(
     let table = TableName::parse("others").unwrap();
     let mut others = bed.store_of_through(address, Mapping { table, ..mapping() }, Action::Observe);
     eventually("the pooler answers", Duration::from_secs(10), async || {
-        runs.observe(&look(Look::Full)).await.ok()
+        runs.observe(&look(Coverage::Full)).await.ok()
     })
     .await;
     for _ in 0..6 {

@@ -3,7 +3,7 @@
 
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
 use beatwarden::{
-    domain::{Access, Action, Discovery, JobId, Look, Newcomers, Snapshot},
+    domain::{Access, Action, Coverage, Discovery, JobId, Newcomers, Snapshot},
     store::{DiscoverySetting, ObserveRequest, Store, TimeBudget},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -24,7 +24,7 @@ contract!(
 );
 
 /// Reads as the watch does: everything that the last one found running is known.
-async fn again(store: &mut impl Store, before: &Snapshot, kind: Look) -> Snapshot {
+async fn again(store: &mut impl Store, before: &Snapshot, kind: Coverage) -> Snapshot {
     let running = before.rows.iter().filter(|job| job.state.as_deref() == Some("RUNNING"));
     let request = ObserveRequest::whole(running.map(|job| job.id.clone()).collect(), kind);
     store
@@ -42,7 +42,7 @@ async fn running(bed: &impl Bed, ids: &[u32]) {
 async fn new_jobs_and_known_ones_are_found_by_their_keys(bed: impl Bed) {
     running(&bed, &[10, 11]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(ids(&first), ["10", "11"]);
     assert_eq!(
         (first.discovery, first.access, first.newcomers),
@@ -50,10 +50,10 @@ async fn new_jobs_and_known_ones_are_found_by_their_keys(bed: impl Bed) {
     );
     running(&bed, &[12]).await;
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 10").await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(ids(&second), ["10", "11", "12"]);
     assert_eq!(job(&second, 10).state.as_deref(), Some("SUCCESS"));
-    assert_eq!(ids(&again(&mut store, &second, Look::Ordinary).await), ["11", "12"]);
+    assert_eq!(ids(&again(&mut store, &second, Coverage::Ordinary).await), ["11", "12"]);
 }
 
 async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: impl Bed) {
@@ -63,29 +63,29 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
     }
     running(&bed, &[10]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 1").await;
     bed.sql("UPDATE runs SET state = 'ODD' WHERE id = 2").await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(
         (ids(&second), second.look),
-        (vec!["10".to_owned()], Look::Ordinary),
+        (vec!["10".to_owned()], Coverage::Ordinary),
         "the tail can't see it"
     );
-    let full = again(&mut store, &second, Look::Full).await;
+    let full = again(&mut store, &second, Coverage::Full).await;
     assert_eq!(
         (ids(&full), full.look),
-        (["1", "10", "2"].map(str::to_owned).to_vec(), Look::Full)
+        (["1", "10", "2"].map(str::to_owned).to_vec(), Coverage::Full)
     );
     assert_eq!(
-        ids(&again(&mut store, &full, Look::Ordinary).await),
+        ids(&again(&mut store, &full, Coverage::Ordinary).await),
         ["1", "10"],
         "from then on it is known"
     );
 }
 
 /// Reads as a watch in the background does: one page of a full look, and what it knew of is known.
-async fn a_page(store: &mut impl Store, before: &[JobId], kind: Look) -> Snapshot {
+async fn a_page(store: &mut impl Store, before: &[JobId], kind: Coverage) -> Snapshot {
     let request = ObserveRequest {
         budget: TimeBudget::About(Duration::ZERO),
         ..ObserveRequest::whole(before.to_vec(), kind)
@@ -101,16 +101,20 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     running(&bed, &[1]).await;
     bed.sql(bed.many_ended(45_000)).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let mut last = a_page(&mut store, &[], Look::Full).await;
-    assert_eq!(last.look, Look::Ordinary, "no page yet: the newest rows come at once");
-    last = a_page(&mut store, &[], Look::Ordinary).await;
-    assert_eq!(last.look, Look::Ordinary, "the first of many pages");
+    let mut last = a_page(&mut store, &[], Coverage::Full).await;
+    assert_eq!(
+        last.look,
+        Coverage::Ordinary,
+        "no page yet: the newest rows come at once"
+    );
+    last = a_page(&mut store, &[], Coverage::Ordinary).await;
+    assert_eq!(last.look, Coverage::Ordinary, "the first of many pages");
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id IN (5000, 44000)")
         .await;
     let mut found = BTreeSet::new();
     let mut passes = 1;
-    while last.look != Look::Full {
-        last = a_page(&mut store, &[], Look::Ordinary).await;
+    while last.look != Coverage::Full {
+        last = a_page(&mut store, &[], Coverage::Ordinary).await;
         found.extend(ids(&last));
         passes += 1;
         assert!(passes < 100, "it has to end");
@@ -118,10 +122,10 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     assert!(passes >= 3, "{passes} pages");
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(found, ["1", "5000"], "before the page, not behind it");
-    let full = again(&mut store, &last, Look::Full).await;
+    let full = again(&mut store, &last, Coverage::Full).await;
     assert_eq!(
         (full.look, ids(&full)),
-        (Look::Full, ["1", "44000", "5000"].map(str::to_owned).to_vec())
+        (Coverage::Full, ["1", "44000", "5000"].map(str::to_owned).to_vec())
     );
 }
 
@@ -137,19 +141,19 @@ async fn known_jobs_are_reported_whether_they_lie_close_or_alone(bed: impl Bed) 
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id IN (1, 1500, 2950)")
         .await;
     bed.sql("DELETE FROM runs WHERE id = 2960").await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     for ended in [1, 1500, 2950] {
         assert_eq!(job(&second, ended).state.as_deref(), Some("SUCCESS"), "{ended}");
     }
     assert!(!ids(&second).contains(&"2960".to_owned()));
-    let third = again(&mut store, &second, Look::Ordinary).await;
+    let third = again(&mut store, &second, Coverage::Ordinary).await;
     assert!(third.rows.iter().all(|job| job.state.as_deref() == Some("RUNNING")));
     assert_eq!(third.rows.len(), second.rows.len() - 3);
 }
 
 async fn again_from_nothing(store: &mut impl Store) -> Snapshot {
     store
-        .observe(&look(Look::Full))
+        .observe(&look(Coverage::Full))
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
@@ -161,17 +165,17 @@ async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     let first = again_from_nothing(&mut store).await;
     running(&bed, &[13]).await;
     bed.sql("DELETE FROM runs WHERE id = 12").await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(ids(&second), ["10", "11", "13"]);
     // An ended newest row is asked for in each look, and reported in none of them but the first.
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 13").await;
-    let third = again(&mut store, &second, Look::Ordinary).await;
+    let third = again(&mut store, &second, Coverage::Ordinary).await;
     assert_eq!(ids(&third), ["10", "11", "13"]);
-    let fourth = again(&mut store, &third, Look::Ordinary).await;
+    let fourth = again(&mut store, &third, Coverage::Ordinary).await;
     assert_eq!(ids(&fourth), ["10", "11"]);
     // Set running again it is news at once, although its key is not.
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 13").await;
-    let fifth = again(&mut store, &fourth, Look::Ordinary).await;
+    let fifth = again(&mut store, &fourth, Coverage::Ordinary).await;
     assert_eq!(ids(&fifth), ["10", "11", "13"]);
 }
 
@@ -189,34 +193,34 @@ async fn unlisted_states_are_bounded(bed: impl Bed) {
 async fn an_emptied_table_that_counts_from_one_again_is_seen_at_once(bed: impl Bed) {
     running(&bed, &[100, 101]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     bed.sql("DELETE FROM runs").await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(ids(&second), [] as [&str; 0]);
     running(&bed, &[1]).await;
-    let third = again(&mut store, &second, Look::Ordinary).await;
+    let third = again(&mut store, &second, Coverage::Ordinary).await;
     assert_eq!(ids(&third), ["1"]);
     running(&bed, &[2]).await;
-    assert_eq!(ids(&again(&mut store, &third, Look::Ordinary).await), ["1", "2"]);
+    assert_eq!(ids(&again(&mut store, &third, Coverage::Ordinary).await), ["1", "2"]);
 }
 
 async fn a_table_that_was_restored_to_an_older_state_is_read_again(bed: impl Bed) {
     running(&bed, &[1, 2, 3]).await;
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 1").await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     // The newest row is gone, and an older one runs again.
     bed.sql("DELETE FROM runs WHERE id = 3").await;
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id = 1").await;
-    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "2"]);
+    assert_eq!(ids(&again(&mut store, &first, Coverage::Ordinary).await), ["1", "2"]);
 }
 
 async fn deleted_rows_are_gone(bed: impl Bed) {
     running(&bed, &[1, 2, 3]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     bed.sql("DELETE FROM runs WHERE id = 2").await;
-    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "3"]);
+    assert_eq!(ids(&again(&mut store, &first, Coverage::Ordinary).await), ["1", "3"]);
 }
 
 async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
@@ -228,7 +232,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
         "a small table is scanned at no cost"
     );
     bed.sql(bed.many_ended(60_000)).await;
-    let full = store.observe(&look(Look::Full)).await.unwrap();
+    let full = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(
         full.discovery,
         Discovery::KeyTail,
@@ -242,7 +246,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
         "as it was asked for"
     );
     bed.sql("CREATE INDEX by_state ON runs (state)").await;
-    let full = store.observe(&look(Look::Full)).await.unwrap();
+    let full = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(
         (full.discovery, full.access),
         (Discovery::State, Access::Index),
@@ -253,7 +257,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
 async fn a_table_whose_rows_are_not_born_running_is_asked_by_state(bed: impl Bed) {
     running(&bed, &[1]).await;
     let mut store = bed.store_not_born_running();
-    let seen = store.observe(&look(Look::Full)).await.unwrap();
+    let seen = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!((seen.discovery, seen.newcomers), (Discovery::State, Newcomers::Unseen));
 }
 
@@ -262,12 +266,12 @@ async fn thousands_that_begin_at_once_are_each_read_once(bed: impl Bed) {
     running(&bed, &[1]).await;
     for discovery in [DiscoverySetting::State, DiscoverySetting::KeyTail] {
         let mut store = bed.store_by(Action::Observe, discovery);
-        let mut last = store.observe(&look(Look::Full)).await.unwrap();
+        let mut last = store.observe(&look(Coverage::Full)).await.unwrap();
         bed.sql(bed.many_ended(45_000)).await;
         running(&bed, &[45_002]).await;
         let mut read = Vec::new();
         loop {
-            last = again(&mut store, &last, Look::Ordinary).await;
+            last = again(&mut store, &last, Coverage::Ordinary).await;
             let ended = last.rows.iter().filter(|job| job.state.as_deref() != Some("RUNNING"));
             let before = read.len();
             read.extend(ended.filter_map(|job| job.id.number()));
@@ -303,15 +307,15 @@ async fn keys_that_are_missing_for_good_cost_a_pass_few_blocks_on_postgresql() {
         let bed = PostgresBed::new().await;
         running(&bed, &[1]).await;
         let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-        let mut last = store.observe(&look(Look::Full)).await.unwrap();
+        let mut last = store.observe(&look(Coverage::Full)).await.unwrap();
         bed.sql(&format!("INSERT INTO runs (id, state) {missing}")).await;
         bed.sql("VACUUM ANALYZE runs").await;
         for _ in 0..12 {
-            last = again(&mut store, &last, Look::Ordinary).await;
+            last = again(&mut store, &last, Coverage::Ordinary).await;
         }
         let before = blocks(&bed).await;
         for _ in 0..50 {
-            last = again(&mut store, &last, Look::Ordinary).await;
+            last = again(&mut store, &last, Coverage::Ordinary).await;
         }
         assert_eq!(ids(&last), ["1"]);
         let each = (blocks(&bed).await - before) / 50;
@@ -325,15 +329,18 @@ async fn a_key_that_commits_late_is_found_on_postgresql() {
     let bed = PostgresBed::new().await;
     running(&bed, &[1]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     let late = bed
         .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
         .await;
     running(&bed, &[3]).await;
-    let second = again(&mut store, &first, Look::Ordinary).await;
+    let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(ids(&second), ["1", "3"]);
     late.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(ids(&again(&mut store, &second, Look::Ordinary).await), ["1", "2", "3"]);
+    assert_eq!(
+        ids(&again(&mut store, &second, Coverage::Ordinary).await),
+        ["1", "2", "3"]
+    );
 }
 
 /// The same after a start: what was open when the newest rows were first read.
@@ -346,8 +353,11 @@ async fn a_key_that_was_open_at_the_first_look_is_found_on_postgresql() {
         .await;
     running(&bed, &[3]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Look::Full)).await.unwrap();
+    let first = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(ids(&first), ["1", "3"]);
     late.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(ids(&again(&mut store, &first, Look::Ordinary).await), ["1", "2", "3"]);
+    assert_eq!(
+        ids(&again(&mut store, &first, Coverage::Ordinary).await),
+        ["1", "2", "3"]
+    );
 }

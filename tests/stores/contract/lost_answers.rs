@@ -4,7 +4,7 @@
 use super::{Bed, PostgresBed, operator::failed, snapshot, with_victim};
 use crate::support::proxy::Proxy;
 use beatwarden::{
-    domain::{Action, Look},
+    domain::{Action, Coverage},
     store::{Entries, ErrorTextRemoval, Failure, Ledger, ObserveRequest, Store, Undo},
 };
 
@@ -116,7 +116,7 @@ async fn a_connection_that_breaks_in_a_pass_is_called_by_what_it_was_asked() {
     let lock = bed
         .client_in_transaction("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
         .await;
-    let request = ObserveRequest::whole(Vec::new(), Look::Ordinary);
+    let request = ObserveRequest::whole(Vec::new(), Coverage::Ordinary);
     let ended = async {
         bed.sql(
             "DO $$ BEGIN

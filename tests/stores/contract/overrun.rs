@@ -110,7 +110,7 @@ async fn good_runs_that_take_more_than_half_of_the_time_withhold_all(bed: impl B
         .await;
     // It is asked again with each full look.
     assert_eq!(snapshot(&mut store).await.obstacles, []);
-    let full = store.observe(&look(Look::Full)).await.unwrap();
+    let full = store.observe(&look(Coverage::Full)).await.unwrap();
     let [obstacle] = &full.obstacles[..] else {
         panic!("{:?}", full.obstacles);
     };

@@ -7,7 +7,7 @@ use super::{
     job, look,
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Phase, Repair, Repairing, StartCheck},
+    domain::{Action, Coverage, Outcome, Phase, Repair, Repairing, StartCheck},
     store::{Ledger, Store, Undo},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -109,7 +109,7 @@ async fn failed_and_undone(bed: impl Bed, payloads: &[Option<String>]) -> [Vec<O
     );
     bed.sql(&insert).await;
     let mut store = bed.store(Action::Fail);
-    let snapshot = store.observe(&look(Look::Full)).await.unwrap();
+    let snapshot = store.observe(&look(Coverage::Full)).await.unwrap();
     store.prepare_ledger().await.unwrap();
     let mut repairs = Vec::new();
     for (id, payload) in payloads.iter().enumerate() {

@@ -159,7 +159,7 @@ async fn a_part_that_is_refused_from_now_on_costs_one_pass() {
     let before = snapshot(&mut store).await;
     assert_eq!(before.unknowns.connection, None);
     refuse(&bed, "pg_current_wal_lsn", "", "RETURNS pg_lsn", "55000").await;
-    let request = super::ObserveRequest::whole(Vec::new(), super::Look::Ordinary);
+    let request = super::ObserveRequest::whole(Vec::new(), super::Coverage::Ordinary);
     let failed = super::Store::observe(&mut store, &request).await;
     assert!(failed.is_err());
     let after = snapshot(&mut store).await;
@@ -178,7 +178,7 @@ async fn a_pooler_before_a_server_that_hides_its_timeline_changes_nothing() {
     let (_pooler, port) = Pooler::start(shared(), folder.path());
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut store = bed.store_through(address, Action::Fail);
-    let request = super::ObserveRequest::whole(Vec::new(), super::Look::Full);
+    let request = super::ObserveRequest::whole(Vec::new(), super::Coverage::Full);
     let seen = eventually("the pooler answers", Duration::from_secs(10), async || {
         super::Store::observe(&mut store, &request).await.ok()
     })

@@ -4,7 +4,7 @@
 use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot};
 use crate::support::eventually;
 use beatwarden::{
-    domain::{Access, Action, Cause, Look, Outcome},
+    domain::{Access, Action, Cause, Coverage, Outcome},
     store::{
         DiscoverySetting, Failure, Ledger, Mapping, Store, StoreError, Undo,
         sqlite::{SqliteSettings, SqliteStore},
@@ -147,7 +147,7 @@ async fn a_file_that_vanished_is_named_with_what_to_do_and_found_when_it_is_back
     snapshot(&mut store).await;
     let away = file.path().with_extension("away");
     fs::rename(file.path(), &away).unwrap();
-    let error = store.observe(&look(Look::Ordinary)).await.unwrap_err();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err();
     assert!(matches!(error, StoreError::Connect { .. }), "{error:?}");
     let said = error.chain();
     assert!(said.contains(&file.path().display().to_string()), "{said}");
@@ -162,7 +162,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let file = File::empty();
     let text = "watch: this is a text file, and long enough to have a header\n".repeat(20);
     fs::write(file.path(), &text).unwrap();
-    let said = schema_error(file.store(Action::Fail).observe(&look(Look::Full)).await);
+    let said = schema_error(file.store(Action::Fail).observe(&look(Coverage::Full)).await);
     assert!(said.contains("is not a SQLite database"), "{said}");
     assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
     assert_eq!(
@@ -203,7 +203,7 @@ async fn a_table_without_a_unique_key_is_refused_and_a_view_is_read_but_not_repa
             assert_eq!(obstacle, Some(Cause::Rights), "{what}");
             continue;
         }
-        let refused = file.store(Action::Observe).observe(&look(Look::Full)).await;
+        let refused = file.store(Action::Observe).observe(&look(Coverage::Full)).await;
         let error = refused.expect_err(what);
         assert_eq!(error.failure(), Failure::Schema, "{what}");
         assert!(
@@ -256,7 +256,7 @@ async fn rows_without_a_key_are_counted_and_rows_that_share_one_fail_the_pass() 
         let file = File::empty();
         file.sql(&create.replace("{}", COLUMNS));
         file.sql(&rows(keys));
-        let seen = file.store(Action::Observe).observe(&look(Look::Full)).await;
+        let seen = file.store(Action::Observe).observe(&look(Coverage::Full)).await;
         match counted {
             Some(counted) => assert_eq!((seen.as_ref().unwrap().keyless, seen.unwrap().rows.len()), (counted, 1)),
             None => {
@@ -274,7 +274,7 @@ async fn rows_without_a_key_are_counted_and_rows_that_share_one_fail_the_pass() 
     file.sql(&rows(&["1", "'1'"]).replace("INTO t", "INTO runs"));
     let error = file
         .store(Action::Observe)
-        .observe(&look(Look::Full))
+        .observe(&look(Coverage::Full))
         .await
         .expect_err("1 and '1'");
     assert!(error.to_string().contains("share the key id = `1`"), "{error}");
@@ -291,7 +291,7 @@ async fn no_lock_is_kept_whatever_the_outcome() {
     };
     let observed = snapshot(&mut store).await;
     free("an ordinary look");
-    store.observe(&look(Look::Full)).await.unwrap();
+    store.observe(&look(Coverage::Full)).await.unwrap();
     free("a full look");
     store.prepare_ledger().await.unwrap();
     free("the ledger");
@@ -385,7 +385,7 @@ async fn a_look_that_takes_too_long_is_interrupted_and_the_next_one_is_fine() {
     file.sql(&format!("CREATE VIEW runs AS {endless}"));
     let mut store = file.store(Action::Observe);
     let began = Instant::now();
-    let error = store.observe(&look(Look::Ordinary)).await.unwrap_err();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err();
     assert!(matches!(error, StoreError::Timeout { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     let writer = file.writer();
@@ -396,7 +396,7 @@ async fn a_look_that_takes_too_long_is_interrupted_and_the_next_one_is_fine() {
     file.fill();
     let rows = eventually("a good look", Duration::from_secs(5), async || {
         store
-            .observe(&look(Look::Ordinary))
+            .observe(&look(Coverage::Ordinary))
             .await
             .ok()
             .map(|snapshot| snapshot.rows.len())
@@ -415,7 +415,7 @@ async fn a_look_outlasts_a_slow_commit_also_after_a_repair() {
         let began = Instant::now();
         writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
         let looking = tokio::spawn(async move {
-            let seen = store.observe(&look(Look::Ordinary)).await;
+            let seen = store.observe(&look(Coverage::Ordinary)).await;
             (store, seen)
         });
         // Longer than a repair waits for the lock, shorter than a pass does.
@@ -441,7 +441,7 @@ async fn a_file_that_stays_locked_is_said_to_be_and_left_soon() {
     let writer = file.writer();
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let began = Instant::now();
-    let error = store.observe(&look(Look::Ordinary)).await.unwrap_err();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     writer.execute_batch("COMMIT").unwrap();
@@ -676,6 +676,6 @@ async fn a_path_that_names_no_database_file_is_named_for_what_it_is() {
             action: Action::Observe,
         })
     };
-    let said = schema_error(store().observe(&look(Look::Full)).await);
+    let said = schema_error(store().observe(&look(Coverage::Full)).await);
     assert!(said.contains("is a folder: name the database file"), "{said}");
 }

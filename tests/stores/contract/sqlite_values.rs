@@ -6,7 +6,7 @@ use super::{
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
-    domain::{Action, Look, Outcome, Phase, Repair, Snapshot, StartCheck, TimeValue},
+    domain::{Action, Coverage, Outcome, Phase, Repair, Snapshot, StartCheck, TimeValue},
     store::{Identifier, ObserveRequest, Store, TimeFormat},
 };
 use std::time::Duration;
@@ -133,7 +133,10 @@ async fn keys_of_every_declared_type_are_found_again() {
             "{declared} {literal}"
         );
         file.sql(&format!("UPDATE runs SET state = 'SUCCESS' WHERE id = {literal}"));
-        let request = ObserveRequest::whole(observed.rows.iter().map(|job| job.id.clone()).collect(), Look::Ordinary);
+        let request = ObserveRequest::whole(
+            observed.rows.iter().map(|job| job.id.clone()).collect(),
+            Coverage::Ordinary,
+        );
         let after = store.observe(&request).await.unwrap();
         assert_eq!(
             repair_by_key(&after, key, Action::Backfill).job.state.as_deref(),

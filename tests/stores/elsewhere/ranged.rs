@@ -6,7 +6,7 @@ use crate::support::eventually;
 use beatwarden::{
     app::{self, AnyStore},
     config::{DatabaseSource, Secret},
-    domain::{Cause, Job, JobId, Look, Snapshot, TimeValue},
+    domain::{Cause, Coverage, Job, JobId, Snapshot, TimeValue},
     store::{ObserveRequest, Store},
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -47,7 +47,7 @@ fn client(place: &Place) -> &Client {
 }
 
 async fn first(store: &mut AnyStore) -> Snapshot {
-    let seen = store.observe(&ObserveRequest::whole(Vec::new(), Look::Full)).await;
+    let seen = store.observe(&ObserveRequest::whole(Vec::new(), Coverage::Full)).await;
     seen.unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
@@ -56,7 +56,7 @@ async fn again(store: &mut AnyStore, last: &Snapshot) -> Snapshot {
     let running = last.rows.iter().filter(|job| job.state.as_deref() == Some("running"));
     let mut known: Vec<JobId> = running.map(|job| job.id.clone()).collect();
     known.sort();
-    let seen = store.observe(&ObserveRequest::whole(known, Look::Ordinary)).await;
+    let seen = store.observe(&ObserveRequest::whole(known, Coverage::Ordinary)).await;
     seen.unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
