@@ -73,7 +73,7 @@ impl Mapping {
                 self.say("# id = \"id\"");
             }
             (None, None) => {
-                self.ask("no column is unique by itself. Name one that is, or watch a view that joins several (docs/mapping.md).");
+                self.ask("no column is unique on its own. Name one that is, or watch a view that joins several (docs/mapping.md).");
                 self.say("# id = \"id\"");
             }
         }
