@@ -5,8 +5,8 @@ mod repairing;
 
 use crate::{
     domain::{
-        self, Action, Cause, Coverage, JobId, Memory, Noted, Observation, Obstacle, Phase, Plan, Policy, SCANS,
-        Silence, interval_in_force, judges_late,
+        self, Cause, Coverage, JobId, Memory, Noted, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force,
+        judges_late,
     },
     pass::{Audience, Clock, FailedPass, GoodPass},
     store::{ObserveRequest, Store, StoreError, TimeBudget},
@@ -69,8 +69,6 @@ pub struct Watch<S, C, A> {
     wrote: bool,
     /// Whether a ledger of an earlier version was given the indexes that it is read by.
     is_ledger_migrated: bool,
-    /// Whether it was looked for good runs that have no heartbeat.
-    has_asked_for_silence: bool,
     /// Why the ledger can't be created, where that was refused.
     ledger_refused: Option<String>,
     /// The jobs whose repairs another session keeps waiting, each since when.
@@ -98,7 +96,6 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             failures: 0,
             wrote: false,
             is_ledger_migrated: false,
-            has_asked_for_silence: false,
             ledger_refused: None,
             held: BTreeMap::new(),
             asked_for_holders: None,
@@ -118,7 +115,6 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             scans: Vec::new(),
             failures: 0,
             is_ledger_migrated: false,
-            has_asked_for_silence: false,
             ledger_refused: None,
             stop,
             ..self
@@ -144,7 +140,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                 () = pause => {}
             }
             let began = self.clock.moment();
-            wait = match caught(self.pass_of_a_watch()).await {
+            wait = match caught(self.pass()).await {
                 Ok(Ok(())) => {
                     let interval = self.interval.mul_f64(std::mem::replace(&mut share, 1.0));
                     interval.saturating_sub(self.clock.moment().since(began))
@@ -159,28 +155,9 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     ///
     /// # Errors
     /// If the table could not be read: the time after which to try again. The reason is reported to the audience.
-    pub async fn pass(&mut self) -> Result<Arc<GoodPass>, Duration> {
+    pub async fn pass(&mut self) -> Result<(), Duration> {
         let (observation, plan) = self.look().await.map_err(|(retry_in, _)| retry_in)?;
-        Ok(self.carry_out(observation, plan).await)
-    }
-
-    /// A pass; the first one that is good, and could fail a job, is followed by a warning where living jobs look like dead ones.
-    async fn pass_of_a_watch(&mut self) -> Result<(), Duration> {
-        let pass = self.pass().await?;
-        if self.has_asked_for_silence || self.policy.action != Action::Fail {
-            return Ok(());
-        }
-        // Once is enough, whatever comes of it: it serves a line of the log.
-        self.has_asked_for_silence = true;
-        let beat = [Phase::Beating, Phase::Lost].map(|phase| pass.report.count(phase));
-        if beat.iter().sum::<u64>() > 0 {
-            return Ok(());
-        }
-        let runs = self.store.good_runs().await.unwrap_or_default();
-        if let Some(silence) = Silence::of(&runs, pass.report.at, &self.policy) {
-            let watch = &self.policy.watch;
-            tracing::warn!(watch, "heartbeats: {}", silence.said(self.policy.action, &self.policy));
-        }
+        self.carry_out(observation, plan).await;
         Ok(())
     }
 

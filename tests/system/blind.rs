@@ -30,8 +30,9 @@ const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says in these plots: what commands of an operator ask, what is asked of a holder of the gate or of a
 /// row, and the mark before a scan of a table without an index.
-const NOT_OF_A_WATCH: [&str; 23] = [
+const NOT_OF_A_WATCH: [&str; 24] = [
     "gate probe",
+    "good runs",
     "grants path",
     "grants table",
     "guard holder",

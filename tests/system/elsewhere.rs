@@ -151,12 +151,6 @@ async fn a_writer_that_never_beats_is_named_before_its_jobs_are_failed(table: Ta
         said.contains("Of its heartbeat: no good run has one"),
         "{said}{complaint}"
     );
-    let dog = Beatwarden::watch(&["--config", config]).await;
-    dog.metric_becomes(FAILED, 1.0, SOON).await;
-    let log = dog.log();
-    assert_eq!(log.matches("no good run has one").count(), 1, "{log}");
-    assert!(dog.stop().success());
-
     // One that has beaten is enough.
     beats(&table, 3).await;
     table.job(7, "orders", 60, None).await;
@@ -165,8 +159,4 @@ async fn a_writer_that_never_beats_is_named_before_its_jobs_are_failed(table: Ta
         said.contains("so only `fail` ends such a job") && !said.contains("no good run"),
         "{said}"
     );
-    let dog = Beatwarden::watch(&["--config", config]).await;
-    dog.metric_becomes(FAILED, 1.0, SOON).await;
-    assert!(!dog.log().contains("no good run"), "{}", dog.log());
-    assert!(dog.stop().success());
 }

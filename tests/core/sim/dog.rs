@@ -190,7 +190,7 @@ pub async fn live(world: Shared, dog: usize) {
     loop {
         let began = clock.moment();
         let wait = match watch.pass().await {
-            Ok(_) => scenario.interval.saturating_sub(clock.moment().since(began)),
+            Ok(()) => scenario.interval.saturating_sub(clock.moment().since(began)),
             Err(retry_in) => retry_in,
         };
         Nap::new(&world, dog, micros(wait)).await;
