@@ -13,7 +13,7 @@ use crate::{
     present::{
         View, json as shapes, safe,
         time::{date, span_short as span},
-        words::percent,
+        words::{percent, unless},
     },
 };
 use clap::Args;
@@ -215,7 +215,7 @@ fn next(job: &Value, now: Timestamp) -> String {
     let phase = job["phase"].as_str().and_then(Phase::from_spelling);
     let next = match (job["next_action"].as_str(), job["withheld_cause"].as_str()) {
         (_, Some(cause)) => format!("withheld: {cause}"),
-        (Some(action), None) => format!("{action} if it stays silent"),
+        (Some(action), None) => format!("{action} {}", phase.map_or("", unless)),
         (None, None) if phase == Some(Phase::Lost) => "reported only".to_owned(),
         (None, None) => "-".to_owned(),
     };

@@ -136,7 +136,7 @@ fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy
     acts.then(|| by_watching.max(known.start().plus(policy.deadline())))
 }
 
-/// What withholds an overdue job, up to `watching`; fuse and limit are questions of the whole plan.
+/// The first cause that withholds an overdue job, in the order of [`Cause`], up to `Watching`; fuse and limit depend on all jobs.
 fn cause_of(pass: &Pass<'_>, known: &Known, watched: Duration) -> Option<Cause> {
     let (policy, job) = (pass.policy, &known.job);
     let precedent = pass.precedent(job);

@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::{Error, Row, error::SqlState};
 
-/// Past this the answer counts as missing. The server cancels the statement after 2 s on its own; what remains is a
-/// COMMIT that waits for a standby, which no timeout of the server bounds.
+/// Past this the answers count as missing. The server cancels each statement after 2 s; several of them, or a COMMIT that
+/// waits for a standby, which no timeout of the server bounds, can take longer.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The answers of the batch, in the order in which it was sent.
@@ -204,7 +204,7 @@ async fn send_once(link: &Link, batch: &Batch<'_>, params: &[Param<'_>]) -> Answ
 
 /// What the answers say.
 pub(super) enum Judged {
-    /// That's it.
+    /// The outcome is known.
     Final(Outcome),
     /// Nothing was changed, although the gate was won: the row has to be looked at to learn why.
     Untouched,
@@ -242,7 +242,7 @@ pub(super) fn judge(answers: Answers, id: RepairId) -> Judged {
     let Some(row) = rows.first() else {
         return Judged::Final(Outcome::Failed("the repair statement returned no row".to_owned()));
     };
-    // In a transaction this undoes what the statement did; where BEGIN was refused, it is undone by nothing.
+    // An error here rolls the transaction back. Where BEGIN was refused, the statement has been committed on its own.
     if let (Ok(()), Err(error)) = (&begun, kept) {
         return Judged::Final(failed(error));
     }
@@ -287,7 +287,7 @@ fn is_ledger_key(error: &Error) -> bool {
     detail.starts_with("Key (repair_id)=")
 }
 
-/// Reads the row plainly: as it was observed means that another session held it, anything else that it changed.
+/// Reads the row without a lock: if it still is as it was observed, another session held it; otherwise it has changed.
 async fn look_again(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair) -> Outcome {
     let keys = vec![repair.job.id.to_string()];
     let params: Vec<Param<'_>> = vec![&settings.mapping.time_zone, &keys];
