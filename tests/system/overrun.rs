@@ -60,7 +60,10 @@ async fn a_job_is_reported_and_its_row_left_alone(table: Table) {
     assert_eq!(explained["job"]["phase"], "overrun", "{explained}");
     let (_of_fail, path) = configured(&table, "fail");
     let (_, said, complaint) = run(&["status", "--config", path.to_str().unwrap()]);
-    assert!(said.contains("fail unless it ends before, due in "), "{said}{complaint}");
+    assert!(
+        said.contains("fail unless it ends before, due in "),
+        "{said}{complaint}"
+    );
 
     let watchdog = Beatwarden::watch(&["--config", config]).await;
     watchdog
