@@ -150,8 +150,8 @@ fn known(jobs: usize) -> Running {
 
 // A pass over jobs that all are known, without what the database does.
 #[library_benchmark(setup = known)]
-#[bench::of_100(args = (100), config = at_most(27_725))]
-#[bench::of_10_000(args = (10_000), config = at_most(1_948_620))]
+#[bench::of_100(args = (100), config = at_most(27_214))]
+#[bench::of_10_000(args = (10_000), config = at_most(1_727_412))]
 fn look(database: Running) -> (Snapshot, Carried) {
     database.pass()
 }
@@ -171,8 +171,8 @@ fn planned((memory, observation): (Memory, Observation)) -> (Memory, Plan, Obser
 
 // The decision in a pass in which every job sent a heartbeat.
 #[library_benchmark(setup = second_pass)]
-#[bench::of_100(args = (100), config = at_most(116_455))]
-#[bench::of_10_000(args = (10_000), config = at_most(11_750_334))]
+#[bench::of_100(args = (100), config = at_most(114_316))]
+#[bench::of_10_000(args = (10_000), config = at_most(11_535_364))]
 fn decide(input: (Memory, Observation)) -> (Memory, Plan, Observation) {
     planned(input)
 }
@@ -189,8 +189,8 @@ fn reported((mut memory, mut plan, observation): (Memory, Plan, Observation)) ->
 
 // The report of such a pass.
 #[library_benchmark(setup = decided)]
-#[bench::of_100(args = (100), config = at_most(144_143))]
-#[bench::of_10_000(args = (10_000), config = at_most(5_672_956))]
+#[bench::of_100(args = (100), config = at_most(143_432))]
+#[bench::of_10_000(args = (10_000), config = at_most(5_602_831))]
 fn describe(input: (Memory, Plan, Observation)) -> (Memory, Report) {
     reported(input)
 }
@@ -243,8 +243,8 @@ fn exported(jobs: usize) -> Metrics {
 
 // A scrape after a pass.
 #[library_benchmark(setup = exported)]
-#[bench::of_100(args = (100), config = at_most(3_559_461))]
-#[bench::of_10_000(args = (10_000), config = at_most(3_642_773))]
+#[bench::of_100(args = (100), config = at_most(1_645_811))]
+#[bench::of_10_000(args = (10_000), config = at_most(1_687_211))]
 fn encode(metrics: Metrics) -> (Metrics, Arc<Scrape>) {
     let scrape = metrics.scrape();
     (metrics, scrape)
