@@ -74,7 +74,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{JobId, Noun, States, TimeValue};
+    use crate::domain::{JobId, States, TimeValue};
     use std::time::Duration;
 
     const NOW: i64 = 1_700_000_000;
@@ -82,27 +82,15 @@ mod tests {
     fn policy() -> Policy {
         let list = |state: &str| vec![state.to_owned()];
         Policy {
-            watch: "w".to_owned(),
-            noun: Noun::default(),
             states: States {
                 running: list("RUNNING"),
                 success: list("SUCCESS"),
                 failure: list("FAIL"),
                 ..States::default()
             },
-            init_deadline: Duration::from_secs(60),
-            max_runtime: None,
-            heartbeat_timeout: Duration::from_secs(300),
-            seed_tolerance: Duration::from_millis(5),
             max_age: Duration::from_secs(86_400),
-            init_window: Duration::from_secs(3_600),
             action: Action::Fail,
-            fuse_min_jobs: 10,
-            fuse_share: 0.5,
-            max_per_pass: 100,
-            writer_stale_after: None,
-            writer_stale_after_without_heartbeat: None,
-            by_hand: None,
+            ..Policy::default()
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Bed, PostgresBed, Written, bed::mapping, ids, look, repair, repair_o
 use crate::support::{eventually, pooler::Pooler, postgres::shared, proxy::Proxy};
 use beatwarden::{
     domain::{Action, Coverage, Outcome, Snapshot},
-    store::{DiscoverySetting, Mapping, Store, TableName},
+    store::{DiscoverySetting, Mapping, Store, TableName, postgres::PostgresStore},
 };
 use std::{
     net::SocketAddr,
@@ -86,15 +86,21 @@ async fn kept(bed: &PostgresBed) -> i64 {
     .await
 }
 
-/// The server refuses a statement that it kept: the same pass is made without, and the watch sees no gap.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_costs_no_pass() {
+/// A job whose statements the server keeps, and tells how many.
+async fn with_kept_statements() -> (PostgresBed, PostgresStore) {
     let bed = PostgresBed::new().await;
     put_in_place(&bed, "txid_current_snapshot", "", "RETURNS txid_snapshot", TELLING).await;
     bed.write(&Written::running(1)).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::State);
     assert_eq!(passes(&mut store, 4, &["1"]).await, DIRECT);
     assert!(kept(&bed).await >= 3, "the moment, the rows, the ledger");
+    (bed, store)
+}
+
+/// The server refuses a statement that it kept: the same pass is made without, and the watch sees no gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_costs_no_pass() {
+    let (bed, mut store) = with_kept_statements().await;
     bed.sql("CREATE TABLE public.refusing ()").await;
     assert_eq!(passes(&mut store, 4, &["1"]).await, REFUSED);
     assert_eq!(kept(&bed).await, 0, "and the server has forgotten them");
@@ -111,12 +117,7 @@ async fn a_refusal_costs_no_pass() {
 /// The server has forgotten the statements while a pass sends them (26000), as behind a pooler that came in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_are_gone_cost_no_pass() {
-    let bed = PostgresBed::new().await;
-    put_in_place(&bed, "txid_current_snapshot", "", "RETURNS txid_snapshot", TELLING).await;
-    bed.write(&Written::running(1)).await;
-    let mut store = bed.store_by(Action::Observe, DiscoverySetting::State);
-    assert_eq!(passes(&mut store, 4, &["1"]).await, DIRECT);
-    assert!(kept(&bed).await >= 3, "the moment, the rows, the ledger");
+    let (bed, mut store) = with_kept_statements().await;
     bed.sql("CREATE TABLE public.forgetting ()").await;
     assert_eq!(passes(&mut store, 1, &["1"]).await, REFUSED);
     bed.sql("DROP TABLE public.forgetting").await;
