@@ -8,12 +8,12 @@ use super::{
 use crate::{
     app::{self, AppError},
     config::{Loaded, WatchConfig},
-    domain::{Phase, Timestamp},
+    domain::{Action, Cause, Phase, Timestamp},
     pass::{Clock, SystemClock},
     present::{
-        View, json as shapes, safe,
+        Next, View, json as shapes, safe,
         time::{date, span_short as span},
-        words::{percent, unless},
+        words::percent,
     },
 };
 use clap::Args;
@@ -211,19 +211,20 @@ fn jobs(watch: &Value, now: Timestamp) {
     table::print(2, &columns, &jobs.iter().map(row).collect::<Vec<_>>());
 }
 
+/// What happens next to a job, and what it means for the next run of its name.
 fn next(job: &Value, now: Timestamp) -> String {
-    let phase = job["phase"].as_str().and_then(Phase::from_spelling);
-    let next = match (job["next_action"].as_str(), job["withheld_cause"].as_str()) {
-        (_, Some(cause)) => format!("withheld: {cause}"),
-        (Some(action), None) => format!("{action} {}", phase.map_or("", unless)),
-        (None, None) if phase == Some(Phase::Lost) => "reported only".to_owned(),
-        (None, None) => "-".to_owned(),
-    };
-    let due = time_in(&job["due_at"])
-        .filter(|due| *due > now)
-        .map(|due| format!(", due in {}", span(now.age_at(due))));
-    let blocking = job["blocking_words"].as_str().map(|words| format!("; {words}"));
-    format!("{next}{}{}", due.unwrap_or_default(), blocking.unwrap_or_default())
+    let text = |key: &str| job[key].as_str();
+    let next = text("phase").and_then(Phase::from_spelling).map(|phase| Next {
+        phase,
+        is_repaired: text("repair_id").is_some(),
+        action: text("next_action").and_then(Action::from_spelling),
+        due_at: time_in(&job["due_at"]),
+        cause: text("withheld_cause").and_then(Cause::from_spelling),
+    });
+    let next = next.map_or_else(|| "-".to_owned(), |next| next.words(now, span));
+    let repair = text("repair_id").map(|id| format!(" {id}"));
+    let blocking = text("blocking_words").map(|words| format!("; {words}"));
+    [Some(next), repair, blocking].into_iter().flatten().collect()
 }
 
 /// The last few; `beatwarden history` has them all.

@@ -7,6 +7,7 @@
 //! | `causes` | why a job is not repaired, in a few words and in a sentence: a new cause is added there |
 //! | `explain` | one job: why it has its phase, and what happens next |
 //! | `outcomes` | what turned out about a repair, with the commands to copy |
+//! | `next` | what happens next to a job, in a few words |
 //! | `json` | the shapes of `/api/v1/...` and of every `--json` |
 //! | `words` | phases, actions and counts |
 //! | `time` | instants and spans |
@@ -15,6 +16,7 @@
 mod causes;
 mod explain;
 pub mod json;
+mod next;
 mod outcomes;
 pub mod safe;
 pub mod time;
@@ -24,6 +26,7 @@ pub mod words;
 
 pub use causes::CauseWords;
 pub use explain::{Facts, Judged, sentences};
+pub use next::Next;
 pub use outcomes::sentence_of;
 pub use verdict::{Tone, Verdict, verdict_of};
 pub use view::View;

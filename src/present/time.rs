@@ -96,8 +96,8 @@ pub fn until(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A time to come: how far it is, and what a clock will show then; with the date where it is another day.
-pub fn to_come(at: Timestamp, now: Timestamp) -> String {
+/// A time to come: how far it is, as `span` writes it, and what a clock will show then; with the date where it is another day.
+pub fn to_come(at: Timestamp, now: Timestamp, span: fn(Duration) -> String) -> String {
     let (then, today) = (clock(at), clock(now));
     let shown = match (then.split_once(' '), today.split_once(' ')) {
         (Some((day, time)), Some((today, _))) if day == today => time,
@@ -142,8 +142,8 @@ mod tests {
         assert_eq!(until(at(75).plus(Duration::from_micros(1)), at(0)), "08:01:16 UTC");
         assert_eq!(until(at(86_400), at(0)), "2027-01-16 08:00:00 UTC");
         let soon = at(0).plus(Duration::from_millis(980));
-        assert_eq!(to_come(soon, at(0)), "in 1 s, at 08:00:00 UTC");
-        assert_eq!(to_come(at(75), at(0)), "in 1 min 15 s, at 08:01:15 UTC");
-        assert_eq!(to_come(at(86_400), at(0)), "in 1 d, at 2027-01-16 08:00 UTC");
+        assert_eq!(to_come(soon, at(0), span), "in 1 s, at 08:00:00 UTC");
+        assert_eq!(to_come(at(75), at(0), span), "in 1 min 15 s, at 08:01:15 UTC");
+        assert_eq!(to_come(at(86_400), at(0), span_short), "in 1d, at 2027-01-16 08:00 UTC");
     }
 }

@@ -61,7 +61,7 @@ async fn a_job_is_reported_and_its_row_left_alone(table: Table) {
     let (_of_fail, path) = configured(&table, "fail");
     let (_, said, complaint) = run(&["status", "--config", path.to_str().unwrap()]);
     assert!(
-        said.contains("fail unless it ends before, due in "),
+        said.contains("it is ended as failed in ") && said.contains(" UTC, unless it ends before"),
         "{said}{complaint}"
     );
 

@@ -4,8 +4,8 @@ use super::place::Place;
 use crate::{
     domain::{Action, Blocking, Cause, JobLine, LateOutcome, Phase, Report},
     present::{
-        CauseWords, View, safe,
-        time::{rough, span, to_come},
+        CauseWords, Next, View, safe,
+        time::{rough, span},
         words::{self, number},
     },
 };
@@ -79,14 +79,10 @@ fn next(place: &Place<'_>, report: &Report) -> Markup {
     if action == Action::Observe {
         return html! { "Nothing is repaired: the mode is observe." };
     }
-    let when = |job: &JobLine| match job.due_at {
-        Some(due) if due > report.at => to_come(due, report.at),
-        _ => "with the next pass".to_owned(),
-    };
     html! {
         @match &report.next {
             Some(job) => {
-                p { (link(place, job)) ": " (words::done_by(job.next_action)) " " (when(job)) ", " (words::unless(job.phase)) "." }
+                p { (link(place, job)) ": " (Next::from(job).done(report.at, span)) "." }
             }
             None => { p { "No repair is due." } }
         }

@@ -6,10 +6,10 @@ use super::{
     table::{Row, name_and_id, table, whole},
 };
 use crate::{
-    domain::{Cause, JobLine, Phase, Report, Timestamp},
+    domain::{JobLine, Phase, Report, Timestamp},
     present::{
-        CauseWords,
-        time::{span, to_come},
+        Next,
+        time::span,
         words::{self, number},
     },
 };
@@ -113,26 +113,10 @@ fn table_of_jobs(place: &Place<'_>, caption: &str, jobs: &[&JobLine], at: Timest
     table(caption, headings, &jobs.iter().map(row).collect::<Vec<_>>())
 }
 
-/// What will be done with the job, and when, in words.
+/// What happens next to the job, and which repair did already.
 fn next(job: &JobLine, at: Timestamp) -> Markup {
-    if let Some(id) = job.repair {
-        return html! { "repaired by the last pass " code.uuid { (id) } };
+    html! {
+        (Next::from(job).words(at, span))
+        @if let Some(id) = job.repair { " " code.uuid { (id) } }
     }
-    match job.phase {
-        Phase::Lost => return html! { "reported only: lost heartbeats are not repaired" },
-        Phase::Beating => return html! { "nothing" },
-        Phase::Starting | Phase::MissedFirst | Phase::Running | Phase::Overrun | Phase::Abandoned => {}
-    }
-    let (what, unless) = (words::done_by(job.next_action), words::unless(job.phase));
-    let when = |due: Timestamp| match due > at {
-        true => to_come(due, at),
-        false => "with the next pass".to_owned(),
-    };
-    let words = match (job.withheld_cause, job.due_at) {
-        (Some(Cause::Watching), Some(due)) => format!("{what} {}, {unless}", when(due)),
-        (Some(cause), _) => CauseWords::of(cause).short.to_owned(),
-        (None, Some(due)) if !what.is_empty() => format!("{what} {}, {unless}", when(due)),
-        _ => "nothing".to_owned(),
-    };
-    html! { (words) }
 }

@@ -67,7 +67,7 @@ async fn status_is_what_the_running_instance_says() {
         "the instance's terms: {said}"
     );
     assert!(said.contains("0 starting, 1 beating, 1 missed_first"), "{said}");
-    assert!(said.contains("withheld: observe"), "{said}");
+    assert!(said.contains("nothing: the mode is observe"), "{said}");
 
     let (code, status) = ask_json(text(&table), dog.address);
     let watch = &status["watches"][0];
