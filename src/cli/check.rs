@@ -219,7 +219,8 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
         .collect();
     let known = watch.table.states.running.join(", ");
     if unknown.is_empty() {
-        return good(format!("states: {running} jobs are in a running state ({known})"));
+        let (jobs, are) = (policy.noun.of(running as u64), if running == 1 { "is" } else { "are" });
+        return good(format!("states: {running} {jobs} {are} in a running state ({known})"));
     }
     // No list can hold it.
     let null = unknown.contains("NULL");
@@ -264,10 +265,10 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
             .map(|(column, value)| format!("{} = `{}`", column.escape_debug(), value.escape_debug()))
             .collect();
         let text = format!(
-            "times: {} of {} running rows have times that can't be read, and are never judged; in the row {} stands {}; \
-             expected, with watch.table.time_format = {:?}, {}",
+            "times: {} of {} can't be judged, for times that can't be read; in the row {} stands {}; expected, with \
+             watch.table.time_format = {:?}, {}",
             unreadable.len(),
-            running.len(),
+            words::counted(running.len() as u64, "running row", "running rows"),
             job.id.text().escape_debug(),
             stand.join(" and "),
             watch.table.time_format.as_str(),
@@ -282,9 +283,10 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
     }
     if snapshot.keyless > 0 {
         let text = format!(
-            "keys: {} rows in a running state have no key that can be used (NULL in `{}`, or too long), and are never judged: \
-             give them one, or name another column in watch.table.id",
-            snapshot.keyless, watch.table.id
+            "keys: {} in a running state can't be judged, for want of a key that can be used (NULL in `{}`, or too long): give \
+             each row one, or name another column in watch.table.id",
+            words::counted(snapshot.keyless, "row", "rows"),
+            watch.table.id
         );
         lines.push((
             if running.is_empty() {

@@ -1,7 +1,11 @@
 //! The configuration file that is printed: a watch for each finding, and around it, as comments, why and what is left to decide.
 
 use super::{Finding, Findings, toml};
-use crate::{config::Written, present::safe, store::inventory::Inventory};
+use crate::{
+    config::Written,
+    present::{safe, words},
+    store::inventory::Inventory,
+};
 use std::collections::BTreeSet;
 
 /// Letters of a line of comments.
@@ -52,7 +56,7 @@ pub fn page(page: &Page<'_>, taken: &mut BTreeSet<String>) -> String {
     }
     if findings.left_out > 0 {
         text.push('\n');
-        let more = grouped(findings.left_out as u64);
+        let more = words::number(findings.left_out as u64);
         let more = format!("{more} more of them, which look less like a table of jobs, are not shown.");
         comment(&mut text, &more);
     }
@@ -76,7 +80,7 @@ fn misses(text: &mut String, findings: &Findings) {
     if findings.misses_left_out > 0 {
         comment(
             text,
-            &format!("- and {} more", grouped(findings.misses_left_out as u64)),
+            &format!("- and {} more", words::number(findings.misses_left_out as u64)),
         );
     }
 }
@@ -117,7 +121,7 @@ fn head(page: &Page<'_>) -> String {
     let findings = page.findings;
     let (known, like): (Vec<&Finding>, Vec<&Finding>) = findings.found.iter().partition(|finding| finding.is_known);
     let like = like.len() + findings.left_out;
-    let tables = counted(page.inventory.tables.len() as u64, "table", "tables");
+    let tables = words::counted(page.inventory.tables.len() as u64, "table", "tables");
     let parts = [
         (known.len(), "of a system that has a preset".to_owned()),
         (
@@ -132,7 +136,7 @@ fn head(page: &Page<'_>) -> String {
     let parts: Vec<String> = parts
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", grouped(count as u64)))
+        .map(|(count, what)| format!("{} {what}", words::number(count as u64)))
         .collect();
     let found = match () {
         () if page.inventory.tables.is_empty() => {
@@ -161,7 +165,7 @@ fn cost(inventory: &Inventory, finding: &Finding) -> Option<String> {
     let (state, _) = finding.running.as_ref()?;
     let table = &inventory.tables[finding.table];
     let rows = match table.rows {
-        Some(rows) => format!("it has about {}", counted(rows, "row", "rows")),
+        Some(rows) => format!("it has about {}", words::counted(rows, "row", "rows")),
         None => "how many rows it has is not known without counting".to_owned(),
     };
     let is_led = table.column(state).is_some_and(|column| column.leads_index);
@@ -232,23 +236,6 @@ fn comment(text: &mut String, sentence: &str) {
     text.push('\n');
 }
 
-/// `1 table`, `1,200 tables`.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
-}
-
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,12 +251,5 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(counted(1, "row", "rows"), "1 row");
-        assert_eq!(counted(0, "row", "rows"), "0 rows");
-        assert_eq!(counted(1_234_567, "row", "rows"), "1,234,567 rows");
     }
 }

@@ -125,6 +125,11 @@ pub fn number(count: u64) -> String {
     grouped
 }
 
+/// A count and its noun: `1 table`, `1,200 tables`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// A ratio in percent; one that is not whole never reads as 100%.
 pub fn percent(ratio: f64) -> String {
     let percent = (ratio * 1000.0).floor() / 10.0;
@@ -154,6 +159,10 @@ mod tests {
         assert_eq!(
             [number(0), number(999), number(100_000), number(1_234_567)],
             ["0", "999", "100,000", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 1, 1_200].map(|count| counted(count, "row", "rows")),
+            ["0 rows", "1 row", "1,200 rows"]
         );
     }
 }

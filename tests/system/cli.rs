@@ -223,7 +223,7 @@ fn check_finds_states_that_no_list_names() {
     );
     let (good, said) = checked(&[("RUNNING", -5, Some(-1)), ("FAIL", -50, None)], &[]);
     assert!(
-        good && said.contains("ok   states: 1 jobs are in a running state (RUNNING)"),
+        good && said.contains("ok   states: 1 job is in a running state (RUNNING)"),
         "{said}"
     );
 }
@@ -242,7 +242,7 @@ fn check_and_status_say_how_many_rows_cant_be_judged() {
     };
     let (good, said) = beatwarden("check");
     assert!(
-        !good && said.contains("FAIL times: 1 of 1 running rows have times that can't be read"),
+        !good && said.contains("FAIL times: 1 of 1 running row can't be judged, for times that can't be read"),
         "{said}"
     );
     assert!(

@@ -91,7 +91,7 @@ async fn every_example_of_the_page_is_read_as_it_says() {
         fs::write(&file, example.toml.replacen("[[watch]]\n", &line, 1)).unwrap();
         let (status, stdout, stderr) = run(&["check", "--config", file.to_str().unwrap()]);
         assert!(
-            stdout.contains("states: 1 jobs are in a running state")
+            stdout.contains("states: 1 job is in a running state")
                 && stdout.contains("0 have no heartbeat, 0 a seeded and 1 a real one"),
             "{heading}:\n{stdout}{stderr}"
         );

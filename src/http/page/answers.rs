@@ -6,7 +6,7 @@ use crate::{
     present::{
         CauseWords, Next, View, safe,
         time::{rough, span},
-        words::{self, number},
+        words::{self, counted, number},
     },
 };
 use maud::{Markup, html};
@@ -125,7 +125,7 @@ fn harm(view: &View, report: &Report) -> Markup {
         @match (wrong, late) {
             (0, 0) => { p { "No repair is known to have been wrong." } }
             (0, _) => { p { "No: " (number(late)) " backfilled " (report.noun.of(late)) " beat after all." } }
-            (_, _) => { p { (number(wrong)) " false " (plural(wrong, "repair", "repairs")) ": see above." } }
+            (_, _) => { p { (counted(wrong, "false repair", "false repairs")) ": see above." } }
         }
         p {
             @match (report.repaired(), view.last_repair()) {
@@ -143,8 +143,4 @@ fn harm(view: &View, report: &Report) -> Markup {
 fn age_of_pass(view: &View) -> Duration {
     let since = view.current.as_ref().map(|pass| view.now.since(pass.at));
     Duration::from_secs(since.unwrap_or_default().as_secs())
-}
-
-const fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
-    if count == 1 { one } else { many }
 }

@@ -3,7 +3,7 @@
 use crate::{
     present::{
         time::{clock, span},
-        words::{number, percent},
+        words::{counted, number, percent},
     },
     status::{InitDay, InitSlot, PassMark, Passed, Strip, WatchStatus},
 };
@@ -69,7 +69,7 @@ pub(super) fn day(status: &WatchStatus) -> Markup {
         html! {
             g {
                 title {
-                    (clock(slot.begins)) " UTC: " (number(slot.inits)) " starts, " (number(slot.failures)) " without a first heartbeat"
+                    (clock(slot.begins)) " UTC: " (counted(slot.inits, "start", "starts")) ", " (number(slot.failures)) " without a first heartbeat"
                 }
                 @if good > 0.0 { (bar("ok", x, HEIGHT - good, column, good)) }
                 @if bad > 0.0 { (bar("bad", x, HEIGHT - good - bad, column, bad)) }
@@ -134,8 +134,7 @@ pub(super) fn strip(status: &WatchStatus) -> Markup {
 fn words_of_repairs(repairs: u64) -> String {
     match repairs {
         0 => "no repairs".to_owned(),
-        1 => "1 repair".to_owned(),
-        many => format!("{} repairs", number(many)),
+        many => counted(many, "repair", "repairs"),
     }
 }
 
