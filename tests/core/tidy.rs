@@ -1,6 +1,7 @@
 //! The house rules that a machine can check: which module may know which, sizes, file heads, and words.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod circles;
 mod names;
 
 use std::{
