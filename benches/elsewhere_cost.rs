@@ -152,8 +152,8 @@ impl<S: Store> Passes<S> {
         passes
     }
 
-    async fn pass(&mut self, look: Coverage) {
-        let request = ObserveRequest::whole(self.known.clone(), look);
+    async fn pass(&mut self, coverage: Coverage) {
+        let request = ObserveRequest::whole(self.known.clone(), coverage);
         let began = Instant::now();
         let snapshot = self.store.observe(&request).await.unwrap();
         self.times.push(began.elapsed().as_secs_f64() * 1e3);

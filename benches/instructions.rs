@@ -48,7 +48,7 @@ fn mapping() -> Mapping {
 fn answer(question: &Question, rows: &mut Vec<Job>) -> Answer {
     let mut all = || Rows::from(std::mem::take(rows));
     match question {
-        Question::Plan => Answer::Plan(question::Plan {
+        Question::AccessPlan => Answer::AccessPlan(question::AccessPlan {
             access: Access::Index,
             is_expensive: true,
         }),
@@ -233,7 +233,7 @@ fn exported(jobs: usize) -> Metrics {
         newcomers: Newcomers::Followed,
         discovery: Discovery::KeyTail,
         access: Access::Index,
-        look: Coverage::Ordinary,
+        coverage: Coverage::Ordinary,
         prepared: None,
     });
     metrics.watch("meltano", board.clone()).good(pass.clone());

@@ -190,7 +190,7 @@ impl Journal {
     /// Reports that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
         let covered = &mut self.memory().covered;
-        let (is_full, many) = (pass.look == Coverage::Full, pass.report.noun.many());
+        let (is_full, many) = (pass.coverage == Coverage::Full, pass.report.noun.many());
         match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
                 watch = self.watch,

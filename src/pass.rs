@@ -65,7 +65,7 @@ pub struct GoodPass {
     /// What that costs the database.
     pub access: Access,
     /// Whether this pass covered the whole table.
-    pub look: Coverage,
+    pub coverage: Coverage,
     /// Whether its statements stay prepared, and why, where there is a choice.
     pub prepared: Option<&'static str>,
 }

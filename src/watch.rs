@@ -167,12 +167,12 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// If the table could not be read: the time after which to try again, and why. It is reported to the audience, too.
     pub async fn look(&mut self) -> Result<(Observation, Plan), (Duration, String)> {
         let asked = self.clock.moment();
-        let look = self.next_look(asked);
+        let coverage = self.next_coverage(asked);
         let mut known: Vec<_> = self.memory.known_jobs().cloned().collect();
         known.sort_unstable();
         let request = ObserveRequest {
             known,
-            look,
+            coverage,
             budget: self.time_budget(),
             window: self.policy.init_window,
             wrote: self.wrote,
@@ -195,15 +195,15 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         };
         let snapshot = snapshot.map_err(|error| (self.fail(&error, took), error.chain()))?;
         self.failures = 0;
-        self.is_covered |= snapshot.look == Coverage::Full;
-        if snapshot.look == Coverage::Full || look == Coverage::Full {
+        self.is_covered |= snapshot.coverage == Coverage::Full;
+        if snapshot.coverage == Coverage::Full || coverage == Coverage::Full {
             self.last_full_look = Some(finished);
             // Never later than promised, and not together with other replicas.
             self.full_look_after = self.pace.full_look_interval.mul_f64(0.9 + 0.1 * fastrand::f64());
         }
         // A gap is judged by the interval that was in force while it lasted.
         let interval = self.interval;
-        self.stretch(snapshot.timing.scan, look);
+        self.stretch(snapshot.timing.scan, coverage);
         let mut observation = Observation {
             began,
             finished,
@@ -256,7 +256,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             newcomers: observation.snapshot.newcomers,
             discovery: observation.snapshot.discovery,
             access: observation.snapshot.access,
-            look: observation.snapshot.look,
+            coverage: observation.snapshot.coverage,
             prepared: observation.snapshot.unknowns.prepared,
         });
         self.audience.good(pass.clone());
@@ -274,7 +274,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
     }
 
-    fn next_look(&self, now: domain::Moment) -> Coverage {
+    fn next_coverage(&self, now: domain::Moment) -> Coverage {
         match self.last_full_look {
             Some(last) if now.since(last) < self.full_look_after => Coverage::Ordinary,
             _ => Coverage::Full,
@@ -283,10 +283,10 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
 
     /// Keeps the database's burden small where each look scans a large table: the interval follows what the scan costs, and
     /// nothing else. A full look is rare, and says nothing about the ordinary one.
-    fn stretch(&mut self, scan: Option<Duration>, look: Coverage) {
+    fn stretch(&mut self, scan: Option<Duration>, coverage: Coverage) {
         match scan {
             None => self.scans.clear(),
-            Some(_) if look == Coverage::Full => {}
+            Some(_) if coverage == Coverage::Full => {}
             Some(cost) => {
                 if self.scans.len() == SCANS {
                     self.scans.remove(0);

@@ -30,7 +30,7 @@ pub fn observation(jobs: usize, pass: u32) -> Observation {
             unknowns: Unknowns::default(),
             rows: rows(jobs, pass),
             keyless: 0,
-            look: Coverage::Ordinary,
+            coverage: Coverage::Ordinary,
             discovery: Discovery::KeyTail,
             access: Access::Index,
             newcomers: Newcomers::Followed,

@@ -49,7 +49,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
     let mut store = store_of(watch)?;
     let request = ObserveRequest {
         known: vec![id.clone()],
-        look: Coverage::Ordinary,
+        coverage: Coverage::Ordinary,
         budget: TimeBudget::About(Duration::ZERO),
         window: watch.init_window,
         wrote: false,

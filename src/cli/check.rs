@@ -302,13 +302,16 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
 
 /// What a ledger of an earlier version lacks.
 fn ledger(around: &Surroundings) -> Vec<Line> {
-    if around.ledger_lacks.is_empty() {
+    if around.missing_ledger_indexes.is_empty() {
         return Vec::new();
     }
     let text = "ledger: an earlier version made it, and it lacks indexes of this one, so that a long ledger is read more slowly; \
                 the next repair makes them where that is quick and allowed, or its owner in a quiet minute (nothing is \
                 repaired meanwhile, and a SQLite file not written):";
-    let statements = around.ledger_lacks.iter().map(|sql| (Verdict::More, sql.clone()));
+    let statements = around
+        .missing_ledger_indexes
+        .iter()
+        .map(|sql| (Verdict::More, sql.clone()));
     [note(text)].into_iter().chain(statements).collect()
 }
 

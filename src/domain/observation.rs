@@ -115,7 +115,7 @@ pub struct Snapshot {
     /// Rows in a running state without a key: they can't be distinguished, so they are in no other count.
     pub keyless: u64,
     /// How much of the table was covered.
-    pub look: Coverage,
+    pub coverage: Coverage,
     /// How the running jobs were found.
     pub discovery: Discovery,
     /// What that cost.

@@ -168,7 +168,7 @@ impl Board {
 impl Audience for Board {
     fn good(&self, pass: Arc<GoodPass>) {
         self.change(|status| {
-            if pass.look == Coverage::Full {
+            if pass.coverage == Coverage::Full {
                 status.last_full_look = Some(pass.report.at);
             }
             status.day.take_in(&pass.report, pass.wall);

@@ -46,7 +46,7 @@ pub struct ObserveRequest {
     /// Jobs to read by key whatever their state: those that the last pass knew. In ascending order.
     pub known: Vec<JobId>,
     /// How much of the table to cover.
-    pub look: Coverage,
+    pub coverage: Coverage,
     /// How long a full look that goes page by page may keep the pass.
     pub budget: TimeBudget,
     /// How far back a first pass reads jobs that have ended: the window of the success ratio.
@@ -58,11 +58,11 @@ pub struct ObserveRequest {
 
 impl ObserveRequest {
     /// Of a caller that looks once, or rarely: what is begun is brought to its end. `known` may be in any order.
-    pub fn whole(mut known: Vec<JobId>, look: Coverage) -> Self {
+    pub fn whole(mut known: Vec<JobId>, coverage: Coverage) -> Self {
         known.sort_unstable();
         Self {
             known,
-            look,
+            coverage,
             budget: TimeBudget::Unlimited,
             window: Duration::from_secs(3600),
             wrote: false,

@@ -9,7 +9,7 @@ use std::{ops::RangeInclusive, time::Duration};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// How the database would find rows by their state, and whether that is expensive.
-    Plan,
+    AccessPlan,
     /// Rows in states that no list names. A driver may give up: it serves a count, and may not cost a pass.
     Unknown,
     /// How long the longest of the newest runs that ended well took. A driver may give up.
@@ -64,7 +64,7 @@ impl Question {
     /// What is done when it is asked, for errors.
     pub const fn what(&self) -> &'static str {
         match self {
-            Self::Plan => "asking for the plan of the poll",
+            Self::AccessPlan => "asking for the plan of the poll",
             Self::Unknown => "looking for unknown states",
             Self::LongestRun => "looking for the longest run",
             Self::Moment => "reading the time",
@@ -138,8 +138,8 @@ impl Round {
 /// a common snapshot in the order in which they were read.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// To [`Question::Plan`].
-    Plan(Plan),
+    /// To [`Question::AccessPlan`].
+    AccessPlan(AccessPlan),
     /// To [`Question::Unknown`]; nothing where it took too long.
     Unknown(Option<Vec<Job>>),
     /// To [`Question::LongestRun`].
@@ -194,7 +194,7 @@ pub struct LedgerMark {
 
 /// How a database would find the running rows by their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct AccessPlan {
     /// By an index or by a scan.
     pub access: Access,
     /// Whether it takes the scan for one that costs something.

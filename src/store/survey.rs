@@ -15,9 +15,9 @@ pub struct Surroundings {
     /// The function that ends jobs, with the types of its arguments, where one is configured and in use.
     pub function: Option<String>,
     /// The statements that make indexes which the other tables lack that times stand in.
-    pub lacks_indexes: Vec<String>,
+    pub missing_indexes: Vec<String>,
     /// The statements that make the indexes which a ledger of an earlier version lacks.
-    pub ledger_lacks: Vec<String>,
+    pub missing_ledger_indexes: Vec<String>,
     /// The other tables whose rows don't refer to the job by a foreign key: an uncommitted one holds no row of the job table.
     pub do_not_refer: Vec<String>,
     /// Triggers, rules, policies and the like, each as a clause for people, the names in it escaped.

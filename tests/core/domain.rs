@@ -94,7 +94,7 @@ impl Watchdog {
                 },
                 rows: self.rows.clone(),
                 keyless: 0,
-                look: Coverage::Ordinary,
+                coverage: Coverage::Ordinary,
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,

@@ -76,8 +76,8 @@ contract!(
     a_table_that_appears_later_is_found,
 );
 
-fn look(look: Coverage) -> ObserveRequest {
-    ObserveRequest::whole(Vec::new(), look)
+fn look(coverage: Coverage) -> ObserveRequest {
+    ObserveRequest::whole(Vec::new(), coverage)
 }
 
 async fn snapshot(store: &mut impl Store) -> Snapshot {
@@ -199,7 +199,7 @@ async fn unknown_states_are_seen_by_a_full_look_only(bed: impl Bed) {
     assert_eq!(ids(&snapshot(&mut store).await), ["2"]);
     let full = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(ids(&full), ["1", "2", "3"]);
-    assert_eq!(full.look, Coverage::Full);
+    assert_eq!(full.coverage, Coverage::Full);
     assert_eq!(job(&full, 3).state, None);
 }
 

@@ -92,9 +92,9 @@ impl Place {
     }
 }
 
-async fn look(store: &mut AnyStore, known: &[&str], look: Coverage) -> Snapshot {
+async fn look(store: &mut AnyStore, known: &[&str], coverage: Coverage) -> Snapshot {
     let known = known.iter().map(beatwarden::domain::JobId::new).collect();
-    let request = ObserveRequest::whole(known, look);
+    let request = ObserveRequest::whole(known, coverage);
     let seen = store.observe(&request).await;
     seen.unwrap_or_else(|error| panic!("{}", error.chain()))
 }

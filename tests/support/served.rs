@@ -159,7 +159,7 @@ impl Served {
                 unknowns: Unknowns::default(),
                 rows: found.rows,
                 keyless: 0,
-                look: Coverage::Full,
+                coverage: Coverage::Full,
                 discovery: Discovery::State,
                 access: Access::Index,
                 newcomers: Newcomers::Followed,
@@ -190,7 +190,7 @@ impl Served {
             newcomers: Newcomers::Followed,
             access: beatwarden::domain::Access::Index,
             discovery: Discovery::State,
-            look: Coverage::Full,
+            coverage: Coverage::Full,
             prepared: Some("yes, the connection is direct"),
         });
         self.metrics.watch("meltano", self.board.clone()).good(pass.clone());

@@ -17,7 +17,7 @@ pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {
         .into_iter()
         .filter_map(|(what, time)| stands_in(what, time?))
         .collect();
-    lines.extend(around.lacks_indexes.iter().map(|advice| {
+    lines.extend(around.missing_indexes.iter().map(|advice| {
         let text = format!(
             "index: no index of that table begins with the key, so each pass reads all of it for each running job: {advice}"
         );

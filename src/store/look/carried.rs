@@ -6,7 +6,7 @@ use crate::{
     domain::{Access, Discovery, Guard, ServerIdentity},
     store::{
         DiscoverySetting,
-        question::{Facts, LongestRun, Moment, Plan},
+        question::{AccessPlan, Facts, LongestRun, Moment},
     },
 };
 use std::{
@@ -36,12 +36,12 @@ pub struct Carried {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub discovery: Discovery,
-    pub plan: Plan,
+    pub plan: AccessPlan,
 }
 
 impl Way {
     /// By the key where that is wanted, or where a scan is expensive and nothing else is; and only by a key that `grows`.
-    pub(super) fn choose(plan: Plan, wanted: DiscoverySetting, grows: bool) -> Self {
+    pub(super) fn choose(plan: AccessPlan, wanted: DiscoverySetting, grows: bool) -> Self {
         let by_key = match wanted {
             DiscoverySetting::State => false,
             DiscoverySetting::KeyTail => true,

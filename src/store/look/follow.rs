@@ -201,7 +201,7 @@ impl Look<'_> {
             Paging::Over => return None,
             Paging::Begun(_) => {}
             Paging::NotBegun => {
-                if self.request.look == domain::Coverage::Full {
+                if self.request.coverage == domain::Coverage::Full {
                     followed.tail.begin_full_look();
                 }
                 // Who waits for a first pass gets the newest rows at once.

@@ -98,7 +98,7 @@ pub struct Look<'a> {
     asked: Instant,
     /// When the round in flight was handed out.
     sent: Instant,
-    wants_plan: bool,
+    wants_access_plan: bool,
     wants_longest_run: bool,
     begun_after: Duration,
     carried: Carried,
@@ -149,7 +149,7 @@ impl<'a> Look<'a> {
         asked: Instant,
         now: Instant,
     ) -> (Self, Round) {
-        let wants_plan = before.way.is_none() || request.look == domain::Coverage::Full;
+        let wants_access_plan = before.way.is_none() || request.coverage == domain::Coverage::Full;
         let fails_by_age = table.action == Action::Fail && table.mapping.max_runtime.is_some();
         let mut look = Self {
             request,
@@ -158,9 +158,9 @@ impl<'a> Look<'a> {
             asked,
             sent: now,
             // A table grows, and gets an index.
-            wants_plan,
+            wants_access_plan,
             // Good runs may become longer.
-            wants_longest_run: wants_plan && fails_by_age,
+            wants_longest_run: wants_access_plan && fails_by_age,
             begun_after: Duration::ZERO,
             carried: before.clone(),
             seen: Seen::default(),
@@ -189,8 +189,8 @@ impl<'a> Look<'a> {
     fn note(&mut self, answer: Answer, now: Instant) {
         let seen = &mut self.seen;
         match answer {
-            Answer::Plan(plan) => {
-                self.wants_plan = false;
+            Answer::AccessPlan(plan) => {
+                self.wants_access_plan = false;
                 self.carried.way = Some(Way::choose(plan, self.table.wanted, self.table.grows));
             }
             Answer::Unknown(rows) => {
@@ -266,11 +266,11 @@ impl<'a> Look<'a> {
     /// What is asked before the snapshot begins: the way, how long good runs take where that matters, and unknown states where a
     /// full look doesn't meet them in its pages.
     fn prepare(&mut self) -> Option<Round> {
-        let question = if self.wants_plan {
-            Question::Plan
+        let question = if self.wants_access_plan {
+            Question::AccessPlan
         } else if self.wants_longest_run {
             Question::LongestRun
-        } else if self.request.look == domain::Coverage::Full && !self.table.grows && !self.seen.is_unknown_asked {
+        } else if self.request.coverage == domain::Coverage::Full && !self.table.grows && !self.seen.is_unknown_asked {
             self.seen.is_unknown_asked = true;
             Question::Unknown
         } else {
@@ -329,7 +329,7 @@ impl<'a> Look<'a> {
         let counts_keyless = match self.table.keyless {
             Keyless::None => false,
             Keyless::InAnswers => {
-                self.way().discovery == Discovery::KeyTail && self.request.look == domain::Coverage::Full
+                self.way().discovery == Discovery::KeyTail && self.request.coverage == domain::Coverage::Full
             }
             Keyless::Asked => true,
         };
@@ -400,7 +400,7 @@ impl<'a> Look<'a> {
             unknowns: Unknowns::default(),
             rows: seen.rows,
             keyless: seen.keyless + if by_keys_alone { self.carried.keyless } else { 0 },
-            look: if seen.is_full {
+            coverage: if seen.is_full {
                 domain::Coverage::Full
             } else {
                 domain::Coverage::Ordinary

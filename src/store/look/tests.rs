@@ -8,7 +8,7 @@ use crate::{
     domain::{Access, LedgerEntry, ServerIdentity, States, TimeValue, Timestamp},
     store::{
         Identifier, TableName, TimeFormat,
-        question::{LongestRun, Page, Plan, Transactions},
+        question::{AccessPlan, LongestRun, Page, Transactions},
         reading::{MOST_NEWCOMERS, NEWCOMERS_OF_A_PASS},
     },
 };
@@ -64,7 +64,7 @@ struct Scripted {
     mapping: Mapping,
     rows: BTreeMap<i64, &'static str>,
     server: &'static str,
-    plan: Plan,
+    plan: AccessPlan,
     grows: bool,
     share: usize,
     /// What the scan for running rows, and each page, costs by the database's own clock.
@@ -91,7 +91,7 @@ impl Scripted {
             mapping: mapping(),
             rows: rows.into_iter().collect(),
             server: "a/1",
-            plan: Plan {
+            plan: AccessPlan {
                 access: if by_key { Access::Scan } else { Access::Index },
                 is_expensive: by_key,
             },
@@ -126,7 +126,7 @@ impl Scripted {
     fn answer(&self, question: &Question) -> Answer {
         let greatest = self.rows.keys().next_back().copied();
         match question {
-            Question::Plan => Answer::Plan(self.plan),
+            Question::AccessPlan => Answer::AccessPlan(self.plan),
             Question::Unknown => Answer::Unknown(Some(self.some(|_, state| state == "ODD").jobs)),
             Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
             Question::Moment => Answer::Moment(Moment {
@@ -169,15 +169,15 @@ impl Scripted {
         }
     }
 
-    fn pass(&mut self, look: domain::Coverage, known: &[i64]) -> Snapshot {
-        self.pass_within(look, known, TimeBudget::About(Duration::ZERO))
+    fn pass(&mut self, coverage: domain::Coverage, known: &[i64]) -> Snapshot {
+        self.pass_within(coverage, known, TimeBudget::About(Duration::ZERO))
     }
 
-    fn pass_within(&mut self, look: domain::Coverage, known: &[i64], budget: TimeBudget) -> Snapshot {
+    fn pass_within(&mut self, coverage: domain::Coverage, known: &[i64], budget: TimeBudget) -> Snapshot {
         let request = ObserveRequest {
             budget,
             wrote: self.wrote,
-            ..ObserveRequest::whole(known.iter().copied().map(JobId::from_number).collect(), look)
+            ..ObserveRequest::whole(known.iter().copied().map(JobId::from_number).collect(), coverage)
         };
         let mapping = self.mapping.clone();
         let table = Table {
@@ -305,7 +305,7 @@ fn a_full_look_takes_one_round_trip_for_each_page() {
         .iter()
         .filter(|round| matches!(round.questions[..], [Question::Page(_)]))
         .count();
-    assert_eq!((database.asked.len(), snapshot.look), (3 + pages, FULL));
+    assert_eq!((database.asked.len(), snapshot.coverage), (3 + pages, FULL));
     database.pass(FULL, &[]);
     assert_eq!(database.asked.len(), 4, "one page where there is no time for more");
 }
@@ -317,7 +317,7 @@ fn a_table_whose_key_does_not_grow_is_asked_for_unknown_states_apart() {
     let snapshot = database.pass(FULL, &[]);
     let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
     assert_eq!(frames, [Frame::Apart, Frame::Apart, Frame::First, Frame::Last]);
-    assert_eq!((ids(&snapshot), snapshot.look), (vec![1, 2], FULL));
+    assert_eq!((ids(&snapshot), snapshot.coverage), (vec![1, 2], FULL));
     database.pass(ORDINARY, &[1]);
     assert_eq!(database.asked.len(), 2);
 }

@@ -14,7 +14,7 @@ use crate::{
     store::{
         StoreError,
         question::{
-            Answer, Frame, LedgerMark, LongestRun, Moment, Page, Plan, Question, Round, Rows, Span, Transactions,
+            AccessPlan, Answer, Frame, LedgerMark, LongestRun, Moment, Page, Question, Round, Rows, Span, Transactions,
         },
         reading::{
             FIRST_OVERLAP, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, SHOWN_REPAIRS, Strings, UNACKNOWLEDGED,
@@ -76,7 +76,7 @@ impl Driver<'_> {
     /// Answers a question outside of the snapshot of the pass.
     async fn answer_apart(&self, question: &Question) -> Result<Answer, StoreError> {
         match question {
-            Question::Plan => Ok(Answer::Plan(self.plan().await?)),
+            Question::AccessPlan => Ok(Answer::AccessPlan(self.access_plan().await?)),
             Question::Unknown => Ok(Answer::Unknown(self.unknown().await?)),
             Question::LongestRun => Ok(Answer::LongestRun(self.longest_run().await?)),
             other => self.within(other.what(), self.answer(other)).await?,
@@ -89,7 +89,9 @@ impl Driver<'_> {
         let (mapping, tables) = (&self.settings.mapping, &self.ready.catalog.spellings);
         let (zone, running): (Param<'_>, Param<'_>) = (&mapping.time_zone, &mapping.states.running);
         Ok(Ok(match question {
-            Question::Plan | Question::Unknown | Question::LongestRun => unreachable!("asked outside of the snapshot"),
+            Question::AccessPlan | Question::Unknown | Question::LongestRun => {
+                unreachable!("asked outside of the snapshot")
+            }
             Question::Moment => {
                 let asked = Asked::of(self.ready, self.settings);
                 let rows = link.ask_kept(&statements.moment, asked.names()).await?;
@@ -151,8 +153,8 @@ impl Driver<'_> {
     }
 
     /// How the running rows would be found by their state: asked of the planner.
-    async fn plan(&self) -> Result<Plan, StoreError> {
-        let what = Question::Plan.what();
+    async fn access_plan(&self) -> Result<AccessPlan, StoreError> {
+        let what = Question::AccessPlan.what();
         let explain = format!("EXPLAIN (FORMAT JSON) {}", self.ready.statements.running);
         // Planning locks the table, so it waits for the session that holds it; a server that knows how long, says why
         // it gave up.
@@ -165,7 +167,7 @@ impl Driver<'_> {
         };
         let plan: Option<serde_json::Value> = rows.first().map(|row| row.get(0));
         let plan = plan.unwrap_or_default();
-        Ok(Plan {
+        Ok(AccessPlan {
             access: if scans(&plan[0]["Plan"]) {
                 Access::Scan
             } else {

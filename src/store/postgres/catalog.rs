@@ -12,7 +12,7 @@ pub(super) struct OtherTable {
     /// The columns of it that are read.
     pub columns: Vec<String>,
     /// The statement that makes the index which it lacks.
-    pub lacks_index: Option<String>,
+    pub missing_index: Option<String>,
     /// Whether its rows refer to the job by a foreign key, so that one that is not committed yet holds the job's row.
     pub refers: bool,
 }

@@ -41,7 +41,7 @@ pub(super) async fn time(
     let read = OtherTable {
         table: other.table.quoted(),
         columns: wanted.iter().map(|(name, _)| name.as_str().to_owned()).collect(),
-        lacks_index: lacks_index(link, &other, source, elsewhere).await?,
+        missing_index: missing_index(link, &other, source, elsewhere).await?,
         refers: refers(link, &other, oid, elsewhere).await?,
     };
     Ok((time, Some(read)))
@@ -111,7 +111,7 @@ fn rows(
 ///
 /// # Errors
 /// If the table is so large that such passes would hurt everyone.
-async fn lacks_index(
+async fn missing_index(
     link: &Link,
     other: &Relation,
     source: &TimeSource,

@@ -170,7 +170,7 @@ pub(super) async fn migrate(link: &Link, ready: &Ready) -> Result<(), StoreError
 }
 
 /// The statements that make the indexes which a ledger that is there lacks.
-pub(super) async fn lacks(link: &Link, ready: &Ready) -> Result<Vec<String>, StoreError> {
+pub(super) async fn missing_indexes(link: &Link, ready: &Ready) -> Result<Vec<String>, StoreError> {
     let (lacking, _) = layout(link, ready).await?;
     let statements = lacking.then(|| to_be_run(&ready.statements.ledger_create));
     Ok(statements.unwrap_or_default())

@@ -316,7 +316,7 @@ impl Store for PostgresStore {
         // Taken out first: a pass that fails, or is dropped half-way, leaves no connection of unknown state behind.
         let link = slot.take().expect("just connected");
         link.start_deadline(self.settings.poll_timeout);
-        if request.look == Coverage::Full && self.full_look.is_none() {
+        if request.coverage == Coverage::Full && self.full_look.is_none() {
             self.full_look = Some(self.links.full_look());
         }
         let looks = self.full_look.as_ref().map_or(1, FullLook::of);
@@ -366,14 +366,14 @@ impl Store for PostgresStore {
         };
         let link = slot.take().expect("just connected");
         let id = repair_id(&ready.catalog.table.plain(), repair);
-        let (outcome, elsewhere) = repair::repair(&link, &ready, &self.settings, repair, id).await;
+        let (outcome, is_other_server) = repair::repair(&link, &ready, &self.settings, repair, id).await;
         if matches!(outcome, Outcome::Failed(_)) {
             // Maybe for want of a right that was there: the next pass says which.
             self.carried.forget_facts();
         }
         // A connection whose last answer is missing is never used again, nor one that leads to another server than the one
         // that was observed: behind one address there may be several.
-        let is_good = !elsewhere && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_));
+        let is_good = !is_other_server && !matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_));
         if is_good && link.keep_wanted().await.is_ok() {
             *slot = Some(link);
         }

@@ -67,12 +67,12 @@ pub(super) async fn repair(
         link.cancel();
         return (Outcome::Unknown(format!("no answer within {WITHIN:?}")), false);
     };
-    let elsewhere = answers.flag("elsewhere");
+    let is_other_server = answers.flag("is_other_server");
     let outcome = match judge(answers, id) {
         Judged::Final(outcome) => outcome,
         Judged::Untouched => look_again(link, ready, settings, repair).await,
     };
-    (outcome, elsewhere)
+    (outcome, is_other_server)
 }
 
 async fn send(link: &Link, ready: &Ready, settings: &PostgresSettings, repair: &Repair, id: RepairId) -> Answers {

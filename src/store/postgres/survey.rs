@@ -61,10 +61,10 @@ async fn survey(link: &Link, ready: &Ready, within: Duration) -> Result<Surround
     let mut found = Surroundings {
         is_view: !catalog.is_table(),
         function: catalog.function.as_ref().map(|function| function.signature.clone()),
-        lacks_indexes: catalog
+        missing_indexes: catalog
             .others
             .iter()
-            .filter_map(|other| other.lacks_index.clone())
+            .filter_map(|other| other.missing_index.clone())
             .collect(),
         do_not_refer: catalog
             .others
@@ -142,9 +142,12 @@ impl Surveyed for PostgresStore {
     async fn survey(&mut self) -> Result<Surroundings, StoreError> {
         let (slot, ready) = self.for_operator().await?;
         let link = super::held(&slot);
-        let ledger_lacks = ledger::lacks(link, &ready).await?;
+        let missing_ledger_indexes = ledger::missing_indexes(link, &ready).await?;
         let found = survey(link, &ready, self.settings.poll_timeout).await?;
-        Ok(Surroundings { ledger_lacks, ..found })
+        Ok(Surroundings {
+            missing_ledger_indexes,
+            ..found
+        })
     }
 
     async fn times_of(&mut self, job: &JobId) -> Result<Vec<(String, String)>, StoreError> {

@@ -16,7 +16,7 @@ use crate::{
     domain::{Access, Action, Cause, GOOD_RUNS, Job, Obstacle, ServerIdentity, StateKind, Timestamp},
     store::{
         StoreError,
-        question::{Answer, Facts, LongestRun, Moment, Page, Plan, Question, Span},
+        question::{AccessPlan, Answer, Facts, LongestRun, Moment, Page, Question, Span},
         reading::{
             GOOD_RUNS_WITHIN, HISTORY, MOST_NEWCOMERS, MOST_RUNNING, MOST_UNKNOWN, Strings, UNKNOWN_WITHIN, too_many,
         },
@@ -68,7 +68,7 @@ impl Driver<'_> {
         let statements = &self.open.catalog.statements;
         let what = question.what();
         Ok(match question {
-            Question::Plan => Answer::Plan(self.plan().map_err(self.open.failed(what))?),
+            Question::AccessPlan => Answer::AccessPlan(self.access_plan().map_err(self.open.failed(what))?),
             Question::Unknown => Answer::Unknown(self.unknown()?),
             Question::LongestRun => Answer::LongestRun(self.longest_run()?),
             Question::Moment | Question::Running { .. } => {
@@ -120,7 +120,7 @@ impl Driver<'_> {
 
     /// How the running rows would be found, as SQLite plans it. SQLite keeps no count of rows: whether a scan is expensive is
     /// seen from the keys, where they are counted up.
-    fn plan(&self) -> rusqlite::Result<Plan> {
+    fn access_plan(&self) -> rusqlite::Result<AccessPlan> {
         let (connection, catalog) = (&self.open.connection, &self.open.catalog);
         let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", catalog.statements.running))?;
         let states = json(&self.settings.mapping.states.running);
@@ -139,7 +139,7 @@ impl Driver<'_> {
                 let (top, bottom) = (key(&catalog.statements.top)?, key(&catalog.statements.bottom)?);
                 top.unwrap_or_default().saturating_sub(bottom.unwrap_or_default()) > LARGE
             });
-        Ok(Plan {
+        Ok(AccessPlan {
             access: if scans { Access::Scan } else { Access::Index },
             is_expensive,
         })

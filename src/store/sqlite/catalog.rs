@@ -27,7 +27,7 @@ pub(super) struct Catalog {
     /// Whether new rows are found by a growing key.
     pub grows: bool,
     /// The statements that make indexes which other tables lack.
-    pub lacks_indexes: Vec<String>,
+    pub missing_indexes: Vec<String>,
     pub statements: Statements,
 }
 
@@ -74,7 +74,7 @@ impl Catalog {
             nullable_key: !(id.not_null || is_integer && id.key == 1),
             integer_key: is_integer || id.declared.is_empty(),
             grows,
-            lacks_indexes: sources.lacks_indexes,
+            missing_indexes: sources.missing_indexes,
             statements,
         })
     }

@@ -24,7 +24,7 @@ pub(super) struct Sources {
     /// Which of the target rows are jobs.
     pub only: String,
     /// The statements that make indexes without which each pass would read another table whole, for each running job.
-    pub lacks_indexes: Vec<String>,
+    pub missing_indexes: Vec<String>,
 }
 
 impl Sources {
@@ -39,7 +39,7 @@ impl Sources {
             started_at: "NULL".to_owned(),
             heartbeat_at: "NULL".to_owned(),
             only: conditions("target", &mapping.only, jobs),
-            lacks_indexes: Vec::new(),
+            missing_indexes: Vec::new(),
         };
         for (key, source) in mapping.sources() {
             let value = match &source.elsewhere {
@@ -47,8 +47,8 @@ impl Sources {
                 Some(elsewhere) => {
                     let other = other_columns(connection, path, (source, elsewhere), key)?;
                     sources
-                        .lacks_indexes
-                        .extend(lacks_index(connection, path, source, elsewhere)?);
+                        .missing_indexes
+                        .extend(missing_index(connection, path, source, elsewhere)?);
                     newest(source, elsewhere, &other)
                 }
             };
@@ -170,7 +170,7 @@ fn literal(text: &str) -> String {
 ///
 /// # Errors
 /// If the table is so large that such passes would hurt everyone.
-fn lacks_index(
+fn missing_index(
     connection: &Connection,
     path: &Path,
     source: &TimeSource,

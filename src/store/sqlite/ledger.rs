@@ -206,7 +206,7 @@ pub(super) fn create(open: &mut Open, settings: &SqliteSettings, tried: bool) ->
 }
 
 /// The statements that make the indexes which a ledger that is there lacks.
-pub(super) fn lacks(open: &Open, settings: &SqliteSettings) -> Result<Vec<String>, StoreError> {
+pub(super) fn missing_indexes(open: &Open, settings: &SqliteSettings) -> Result<Vec<String>, StoreError> {
     let statements = &open.catalog.statements;
     let has_all = has_index(&open.connection, &statements.last_index, &settings.mapping.ledger.name);
     let has_all = has_all.map_err(open.failed("looking for the ledger"))?;

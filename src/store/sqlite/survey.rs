@@ -26,13 +26,13 @@ impl Surveyed for SqliteStore {
                     .collect()
             };
             let neighbours = read().map_err(open.failed("looking around the table"))?;
-            let ledger_lacks = ledger::lacks(open, settings)?;
+            let missing_ledger_indexes = ledger::missing_indexes(open, settings)?;
             Ok(Surroundings {
-                ledger_lacks,
+                missing_ledger_indexes,
                 function: None,
                 role: None,
                 is_view: open.catalog.obstacle.is_some(),
-                lacks_indexes: open.catalog.lacks_indexes.clone(),
+                missing_indexes: open.catalog.missing_indexes.clone(),
                 // A writer in its transaction holds the whole file.
                 do_not_refer: Vec::new(),
                 neighbours,

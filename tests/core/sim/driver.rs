@@ -7,7 +7,7 @@ use super::{
 };
 use beatwarden::{
     domain::{Access, LateOutcome, LedgerEntry, Timestamp},
-    store::question::{Answer, Facts, LedgerMark, LongestRun, Moment, Page, Plan, Question, Rows, Span},
+    store::question::{AccessPlan, Answer, Facts, LedgerMark, LongestRun, Moment, Page, Question, Rows, Span},
 };
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl View<'_> {
     pub fn answer(&self, question: &Question) -> Answer {
         let (committed, scenario) = (self.committed, self.scenario);
         match question {
-            Question::Plan => Answer::Plan(self.plan()),
+            Question::AccessPlan => Answer::AccessPlan(self.access_plan()),
             Question::Unknown => {
                 Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| self.is_unlisted(row)).jobs))
             }
@@ -41,7 +41,7 @@ impl View<'_> {
                 transactions: (!scenario.is_file && scenario.key_step != 1).then(|| self.server.transactions()),
             }),
             Question::Running { .. } => {
-                let scans = self.plan().access == Access::Scan;
+                let scans = self.access_plan().access == Access::Scan;
                 Answer::Running(
                     self.some(|_, row| row.runs()),
                     scans.then_some(Duration::from_millis(1)),
@@ -115,10 +115,10 @@ impl View<'_> {
     }
 
     /// The planner's answer: from some time on the table is so large that a scan for the running rows is expensive.
-    fn plan(&self) -> Plan {
+    fn access_plan(&self) -> AccessPlan {
         let is_expensive = self.now >= self.scenario.dear_from;
         let access = if is_expensive { Access::Scan } else { Access::Index };
-        Plan { access, is_expensive }
+        AccessPlan { access, is_expensive }
     }
 
     fn ledger_mark(&self, since: Timestamp) -> LedgerMark {

@@ -208,10 +208,10 @@ impl SimStore {
 
     /// The judge's record of a snapshot, and of what it claims.
     fn reading(&mut self, asked: Micros, request: &ObserveRequest, snapshot: &Snapshot, sight: Sight) -> Reading {
-        let is_full = snapshot.look == Coverage::Full;
+        let is_full = snapshot.coverage == Coverage::Full;
         if sight.tail_from.is_some() {
             self.full_since = Some(sight.at);
-        } else if request.look == Coverage::Full {
+        } else if request.coverage == Coverage::Full {
             self.full_since.get_or_insert(sight.at);
         }
         let is_file = lock(&self.world).scenario.is_file;

@@ -20,7 +20,8 @@ fn files() -> Files {
 
 /// The circles, each with all its files. A file that uses the one above it, or one below it, belongs to it and makes none.
 fn circles(files: &Files) -> BTreeSet<BTreeSet<String>> {
-    let arrows: BTreeMap<&String, BTreeSet<String>> = files.iter().map(|(me, text)| (me, used(me, text, files))).collect();
+    let arrows: BTreeMap<&String, BTreeSet<String>> =
+        files.iter().map(|(me, text)| (me, used(me, text, files))).collect();
     let reached = |from: &String| {
         let mut reached = BTreeSet::new();
         let mut next: Vec<&String> = arrows[from].iter().collect();
@@ -33,7 +34,11 @@ fn circles(files: &Files) -> BTreeSet<BTreeSet<String>> {
     };
     let reached: BTreeMap<&String, BTreeSet<String>> = files.keys().map(|file| (file, reached(file))).collect();
     let circle = |(file, reaches): (&&String, &BTreeSet<String>)| {
-        let circle: BTreeSet<String> = reaches.iter().filter(|other| reached[*other].contains(*file)).cloned().collect();
+        let circle: BTreeSet<String> = reaches
+            .iter()
+            .filter(|other| reached[*other].contains(*file))
+            .cloned()
+            .collect();
         (!circle.is_empty()).then_some(circle)
     };
     reached.iter().filter_map(circle).collect()
@@ -61,7 +66,11 @@ fn paths(text: &str) -> Vec<String> {
             paths.extend(in_full(statement));
         }
     }
-    let begins_here = |path: &String| ["crate::", "super::", "self::"].iter().any(|first| path.starts_with(first));
+    let begins_here = |path: &String| {
+        ["crate::", "super::", "self::"]
+            .iter()
+            .any(|first| path.starts_with(first))
+    };
     paths.retain(|path| begins_here(path) && !path.ends_with("::"));
     paths
 }
@@ -134,7 +143,10 @@ fn a_circle_is_found_and_a_part_of_its_whole_is_none() {
         ("c::d", "// use crate::c;\npub(super) use super::super::a::One;"),
         ("e", "use crate::a::One;"),
     ]);
-    let found: Vec<Vec<String>> = circles(&circle).into_iter().map(|circle| circle.into_iter().collect()).collect();
+    let found: Vec<Vec<String>> = circles(&circle)
+        .into_iter()
+        .map(|circle| circle.into_iter().collect())
+        .collect();
     assert_eq!(found, [["a", "b", "c::d"]]);
     let whole = files(&[
         ("a", "mod part;\nuse self::part::Part;"),

@@ -68,13 +68,13 @@ async fn a_row_that_returns_to_a_running_state_is_found_by_the_full_look(bed: im
     bed.sql("UPDATE runs SET state = 'ODD' WHERE id = 2").await;
     let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(
-        (ids(&second), second.look),
+        (ids(&second), second.coverage),
         (vec!["10".to_owned()], Coverage::Ordinary),
         "the tail can't see it"
     );
     let full = again(&mut store, &second, Coverage::Full).await;
     assert_eq!(
-        (ids(&full), full.look),
+        (ids(&full), full.coverage),
         (["1", "10", "2"].map(str::to_owned).to_vec(), Coverage::Full)
     );
     assert_eq!(
@@ -103,17 +103,17 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let mut last = a_page(&mut store, &[], Coverage::Full).await;
     assert_eq!(
-        last.look,
+        last.coverage,
         Coverage::Ordinary,
         "no page yet: the newest rows come at once"
     );
     last = a_page(&mut store, &[], Coverage::Ordinary).await;
-    assert_eq!(last.look, Coverage::Ordinary, "the first of many pages");
+    assert_eq!(last.coverage, Coverage::Ordinary, "the first of many pages");
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id IN (5000, 44000)")
         .await;
     let mut found = BTreeSet::new();
     let mut passes = 1;
-    while last.look != Coverage::Full {
+    while last.coverage != Coverage::Full {
         last = a_page(&mut store, &[], Coverage::Ordinary).await;
         found.extend(ids(&last));
         passes += 1;
@@ -124,7 +124,7 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     assert_eq!(found, ["1", "5000"], "before the page, not behind it");
     let full = again(&mut store, &last, Coverage::Full).await;
     assert_eq!(
-        (full.look, ids(&full)),
+        (full.coverage, ids(&full)),
         (Coverage::Full, ["1", "44000", "5000"].map(str::to_owned).to_vec())
     );
 }

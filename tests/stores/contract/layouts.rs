@@ -61,7 +61,7 @@ async fn a_ledger_whose_indexes_cannot_be_made_now_takes_the_repair(bed: impl Be
     assert_eq!(bed.count("_table_").await, made, "each is made alone");
     let mut store = bed.store(Action::Fail);
     assert_eq!(snapshot(&mut store).await.newest_repairs.len(), 2);
-    let lacks = store.survey().await.unwrap().ledger_lacks;
+    let lacks = store.survey().await.unwrap().missing_ledger_indexes;
     assert_eq!(lacks.len() as i64, ALL, "{lacks:?}");
 }
 
@@ -69,11 +69,15 @@ async fn the_indexes_that_a_ledger_lacks_can_be_made_by_hand(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store(Action::Fail);
     snapshot(&mut store).await;
-    assert_eq!(store.survey().await.unwrap().ledger_lacks, [""; 0], "there is none");
+    assert_eq!(
+        store.survey().await.unwrap().missing_ledger_indexes,
+        [""; 0],
+        "there is none"
+    );
     bed.sql(bed.first_layout()).await;
-    let lacks = store.survey().await.unwrap().ledger_lacks;
+    let lacks = store.survey().await.unwrap().missing_ledger_indexes;
     assert!(lacks.iter().all(|sql| !sql.contains('\n')), "{lacks:?}");
     bed.sql(&lacks.join("\n")).await;
     assert_eq!(bed.count("_table_").await, ALL);
-    assert_eq!(store.survey().await.unwrap().ledger_lacks, [""; 0]);
+    assert_eq!(store.survey().await.unwrap().missing_ledger_indexes, [""; 0]);
 }

@@ -46,7 +46,7 @@ fn what_a_scan_costs_is_what_the_database_says() {
     assert_eq!(scan(&mut database), None, "by an index there is none");
     database.grows = false;
     (database.plan, database.carried) = (
-        Plan {
+        AccessPlan {
             access: Access::Scan,
             is_expensive: true,
         },

@@ -50,6 +50,6 @@ WITH here AS MATERIALIZED (
           FROM changed
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS elsewhere,
+SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS is_other_server,
        (SELECT pg_catalog.count(*) FROM locked) AS locked, (SELECT repair_id FROM entry) AS repair_id,
        {{entry_made}}

@@ -30,7 +30,7 @@ WITH here AS MATERIALIZED (
           FROM ended
         RETURNING repair_id
      )
-SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS elsewhere,
+SELECT (SELECT won FROM gate) AS won, (SELECT NOT is_observed FROM here) AS is_other_server,
        (SELECT repair_id FROM entry) AS repair_id,
        (SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM ended) OPERATOR(pg_catalog.=) 0 THEN {{still_running}}
                     WHEN (SELECT pg_catalog.count(*) FROM entry) OPERATOR(pg_catalog.=) 1
