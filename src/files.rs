@@ -21,7 +21,7 @@ use std::{
 /// More than any configuration has; a list of thousands of watches fits.
 pub const MOST_BYTES: u64 = 16 << 20;
 
-/// So long a pipe may take. Without an end to it, who replaces a secret by a pipe would stop every later read of that secret.
+/// How long a pipe may take. Without an end to it, who replaces a secret by a pipe would stop every later read of that secret.
 const PIPE_WITHIN: Duration = Duration::from_secs(2);
 const BETWEEN: Duration = Duration::from_millis(10);
 

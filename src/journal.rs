@@ -51,9 +51,9 @@ struct Remembered {
     ended: HashSet<JobId>,
 }
 
-/// So many events of one kind are reported one by one; a pass can bring thousands.
+/// How many events of one kind are reported one by one; a pass can bring thousands.
 const REPORTED: usize = 20;
-/// So many jobs that were failed are remembered; each is forgotten when it is seen ended.
+/// How many jobs that were failed are remembered; each is forgotten when it is seen ended.
 const ENDED: usize = 10_000;
 /// A key, name or state longer than this is cut.
 const KEY: usize = 200;

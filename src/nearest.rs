@@ -1,6 +1,6 @@
 //! The known name that was probably meant by one that is not there.
 
-/// So many names are listed; a table of hundreds of columns would hide the hint.
+/// How many names are listed; a table of hundreds of columns would hide the hint.
 const LISTED: usize = 12;
 /// Longer texts are no typing mistakes, and the comparison is quadratic in the length.
 const LONGEST: usize = 100;

@@ -45,7 +45,7 @@ enum Begin {
 
 impl Begin {
     async fn wait(&self) {
-        /// So long no one may have opened the page.
+        /// How long the demo waits for someone to open the page.
         const PATIENCE: Duration = Duration::from_secs(8);
         /// The page refreshes itself after five seconds: the incident is under way by then.
         const AFTER_A_VIEW: Duration = Duration::from_secs(2);

@@ -29,7 +29,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// So many lines may wait for a reader of stderr that is slower than we are; later ones are dropped and counted.
+/// The most lines that wait for a reader of stderr that is slower than we are; later ones are dropped and counted.
 const WAITING: usize = 4096;
 /// At the end the lines that wait have so long to be read.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);

@@ -22,11 +22,11 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many tables are looked into: enough for the job tables of one database, and bounded.
+/// The most tables that are looked into: enough for the job tables of one database, and bounded.
 const MOST_LOOKS: usize = 12;
-/// So many tables of no known system are shown.
+/// The most tables of no known system that are shown.
 const MOST_SHOWN: usize = 8;
-/// So many tables are named that only resemble one of jobs.
+/// The most tables that are named because they resemble one of jobs.
 const MOST_MISSES: usize = 8;
 
 /// A table into which a look helps, and the columns to look at.

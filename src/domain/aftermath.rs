@@ -17,14 +17,14 @@ use std::{
     time::Duration,
 };
 
-/// So long a repaired job stays under watch.
+/// How long a repaired job stays under watch.
 pub const AFTERMATH: Duration = Duration::from_secs(24 * 3600);
-/// So many of the newest repairs stay under watch.
+/// How many of the newest repairs stay under watch.
 pub const AFTERMATH_REPAIRS: usize = 1_000;
 
-/// So long after its repair a job is read in each pass: most that live show it soon.
+/// How long after its repair a job is read in each pass: most that live show it soon.
 const RECENT: Duration = Duration::from_secs(600);
-/// So many of the recent ones are read in each pass; a storm leaves more.
+/// The most recent ones that are read in each pass; a storm leaves more.
 const RECENT_READ: usize = 100;
 /// Within this time the row of every job under watch is read.
 const TURN: Duration = Duration::from_secs(300);

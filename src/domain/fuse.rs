@@ -6,9 +6,9 @@
 use super::{LedgerAction, LedgerEntry, Phase, Plan, Policy, Storm, Timestamp};
 use std::{sync::Arc, time::Duration};
 
-/// So many calm passes in a row close the fuse.
+/// How many calm passes in a row close the fuse.
 const CALM_PASSES: u8 = 3;
-/// So long an acknowledgement in the ledger suspends the rule.
+/// How long an acknowledgement in the ledger suspends the rule.
 const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(3600);
 
 /// Whether the fuse is open, and how calm it has been since.

@@ -20,7 +20,7 @@ pub(super) struct LastPass {
     pub connection: Option<u64>,
 }
 
-/// So many ended incidents are remembered, so that one that runs again with the same start is no second init.
+/// How many ended incidents are remembered, so that one that runs again with the same start is no second init.
 const ENDED_REMEMBERED: usize = 10_000;
 
 /// Ended incidents, the newest ones. Several of one job, since a failover can bring back an earlier one.

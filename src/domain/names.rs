@@ -10,15 +10,15 @@ use std::{
     time::Duration,
 };
 
-/// So many job names become labels; the rest are shown together.
+/// How many job names become labels; the rest are shown together.
 pub const NAMED_SLOTS: usize = 100;
 /// A label can change its name once no job has run under it in so many passes: a name that pauses keeps it.
 const UNUSED: u32 = 10;
-/// So many labels change their names within [`CHANGES_WITHIN`] at most.
+/// The most labels that change their names within [`CHANGES_WITHIN`].
 const CHANGES: usize = 100;
 /// The time that [`CHANGES`] are counted over.
 const CHANGES_WITHIN: Duration = Duration::from_secs(3600);
-/// So many names without a label are remembered, so that each is counted once; then all are forgotten.
+/// How many names without a label are remembered, so that each is counted once; then all are forgotten.
 const REFUSED: usize = 10_000;
 
 /// What a job is shown under.

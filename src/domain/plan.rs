@@ -127,9 +127,9 @@ impl JobView {
 /// More jobs than the rule allows would be failed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storm {
-    /// So many would be failed, or were within the last deadline.
+    /// How many would be failed, or were within the last deadline.
     pub failing: usize,
-    /// Of so many: those, and the living ones.
+    /// Of how many: those, and the living ones.
     pub of: usize,
 }
 

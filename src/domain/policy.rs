@@ -145,7 +145,7 @@ const BURDEN: Duration = Duration::from_millis(50);
 const SHARE: u32 = 100;
 /// However slow the scan, look once in this time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
-/// So many scans are asked before the interval follows their cost. The cheapest of them counts: whatever else makes a scan
+/// How many scans are asked before the interval follows their cost. The cheapest of them counts: whatever else makes a scan
 /// slow now and then is no cost of its own.
 pub const SCANS: usize = 5;
 

@@ -116,7 +116,7 @@ impl Report {
 
     /// Why the fuse is open and how it is closed; nothing where it is closed. Commands stand in backquotes.
     pub fn why_fuse_is_open(&self) -> Option<String> {
-        /// So much of a key is shown: it is another program's text.
+        /// How much of a key is shown: it is another program's text.
         const KEY: usize = 100;
         if !self.fuse_open {
             return None;
@@ -160,10 +160,10 @@ impl Report {
     }
 }
 
-/// So many of the newest repairs are shown.
+/// How many of the newest repairs are shown.
 const SHOWN_REPAIRS: usize = 100;
 
-/// So many jobs are listed one by one; the rest stands in the counts.
+/// How many jobs are listed one by one; the rest stands in the counts.
 const LISTED: usize = 50;
 
 /// Builds the report of a pass from its plan, to which the outcomes of its repairs were applied.

@@ -3,9 +3,9 @@
 
 use super::{Action, Heartbeat, Job, Policy, StateKind, Timestamp};
 
-/// So many good runs without a heartbeat are no coincidence: one that ends before its first heartbeat has none, too.
+/// How many good runs without a heartbeat are no coincidence: one that ends before its first heartbeat has none, too.
 const ENOUGH: usize = 5;
-/// So many are judged.
+/// The most that are judged.
 pub const GOOD_RUNS: usize = 20;
 
 /// Good runs of which none shows a heartbeat that proves life.

@@ -20,7 +20,7 @@ pub struct StuckName {
     pub started_at: Timestamp,
 }
 
-/// So many names of stuck jobs are reported, the oldest: enough for an alert to say which.
+/// How many names of stuck jobs are reported, the oldest: enough for an alert to say which.
 const STUCK_NAMES: usize = 20;
 
 /// The oldest start of a stuck job by label and phase.

@@ -4,7 +4,7 @@
 use config::{Config, ConfigError, File, FileFormat};
 use yaml_rust2::{Event, ScanError, parser::Parser};
 
-/// So many values, keys, lists and tables may stand in a YAML file.
+/// The most values, keys, lists and tables of a YAML file.
 const MOST_EVENTS: usize = 1_000_000;
 
 /// What a text says.

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// So many connections are served at once; a scrape needs one.
+/// How many connections are served at once; a scrape needs one.
 const CONNECTIONS: usize = 256;
 /// A client that has not shaken hands, or not sent its request, by then is cut off.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::{
 
 /// A fact that persists is reported again after this, with how often it came meanwhile.
 const AGAIN: Duration = Duration::from_secs(300);
-/// So many different facts are reported in that time.
+/// How many different facts are reported in that time.
 const MOST: usize = 20;
 
 /// The facts of one kind.

@@ -145,7 +145,7 @@ pub fn named_job(id: &JobId, job_name: Option<&str>, started_at: Option<Timestam
 
 /// `/api/v1/repairs`: the newest ledger entries of all watches, newest first.
 pub fn newest_repairs(views: &[View]) -> Value {
-    /// So many are listed, of all watches together.
+    /// How many are listed, of all watches together.
     const REPAIRS: usize = 100;
     let mut entries: Vec<LedgerEntry> = views.iter().flat_map(View::repairs).cloned().collect();
     entries.sort_by_key(|entry| Reverse(entry.repaired_at));

@@ -4,7 +4,7 @@
 use super::{safe, time::date};
 use crate::domain::{LateOutcome, LedgerEntry, Noun};
 
-/// So much of a foreign text stands in a sentence.
+/// How much of a foreign text stands in a sentence.
 const LONGEST: usize = 100;
 
 /// A key as an argument of a command that someone copies into a shell; none where a shell could read more in it than a word.

@@ -22,7 +22,7 @@ pub struct InitDay(VecDeque<InitSlot>);
 impl InitDay {
     /// Length of a slot.
     pub const SLOT: Duration = Duration::from_secs(1800);
-    /// So many slots make a day.
+    /// How many slots make a day.
     pub const SLOTS: usize = 48;
 
     /// When the slot of `at` begins.
@@ -93,7 +93,7 @@ pub struct PassMark {
 pub struct Strip(VecDeque<PassMark>);
 
 impl Strip {
-    /// So many are kept.
+    /// How many are kept.
     pub const LENGTH: usize = 60;
 
     pub(super) fn mark(&mut self, mark: PassMark) {

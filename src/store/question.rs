@@ -93,7 +93,7 @@ pub struct Span {
     pub newest: i64,
     /// Keys in the range that were missing and may have come.
     pub gaps: Vec<i64>,
-    /// So many known jobs lie in it.
+    /// How many known jobs lie in it.
     pub known: usize,
     /// Whether they are so many, and lie so close, that what another table holds for the keys of the range costs less read as
     /// a whole than for one job after the other.

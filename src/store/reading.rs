@@ -9,11 +9,11 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 pub(crate) const MOST_RUNNING: i64 = 2_000_000;
 /// Rows in unknown states that are looked at.
 pub(crate) const MOST_UNKNOWN: i64 = 1_000;
-/// So far below the newest key of a first pass a transaction may still be open.
+/// How far below the newest key of a first pass a transaction may still be open.
 pub(crate) const FIRST_OVERLAP: i64 = 1_000;
 /// Newcomers read by one question.
 pub(crate) const MOST_NEWCOMERS: i64 = 10_000;
-/// So many are read by one pass, as long as it has time for them; what is left comes with the next.
+/// How many are read by one pass, as long as it has time for them; what is left comes with the next.
 pub(crate) const NEWCOMERS_OF_A_PASS: usize = 200_000;
 /// Rows read after a start for the success ratio.
 pub(crate) const HISTORY: i64 = 10_000;
@@ -103,14 +103,14 @@ pub(crate) fn weight_of_entry(entry: &LedgerEntry) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
     names: HashSet<Arc<str>>,
-    /// So few that looking through them is quicker than anything else.
+    /// A few: looking through them is quicker than any index would be.
     states: Vec<Arc<str>>,
 }
 
 impl Strings {
-    /// So many different names are remembered.
+    /// How many different names are remembered.
     const NAMES: usize = 1_000;
-    /// So many different states.
+    /// How many different states.
     const STATES: usize = 16;
 
     /// The name, as the one that was given out before for the same.

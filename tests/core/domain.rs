@@ -850,7 +850,7 @@ fn the_interval_follows_the_cost_of_scans_only() {
     assert_eq!(interval_in_force(five, &[SECOND * 100; 5]), SECOND * 3600);
 }
 
-/// So many dead jobs of ten minutes, and so many that beat.
+/// Some dead jobs of ten minutes, and some that beat.
 fn mass_silence(dead: u32, alive: u32, now: f64) -> Vec<Job> {
     let dead = (0..dead).map(|id| job(id, "RUNNING", Some(-600.0), None));
     let alive = (0..alive).map(|id| job(10_000 + id, "RUNNING", Some(-600.0), Some(now - 1.0)));

@@ -35,7 +35,7 @@ use std::{
 };
 use world::{BEGINNING, Event, Shared, Totals, World, lock};
 
-/// So many run with the other tests.
+/// How many run with the other tests.
 const SEEDS: u64 = 400;
 
 /// What every many histories must have in them, each of it: a simulation in which nothing happens proves nothing.

@@ -52,7 +52,7 @@ impl Place {
         }
     }
 
-    /// So many seconds from now, as a timestamp without a zone: in UTC, or in the server's zone.
+    /// Some seconds from now, as a timestamp without a zone: in UTC, or in the server's zone.
     fn utc(&self, seconds: f64) -> String {
         match self {
             Self::Postgres(..) => format!("(now() AT TIME ZONE 'UTC' + interval '{seconds} s')"),
@@ -112,7 +112,7 @@ fn job<'a>(snapshot: &'a Snapshot, id: &str) -> &'a Job {
     found.unwrap_or_else(|| panic!("{id} is not among {:?}", snapshot.rows))
 }
 
-/// So many seconds ago, give or take what a busy machine needs.
+/// Some seconds ago, give or take what a busy machine needs.
 fn is_ago(snapshot: &Snapshot, time: TimeValue, seconds: f64) -> bool {
     let at = time.at().unwrap_or_else(|| panic!("no time: {time:?}"));
     (snapshot.database_now.micros_since(at) as f64 / 1e6 - seconds).abs() < 20.0

@@ -24,7 +24,7 @@ use values::{HostileRow, HostileTime, Shape};
 
 /// Cases with the other tests; `PROPTEST_CASES` for more.
 const CASES: u32 = 3;
-/// So long a repair may take on a busy machine.
+/// How long a repair may take on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// So long our own statements wait for another session's.
+/// How long our own statements wait for another session's.
 const BUSY: Duration = Duration::from_secs(20);
 
 /// A job table like Meltano's, in a file or on a server.

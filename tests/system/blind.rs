@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// So many silences are waited for side by side.
+/// How many silences are waited for side by side.
 const SIDE_BY_SIDE: usize = 6;
 
 /// What a watch never says in these plots: what commands of an operator ask, what is asked of a holder of the gate or of a

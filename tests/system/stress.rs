@@ -28,18 +28,18 @@ use std::{
 };
 use verdict::Verdict;
 
-/// So long with the other tests; half as long for each other kind of table.
+/// How long with the other tests; half as long for each other kind of table.
 const SECONDS: u64 = 25;
 const REPLICAS: usize = 3;
 const WRITERS: usize = 40;
 /// A job's time to its first heartbeat.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// So long after the last fault every dead job is repaired: the longest backoff, and much more where the machine is so busy that
+/// How long after the last fault every dead job is repaired: the longest backoff, and much more where the machine is so busy that
 /// passes come too far apart to have watched anything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// So long it may take until what a repair turned out to be is noted.
+/// How long it may take until what a repair turned out to be is noted.
 const NOTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long the faults continue.

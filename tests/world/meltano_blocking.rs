@@ -106,7 +106,7 @@ async fn blocks_until_the_moment_that_is_named(meltano: Meltano, death: Death, h
     assert!(words.starts_with("blocks new runs until "), "{words}");
     assert!(get(dog.address, "/").text().contains(words), "the page says the same");
 
-    // So far back that the moment is half a minute away, which is longer than Meltano takes to ask.
+    // As far back as leaves the moment half a minute away, which is longer than Meltano takes to ask.
     let now = jiff::Timestamp::now().as_microsecond() as f64 / 1e6;
     let move_back = async |by: f64| {
         let columns = ["started_at", "last_heartbeat_at"].map(|name| format!("{name} = {}", meltano.moved(name, -by)));

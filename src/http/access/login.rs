@@ -16,11 +16,11 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// So many hashes are computed at once.
+/// How many hashes are computed at once.
 const AT_ONCE: usize = 2;
-/// So many attempts may wait, from everywhere.
+/// How many attempts may wait, from everywhere.
 const WAITING: usize = 32;
-/// So many attempts may wait or be computed that come from one address.
+/// How many attempts from one address may wait or be computed.
 const WAITING_FROM_ONE: usize = 8;
 
 /// How an attempt ended.

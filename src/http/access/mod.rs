@@ -26,7 +26,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// So often the files are looked at, without being asked to.
+/// How often the files are read without a request for it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What the web configuration says, all of it read and checked.

@@ -12,7 +12,7 @@ use crate::{
 use maud::{Markup, html};
 use std::time::Duration;
 
-/// So many jobs are named in an answer.
+/// How many jobs are named in an answer.
 const NAMED: usize = 3;
 
 /// The answers, as of the current pass.

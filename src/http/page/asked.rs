@@ -52,7 +52,7 @@ impl Part {
 pub struct Asked {
     /// Whether the page refreshes itself.
     pub refreshing: Refreshing,
-    /// So many repairs of each watch are listed.
+    /// How many repairs of each watch are listed.
     pub(super) repairs: usize,
     /// The identity of the job that is marked.
     job: Option<String>,
@@ -60,11 +60,11 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// So many repairs are listed unless more are wanted.
+    /// How many repairs are listed unless more are wanted.
     pub(super) const REPAIRS: usize = 10;
-    /// So many at most: a pass reads no more of them for people.
+    /// The most of them: a pass reads no more for people.
     pub(super) const MOST_REPAIRS: usize = 100;
-    /// So many parts can be open: more than anyone opens one by one.
+    /// How many parts can be open: more than anyone opens one by one.
     const PARTS: usize = 100;
 
     /// What a query asks for. What is not understood is left out: an old link should still show the page.

@@ -15,7 +15,7 @@ use crate::{
 };
 use maud::{Markup, html};
 
-/// So many of the stuck and late jobs are shown at once: what follows them should be in reach.
+/// How many of the stuck and late jobs are shown at once: what follows them should be in reach.
 const WORST: usize = 12;
 
 /// The stuck and late jobs; the others are folded away.

@@ -39,7 +39,7 @@ fn text(foreign: &str) -> String {
     safe::cut(foreign, LONGEST)
 }
 
-/// So many watches are shown in full because something is wrong with them: the page stays small however many there are.
+/// How many watches are shown in full because something is wrong with them: the page stays small however many there are.
 const IN_FULL: usize = 3;
 
 /// The page of all watches, the worst first.

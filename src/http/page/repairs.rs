@@ -14,7 +14,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// So many outcomes are named; the rest is counted.
+/// How many outcomes are named; the rest is counted.
 const OUTCOMES: usize = 10;
 
 /// What turned out about earlier repairs of all watches, until someone acknowledges it.

@@ -46,13 +46,13 @@ struct Lane<'a> {
 const HEAD: u32 = 38;
 /// Room below them.
 const FOOT: u32 = 8;
-/// So much can be filled with columns.
+/// How much can be filled with columns.
 const ROOM: u32 = 54;
 /// Distance of marks that stand on each other.
 const STACKED: u32 = 9;
 /// Distance of names that stand above each other.
 const LINE: u32 = 14;
-/// So many stuck jobs of a lane have their names beside their marks.
+/// How many stuck jobs of a lane have their names beside their marks.
 const NAMED: usize = 3;
 /// Height of the axis.
 const AXIS: u32 = 24;
@@ -156,7 +156,7 @@ impl<'a> Lane<'a> {
         stuck.take(if self.as_dots() { NAMED } else { 0 })
     }
 
-    /// So much of it is filled with jobs.
+    /// How much of it is filled with jobs.
     fn filled(&self) -> u32 {
         match self.as_dots() {
             true => u32::try_from(self.highest()).unwrap_or_default() * STACKED,

@@ -16,7 +16,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 const OVERLAP: Duration = Duration::from_secs(60);
 /// After this time all is read again: what was deleted, or came later than [`OVERLAP`], is noticed then.
 const WHOLE_EVERY: Duration = Duration::from_secs(600);
-/// So many entries that are newer are counted. More than a pass reads would hide some; no pass makes nearly as many.
+/// How many newer entries are counted. More than a pass reads would hide some; no pass makes nearly as many.
 const MOST_NEWER: usize = WATCHED_REPAIRS as usize;
 /// Jobs that are gone are forgotten once there are so many more of them than of the others.
 const SLACK: usize = 4_096;

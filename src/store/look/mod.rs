@@ -48,7 +48,7 @@ pub struct Table<'a> {
     pub keyless: Keyless,
     /// The facts, where the catalog can't be asked for them.
     pub facts: Option<Facts>,
-    /// So long a pass continues to read newcomers where there are thousands; a part of its deadline.
+    /// How long a pass continues to read newcomers where there are thousands; a part of its deadline.
     pub newcomers_for: Duration,
     /// What the database can do.
     pub database: Database,
@@ -123,7 +123,7 @@ struct Seen {
     has_newest: bool,
     /// The keys behind the newest that was followed, in order.
     newcomers: Vec<i64>,
-    /// So many rows has the answer about them at most.
+    /// The most rows of the answer about them.
     most: i64,
     /// Whether it left some out.
     has_more: bool,

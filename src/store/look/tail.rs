@@ -13,26 +13,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So long a missing key is asked for, and once more after that; then the next full look finds it.
+/// How long a missing key is asked for, and once more after that; then the next full look finds it.
 const GAP_FOR: Duration = Duration::from_secs(600);
 /// One that is not asked for, because running rows are found by their state, is forgotten after this.
 const GAP_AT_MOST: Duration = Duration::from_secs(1_200);
-/// So many missing keys are remembered; a sequence that skips more leaves the rest to the next full look.
+/// How many missing keys are remembered; a sequence that skips more leaves the rest to the next full look.
 const GAPS: usize = 5_000;
-/// So long a transaction may run where the database doesn't number them.
+/// How long a transaction may run where the database doesn't number them.
 const OPEN_FOR: Duration = Duration::from_secs(60);
-/// So many keys that an open transaction may have taken are asked for in each pass, the greatest of them. A transaction that
+/// How many keys that an open transaction may have taken are asked for in each pass, the greatest of them. A transaction that
 /// writes elsewhere for an hour must not make every rollback meanwhile a lookup in each pass.
 const OPEN: usize = 256;
-/// So many of the others are asked for by one pass, or so manyth part of all.
+/// How many of the others one pass asks for, or which part of all.
 const IN_TURN: (usize, usize) = (64, 64);
-/// A range of keys is read as one if at least every so manyth of them is a known job: a row that is passed over in a range
+/// A range of keys is read as one if at least one in this many is a known job: a row that is passed over in a range
 /// was measured to cost about an eighth of one that is looked up by its key.
 const SPARSE: i64 = 8;
-/// So many keys below the newest are always read as one range.
+/// How many keys below the newest are always read as one range.
 const ALWAYS: i64 = 200;
-/// What another table holds for a range of keys is read as a whole if at least so many known jobs lie in it, and at least every
-/// so manyth key is one: a row of the other table was measured to cost a third of a lookup of its own, and the statement as much as
+/// What another table holds for a range of keys is read as a whole if at least this many known jobs lie in it, and at least one
+/// key in this many is one: a row of the other table was measured to cost a third of a lookup of its own, and the statement as much as
 /// some hundred lookups. Nor can it then be read in vain for more keys than there are jobs.
 const DENSE: (usize, i64) = (500, 2);
 /// Keys of one page of a full look: at first, at least, at most. In between the time that pages take decides.

@@ -393,7 +393,7 @@ fn a_sequence_that_skips_and_rollbacks_of_the_past_ask_for_few_keys_in_each_pass
     assert!((0..100).any(|_| ids(&database.pass(ORDINARY, &[1])).contains(&5_005)));
 }
 
-/// So many keys are asked for one by one.
+/// How many keys are asked for one by one.
 fn keys_of(question: &Question) -> usize {
     match question {
         Question::Known(ids) => ids.len(),

@@ -25,7 +25,7 @@ pub(super) struct Driver<'a> {
     pub(super) link: &'a Link,
     pub(super) ready: &'a Ready,
     pub(super) settings: &'a PostgresSettings,
-    /// So many running rows are expected.
+    /// How many running rows are expected.
     pub(super) expected: usize,
     strings: Mutex<Strings>,
     /// What the rows take of the memory so far.

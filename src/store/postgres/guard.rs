@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// A session that waits behind us for the table waits so long at most.
 const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '10s'; \
                            SET LOCAL client_min_messages = 'warning'; SET LOCAL search_path = pg_catalog, pg_temp";
-/// So long the lock is tried for.
+/// How long the lock is tried for.
 const GIVE_UP: Duration = Duration::from_secs(120);
 /// One try, the answers included.
 const ONE_TRY: Duration = Duration::from_secs(15);

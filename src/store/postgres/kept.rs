@@ -13,9 +13,9 @@ use std::{
 };
 use tokio_postgres::{Error, Row, Statement, error::SqlState, types::Type};
 
-/// So many statements of one connection are kept: each takes memory of the server.
+/// How many statements of one connection are kept: each takes memory of the server.
 const MOST: usize = 64;
-/// So long one is kept. The server may settle on a plan that was good for the table as it was, and a table grows.
+/// How long one is kept. The server may settle on a plan that was good for the table as it was, and a table grows.
 const FOR: Duration = Duration::from_secs(600);
 /// After so many failures no more are prepared on this connection.
 const TRIES: u32 = 3;

@@ -27,9 +27,9 @@ const KEPT_WAITING: u32 = 2;
 const QUEUE: Duration = Duration::from_secs(5);
 /// Fewer wait and see: a busy machine makes any way look long.
 const MANY: usize = 32;
-/// So many round trips make a first pass.
+/// How many round trips make a first pass.
 const ROUND_TRIPS: u32 = 8;
-/// So many passes in a row without a wait are calm.
+/// How many passes in a row without a wait are calm.
 const CALM: u32 = 20;
 
 /// All lanes of one kind to one database.
@@ -67,7 +67,7 @@ struct LaneState {
 #[derive(Clone, Copy, Debug)]
 struct Hold {
     since: Instant,
-    /// So long it may last, however short the patience of others is.
+    /// How long it may last, however short the patience of others is.
     allowed: Duration,
     /// Whether another watch has waited for longer than it should.
     kept_waiting: bool,
@@ -236,9 +236,9 @@ struct Home {
     lane: Arc<Lane>,
     /// The right to a lane of its own.
     own: Option<OwnedSemaphorePermit>,
-    /// So many passes in a row others had to wait for it.
+    /// How many passes in a row others had to wait for it.
     kept_waiting: u32,
-    /// So many passes in a row went without a wait.
+    /// How many passes in a row went without a wait.
     calm: u32,
 }
 
@@ -255,7 +255,7 @@ impl Home {
 pub(super) struct WatchLane {
     lanes: Arc<Lanes>,
     home: Arc<Quick<Home>>,
-    /// So long another watch may keep a connection that this one waits for.
+    /// How long another watch may keep a connection that this one waits for.
     patience: Duration,
 }
 

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// So long a pass may wait for the survey at the start: a catalog of many tables takes longer, and the log does without.
+/// How long a pass may wait for the survey at the start: a catalog of many tables takes longer, and the log does without.
 const AT_THE_START: Duration = Duration::from_millis(300);
 
 /// Whether the log has named what the role may.

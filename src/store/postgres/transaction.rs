@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Row};
 pub(super) const LIMITS: &str = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; \
                                  SET LOCAL idle_in_transaction_session_timeout = '1s'";
 
-/// So long the server may take to prepare statements; a table that is locked is no reason to wait.
+/// How long the server may take to prepare statements; a table that is locked is no reason to wait.
 const PREPARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Begins a read-only snapshot; every limit ends with it, so a pooler may hand the connection on. Compiling a statement

@@ -4,7 +4,7 @@ use crate::{nearest::nearest, store::StoreError};
 use rustix::process::geteuid;
 use std::{fs, io, path::Path};
 
-/// So many names of a folder are read.
+/// How many names of a folder are read.
 const MOST: usize = 1_000;
 
 /// Why a file can't be looked at.

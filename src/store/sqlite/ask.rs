@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many keys are looked up by one statement, whose snapshot the writer may have to wait for.
+/// How many keys are looked up by one statement, whose snapshot the writer may have to wait for.
 const KEYS_AT_ONCE: usize = 5_000;
 /// Keys of one piece of a range: some milliseconds.
 const PIECE: i64 = 20_000;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// The longest that reading the schema may take.
 const WITHIN: Duration = Duration::from_secs(5);
-/// So long the write lock is tried for, and so long is waited between two tries.
+/// How long the write lock is tried for, and the wait between two tries.
 const GIVE_UP: Duration = Duration::from_secs(120);
 const BETWEEN: Duration = Duration::from_millis(200);
 /// An index that takes longer would keep writers from writing for longer than many of them wait.

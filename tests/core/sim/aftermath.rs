@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-/// So many good passes find what became of a repair: one is in progress, one reads its entry, the next one the row, and one may fail to write it.
+/// How many good passes it takes to find what became of a repair: one is in progress, one reads its entry, the next one the row, and one may fail to write it.
 const PASSES: usize = 5;
 
 /// What is known of failed jobs by true time.

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-/// So much an own clock that was tampered with may be off before the watch has to notice.
+/// How much an own clock that was tampered with may be off before the watch has to notice.
 const UNNOTICED: Micros = 2_200_000;
 /// An answer that takes longer than this is a disturbance.
 const SLOW: Micros = 100_000;
@@ -343,7 +343,7 @@ impl World {
         }
     }
 
-    /// So many of the smallest pages cover the table.
+    /// How many of the smallest pages cover the table.
     fn pages(&self) -> i64 {
         let (mut pages, mut covered) = (0, None);
         for key in self.server.rows().keys().rev() {

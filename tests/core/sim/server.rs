@@ -18,7 +18,7 @@ use std::{
 /// Microseconds: of true time, which no one in the simulation knows, or of one of the clocks.
 pub type Micros = i64;
 pub const SECOND: Micros = 1_000_000;
-/// So many states of the past a failover can fall back to.
+/// How many states of the past a failover can fall back to.
 const PAST: usize = 40;
 
 pub fn micros(duration: Duration) -> Micros {

@@ -25,7 +25,7 @@ use std::{
 };
 
 pub const POLL_TIMEOUT: Duration = Duration::from_secs(2);
-/// So long a watchdog waits for the answer to a repair.
+/// How long a watchdog waits for the answer to a repair.
 const REPAIR_WITHIN: Micros = 5 * SECOND;
 /// What the look's instants count from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

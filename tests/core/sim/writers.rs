@@ -49,7 +49,7 @@ pub struct Habit {
     first: First,
     period: Micros,
     beats: u32,
-    /// So long it is silent before its second beat, where it pauses.
+    /// How long it is silent before its second beat, where it pauses.
     pause: Option<Micros>,
     /// Whether the start writes the heartbeat too.
     seeds: bool,

@@ -15,7 +15,7 @@ use std::{
 const DIRECT: &str = "yes, the connection is direct";
 const REFUSED: &str = "no, the server refused one on this connection";
 
-/// So many passes, each with these jobs; what the last one says of prepared statements.
+/// Some passes, each with these jobs; what the last one says of prepared statements.
 async fn passes(store: &mut impl Store, count: u32, expected: &[&str]) -> &'static str {
     let mut last = None;
     for _ in 0..count {

@@ -13,7 +13,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use tokio_postgres::Client;
 
 const JOBS: &str = "CREATE TABLE jobs (id integer PRIMARY KEY, state text, began timestamptz);";
-/// So many passes of each store are compared.
+/// How many passes of each store are compared.
 const PASSES: i64 = 8;
 
 /// Jobs of these keys; those run that are in none of these places of seven.

@@ -163,7 +163,7 @@ enum Phase {
 enum Heard {
     /// Pass on so many bytes.
     Pass(usize),
-    /// So many bytes are the message with which this connection falls silent.
+    /// How many bytes are the message with which this connection falls silent.
     Fall(Lost, usize),
     /// More has to come first.
     More,

@@ -61,7 +61,7 @@ pub struct Course {
     /// The time to its first heartbeat; `None`: its process dies before.
     pub first: Option<Duration>,
     pub beats: u32,
-    /// So long its first heartbeat takes to be committed, where it is a transaction of its own in another table.
+    /// How long its first heartbeat takes to be committed, where it is a transaction of its own in another table.
     pub takes: Duration,
     /// Whether it deletes its row in the end.
     pub deletes: bool,

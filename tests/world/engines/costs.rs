@@ -5,9 +5,9 @@ use super::cluster;
 use crate::support::{beatwarden, postgres::connect};
 use std::fs;
 
-/// So many jobs run.
+/// How many jobs run.
 const RUNNING: i64 = 100;
-/// So many times the pass is made.
+/// How many times the pass is made.
 const CHECKS: usize = 5;
 
 /// A table, how many rows of it a job has, and what they hold beside what the system wrote into the row that is copied: keys and
