@@ -23,7 +23,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often, and for how long, a watch looks.
+/// How often a watch makes a pass, and how long it may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The configured poll interval.
@@ -39,7 +39,7 @@ pub struct Pace {
 /// How a full look that goes page by page is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FullLooks {
-    /// Within one pass: for a caller that looks once.
+    /// Within one pass: for a caller that makes one pass.
     AtOnce,
     /// Spread over many passes, at low weight.
     Gradual,
@@ -281,7 +281,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         }
     }
 
-    /// Keeps the database's burden small where each look scans a large table: the interval follows what the scan costs, and
+    /// Keeps the database's burden small where each pass scans a large table: the interval follows what the scan costs, and
     /// nothing else. A full look is rare, and says nothing about the ordinary one.
     fn stretch(&mut self, scan: Option<Duration>, coverage: Coverage) {
         match scan {

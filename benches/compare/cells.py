@@ -78,7 +78,7 @@ def own_refreshes(bench, program, meanwhile=time.sleep):
         "page_ms": summed(pages, passes)["db_ms"],
         "full_look_ms": summed(since_start, 1)["db_ms"],
         "refreshes": passes,
-        # Without the pages, where they went on beside the passes.
+        # Without the pages, where they continued beside the passes.
         "wall_ms": max(0.001, took / looks * 1e3 - summed(pages, passes)["db_ms"]),
         "cpu_ms": cpu / passes * 1e3,
         "full_look": program.value("beatwarden_last_full_look_timestamp_seconds") is not None,

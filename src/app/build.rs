@@ -36,7 +36,7 @@ pub fn policy_of(watch: &WatchConfig) -> Policy {
     }
 }
 
-/// How often the watch looks.
+/// How often the watch makes a pass.
 pub fn pace_of(watch: &WatchConfig) -> Pace {
     Pace {
         poll_interval: watch.poll_interval,

@@ -54,7 +54,7 @@ enum ByAction {
     Fail,
 }
 
-/// Between the two looks of `--now`.
+/// Between the two passes of `--now`.
 const TWO_LOOKS: Duration = Duration::from_secs(5);
 /// A job that could not be repaired because another session held it is tried so often.
 const TRIES: u32 = 3;
@@ -208,7 +208,7 @@ impl Session<'_> {
 
     /// Looks until a whole deadline was watched; the last plan, or nothing if the table can't be read.
     async fn watch(&mut self) -> Option<Plan> {
-        // Counted from the end of the first look, as watching itself is.
+        // Counted from the end of the first pass, as watching itself is.
         let mut began = None;
         let mut bar = Progress::new(self.watch_for);
         let mut failures = 0;
@@ -236,7 +236,7 @@ impl Session<'_> {
                 }
             }
             let watched = began.map_or(Duration::ZERO, |began: Instant| began.elapsed());
-            // The last look comes when the deadline is over, and not an interval later.
+            // The last pass comes when the deadline is over, and not an interval later.
             let left = self.watch_for.saturating_sub(watched).max(Duration::from_millis(50));
             tokio::time::sleep(self.interval.min(left)).await;
         }
@@ -372,7 +372,7 @@ impl Session<'_> {
     }
 }
 
-/// A plan that is only looked at.
+/// A plan that is only shown.
 fn without_work(mut plan: Plan) -> Plan {
     plan.repairs.clear();
     plan.findings.clear();

@@ -68,7 +68,7 @@ impl Rules<'_> {
 
     fn times(&self, mistakes: &mut Vec<ConfigError>) {
         let span = |path| self.quietly(|reader| reader.span(path));
-        // Between two looks a healthy job must have had its chance to be seen beating.
+        // Between two passes a healthy job must have had its chance to be seen beating.
         if let (Some(deadline), Some(interval)) = (span("init_deadline"), span("poll_interval"))
             && deadline < interval * 2
         {

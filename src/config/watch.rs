@@ -259,7 +259,7 @@ fn warnings(watch: &WatchConfig, label: &str) -> Vec<String> {
         let (timeout, interval) = (echo(watch.heartbeat_timeout), echo(watch.poll_interval));
         warnings.push(format!(
             "{label}heartbeat_timeout ({timeout}) is less than two poll intervals of {interval}: \
-             living jobs may look lost between two looks"
+             living jobs may look lost between two passes"
         ));
     }
     if let Ok(DatabaseUrl::Postgres(url)) = watch.database.resolve()

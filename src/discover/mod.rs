@@ -29,7 +29,7 @@ const MOST_SHOWN: usize = 8;
 /// The most tables that are named because they resemble one of jobs.
 const MOST_MISSES: usize = 8;
 
-/// A table into which a look helps, and the columns to look at.
+/// A table some of whose rows help to judge it, and the columns to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closer {
     /// Its place in the inventory.
@@ -136,7 +136,7 @@ impl Lines {
     }
 }
 
-/// The tables into which a look helps, the likeliest first.
+/// The tables some of whose rows help to judge them, the likeliest first.
 pub fn closer(inventory: &Inventory, systems: &[KnownSystem]) -> Vec<Closer> {
     let (known, _) = systems::found(inventory, systems);
     let known: BTreeSet<usize> = known.iter().map(|finding| finding.table).collect();

@@ -160,7 +160,7 @@ fn best_time<'a>(table: &'a Table, seen: Option<&Seen>, as_texts: bool, like: fn
     best
 }
 
-/// How a column holds times, if it does. Before a look is taken every number may be one.
+/// How a column holds times, if it does. Before its values are read every number may be one.
 fn shape(column: &Column, seen: Option<&Seen>, as_texts: bool) -> Option<Shape> {
     let values = seen.map_or(&[][..], |seen| seen.values(&column.name));
     let of_numbers = || {

@@ -248,7 +248,7 @@ async fn an_impostor_hears_no_word_of_the_protocol() {
     fs::write(&root, authority("our authority").pem()).unwrap();
     let answers: [&[u8]; 5] = [
         b"N",
-        // An error of a server that is older than TLS: libpq of old went on in plain text.
+        // An error of a server that is older than TLS: libpq of old continued in plain text.
         b"EFATAL: unsupported frontend protocol\0\0",
         b"S",
         // A good answer, and behind it what a man in the middle would like to be taken for the server's word.

@@ -144,7 +144,7 @@ fn entries(history: &str) -> BTreeMap<String, [serde_json::Value; 5]> {
     rows.iter().map(entry).collect()
 }
 
-/// The guard of an earlier version works, is told apart from an altered one, and is brought over and removed by this one.
+/// The guard of an earlier version works, is distinguished from an altered one, and is brought over and removed by this one.
 async fn the_guard_is_brought_over(table: Table) {
     let site = Site::new(table);
     site.says(Former, &["guard", "install"], 0);

@@ -26,7 +26,7 @@ pub(super) struct Costs {
     pub(super) other: Option<Cost>,
 }
 
-/// Looks twice by one way: the first look finds out what runs, the second is what an ordinary poll costs.
+/// Observes twice by one way: the first time finds out what runs, the second is what an ordinary poll costs.
 pub(super) async fn cost_of(watch: &WatchConfig, by: DiscoverySetting) -> Result<Result<Cost, StoreError>, AppError> {
     let mut watch = watch.clone();
     watch.discovery = by;

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_wrong_password_takes_the_same_time_for_every_user_and_for_none() {
-        let (cheap, dear) = (
+        let (cheap, expensive) = (
             bcrypt::hash("a", 4).expect("a hash"),
             bcrypt::hash("b", 10).expect("a hash"),
         );
@@ -216,7 +216,7 @@ mod tests {
             };
             (0..5).map(|_| once()).min().expect("five times")
         };
-        let times = [time_of(None), time_of(Some(&cheap)), time_of(Some(&dear))];
+        let times = [time_of(None), time_of(Some(&cheap)), time_of(Some(&expensive))];
         let (least, most) = (times.iter().min().expect("three"), times.iter().max().expect("three"));
         assert!(*most < *least * 2, "{times:?}");
         assert!(verify(b"a", Some(&cheap), 10));

@@ -394,7 +394,7 @@ fn what_is_allowed_but_unlikely_to_be_meant_is_warned_about() {
     assert_eq!(
         Given::toml(&file).good().warnings,
         [
-            "watch.meltano.heartbeat_timeout (6s) is less than two poll intervals of 5s: living jobs may look lost between two looks",
+            "watch.meltano.heartbeat_timeout (6s) is less than two poll intervals of 5s: living jobs may look lost between two passes",
             "watch.meltano.repair.fuse_share is 1: however many jobs fail at once, the fuse stays closed",
         ]
     );

@@ -220,7 +220,7 @@ async fn repairs_of_one_session_are_made_by_kept_statements() {
     // More than a planner tries before it settles on one plan for all jobs.
     let kept = kept_at_each_repair(&bed, &mut store, &seen, &[1, 2, 3, 4, 5, 6, 7, 8]).await;
     assert_eq!(kept, [0, 0, 2, 2, 2, 2, 2, 2], "the repair, and the look for its entry");
-    // The guards are those of the repair, whoever made the plan.
+    // The guards are those of the repair, whichever session made the plan.
     let observed = repair_of(&seen, 9, Action::Fail);
     bed.sql("UPDATE runs SET last_heartbeat_at = started_at + interval '1 min' WHERE id = 9")
         .await;

@@ -167,7 +167,7 @@ async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
     bed.sql("DELETE FROM runs WHERE id = 12").await;
     let second = again(&mut store, &first, Coverage::Ordinary).await;
     assert_eq!(ids(&second), ["10", "11", "13"]);
-    // An ended newest row is asked for in each look, and reported in none of them but the first.
+    // An ended newest row is asked for in each pass, and reported in none of them but the first.
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 13").await;
     let third = again(&mut store, &second, Coverage::Ordinary).await;
     assert_eq!(ids(&third), ["10", "11", "13"]);
@@ -297,7 +297,7 @@ async fn blocks(bed: &PostgresBed) -> i64 {
     .await
 }
 
-/// A sequence that increments by ten, and one whose every thirtieth key is rolled back: neither makes a pass dear.
+/// A sequence that increments by ten, and one whose every thirtieth key is rolled back: neither makes a pass expensive.
 #[tokio::test]
 async fn keys_that_are_missing_for_good_cost_a_pass_few_blocks_on_postgresql() {
     let by_ten = "SELECT i * 10, 'SUCCESS' FROM generate_series(1, 600) AS i";

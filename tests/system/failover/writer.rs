@@ -47,7 +47,7 @@ impl Jobs {
     pub fn summary(&self) -> String {
         format!(
             "{} starts acknowledged, {} of them dead before their first heartbeat, {} with their first heartbeat within a \
-             fifth of the deadline, {} went on after their session had broken, {} finished",
+             fifth of the deadline, {} continued after their session had broken, {} finished",
             self.started.lock().unwrap().len(),
             self.dead.load(Ordering::Relaxed),
             self.around.load(Ordering::Relaxed),

@@ -108,7 +108,7 @@ async fn a_dear_scan_stretches_the_interval_by_what_it_costs_the_server() {
     let database = cluster.database().await;
     let client = database.client().await;
     client.batch_execute(&table("jobs")).await.unwrap();
-    // A scan of a few rows that takes the server its time, and that the planner knows to be dear.
+    // A scan of a few rows that takes the server its time, and that the planner knows to be expensive.
     client
         .batch_execute(
             "INSERT INTO jobs SELECT n, 'done', now(), now() FROM generate_series(2, 30000) AS n; ANALYZE jobs;
