@@ -69,4 +69,17 @@ mod tests {
             assert_eq!((of(phase, Some(1)), of(phase, Some(-1))), (None, None));
         }
     }
+
+    #[test]
+    fn the_writers_rule_is_known_where_either_part_of_it_is() {
+        let some = Some(std::time::Duration::from_secs(1));
+        for (beating, silent) in [(None, None), (some, None), (None, some), (some, some)] {
+            let policy = Policy {
+                writer_stale_after: beating,
+                writer_stale_after_without_heartbeat: silent,
+                ..Policy::default()
+            };
+            assert_eq!(policy.knows_writers_rule(), (beating, silent) != (None, None));
+        }
+    }
 }

@@ -108,3 +108,42 @@ fn shown(literal: &Literal) -> String {
         Literal::Number(_) | Literal::Truth(_) => literal.text().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_configuration_mean_what_is_shown_and_any_other_text_itself() {
+        let assigned = Assigned::WORDS.map(|word| Assigned::from_text(word).shown());
+        assert_eq!(
+            assigned,
+            ["the database's time", "NULL", "the error text", "one more than before"]
+        );
+        let arguments = Argument::WORDS.map(|word| Argument::from_text(word).shown());
+        assert_eq!(arguments, ["the job's key", "the error text", "the database's time"]);
+        let text = "it's {now}\n";
+        assert_eq!(
+            Assigned::from_text(text),
+            Assigned::Literal(Literal::Text(text.to_owned()))
+        );
+        assert_eq!(
+            Argument::from_text(text),
+            Argument::Literal(Literal::Text(text.to_owned()))
+        );
+        assert_eq!(Argument::from_text(text).shown(), "'it\\'s {now}\\n'");
+    }
+
+    #[test]
+    fn a_literal_has_the_text_form_that_every_type_reads() {
+        let literals = [
+            Literal::Text("a".to_owned()),
+            Literal::Number("1.50".to_owned()),
+            Literal::Truth(true),
+            Literal::Truth(false),
+        ];
+        assert_eq!(literals.each_ref().map(Literal::text), ["a", "1.50", "true", "false"]);
+        let shown = literals.map(|literal| Assigned::Literal(literal).shown());
+        assert_eq!(shown, ["'a'", "1.50", "true", "false"]);
+    }
+}

@@ -43,4 +43,29 @@ mod tests {
         assert!(cut.len() < 1_100 && cut.ends_with("é... (10000 bytes)"), "{cut}");
         assert_eq!(super::cut("short", 5), "short");
     }
+
+    #[derive(Debug)]
+    struct Failed(String, Option<Box<Failed>>);
+
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl Error for Failed {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|source| source as &(dyn Error + 'static))
+        }
+    }
+
+    #[test]
+    fn an_error_is_said_with_its_sources_each_once() {
+        let chain = ["connecting", "refused", "connecting", "port 1"];
+        let chain = chain
+            .into_iter()
+            .rev()
+            .fold(None, |source, text| Some(Box::new(Failed(text.to_owned(), source))));
+        assert_eq!(in_full(&*chain.unwrap()), "connecting: refused: port 1");
+    }
 }

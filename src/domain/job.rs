@@ -314,4 +314,65 @@ mod tests {
         assert_eq!(TimeValue::from_micros(-1), TimeValue::UNREADABLE);
         assert_eq!(format!("{times:?}"), "[Absent, At(1), Unreadable]");
     }
+
+    fn job(heartbeat_at: TimeValue) -> Job {
+        Job {
+            id: JobId::new("1"),
+            name: None,
+            state: None,
+            started_at: TimeValue::from_micros(10),
+            heartbeat_at,
+            ended_at: TimeValue::ABSENT,
+        }
+    }
+
+    #[test]
+    fn a_job_is_unreadable_where_any_of_its_times_is() {
+        let good = job(TimeValue::from_micros(10));
+        let odd = TimeValue::UNREADABLE;
+        let with = |change: fn(&mut Job, TimeValue)| {
+            let mut job = good.clone();
+            change(&mut job, odd);
+            (job.has_unreadable_sign(), job.is_unreadable())
+        };
+        assert_eq!(with(|_, _| {}), (false, false));
+        assert_eq!(with(|job, odd| job.started_at = odd), (true, true));
+        assert_eq!(with(|job, odd| job.heartbeat_at = odd), (true, true));
+        assert_eq!(with(|job, odd| job.ended_at = odd), (false, true));
+    }
+
+    #[test]
+    fn a_heartbeat_without_a_start_is_real_and_took_no_time_that_is_known() {
+        let tolerance = Duration::from_micros(5);
+        let mut job = job(TimeValue::from_micros(16));
+        assert_eq!(job.time_to_beat(tolerance), Some(Duration::from_micros(6)));
+        job.heartbeat_at = TimeValue::from_micros(15);
+        assert_eq!(job.time_to_beat(tolerance), None, "seeded");
+        job.started_at = TimeValue::ABSENT;
+        assert_eq!(job.heartbeat(tolerance), Heartbeat::Real(Timestamp::from_micros(15)));
+        assert_eq!(job.time_to_beat(tolerance), None);
+    }
+
+    #[test]
+    fn a_state_means_what_its_list_says_and_null_what_is_configured() {
+        use StateKind::{Failure, Ignored, Running, Success, Unknown, Waiting};
+        let list = |word: &str| vec![word.to_owned()];
+        let mut states = States {
+            running: list("r"),
+            success: list("s"),
+            failure: list("f"),
+            waiting: list("w"),
+            ignore: list("i"),
+            null: NullState::Unknown,
+        };
+        assert_eq!(states.all(), ["r", "s", "f", "w", "i"]);
+        let kinds = ["r", "s", "f", "w", "i", "R"].map(|state| states.kind_of(Some(state)));
+        assert_eq!(kinds, [Running, Success, Failure, Waiting, Ignored, Unknown]);
+        assert_eq!(kinds.map(StateKind::is_end), [false, true, true, false, false, false]);
+        let kinds = NullState::ALL.map(|null| {
+            states.null = null;
+            states.kind_of(None)
+        });
+        assert_eq!(kinds, [Unknown, Waiting, Ignored]);
+    }
 }

@@ -216,3 +216,68 @@ impl Precedents {
         self.0.get(incident).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: u128, action: LedgerAction, at: i64) -> LedgerEntry {
+        LedgerEntry::new(RepairId(id), action, Timestamp::from_micros(at))
+    }
+
+    #[test]
+    fn an_identity_is_written_as_people_write_it() {
+        let id = RepairId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+        assert_eq!(id.to_string(), "01234567-89ab-cdef-0011-223344556677");
+    }
+
+    #[test]
+    fn what_was_taken_back_was_made_and_stands_no_more() {
+        let undo = LedgerEntry {
+            undo_of: Some(RepairId(1)),
+            ..entry(3, LedgerAction::Undo, 30)
+        };
+        let entries = [
+            entry(1, LedgerAction::Fail, 10),
+            entry(2, LedgerAction::Backfill, 20),
+            undo,
+        ];
+        let precedent = |entries: &[LedgerEntry]| Precedents::from_entries(entries).of(&entries[0].incident());
+        let found = precedent(&entries);
+        let each = Action::ALL.map(|action| (found.had(action), found.stands(action)));
+        assert_eq!(each, [(false, false), (true, true), (true, false)]);
+        assert!(found.repaired() && precedent(&entries[..1]).repaired() && precedent(&entries[1..2]).repaired());
+        assert!(!precedent(&[entry(4, LedgerAction::AckFuse, 40)]).repaired());
+    }
+
+    #[test]
+    fn of_several_undos_the_latest_counts_in_whatever_order_they_are_read() {
+        let undos = [10_i64, 30, 20].map(|at| entry(u128::from(at.cast_unsigned()), LedgerAction::Undo, at));
+        for turn in 0..3 {
+            let mut undos = undos.clone();
+            undos.rotate_left(turn);
+            let found = Precedents::from_entries(&undos).of(&undos[0].incident());
+            assert_eq!(found.undone, Some(RepairId(30)), "{turn}");
+        }
+    }
+
+    #[test]
+    fn a_false_repair_that_no_one_acknowledged_holds_the_fuse_and_nothing_else_does() {
+        let holding = |outcome, acknowledged_at| {
+            LedgerEntry {
+                outcome,
+                acknowledged_at,
+                ..entry(1, LedgerAction::Fail, 10)
+            }
+            .holds_the_fuse()
+        };
+        assert!(holding(Some(LateOutcome::FalseRepair), None));
+        assert!(!holding(Some(LateOutcome::FalseRepair), Some(Timestamp::MIN)));
+        assert!(!holding(Some(LateOutcome::LateHeartbeat), None) && !holding(None, None));
+        let repairs: Vec<_> = LedgerAction::ALL
+            .into_iter()
+            .filter(|action| action.is_repair())
+            .collect();
+        assert_eq!(repairs, [LedgerAction::Backfill, LedgerAction::Fail]);
+    }
+}

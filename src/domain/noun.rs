@@ -130,4 +130,16 @@ mod tests {
         }
         assert!(Noun::new("Übertragung").is_some());
     }
+
+    #[test]
+    fn a_count_of_one_is_followed_by_one_and_the_longest_word_has_thirty_letters() {
+        let noun = Noun::new(&"x".repeat(Noun::LONGEST)).unwrap();
+        assert_eq!(noun.one().len(), 30);
+        let run = Noun::new("run").unwrap();
+        assert_eq!(
+            [0, 1, 2].map(|count| run.of(count).into_owned()),
+            ["runs", "run", "runs"]
+        );
+        assert!(Noun::new("run-").is_none() && Noun::new("-run").is_none());
+    }
 }

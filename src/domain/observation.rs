@@ -163,3 +163,24 @@ pub struct Observation {
     /// What was read.
     pub snapshot: Snapshot,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_behind_the_last_slash_may_differ_after_a_restart() {
+        let is_restart =
+            |one: &str, other: &str| ServerIdentity(one.to_owned()).is_restart_of(&ServerIdentity(other.to_owned()));
+        assert!(is_restart("a/1/20", "a/1/10"));
+        for (one, other) in [("a/2/20", "a/1/10"), ("a", "a"), ("a/1", "a"), ("a", "a/1")] {
+            assert!(!is_restart(one, other), "{one} after {other}");
+        }
+    }
+
+    #[test]
+    fn a_guard_works_as_it_was_made_or_by_an_earlier_version() {
+        let working: Vec<Guard> = Guard::ALL.into_iter().filter(|guard| guard.works()).collect();
+        assert_eq!(working, [Guard::Sound, Guard::Outdated]);
+    }
+}

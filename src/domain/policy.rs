@@ -165,3 +165,45 @@ pub fn interval_in_force(configured: Duration, scans: &[Duration]) -> Duration {
         configured
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_intervals_are_a_gap_and_five_seconds_or_half_a_deadline_are_none() {
+        let seconds = Duration::from_secs_f64;
+        for (interval, deadline, expected) in [(5.0, 60.0, 15.0), (1.0, 60.0, 5.0), (0.2, 4.0, 2.0), (1.0, 4.0, 3.0)] {
+            assert_eq!(blind_after(seconds(interval), seconds(deadline)), seconds(expected));
+        }
+    }
+
+    #[test]
+    fn jobs_are_judged_late_by_an_interval_of_its_own_above_a_third_of_the_deadline() {
+        let late = |interval, configured| {
+            let [interval, configured, deadline] = [interval, configured, 60].map(Duration::from_secs);
+            judges_late(interval, configured, deadline)
+        };
+        assert!(late(21, 5) && late(21, 20));
+        assert!(!late(20, 5) && !late(30, 30) && !late(30, 31));
+    }
+
+    #[test]
+    fn an_operator_who_names_a_job_insists_on_that_one_and_excludes_the_others() {
+        let (one, other) = (JobId::new("1"), JobId::new("2"));
+        let by_hand = |job: Option<&JobId>| Policy {
+            by_hand: Some(ByHand {
+                job: job.cloned(),
+                watch_for: Duration::from_secs(5),
+            }),
+            ..Policy::default()
+        };
+        let rules = |policy: &Policy| [&one, &other].map(|job| (policy.overrides_for(job), policy.excludes(job)));
+        assert_eq!(rules(&by_hand(Some(&one))), [(true, false), (false, true)]);
+        for policy in [by_hand(None), Policy::default()] {
+            assert_eq!(rules(&policy), [(false, false); 2]);
+        }
+        assert_eq!(by_hand(None).watch_for(), Duration::from_secs(5));
+        assert_eq!(Policy::default().watch_for(), Policy::default().init_deadline);
+    }
+}

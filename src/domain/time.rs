@@ -131,4 +131,35 @@ mod tests {
     fn an_optional_time_takes_one_word() {
         assert_eq!((size_of::<Option<Timestamp>>(), size_of::<Option<Moment>>()), (8, 8));
     }
+
+    #[test]
+    fn a_time_is_within_a_span_of_now_on_either_side_of_it_both_ends_included() {
+        let (now, span) = (Timestamp::from_micros(1_000), Duration::from_micros(10));
+        let within = |micros| Timestamp::from_micros(micros).is_within(span, now);
+        assert_eq!(
+            [989, 990, 1_000, 1_010, 1_011].map(within),
+            [false, true, true, true, false]
+        );
+    }
+
+    #[test]
+    fn times_are_moved_and_compared_by_what_lies_between_them() {
+        let (at, span) = (Timestamp::from_micros(2_500_000), Duration::from_secs(2));
+        assert_eq!(at.as_seconds(), 2.5);
+        assert_eq!(
+            (at.plus(span).as_micros(), at.minus(span).as_micros()),
+            (4_500_000, 500_000)
+        );
+        assert_eq!(
+            (at.minus(span).age_at(at), at.age_at(at.minus(span))),
+            (span, Duration::ZERO)
+        );
+        assert_eq!(at.plus(Duration::MAX).as_micros(), i64::MAX);
+        let moment = Moment::from_start(span);
+        assert_eq!(
+            (moment.plus(span).since(moment), moment.since(moment.plus(span))),
+            (span, Duration::ZERO)
+        );
+        assert_eq!(format!("{moment:?}"), "Moment(2s)");
+    }
 }

@@ -56,3 +56,36 @@ impl InitWindow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_of_the_inits_that_started_within_the_window() {
+        let mut window = InitWindow::default();
+        assert_eq!(window.count_since(Timestamp::MIN).ratio(), None);
+        for (start, init) in [
+            (1, Init::Failed),
+            (2, Init::Failed),
+            (3, Init::Succeeded),
+            (4, Init::Succeeded),
+        ] {
+            window.add(Timestamp::from_micros(start), init);
+        }
+        assert_eq!(window.count_since(Timestamp::MIN).ratio(), Some(0.5));
+        let count = window.count_since(Timestamp::from_micros(2));
+        assert_eq!((count.inits, count.failures, count.ratio()), (3, 1, Some(2.0 / 3.0)));
+    }
+
+    #[test]
+    fn the_oldest_inits_make_room_for_new_ones() {
+        let mut window = InitWindow::default();
+        for start in 0..=InitWindow::CAPACITY {
+            let init = if start == 0 { Init::Failed } else { Init::Succeeded };
+            window.add(Timestamp::MIN, init);
+        }
+        let count = window.count_since(Timestamp::MIN);
+        assert_eq!((count.inits, count.failures), (InitWindow::CAPACITY as u64, 0));
+    }
+}

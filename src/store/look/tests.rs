@@ -2,6 +2,7 @@
 
 mod cost;
 mod ledger;
+mod rows;
 
 use super::*;
 use crate::{
