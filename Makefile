@@ -5,7 +5,7 @@ CARGO ?= cargo
 AT_ONCE ?= 4
 STORES_AT_ONCE ?= 8
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants fuzz fuzz-rows stress upgrade failover engines image-test bench instructions clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-rows stress upgrade failover engines image-test bench instructions clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -70,8 +70,12 @@ image-test: ## the image built and run by podman as root, as Kubernetes and comp
 	@scripts/setup-tests.sh image
 	@scripts/image-test
 
-mutants: ## breaks the decision and the repair on purpose, and shows which test notices
+mutants: ## breaks the decision and the statements on purpose, and shows which test notices: some two hours
 	@scripts/mutants
+
+mutants-all: ## every mutant that cargo-mutants makes of the decision and of what a pass asks: some hours
+	@scripts/setup-tests.sh mutants
+	@scripts/mutants --all
 
 bench: ## what it costs, beside two exporters and the bare queries, in 25 minutes; writes its verdicts into docs/benchmarks.md
 	@benches/compare/setup.sh

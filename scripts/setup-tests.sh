@@ -7,7 +7,8 @@
 #
 # `setup-tests.sh failover` also finds or installs Patroni and etcd, which only `make failover` needs; `setup-tests.sh image`
 # podman and podman-compose, which only `make image-test` needs; `setup-tests.sh engines` the large job systems, which only
-# `make engines` needs; `setup-tests.sh instructions` Valgrind and a runner for it, which only `make instructions` needs.
+# `make engines` needs; `setup-tests.sh instructions` Valgrind and a runner for it, which only `make instructions` needs;
+# `setup-tests.sh mutants` cargo-mutants, which only `make mutants-all` needs.
 set -euo pipefail
 
 extra=${1-}
@@ -239,3 +240,5 @@ cargo_tool cargo-deny 0.20.2
 cargo_tool cargo-cyclonedx 0.5.9
 # What runs a benchmark under Valgrind; of the version of the library.
 [[ $extra != instructions ]] || cargo_tool gungraun-runner 0.20.0
+# What makes mutants of the decision.
+[[ $extra != mutants ]] || cargo_tool cargo-mutants 27.1.0

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Which modules each top-level module of `src` may use. `app` and `cli` stand at the top and may use what they name.
@@ -267,6 +268,15 @@ fn every_statement_says_what_it_is_for() {
             path.display()
         );
     }
+}
+
+/// One that changes nothing would be noticed by no test, and found only when all of them are run.
+#[test]
+fn every_mutant_still_changes_its_file() {
+    let mut check = Command::new(root().join("scripts/mutants"));
+    let output = check.arg("--check").output().expect("bash and perl");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]
