@@ -16,6 +16,7 @@
 //! | [`metrics`] | every metric, once |
 //! | [`http`] | routes, page, API, and who may ask: TLS, passwords |
 //! | [`tls`] | certificates and keys as files |
+//! | [`mapping`] | which table and columns are watched, and names that can stand in SQL |
 //! | [`nearest`] | the known name that was probably meant |
 //! | [`present`] | what people and programs read: words, times, JSON shapes, safe texts |
 //! | [`files`] | configuration files and secrets: read within bounds, and who else may read them |
@@ -41,6 +42,7 @@ pub mod domain;
 pub mod files;
 pub mod http;
 pub mod journal;
+pub mod mapping;
 pub mod metrics;
 pub mod nearest;
 pub mod pass;

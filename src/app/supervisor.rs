@@ -229,5 +229,5 @@ pub(super) struct Changes {
 
 /// Whether what was seen of the one is evidence for the other: the same rows, read in the same way.
 fn watches_the_same(old: &WatchConfig, new: &WatchConfig) -> bool {
-    old.database == new.database && old.table == new.table && old.repair.ledger == new.repair.ledger
+    old.database == new.database && old.mapping.ledger == new.mapping.ledger && old.maps_as(new)
 }

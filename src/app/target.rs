@@ -15,7 +15,7 @@ pub fn target_of(watch: &WatchConfig) -> Option<String> {
         DatabaseUrl::Sqlite(path) => of_file(&path)?,
         DatabaseUrl::Postgres(url) => database_named_by(url.text.expose())?,
     };
-    let whole = format!("{:?}", (database, &watch.table.name));
+    let whole = format!("{:?}", (database, watch.mapping.table.plain()));
     let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, whole.as_bytes());
     let mut digits = hash.simple().to_string();
     digits.truncate(16);

@@ -165,7 +165,7 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, writer: &Writer, costs: Costs
     let policy = app::policy_of(watch);
     let mut lines = vec![good(format!(
         "table `{}`: it is there, and its columns have types that fit the mapping",
-        watch.table.name
+        watch.mapping.table.plain()
     ))];
     lines.push(states(watch, snapshot, &policy));
     lines.extend(repairs(watch, snapshot, policy.action));
@@ -187,7 +187,7 @@ fn found(watch: &WatchConfig, snapshot: &Snapshot, writer: &Writer, costs: Costs
 pub(super) fn action(watch: &WatchConfig) -> String {
     let action = watch.action();
     match &watch.meltano {
-        _ if watch.max_runtime.is_some() => words::kinds_by_age(action, &watch.noun),
+        _ if watch.mapping.max_runtime.is_some() => words::kinds_by_age(action, &watch.noun),
         Some(version) => words::beside_meltano(action, &version.to_string(), version.seeds_heartbeats()),
         None => words::kinds(action, &watch.noun),
     }
@@ -217,7 +217,7 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
         })
         .take(1_000)
         .collect();
-    let known = watch.table.states.running.join(", ");
+    let known = watch.mapping.states.running.join(", ");
     if unknown.is_empty() {
         let (jobs, are) = (policy.noun.of(running as u64), if running == 1 { "is" } else { "are" });
         return good(format!("states: {running} {jobs} {are} in a running state ({known})"));
@@ -271,8 +271,8 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
             words::counted(running.len() as u64, "running row", "running rows"),
             job.id.text().escape_debug(),
             stand.join(" and "),
-            watch.table.time_format.as_str(),
-            match watch.table.time_format {
+            watch.mapping.time_format.as_str(),
+            match watch.mapping.time_format {
                 TimeFormat::Timestamp =>
                     "a time from 1970 to 9999 such as 2026-11-26 22:54:36.237, with Z, UTC or an offset where it has a zone",
                 TimeFormat::EpochSeconds => "a number of seconds since 1970",
@@ -286,7 +286,7 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
             "keys: {} in a running state can't be judged, for want of a key that can be used (NULL in `{}`, or too long): give \
              each row one, or name another column in watch.table.id",
             words::counted(snapshot.keyless, "row", "rows"),
-            watch.table.id
+            watch.mapping.id.as_str()
         );
         lines.push((
             if running.is_empty() {
@@ -362,8 +362,8 @@ fn repairs(watch: &WatchConfig, snapshot: &Snapshot, action: Action) -> Vec<Line
     if snapshot.obstacles.is_empty() {
         return vec![good(format!(
             "repairs: rights, unique key `{}`, row security and ledger `{}` are as action `{}` needs them",
-            watch.table.id,
-            watch.repair.ledger,
+            watch.mapping.id.as_str(),
+            watch.mapping.ledger.plain(),
             action.as_str()
         ))];
     }

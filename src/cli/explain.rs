@@ -53,8 +53,8 @@ pub async fn run(loaded: &Loaded, args: &ExplainArgs) -> Result<ExitCode, AppErr
             .map(|watch| {
                 format!(
                     "`{}` has no row with {} = {} and no {} of that name",
-                    watch.table.name,
-                    watch.table.id,
+                    watch.mapping.table.plain(),
+                    watch.mapping.id.as_str(),
                     safe::cut(&args.job, 100),
                     watch.noun
                 )

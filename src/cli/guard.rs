@@ -81,12 +81,20 @@ pub async fn run(loaded: &Loaded, args: &GuardArgs) -> Result<ExitCode, AppError
                 index: false,
             } => {
                 store.install_guard(&waiting).await.map_err(&failed)?;
-                outln!("watch {}: the guard is installed on {}", watch.name, watch.table.name);
+                outln!(
+                    "watch {}: the guard is installed on {}",
+                    watch.name,
+                    watch.mapping.table.plain()
+                );
             }
             Verb::Remove { print: true } => output::data(&store.guard_sql().await.map_err(&failed)?.remove),
             Verb::Remove { print: false } => {
                 store.remove_guard(&waiting).await.map_err(&failed)?;
-                outln!("watch {}: there is no guard on {}", watch.name, watch.table.name);
+                outln!(
+                    "watch {}: there is no guard on {}",
+                    watch.name,
+                    watch.mapping.table.plain()
+                );
             }
             Verb::Status { json } => {
                 let found = store.guard().await.map_err(&failed)?;
@@ -113,7 +121,7 @@ fn show(watch: &WatchConfig, found: &GuardState, as_json: bool) {
     if as_json {
         output::json(&json!({
             "watch": watch.name,
-            "table": watch.table.name,
+            "table": watch.mapping.table.plain(),
             "guard": found.guard.as_str(),
             "sound": found.guard.works(),
             "differs": found.differs,
@@ -123,7 +131,7 @@ fn show(watch: &WatchConfig, found: &GuardState, as_json: bool) {
     outln!(
         "watch {}: the guard on {} is {}",
         watch.name,
-        watch.table.name,
+        watch.mapping.table.plain(),
         in_words(found)
     );
 }

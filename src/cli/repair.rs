@@ -63,7 +63,7 @@ const TRIES: u32 = 3;
 pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppError> {
     let mut watch = one_watch(loaded)?.clone();
     match args.action {
-        Some(ByAction::Backfill) if watch.max_runtime.is_some() => {
+        Some(ByAction::Backfill) if watch.mapping.max_runtime.is_some() => {
             return Err(AppError::Usage(format!(
                 "watch `{}` maps no heartbeat that a backfill could set: take --action fail",
                 watch.name
@@ -74,7 +74,7 @@ pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppErro
         None => {}
     }
     if watch.action() == Action::Observe {
-        let actions = match watch.max_runtime {
+        let actions = match watch.mapping.max_runtime {
             None => "--action backfill or --action fail",
             Some(_) => "--action fail",
         };
@@ -92,8 +92,7 @@ pub async fn run(loaded: &Loaded, args: &RepairArgs) -> Result<ExitCode, AppErro
             watch.name, own.why
         )));
     }
-    let fail = &watch.repair.fail;
-    let has_end_state = fail.call.is_some() || fail.state.is_some() || !watch.table.states.failure.is_empty();
+    let has_end_state = watch.mapping.ending.call.is_some() || watch.mapping.end_state().is_some();
     if watch.action() == Action::Fail && !has_end_state {
         return Err(AppError::Usage(format!(
             "action fail needs the state to write: name one in watch.table.failure of watch `{}`",

@@ -39,13 +39,13 @@ pub async fn run(loaded: &Loaded, sources: Sources) -> Result<ExitCode, AppError
     for watch in &config.watches {
         tracing::info!(
             watch = watch.name,
-            table = watch.table.name,
+            table = watch.mapping.table.plain(),
             poll_interval = %humantime::format_duration(watch.poll_interval),
             init_deadline = %humantime::format_duration(watch.init_deadline),
             heartbeat_timeout = %humantime::format_duration(watch.heartbeat_timeout),
-            max_runtime = watch.max_runtime.map(|longest| humantime::format_duration(longest).to_string()),
-            missed_first = watch.max_runtime.is_none().then(|| watch.action().as_str()),
-            overrun = watch.max_runtime.is_some().then(|| watch.action().as_str()),
+            max_runtime = watch.mapping.max_runtime.map(|longest| humantime::format_duration(longest).to_string()),
+            missed_first = watch.mapping.max_runtime.is_none().then(|| watch.action().as_str()),
+            overrun = watch.mapping.max_runtime.is_some().then(|| watch.action().as_str()),
             "watching"
         );
         if watch.meltano.is_some() {

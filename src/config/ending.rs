@@ -7,6 +7,7 @@ use super::rules::Rules;
 use super::text::{given, shown, shown_key};
 use super::validate::Reader;
 use crate::domain::{Argument, Assigned, Literal};
+use crate::mapping::{IdentifierError, LONGEST_NAME};
 use crate::nearest::nearest;
 use ::config::ValueKind;
 
@@ -234,8 +235,8 @@ impl Rules<'_> {
             let problem = format!("{} can't be the name of a column", shown(column));
             return Some((problem, "write the name as it is in the table"));
         }
-        if let Some(longest) = self.longest_name.filter(|longest| column.len() > *longest) {
-            let problem = format!("{} is longer than {longest} bytes", shown(column));
+        if let Err(IdentifierError::TooLong(name)) = self.naming.column(column) {
+            let problem = format!("{} is longer than {LONGEST_NAME} bytes", shown(&name));
             return Some((problem, "write the name as the catalog has it"));
         }
         let is_column = |path: &'static str| self.quietly(|reader| reader.text(path)).as_deref() == Some(column);

@@ -1,7 +1,7 @@
 //! Configuration: what the user wrote, in five places, made into values that need no further check.
 //!
 //! Owns precedence (defaults < preset < file < environment < flags), the table of known keys, and the words for every
-//! mistake. It knows the settings of `domain`, and nothing else of jobs and databases. The process's environment is handed in, so that
+//! mistake. It knows the settings of `domain` and the shape of a `mapping`, and nothing else of jobs and databases. The process's environment is handed in, so that
 //! every case can be tested; only what libpq would take where a database URL is silent is read here (`defaults`).
 //!
 //! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
@@ -38,10 +38,7 @@ pub use postgres_url::PostgresUrl;
 pub use preset::{OwnWay, own_way, preset_names, writer_of};
 pub use secret::Secret;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
-pub use types::{
-    CallConfig, Condition, Config, DatabaseSource, ElsewhereConfig, ErrorColumn, FailConfig, LogFormat, LogLevel,
-    RepairConfig, TableConfig, TimeConfig, WatchConfig, Written,
-};
+pub use types::{Config, DatabaseSource, LogFormat, LogLevel, RepairConfig, WatchConfig, Written};
 pub use url::DatabaseUrl;
 pub use watch::{KnownSystem, known_systems};
 

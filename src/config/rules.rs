@@ -9,17 +9,16 @@ use super::keys::{Scope, WITHOUT_HEARTBEAT};
 use super::layers::Layer;
 use super::preset::{own_way, text_of};
 use super::text::shown;
-use super::types::{SERVER_ZONE, TimeConfig};
 use super::validate::{Reader, echo};
 use crate::domain::{Action, DiscoverySetting};
-use ::config::ValueKind;
+use crate::mapping::{Naming, SERVER_ZONE, TimeSource};
 
 /// The merged layers of one watch, under the label that stands before its keys.
 pub(super) struct Rules<'a> {
     pub(super) label: &'a str,
     pub(super) layer: &'a Layer,
-    /// Bytes of the longest name that the database takes; none where it takes any, or is not known.
-    pub(super) longest_name: Option<usize>,
+    /// What names are like in the database.
+    pub(super) naming: Naming,
     /// Whether the database may have functions that can be called.
     pub(super) calls_functions: bool,
 }
@@ -27,16 +26,12 @@ pub(super) struct Rules<'a> {
 /// Keys of times that may stand in another table.
 const TIMES: [&str; 2] = ["table.started_at", "table.last_heartbeat_at"];
 
-/// PostgreSQL cuts names at so many bytes, which would make it another name.
-pub(super) const LONGEST_NAME: usize = 63;
-
 impl Rules<'_> {
     /// Every rule that is broken.
     pub(super) fn broken(&self) -> Vec<ConfigError> {
         let mut mistakes = Vec::new();
         self.times(&mut mistakes);
         self.states(&mut mistakes);
-        self.names(&mut mistakes);
         self.columns(&mut mistakes);
         self.zone(&mut mistakes);
         self.choices(&mut mistakes);
@@ -122,85 +117,11 @@ impl Rules<'_> {
         }
     }
 
-    /// What the database can't take for a name.
-    fn names(&self, mistakes: &mut Vec<ConfigError>) {
-        let tables = ["table.name", "repair.ledger", "repair.fail.call.function"];
-        let columns = [
-            "table.id",
-            "table.job_name",
-            "table.state",
-            "table.ended_at",
-            "table.error.column",
-        ];
-        let named = tables.into_iter().chain(columns).filter_map(|path| {
-            let text = self.quietly(|reader| reader.text(path))?;
-            Some((path.to_owned(), text, tables.contains(&path)))
-        });
-        for (path, text, is_table) in named.chain(self.names_inside()) {
-            let parts = match text.split_once('.') {
-                Some((schema, name)) if is_table => vec![schema, name],
-                _ => vec![text.as_str()],
-            };
-            for part in parts {
-                let (problem, remedy) = if part.is_empty() {
-                    ("has an empty part".to_owned(), "expected table, or schema.table")
-                } else if part.chars().any(char::is_control) {
-                    let problem = format!("{} has a control character", shown(part));
-                    (problem, "no database knows such names; write the name as it is")
-                } else if let Some(longest) = self.longest_name.filter(|longest| part.len() > *longest) {
-                    let problem = format!("{} is {} bytes long", shown(part), part.len());
-                    let remedy =
-                        format!("PostgreSQL cuts names at {longest} bytes: write the name as the catalog has it");
-                    mistakes.push(self.conflict(&path, problem, &remedy));
-                    continue;
-                } else {
-                    continue;
-                };
-                mistakes.push(self.conflict(&path, problem, remedy));
-            }
-        }
-    }
-
     /// The times that may stand in another table, with their keys.
-    fn times_said(&self) -> Vec<(&'static str, TimeConfig)> {
+    fn times_said(&self) -> Vec<(&'static str, TimeSource)> {
         let said = TIMES.into_iter();
         said.filter_map(|path| Some((path, self.quietly(|reader| reader.time(path))?)))
             .collect()
-    }
-
-    /// The names inside of values that are tables: the key, the name, and whether it names a table.
-    fn names_inside(&self) -> Vec<(String, String, bool)> {
-        let mut names = Vec::new();
-        for (path, time) in self.times_said() {
-            let at = |key: &str| format!("{path}.{key}");
-            let column = if self.is_table(path) {
-                at("column")
-            } else {
-                path.to_owned()
-            };
-            names.push((column, time.column, false));
-            if let Some(elsewhere) = time.elsewhere {
-                names.push((at("table"), elsewhere.table, true));
-                names.push((at("key"), elsewhere.key, false));
-                names.extend(elsewhere.matching.map(|matching| (at("match"), matching, false)));
-                let columns = elsewhere.conditions.into_iter().map(|condition| condition.column);
-                names.extend(columns.map(|column| (at("where"), column, false)));
-            }
-        }
-        let only = self
-            .quietly(|reader| reader.conditions("table.only"))
-            .unwrap_or_default();
-        names.extend(
-            only.into_iter()
-                .map(|condition| ("table.only".to_owned(), condition.column, false)),
-        );
-        names
-    }
-
-    fn is_table(&self, path: &str) -> bool {
-        self.layer
-            .get(path)
-            .is_some_and(|setting| matches!(setting.value, ValueKind::Table(_)))
     }
 
     fn columns(&self, mistakes: &mut Vec<ConfigError>) {
@@ -215,7 +136,7 @@ impl Rules<'_> {
         let columns = paths.map(|path| {
             let column = if TIMES.contains(&path) {
                 let time = self.quietly(|reader| reader.time(path));
-                time.filter(|time| time.elsewhere.is_none()).map(|time| time.column)
+                time.and_then(|time| time.own().map(|column| column.as_str().to_owned()))
             } else {
                 self.quietly(|reader| reader.text(path))
             };
@@ -240,7 +161,7 @@ impl Rules<'_> {
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
         let of_table = self.quietly(|reader| reader.text("table.time_zone"));
         let own = self.times_said().into_iter();
-        let own = own.filter_map(|(path, time)| Some((format!("{path}.time_zone"), time.time_zone?)));
+        let own = own.filter_map(|(path, time)| Some((format!("{path}.time_zone"), time.zone?)));
         let zones = of_table
             .map(|zone| ("table.time_zone".to_owned(), zone))
             .into_iter()

@@ -5,9 +5,9 @@
 use super::ConfigError;
 use super::layers::{Setting, Table};
 use super::text::{given, shown_key};
-use super::types::{Condition, ElsewhereConfig, TimeConfig};
-use super::validate::Reader;
+use super::validate::{Reader, misnamed};
 use crate::domain::{TimeFormat, ValueTest};
+use crate::mapping::{Condition, Elsewhere, Identifier, IdentifierError, Naming, TimeSource};
 use crate::nearest::nearest;
 use ::config::ValueKind;
 
@@ -25,15 +25,13 @@ const TIME_KEYS: &[&str] = &[
 
 impl Reader<'_> {
     /// A time: the name of a column, or a table that says where it stands.
-    pub(super) fn time(&mut self, path: &'static str) -> Option<TimeConfig> {
+    pub(super) fn time(&mut self, path: &'static str) -> Option<TimeSource> {
         let (key, setting) = self.setting(path)?;
         match &setting.value {
-            ValueKind::String(text) if is_text(text) => Some(TimeConfig {
-                column: text.clone(),
-                elsewhere: None,
-                time_format: None,
-                time_zone: None,
-            }),
+            ValueKind::String(text) if is_text(text) => {
+                let column = self.naming.column(text);
+                self.named(path, column).map(TimeSource::from)
+            }
             ValueKind::Table(table) => Inside::of(self, path, setting).time(table),
             _ => {
                 let expected = "the name of a column, or a table with column and, where the time is in another table, with table \
@@ -61,6 +59,9 @@ fn is_text(text: &str) -> bool {
 struct Inside<'a> {
     path: String,
     origin: &'a str,
+    naming: Naming,
+    /// The key of the job table, if it can be read.
+    id: Option<Identifier>,
     mistakes: &'a mut Vec<ConfigError>,
 }
 
@@ -69,6 +70,8 @@ impl<'a> Inside<'a> {
         Self {
             path: reader.full_key(path),
             origin: &setting.origin,
+            naming: reader.naming,
+            id: reader.id(),
             mistakes: &mut reader.mistakes,
         }
     }
@@ -89,19 +92,21 @@ impl<'a> Inside<'a> {
         }
     }
 
-    fn time(mut self, table: &Table) -> Option<TimeConfig> {
+    fn time(mut self, table: &Table) -> Option<TimeSource> {
         let before = self.mistakes.len();
         self.only_known(table);
-        let column = self.text(table, "column");
-        let (other, key) = (self.text(table, "table"), self.text(table, "key"));
-        let matching = self.text(table, "match");
-        let match_prefix = self.text(table, "match_prefix");
+        let column = self.column(table, "column");
+        let other = self.text(table, "table");
+        let other = other.and_then(|text| self.named("table", self.naming.table(&text)));
+        let key = self.column(table, "key");
+        let matching = self.column(table, "match").or(self.id.take());
+        let prefix = self.text(table, "match_prefix");
         let conditions = match table.get("where") {
             Some(value) => self.conditions("where", &value.kind),
             None => Some(Vec::new()),
         };
-        let time_format = self.format(table);
-        let time_zone = self.text(table, "time_zone");
+        let format = self.format(table);
+        let zone = self.text(table, "time_zone");
         if column.is_none() && !table.contains_key("column") {
             self.missing("column", "\"heartbeat\"");
         }
@@ -109,11 +114,12 @@ impl<'a> Inside<'a> {
             if !table.contains_key("key") {
                 self.missing("key", "\"job_id\"");
             }
-            Some(ElsewhereConfig {
-                table: other.unwrap_or_default(),
-                key: key.unwrap_or_default(),
+            // Where one of them is missing, that is a mistake of its own.
+            other.zip(key).zip(matching).map(|((table, key), matching)| Elsewhere {
+                table,
+                key,
                 matching,
-                match_prefix,
+                prefix,
                 conditions: conditions.unwrap_or_default(),
             })
         } else {
@@ -128,11 +134,12 @@ impl<'a> Inside<'a> {
             }
             None
         };
-        (self.mistakes.len() == before).then_some(TimeConfig {
+        let is_whole = self.mistakes.len() == before && elsewhere.is_some() == table.contains_key("table");
+        is_whole.then_some(TimeSource {
             column: column?,
             elsewhere,
-            time_format,
-            time_zone,
+            format,
+            zone,
         })
     }
 
@@ -168,6 +175,16 @@ impl<'a> Inside<'a> {
                 None
             }
         }
+    }
+
+    fn column(&mut self, table: &Table, key: &str) -> Option<Identifier> {
+        let text = self.text(table, key)?;
+        self.named(key, self.naming.column(&text))
+    }
+
+    fn named<T>(&mut self, key: &str, name: Result<T, IdentifierError>) -> Option<T> {
+        let key = format!("{} ({})", self.key(key), self.origin);
+        name.map_err(|error| self.mistakes.push(misnamed(key, &error))).ok()
     }
 
     fn format(&mut self, table: &Table) -> Option<TimeFormat> {
@@ -208,10 +225,8 @@ impl<'a> Inside<'a> {
                 self.refuse(&inner, value, expected);
                 return None;
             };
-            conditions.push(Condition {
-                column: column.clone(),
-                test,
-            });
+            let column = self.named(key, self.naming.column(column))?;
+            conditions.push(Condition { column, test });
         }
         Some(conditions)
     }

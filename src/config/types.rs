@@ -3,8 +3,9 @@
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
-use crate::domain::{Action, Argument, Assigned, DiscoverySetting, Noun, States, TimeFormat, ValueTest};
+use crate::domain::{Action, DiscoverySetting, Noun};
 use crate::files;
+use crate::mapping::{Ending, Mapping};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,8 +44,6 @@ pub struct WatchConfig {
     pub init_deadline: Duration,
     /// Age from which a real heartbeat is lost.
     pub heartbeat_timeout: Duration,
-    /// The longest that a job may run, where no heartbeat is mapped; none where one is.
-    pub max_runtime: Option<Duration>,
     /// Distance from the start within which a heartbeat is only seeded.
     pub seed_tolerance: Duration,
     /// Age of the last sign of life from which a running job is abandoned.
@@ -63,8 +62,8 @@ pub struct WatchConfig {
     pub full_look_interval: Duration,
     /// Whether job names become a metric label.
     pub job_name_label: bool,
-    /// The table and its columns.
-    pub table: TableConfig,
+    /// The table and its columns, and what `fail` writes.
+    pub mapping: Mapping,
     /// What may be repaired, and how much at once.
     pub repair: RepairConfig,
     /// The Meltano whose project is watched, where it can be determined.
@@ -74,7 +73,7 @@ pub struct WatchConfig {
 impl WatchConfig {
     /// What is done to overdue jobs.
     pub fn action(&self) -> Action {
-        match self.max_runtime {
+        match self.mapping.max_runtime {
             None => self.repair.missed_first,
             Some(_) => self.repair.overrun,
         }
@@ -82,100 +81,30 @@ impl WatchConfig {
 
     /// The key below `repair` that says so.
     pub fn action_key(&self) -> &'static str {
-        match self.max_runtime {
+        match self.mapping.max_runtime {
             None => "missed_first",
             Some(_) => "overrun",
         }
     }
 
+    /// Whether table, columns and states are the same as those of `other`.
+    pub fn maps_as(&self, other: &Self) -> bool {
+        let of_table = |watch: &Self| Mapping {
+            ledger: self.mapping.ledger.clone(),
+            max_runtime: None,
+            ending: Ending::default(),
+            ..watch.mapping.clone()
+        };
+        of_table(self) == of_table(other)
+    }
+
     /// Takes another action for overdue jobs.
     pub fn set_action(&mut self, action: Action) {
-        match self.max_runtime {
+        match self.mapping.max_runtime {
             None => self.repair.missed_first = action,
             Some(_) => self.repair.overrun = action,
         }
     }
-}
-
-/// The job table: its name, its columns, and what its states mean.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TableConfig {
-    /// `table` or `schema.table`, not quoted.
-    pub name: String,
-    /// Key column.
-    pub id: String,
-    /// Rows are inserted running, and the key grows.
-    pub born_running: bool,
-    /// Column with the name of the job.
-    pub job_name: Option<String>,
-    /// Column with the state.
-    pub state: String,
-    /// What the values of that column mean; at least one of them is running.
-    pub states: States,
-    /// Which rows are jobs: those that meet all of these.
-    pub only: Vec<Condition>,
-    /// Where the time of the start stands.
-    pub started_at: TimeConfig,
-    /// Where the time of the last heartbeat stands; none where jobs send none.
-    pub last_heartbeat_at: Option<TimeConfig>,
-    /// Column with the time of the end.
-    pub ended_at: Option<String>,
-    /// How the time columns hold a time, but for those with a format of their own.
-    pub time_format: TimeFormat,
-    /// IANA zone of timestamps without a zone, known to the time zone database, or `server`; but for columns with a zone of
-    /// their own.
-    pub time_zone: String,
-    /// Where `fail` leaves its error text.
-    pub error: Option<ErrorColumn>,
-}
-
-/// In place of an IANA zone: that of the database.
-pub const SERVER_ZONE: &str = "server";
-
-/// Where a time of a job stands: in a column of the job table, or in rows of another table, of which the newest time counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeConfig {
-    /// The column, of the job table or of the other one.
-    pub column: String,
-    /// The other table, where the time is not in the job table.
-    pub elsewhere: Option<ElsewhereConfig>,
-    /// How the column holds a time, where not as the table's times do.
-    pub time_format: Option<TimeFormat>,
-    /// IANA zone of its timestamps without a zone, or `server`, where it is not the table's.
-    pub time_zone: Option<String>,
-}
-
-/// The rows of another table that belong to a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ElsewhereConfig {
-    /// `table` or `schema.table`, not quoted.
-    pub table: String,
-    /// Its column that names the job.
-    pub key: String,
-    /// The column of the job table that `key` equals; none means the job's key.
-    pub matching: Option<String>,
-    /// What stands before that value in `key`.
-    pub match_prefix: Option<String>,
-    /// Which of its rows count: those that meet all of these.
-    pub conditions: Vec<Condition>,
-}
-
-/// What a column has to hold so that its row counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// The column.
-    pub column: String,
-    /// What it has to hold.
-    pub test: ValueTest,
-}
-
-/// The column that takes the error text of `fail`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorColumn {
-    /// Column with a JSON object, as text or jsonb.
-    pub column: String,
-    /// Key of the error text in that object.
-    pub json_key: String,
 }
 
 /// What may be repaired, and how much at once.
@@ -191,30 +120,6 @@ pub struct RepairConfig {
     pub fuse_min_jobs: u32,
     /// Share of the living jobs, 0 to 1, above which the fuse opens.
     pub fuse_share: f64,
-    /// `table` (in the schema of the watched table) or `schema.table`.
-    pub ledger: String,
-    /// What `fail` writes.
-    pub fail: FailConfig,
-}
-
-/// What `fail` writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailConfig {
-    /// The state: one of the failure or the waiting states; none means the first failure state.
-    pub state: Option<String>,
-    /// Further columns, each once, and what they are set to.
-    pub set: Vec<(String, Assigned)>,
-    /// The system's own function, which is called instead of all that; on PostgreSQL only.
-    pub call: Option<CallConfig>,
-}
-
-/// A function that ends a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallConfig {
-    /// `function` (in the schema of the watched table) or `schema.function`.
-    pub function: String,
-    /// What it is given.
-    pub args: Vec<Argument>,
 }
 
 /// Where the database URL comes from.

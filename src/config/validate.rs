@@ -5,8 +5,9 @@
 use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope};
 use super::layers::{Layer, Setting};
-use super::text::given;
+use super::text::{given, shown};
 use crate::domain::Noun;
+use crate::mapping::{Identifier, IdentifierError, LONGEST_NAME, Naming, TableName};
 use crate::nearest::did_you_mean;
 use ::config::ValueKind;
 use std::net::SocketAddr;
@@ -19,18 +20,20 @@ pub(super) struct Reader<'a> {
     scope: Scope,
     label: &'a str,
     layer: &'a Layer,
+    /// What names are like in the watched database.
+    pub(super) naming: Naming,
     /// Every mistake so far.
     pub(super) mistakes: Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(scope: Scope, label: &'a str, layer: &'a Layer) -> Self {
-        let mistakes = Vec::new();
         Self {
             scope,
             label,
             layer,
-            mistakes,
+            naming: Naming::OfAFile,
+            mistakes: Vec::new(),
         }
     }
 
@@ -87,6 +90,28 @@ impl<'a> Reader<'a> {
             ValueKind::String(text) if !text.trim().is_empty() && !text.contains('\0') => Some(text.clone()),
             _ => None,
         })
+    }
+
+    /// The name of a column.
+    pub(super) fn column(&mut self, path: &'static str) -> Option<Identifier> {
+        let name = self.naming.column(&self.text(path)?);
+        self.named(path, name)
+    }
+
+    /// The name of a table, or of a function.
+    pub(super) fn table(&mut self, path: &'static str) -> Option<TableName> {
+        let name = self.naming.table(&self.text(path)?);
+        self.named(path, name)
+    }
+
+    /// The key of the job table, without a word about its own mistakes.
+    pub(super) fn id(&self) -> Option<Identifier> {
+        self.naming.column(self.layer.text("table.id")?).ok()
+    }
+
+    pub(super) fn named<T>(&mut self, path: &str, name: Result<T, IdentifierError>) -> Option<T> {
+        let key = format!("{} ({})", self.full_key(path), self.origin(path));
+        name.map_err(|error| self.mistakes.push(misnamed(key, &error))).ok()
     }
 
     pub(super) fn noun(&mut self, path: &'static str) -> Option<Noun> {
@@ -170,6 +195,25 @@ impl<'a> Reader<'a> {
             _ => None,
         })
     }
+}
+
+/// What the database can't take for a name.
+pub(super) fn misnamed(key: String, error: &IdentifierError) -> ConfigError {
+    let (problem, remedy) = match error {
+        IdentifierError::Empty => (
+            "has an empty part".to_owned(),
+            "expected table, or schema.table".to_owned(),
+        ),
+        IdentifierError::Control(name) => (
+            format!("{} has a control character", shown(name)),
+            "no database knows such names; write the name as it is".to_owned(),
+        ),
+        IdentifierError::TooLong(name) => (
+            format!("{} is {} bytes long", shown(name), name.len()),
+            format!("PostgreSQL cuts names at {LONGEST_NAME} bytes: write the name as the catalog has it"),
+        ),
+    };
+    ConfigError::Conflict { key, problem, remedy }
 }
 
 /// What a key expects, with an example where the form is not obvious.

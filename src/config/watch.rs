@@ -6,12 +6,13 @@ use super::DatabaseUrl;
 use super::keys::Scope;
 use super::layers::{self, Layer};
 use super::preset::{preset_names, writer_of};
-use super::rules::{LONGEST_NAME, Rules};
-use super::types::{CallConfig, DatabaseSource, ErrorColumn, FailConfig, RepairConfig, TableConfig, WatchConfig};
+use super::rules::Rules;
+use super::types::{DatabaseSource, RepairConfig, WatchConfig};
 use super::validate::{Reader, echo};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
 use crate::domain::{Action, DiscoverySetting, NullState, States, TimeFormat};
+use crate::mapping::{Call, Ending, ErrorText, Mapping, Naming};
 use std::path::PathBuf;
 
 /// The validated watch, with what is allowed but unlikely to be meant.
@@ -33,22 +34,24 @@ pub(super) fn check(
     let before = mistakes.len();
     let mut reader = Reader::new(Scope::Watch, label, layer);
     let database = database(&mut reader, layer, database_help);
-    let (longest_name, calls_functions) = match database.as_ref().map(DatabaseSource::resolve) {
-        Some(Ok(DatabaseUrl::Postgres(_))) => (Some(LONGEST_NAME), true),
-        Some(Ok(DatabaseUrl::Sqlite(_))) => (None, false),
-        _ => (None, true),
+    let (naming, calls_functions) = match database.as_ref().map(DatabaseSource::resolve) {
+        Some(Ok(DatabaseUrl::Postgres(_))) => (Naming::OfAServer, true),
+        Some(Ok(DatabaseUrl::Sqlite(_))) => (Naming::OfAFile, false),
+        // Which one it is, is not known: nothing is wrong that is right in one of them.
+        _ => (Naming::OfAFile, true),
     };
+    reader.naming = naming;
     let preset = reader.text("preset");
     // The name is settled already, from what is a text; what is none is refused here.
     reader.text("name");
-    let table = table(&mut reader);
+    let mapping = mapping(&mut reader, name);
     let repair = repair(&mut reader);
-    let watch = times_and_rest(&mut reader, name, database, preset, table, repair);
+    let watch = times_and_rest(&mut reader, name, database, preset, mapping, repair);
     mistakes.append(&mut reader.mistakes);
     let rules = Rules {
         label,
         layer,
-        longest_name,
+        naming,
         calls_functions,
     };
     mistakes.append(&mut rules.broken());
@@ -65,7 +68,7 @@ pub struct KnownSystem {
     /// What people call the system.
     pub writer: &'static str,
     /// The table, as the preset has it.
-    pub table: TableConfig,
+    pub mapping: Mapping,
     /// What the preset does to a job that missed its first heartbeat.
     pub action: Action,
 }
@@ -76,10 +79,11 @@ pub fn known_systems() -> Vec<KnownSystem> {
         let mut layer = layers::defaults(Scope::Watch);
         layer.put_over(&layers::preset(preset)?);
         let mut reader = Reader::new(Scope::Watch, "", &layer);
+        reader.naming = Naming::OfAServer;
         Some(KnownSystem {
             preset,
             writer: writer_of(Some(preset)),
-            table: table(&mut reader)?,
+            mapping: mapping(&mut reader, preset)?,
             action: repair(&mut reader)?.missed_first,
         })
     };
@@ -126,53 +130,74 @@ pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Op
     Some(source)
 }
 
-fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
-    let name = reader.text("table.name");
-    let id = reader.text("table.id");
+/// The table, its columns, and what `fail` writes.
+fn mapping(reader: &mut Reader<'_>, watch: &str) -> Option<Mapping> {
+    let (table, ledger) = (reader.table("table.name"), reader.table("repair.ledger"));
+    let id = reader.column("table.id");
     let born_running = reader.switch("table.born_running");
-    let job_name = reader.text("table.job_name");
-    let state = reader.text("table.state");
+    let job_name = reader.column("table.job_name");
+    let state = reader.column("table.state");
+    let states = states(reader);
+    let only = reader.conditions("table.only");
+    let started_at = reader.time("table.started_at");
+    let last_heartbeat_at = reader.time("table.last_heartbeat_at");
+    let ended_at = reader.column("table.ended_at");
+    let time_format = reader.choice("table.time_format", TimeFormat::from_spelling);
+    let time_zone = reader.text("table.time_zone");
+    let (column, key) = (reader.column("table.error.column"), reader.text("table.error.json_key"));
+    let max_runtime = reader.span("max_runtime");
+    let ending = ending(reader);
+    Some(Mapping {
+        watch: watch.to_owned(),
+        table: table?,
+        ledger: ledger?,
+        id: id?,
+        job_name,
+        state: state?,
+        states: states?,
+        only: only?,
+        started_at: started_at?,
+        last_heartbeat_at,
+        max_runtime,
+        ended_at,
+        time_format: time_format?,
+        time_zone: time_zone?,
+        error: column.zip(key).map(|(column, key)| ErrorText { column, key }),
+        born_running: born_running?,
+        ending,
+    })
+}
+
+fn states(reader: &mut Reader<'_>) -> Option<States> {
     let running = reader.texts("table.running");
     let success = reader.texts("table.success");
     let failure = reader.texts("table.failure");
     let waiting = reader.texts("table.waiting");
     let ignore = reader.texts("table.ignore");
     let null = reader.choice("table.null_state", NullState::from_spelling);
-    let only = reader.conditions("table.only");
-    let started_at = reader.time("table.started_at");
-    let last_heartbeat_at = reader.time("table.last_heartbeat_at");
-    let ended_at = reader.text("table.ended_at");
-    let time_format = reader.choice("table.time_format", TimeFormat::from_spelling);
-    let time_zone = reader.text("table.time_zone");
-    let error = error_column(reader);
-    Some(TableConfig {
-        name: name?,
-        id: id?,
-        born_running: born_running?,
-        job_name,
-        state: state?,
-        states: States {
-            running: running?,
-            success: success?,
-            failure: failure?,
-            waiting: waiting?,
-            ignore: ignore?,
-            null: null?,
-        },
-        only: only?,
-        started_at: started_at?,
-        last_heartbeat_at,
-        ended_at,
-        time_format: time_format?,
-        time_zone: time_zone?,
-        error,
+    Some(States {
+        running: running?,
+        success: success?,
+        failure: failure?,
+        waiting: waiting?,
+        ignore: ignore?,
+        null: null?,
     })
 }
 
-fn error_column(reader: &mut Reader<'_>) -> Option<ErrorColumn> {
-    let (column, json_key) = (reader.text("table.error.column"), reader.text("table.error.json_key"));
-    let (column, json_key) = (column?, json_key?);
-    Some(ErrorColumn { column, json_key })
+fn ending(reader: &mut Reader<'_>) -> Ending {
+    let state = reader.text("repair.fail.state");
+    let set = reader.assignments("repair.fail.set").unwrap_or_default().into_iter();
+    // What is no name is among the rules, with what else a column must not be.
+    let set = set.filter_map(|(column, value)| Some((reader.naming.column(&column).ok()?, value)));
+    let set = set.collect();
+    let args = reader.arguments("repair.fail.call.args").unwrap_or_default();
+    let function = reader.table("repair.fail.call.function");
+    Ending {
+        state,
+        set,
+        call: function.map(|function| Call { function, args }),
+    }
 }
 
 fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
@@ -181,27 +206,13 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     let max_per_pass = reader.count("repair.max_per_pass");
     let fuse_min_jobs = reader.count("repair.fuse_min_jobs");
     let fuse_share = reader.share("repair.fuse_share");
-    let ledger = reader.text("repair.ledger");
-    let fail = FailConfig {
-        state: reader.text("repair.fail.state"),
-        set: reader.assignments("repair.fail.set").unwrap_or_default(),
-        call: call(reader),
-    };
     Some(RepairConfig {
         missed_first: missed_first?,
         overrun: overrun?,
         max_per_pass: max_per_pass?,
         fuse_min_jobs: fuse_min_jobs?,
         fuse_share: fuse_share?,
-        ledger: ledger?,
-        fail,
     })
-}
-
-fn call(reader: &mut Reader<'_>) -> Option<CallConfig> {
-    let args = reader.arguments("repair.fail.call.args").unwrap_or_default();
-    let function = reader.text("repair.fail.call.function")?;
-    Some(CallConfig { function, args })
 }
 
 fn times_and_rest(
@@ -209,7 +220,7 @@ fn times_and_rest(
     name: &str,
     database: Option<DatabaseSource>,
     preset: Option<String>,
-    table: Option<TableConfig>,
+    mapping: Option<Mapping>,
     repair: Option<RepairConfig>,
 ) -> Option<WatchConfig> {
     let noun = reader.noun("noun");
@@ -217,7 +228,6 @@ fn times_and_rest(
     let poll_timeout = reader.span("poll_timeout");
     let init_deadline = reader.span("init_deadline");
     let heartbeat_timeout = reader.span("heartbeat_timeout");
-    let max_runtime = reader.span("max_runtime");
     let seed_tolerance = reader.span("seed_tolerance");
     let max_age = reader.span("max_age");
     let init_window = reader.span("init_window");
@@ -236,7 +246,6 @@ fn times_and_rest(
         poll_timeout: poll_timeout?,
         init_deadline: init_deadline?,
         heartbeat_timeout: heartbeat_timeout?,
-        max_runtime,
         seed_tolerance: seed_tolerance?,
         max_age: max_age?,
         init_window: init_window?,
@@ -246,7 +255,7 @@ fn times_and_rest(
         discovery: discovery?,
         full_look_interval: full_look_interval?,
         job_name_label: job_name_label?,
-        table: table?,
+        mapping: mapping?,
         repair: repair?,
         meltano: None,
     })

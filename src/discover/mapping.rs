@@ -2,7 +2,7 @@
 
 use super::{
     Lines, Seen, Sights,
-    roles::{Elsewhere, Roles, Shape, Timed},
+    roles::{Roles, Shape, Timed},
     seen,
     states::States,
     toml,
@@ -10,7 +10,6 @@ use super::{
     zone::Zone,
 };
 use crate::{
-    config::{ElsewhereConfig, TimeConfig},
     domain::TimeFormat,
     present::safe,
     store::inventory::{Column, Inventory, TableKind},
@@ -224,9 +223,11 @@ impl Mapping {
                     elsewhere.key
                 ));
             }
-            let time = TimeConfig {
-                time_zone: zone,
-                ..time_elsewhere(inventory, elsewhere, roles)
+            let time = toml::Time {
+                other: Some((inventory.named(elsewhere.table), elsewhere.key)),
+                matching: elsewhere.matching,
+                zone: zone.as_deref(),
+                ..own_time(&elsewhere.time, roles.start)
             };
             return self.say(format!("last_heartbeat_at = {}", toml::time(&time)));
         }
@@ -279,24 +280,10 @@ fn own_format(shape: Shape, start: Option<Timed<'_>>) -> Option<TimeFormat> {
     }
 }
 
-fn own_time(time: &Timed<'_>, start: Option<Timed<'_>>) -> TimeConfig {
-    TimeConfig {
-        column: time.column.name.clone(),
-        elsewhere: None,
-        time_format: own_format(time.shape, start),
-        time_zone: None,
-    }
-}
-
-fn time_elsewhere(inventory: &Inventory, elsewhere: &Elsewhere<'_>, roles: &Roles<'_>) -> TimeConfig {
-    TimeConfig {
-        elsewhere: Some(ElsewhereConfig {
-            table: inventory.named(elsewhere.table),
-            key: elsewhere.key.to_owned(),
-            matching: elsewhere.matching.map(str::to_owned),
-            match_prefix: None,
-            conditions: Vec::new(),
-        }),
-        ..own_time(&elsewhere.time, roles.start)
+fn own_time<'a>(time: &Timed<'a>, start: Option<Timed<'_>>) -> toml::Time<'a> {
+    toml::Time {
+        column: &time.column.name,
+        format: own_format(time.shape, start),
+        ..toml::Time::default()
     }
 }

@@ -2,9 +2,12 @@
 
 use super::{Finding, Lines, toml};
 use crate::{
-    config::{KnownSystem, TableConfig, TimeConfig},
+    config::KnownSystem,
     domain::Action,
-    store::inventory::{Holds, Inventory, Table},
+    store::{
+        Identifier, Mapping, TableName, TimeSource,
+        inventory::{Holds, Inventory, Table},
+    },
 };
 
 /// The longest that a job of a system without heartbeats may run, until a person says better: it is only reported.
@@ -25,8 +28,8 @@ pub(super) fn found(inventory: &Inventory, systems: &[KnownSystem]) -> (Vec<Find
         let name = inventory.tables[table].name.as_str();
         let namesakes: Vec<_> = systems
             .iter()
-            .filter(|system| last_part(&system.table.name) == name)
-            .map(|system| (system, compare(inventory, table, &system.table)))
+            .filter(|system| system.mapping.table.name.as_str() == name)
+            .map(|system| (system, compare(inventory, table, &system.mapping)))
             .collect();
         let (good, other): (Vec<_>, Vec<_>) = namesakes
             .into_iter()
@@ -46,12 +49,7 @@ pub(super) fn found(inventory: &Inventory, systems: &[KnownSystem]) -> (Vec<Find
     (findings, notes)
 }
 
-/// The name of a table without its schema.
-fn last_part(name: &str) -> &str {
-    name.split_once('.').map_or(name, |(_, name)| name)
-}
-
-fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compared {
+fn compare(inventory: &Inventory, place: usize, preset: &Mapping) -> Compared {
     let table = &inventory.tables[place];
     let mut compared = Compared {
         lacks: Vec::new(),
@@ -59,10 +57,10 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
         heartbeats_away: None,
     };
     let mut away = None;
-    let mut expect = |table: Option<&Table>, column: &str| {
+    let mut expect = |table: Option<&Table>, column: &Identifier| {
         compared.expects += 1;
-        if table.is_none_or(|table| table.column(column).is_none()) {
-            compared.lacks.push(format!("`{column}`"));
+        if table.is_none_or(|table| table.column(column.as_str()).is_none()) {
+            compared.lacks.push(format!("`{}`", column.as_str()));
         }
     };
     expect(Some(table), &preset.id);
@@ -73,15 +71,15 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
     for condition in &preset.only {
         expect(Some(table), &condition.column);
     }
-    for time in times_of(preset) {
+    for (_, time) in preset.sources() {
         let Some(elsewhere) = &time.elsewhere else {
             expect(Some(table), &time.column);
             continue;
         };
-        expect(Some(table), elsewhere.matching.as_deref().unwrap_or(&preset.id));
+        expect(Some(table), &elsewhere.matching);
         let other = sibling(inventory, place, &elsewhere.table).map(|other| &inventory.tables[other]);
         if other.is_none() && preset.last_heartbeat_at.as_ref() == Some(time) {
-            away = Some(last_part(&elsewhere.table).to_owned());
+            away = Some(elsewhere.table.name.as_str().to_owned());
             continue;
         }
         expect(other, &elsewhere.key);
@@ -91,7 +89,9 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
         }
     }
     compared.heartbeats_away = away;
-    let labels = table.column(&preset.state).filter(|column| column.holds == Holds::Enum);
+    let labels = table
+        .column(preset.state.as_str())
+        .filter(|column| column.holds == Holds::Enum);
     let is_label = |state: &&String| labels.is_none_or(|column| column.labels.contains(state));
     let unknown = preset.states.running.iter().filter(|state| !is_label(state));
     compared
@@ -100,17 +100,10 @@ fn compare(inventory: &Inventory, place: usize, preset: &TableConfig) -> Compare
     compared
 }
 
-/// The times that a preset maps.
-fn times_of(preset: &TableConfig) -> impl Iterator<Item = &TimeConfig> {
-    [Some(&preset.started_at), preset.last_heartbeat_at.as_ref()]
-        .into_iter()
-        .flatten()
-}
-
 /// The table of this name beside another: in the same schema.
-fn sibling(inventory: &Inventory, beside: usize, name: &str) -> Option<usize> {
+fn sibling(inventory: &Inventory, beside: usize, named: &TableName) -> Option<usize> {
     let schema = &inventory.tables[beside].schema;
-    let is_it = |table: &Table| table.schema == *schema && table.name == last_part(name);
+    let is_it = |table: &Table| table.schema == *schema && table.name == named.name.as_str();
     inventory.tables.iter().position(is_it)
 }
 
@@ -130,7 +123,7 @@ fn note(inventory: &Inventory, table: usize, system: &KnownSystem, compared: &Co
 }
 
 fn finding(inventory: &Inventory, place: usize, (system, compared): (&KnownSystem, &Compared)) -> Finding {
-    let (table, preset) = (&inventory.tables[place], &system.table);
+    let (table, preset) = (&inventory.tables[place], &system.mapping);
     let mut reasons = vec!["all columns that the preset maps are there".to_owned()];
     let unreadable: Vec<String> = mapped(preset)
         .filter(|name| table.column(name).is_some_and(|column| !column.is_readable))
@@ -144,7 +137,7 @@ fn finding(inventory: &Inventory, place: usize, (system, compared): (&KnownSyste
     }
     Finding {
         table: place,
-        running: Some((preset.state.clone(), preset.states.running.clone())),
+        running: Some((preset.state.as_str().to_owned(), preset.states.running.clone())),
         cost: None,
         title: format!("{}: its table `{}`", system.writer, inventory.named(place)),
         is_known: true,
@@ -165,7 +158,7 @@ fn of_watch(system: &KnownSystem, compared: &Compared) -> Vec<String> {
     let mut lines = vec![format!("preset = {}", toml::text(system.preset))];
     let why = match &compared.heartbeats_away {
         Some(other) => format!("the table `{other}`, in which its signs of life stand, is not in this database."),
-        None if system.table.last_heartbeat_at.is_none() => {
+        None if system.mapping.last_heartbeat_at.is_none() => {
             "a job gives no sign of life between its start and its end.".to_owned()
         }
         None => return lines,
@@ -180,17 +173,13 @@ fn of_watch(system: &KnownSystem, compared: &Compared) -> Vec<String> {
 
 /// What the preset says otherwise than it is here.
 fn of_table(inventory: &Inventory, place: usize, (system, compared): (&KnownSystem, &Compared)) -> Vec<String> {
-    let (named, preset) = (inventory.named(place), &system.table);
+    let (named, preset) = (inventory.named(place), &system.mapping);
     let mut lines = Vec::new();
     // In a file, which has no schemas, that of a preset is left out anyway.
-    if named != preset.name && inventory.tables[place].schema.is_some() {
+    if named != preset.table.plain() && inventory.tables[place].schema.is_some() {
         lines.push(format!("name = {}", toml::text(&named)));
-        let times = [
-            ("started_at", Some(&preset.started_at)),
-            ("last_heartbeat_at", preset.last_heartbeat_at.as_ref()),
-        ];
-        let elsewhere = |(key, time): (&str, Option<&TimeConfig>)| elsewhere(inventory, place, key, time?);
-        lines.extend(times.into_iter().filter_map(elsewhere));
+        let written = |(key, time)| Some(format!("{key} = {}", elsewhere(inventory, place, preset, time)?));
+        lines.extend(preset.sources().filter_map(written));
     }
     if compared.heartbeats_away.is_some() {
         lines.push("last_heartbeat_at = \"\"".to_owned());
@@ -213,25 +202,26 @@ fn of_repair(system: &KnownSystem) -> Vec<String> {
 }
 
 /// The columns of the job table that a preset maps.
-fn mapped(preset: &TableConfig) -> impl Iterator<Item = &str> {
-    let own = times_of(preset).filter(|time| time.elsewhere.is_none());
-    let columns = [
-        Some(&preset.id),
-        Some(&preset.state),
-        preset.job_name.as_ref(),
-        preset.ended_at.as_ref(),
-    ];
-    columns
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .chain(own.map(|time| time.column.as_str()))
+fn mapped(preset: &Mapping) -> impl Iterator<Item = &str> {
+    let columns = [Some(&preset.id), Some(&preset.state)].into_iter();
+    let columns = columns.chain([preset.job_name.as_ref(), preset.ended_at.as_ref()]);
+    let times = preset.sources().map(|(_, time)| time.own());
+    columns.chain(times).flatten().map(Identifier::as_str)
 }
 
 /// A time that stands in another table, where that is not found by the name that the preset has.
-fn elsewhere(inventory: &Inventory, place: usize, key: &str, time: &TimeConfig) -> Option<String> {
-    let mut time = time.clone();
-    let elsewhere = time.elsewhere.as_mut()?;
-    elsewhere.table = inventory.named(sibling(inventory, place, &elsewhere.table)?);
-    Some(format!("{key} = {}", toml::time(&time)))
+fn elsewhere(inventory: &Inventory, place: usize, preset: &Mapping, time: &TimeSource) -> Option<String> {
+    let other = time.elsewhere.as_ref()?;
+    let table = inventory.named(sibling(inventory, place, &other.table)?);
+    Some(toml::time(&toml::Time {
+        column: time.column.as_str(),
+        other: Some((table, other.key.as_str())),
+        matching: Some(&other.matching)
+            .filter(|column| **column != preset.id)
+            .map(Identifier::as_str),
+        prefix: other.prefix.as_deref(),
+        format: time.format,
+        zone: time.zone.as_deref(),
+        conditions: &other.conditions,
+    }))
 }

@@ -1,10 +1,24 @@
 //! Pieces of a TOML file, made of names and values that anyone may have chosen: whatever they hold, the file reads back the same.
 
 use crate::{
-    config::{Condition, TimeConfig},
-    domain::ValueTest,
+    domain::{TimeFormat, ValueTest},
     present::safe::is_unsafe,
+    store::Condition,
 };
+
+/// A time as a file says it: names as a catalog or a preset has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Time<'a> {
+    pub column: &'a str,
+    /// The other table, where it stands in one, and its column that names the job.
+    pub other: Option<(String, &'a str)>,
+    /// The column of the job table that this one equals, where it is not the job's key.
+    pub matching: Option<&'a str>,
+    pub prefix: Option<&'a str>,
+    pub format: Option<TimeFormat>,
+    pub zone: Option<&'a str>,
+    pub conditions: &'a [Condition],
+}
 
 /// A text as TOML's basic string. What moves a terminal's cursor is escaped as well.
 pub(super) fn text(text: &str) -> String {
@@ -37,36 +51,25 @@ fn key(name: &str) -> String {
 }
 
 /// A time: the name of a column, or a table that says where it stands.
-pub(super) fn time(time: &TimeConfig) -> String {
-    let mut pairs: Vec<String> = Vec::new();
-    let mut add = |name: &str, value: &str| pairs.push(format!("{name} = {}", text(value)));
-    if let Some(other) = &time.elsewhere {
-        add("table", &other.table);
-        add("key", &other.key);
-        if let Some(matching) = &other.matching {
-            add("match", matching);
-        }
-        if let Some(prefix) = &other.match_prefix {
-            add("match_prefix", prefix);
-        }
-    }
-    add("column", &time.column);
-    if let Some(format) = time.time_format {
-        add("time_format", format.as_str());
-    }
-    if let Some(zone) = &time.time_zone {
-        add("time_zone", zone);
-    }
-    let conditions = time
-        .elsewhere
-        .as_ref()
-        .map_or(&[][..], |other| other.conditions.as_slice());
-    if !conditions.is_empty() {
-        let conditions: Vec<String> = conditions.iter().map(condition).collect();
+pub(super) fn time(time: &Time<'_>) -> String {
+    let (table, key) = time.other.as_ref().map(|(table, key)| (table.as_str(), *key)).unzip();
+    let said = [
+        ("table", table),
+        ("key", key),
+        ("match", time.matching),
+        ("match_prefix", time.prefix),
+        ("column", Some(time.column)),
+        ("time_format", time.format.map(TimeFormat::as_str)),
+        ("time_zone", time.zone),
+    ];
+    let said = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut pairs: Vec<String> = said.map(|(name, value)| format!("{name} = {}", text(value))).collect();
+    if !time.conditions.is_empty() {
+        let conditions: Vec<String> = time.conditions.iter().map(condition).collect();
         pairs.push(format!("where = {{ {} }}", conditions.join(", ")));
     }
     match pairs.len() {
-        1 => text(&time.column),
+        1 => text(time.column),
         _ => format!("{{ {} }}", pairs.join(", ")),
     }
 }
@@ -77,13 +80,13 @@ fn condition(condition: &Condition) -> String {
         ValueTest::Set => text("set"),
         ValueTest::OneOf(values) => texts(values.iter().map(String::as_str)),
     };
-    format!("{} = {value}", key(&condition.column))
+    format!("{} = {value}", key(condition.column.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ElsewhereConfig;
+    use crate::store::Identifier;
     use std::collections::BTreeMap;
 
     #[test]
@@ -109,26 +112,24 @@ mod tests {
 
     #[test]
     fn a_time_elsewhere_is_written_whole() {
-        let mut time_of = TimeConfig {
-            column: "at".to_owned(),
-            elsewhere: None,
-            time_format: None,
-            time_zone: None,
+        let own = Time {
+            column: "at",
+            ..Time::default()
         };
-        assert_eq!(time(&time_of), "\"at\"");
-        time_of.time_zone = Some("server".to_owned());
-        time_of.elsewhere = Some(ElsewhereConfig {
-            table: "s.beats".to_owned(),
-            key: "job".to_owned(),
-            matching: None,
-            match_prefix: Some("p.".to_owned()),
-            conditions: vec![Condition {
-                column: "kind of".to_owned(),
-                test: ValueTest::OneOf(vec!["a".to_owned()]),
-            }],
-        });
+        assert_eq!(time(&own), "\"at\"");
+        let conditions = [Condition {
+            column: Identifier::new("kind of").unwrap(),
+            test: ValueTest::OneOf(vec!["a".to_owned()]),
+        }];
+        let elsewhere = Time {
+            other: Some(("s.beats".to_owned(), "job")),
+            prefix: Some("p."),
+            zone: Some("server"),
+            conditions: &conditions,
+            ..own
+        };
         assert_eq!(
-            time(&time_of),
+            time(&elsewhere),
             "{ table = \"s.beats\", key = \"job\", match_prefix = \"p.\", column = \"at\", time_zone = \"server\", \
              where = { \"kind of\" = [\"a\"] } }"
         );

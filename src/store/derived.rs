@@ -2,9 +2,8 @@
 //! longer than a server keeps them.
 
 use super::Identifier;
+use crate::mapping::LONGEST_NAME as LONGEST;
 
-/// PostgreSQL cuts names at so many bytes, which would make one name of two.
-const LONGEST: usize = 63;
 /// A name of so many bytes stands in a derived name as it is. A longer one is cut and gets a hash of the whole, and that
 /// makes a derived name longer than any that holds a whole one: the two kinds can't meet.
 const WHOLE: usize = 40;

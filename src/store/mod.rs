@@ -6,7 +6,6 @@ mod derived;
 mod error;
 mod error_text_merge;
 pub mod guard;
-mod identifier;
 mod identity;
 mod image;
 pub mod inventory;
@@ -24,10 +23,12 @@ mod template;
 mod unwritable;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
+pub use crate::mapping::{
+    Call, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName,
+    TimeSource,
+};
 pub use error::{Barrier, Failure, Kind, StoreError};
-pub use identifier::{Identifier, IdentifierError, TableName};
 pub use identity::{error_text, repair_id};
-pub use mapping::{Call, Condition, Elsewhere, Ending, ErrorText, Mapping, SERVER_ZONE, TimeSource};
 pub use settings::Settings;
 
 pub(crate) use derived::{derived, formerly};

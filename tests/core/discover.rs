@@ -3,6 +3,7 @@
 use beatwarden::{
     config::{Written, known_systems},
     discover::{Findings, Page, Seen, Sights, closer, findings, page},
+    mapping::{Identifier, TableName},
     store::inventory::{Column, Holds, Inventory, PassCost, Reference, Table, TableKind, Values},
 };
 use std::collections::BTreeSet;
@@ -103,31 +104,30 @@ fn tables_of(preset: &str, schema: &str) -> Vec<Table> {
         .into_iter()
         .find(|system| system.preset == preset)
         .unwrap();
-    let mapped = system.table;
-    let plain = |name: &str| name.rsplit('.').next().unwrap().to_owned();
-    let mut names: Vec<String> = vec![mapped.id.clone(), mapped.state.clone()];
+    let mapped = system.mapping;
+    let plain = |table: &TableName| table.name.as_str().to_owned();
+    let text_columns = |names: &[Identifier]| {
+        let names = names.iter().map(Identifier::as_str);
+        names.map(|name| column(name, Holds::Text)).collect()
+    };
+    let mut names = vec![mapped.id.clone(), mapped.state.clone()];
     names.extend(mapped.job_name.iter().chain(&mapped.ended_at).cloned());
     names.extend(mapped.only.iter().map(|condition| condition.column.clone()));
     let mut tables = Vec::new();
-    for time in [Some(&mapped.started_at), mapped.last_heartbeat_at.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for (_, time) in mapped.sources() {
         match &time.elsewhere {
             None => names.push(time.column.clone()),
             Some(other) => {
-                names.extend(other.matching.clone());
+                names.push(other.matching.clone());
                 let mut columns = vec![other.key.clone(), time.column.clone()];
                 columns.extend(other.conditions.iter().map(|condition| condition.column.clone()));
-                let columns = columns.iter().map(|name| column(name, Holds::Text)).collect();
-                tables.push(table(schema, &plain(&other.table), columns));
+                tables.push(table(schema, &plain(&other.table), text_columns(&columns)));
             }
         }
     }
     names.sort();
     names.dedup();
-    let columns = names.iter().map(|name| column(name, Holds::Text)).collect();
-    tables.push(table(schema, &plain(&mapped.name), columns));
+    tables.push(table(schema, &plain(&mapped.table), text_columns(&names)));
     tables
 }
 

@@ -2,16 +2,16 @@
 
 use super::{Line, bad, good, note};
 use crate::{
-    config::{TimeConfig, WatchConfig},
+    config::WatchConfig,
     domain::Action,
-    store::survey::Surroundings,
+    store::{TimeSource, survey::Surroundings},
 };
 
 /// All lines about them.
 pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {
     let times = [
-        ("start", Some(&watch.table.started_at)),
-        ("last heartbeat", watch.table.last_heartbeat_at.as_ref()),
+        ("start", Some(&watch.mapping.started_at)),
+        ("last heartbeat", watch.mapping.last_heartbeat_at.as_ref()),
     ];
     let mut lines: Vec<Line> = times
         .into_iter()
@@ -36,18 +36,17 @@ pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {
     lines
 }
 
-fn stands_in(what: &str, time: &TimeConfig) -> Option<Line> {
+fn stands_in(what: &str, time: &TimeSource) -> Option<Line> {
     let other = time.elsewhere.as_ref()?;
     let text = format!(
         "times: the {what} of a job is the newest `{}` of its rows in `{}`",
-        time.column.escape_debug(),
-        other.table.escape_debug()
+        time.column.as_str().escape_debug(),
+        other.table.plain().escape_debug()
     );
     Some(good(text))
 }
 
 /// Whether a heartbeat can be written into the job table.
 pub(super) fn takes_heartbeats(watch: &WatchConfig) -> bool {
-    let heartbeat = watch.table.last_heartbeat_at.as_ref();
-    watch.table.started_at.elsewhere.is_none() && heartbeat.is_some_and(|time| time.elsewhere.is_none())
+    watch.mapping.own_start().is_some() && watch.mapping.own_heartbeat().is_some()
 }

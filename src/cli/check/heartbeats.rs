@@ -30,7 +30,7 @@ fn by_age(longest: &str) -> Line {
 fn inits(watch: &WatchConfig, snapshot: &Snapshot) -> Line {
     match snapshot.newcomers {
         Newcomers::Followed => good("inits: jobs that start and end between two polls are counted, by the growing key"),
-        Newcomers::Unseen if watch.table.started_at.elsewhere.is_some() => note(
+        Newcomers::Unseen if watch.mapping.own_start().is_none() => note(
             "inits: jobs that start and end between two polls are not counted (init_tracking 0), because the start is in \
              another table, where it is read for running jobs alone",
         ),
@@ -72,13 +72,15 @@ fn writer(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy, found: &Wri
 
 /// What can't be known where heartbeats are those of the job's owner.
 fn of_owners(watch: &WatchConfig) -> String {
-    let heartbeat = watch.table.last_heartbeat_at.as_ref();
+    let heartbeat = watch.mapping.last_heartbeat_at.as_ref();
     let elsewhere = heartbeat.and_then(|time| time.elsewhere.as_ref());
-    let owner = elsewhere.and_then(|other| other.matching.as_ref().filter(|matching| **matching != watch.table.id));
+    let owner = elsewhere
+        .map(|other| &other.matching)
+        .filter(|owner| **owner != watch.mapping.id);
     owner.map_or_else(String::new, |owner| {
         format!(
             "; whether good runs had one can't be seen, since heartbeats are those of `{}`, not of the job",
-            owner.escape_debug()
+            owner.as_str().escape_debug()
         )
     })
 }

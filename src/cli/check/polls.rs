@@ -3,7 +3,7 @@
 use super::{Line, Verdict, good, note};
 use crate::{
     app::{self, AppError},
-    config::{TimeConfig, WatchConfig},
+    config::WatchConfig,
     domain::{Access, Coverage, Discovery, DiscoverySetting, Job, SCANS, StateKind, interval_in_force},
     store::{ObserveRequest, Store, StoreError},
 };
@@ -72,8 +72,7 @@ pub(super) fn poll(watch: &WatchConfig, Costs { poll, other }: Costs, is_view: b
         }
         (Discovery::State, Access::Scan) => {}
     }
-    let beats_here = |time: &TimeConfig| time.elsewhere.is_none();
-    let cure = match watch.table.last_heartbeat_at.as_ref().is_some_and(beats_here) {
+    let cure = match watch.mapping.own_heartbeat().is_some() {
         true => format!("{index}; never index the heartbeat column, it makes every heartbeat cost more"),
         false => index,
     };

@@ -1,8 +1,9 @@
 //! Which source wins, what overlays reach, what a watch is called, and that no secret is shown.
 
 use super::support::{Given, JOBS, MELTANO, by_flags};
-use beatwarden::config::{DatabaseSource, DatabaseUrl, ErrorColumn, LogFormat, LogLevel, Secret};
+use beatwarden::config::{DatabaseSource, DatabaseUrl, LogFormat, LogLevel, Secret};
 use beatwarden::domain::{Action, Argument, Assigned, DiscoverySetting, Literal, TimeFormat};
+use beatwarden::mapping::{ErrorText, Identifier};
 use std::{fs, path::PathBuf, time::Duration};
 
 const DEADLINE: &str = "watch.meltano.init_deadline";
@@ -36,13 +37,13 @@ fn flags_win_over_environment_over_file_over_preset_over_defaults() {
 fn a_file_wins_over_the_preset_key_by_key() {
     let file = format!("{MELTANO}[watch.table]\nsuccess = [\"OK\"]\nerror = {{ json_key = \"fault\" }}\n");
     let watch = &Given::toml(&file).good().config.watches[0];
-    assert_eq!(watch.table.states.success, ["OK"]);
-    assert_eq!(watch.table.states.running, ["RUNNING"]);
-    let error = ErrorColumn {
-        column: "payload".to_owned(),
-        json_key: "fault".to_owned(),
+    assert_eq!(watch.mapping.states.success, ["OK"]);
+    assert_eq!(watch.mapping.states.running, ["RUNNING"]);
+    let error = ErrorText {
+        column: Identifier::new("payload").unwrap(),
+        key: "fault".to_owned(),
     };
-    assert_eq!(watch.table.error, Some(error));
+    assert_eq!(watch.mapping.error, Some(error));
 }
 
 #[test]
@@ -50,10 +51,10 @@ fn what_fail_writes_is_read_as_it_is_meant() {
     let set = r#"{ "stoppedAt" = "{now}", a = "{null}", b = "{error}", c = "{+1}", d = "{}", e = "{a,b}", f = 1.50, g = -3, h = true, i = "it's" }"#;
     let file = format!("{MELTANO}repair.fail = {{ state = \"IDLE\", set = {set} }}\n");
     let given = Given::toml(&file);
-    let fail = given.good().config.watches.remove(0).repair.fail;
+    let fail = given.good().config.watches.remove(0).mapping.ending;
     assert_eq!(fail.state.as_deref(), Some("IDLE"));
     let value = |column: &str| {
-        let found = fail.set.iter().find(|(name, _)| name == column);
+        let found = fail.set.iter().find(|(name, _)| name.as_str() == column);
         found
             .map(|(_, value)| value.clone())
             .expect("the column keeps its case")
@@ -88,16 +89,9 @@ fn a_function_is_read_with_what_it_is_given() {
     let given = Given::toml(&format!(
         "{postgres}repair.missed_first = \"fail\"\nrepair.fail.call = {call}\ntable.failure = []\n"
     ));
-    let call = given
-        .good()
-        .config
-        .watches
-        .remove(0)
-        .repair
-        .fail
-        .call
-        .expect("a function");
-    assert_eq!(call.function, "a.finish");
+    let ending = given.good().config.watches.remove(0).mapping.ending;
+    let call = ending.call.expect("a function");
+    assert_eq!(call.function.plain(), "a.finish");
     let value = Argument::Literal;
     assert_eq!(
         call.args,
@@ -132,7 +126,7 @@ fn an_empty_text_takes_out_what_the_preset_says() {
     );
     let watch = &Given::toml(&file).good().config.watches[0];
     assert_eq!(
-        (&watch.table.ended_at, &watch.table.job_name, &watch.table.error),
+        (&watch.mapping.ended_at, &watch.mapping.job_name, &watch.mapping.error),
         (&None, &None, &None)
     );
     assert_eq!(watch.writer_stale_after, None);
@@ -147,13 +141,13 @@ fn the_preset_meltano_says_what_is_promised() {
     let loaded = by_flags().good();
     let watch = &loaded.config.watches[0];
     assert_eq!(watch.name, "meltano");
-    assert!(watch.job_name_label && watch.table.born_running);
+    assert!(watch.job_name_label && watch.mapping.born_running);
     assert_eq!(watch.repair.missed_first, Action::Backfill);
     assert_eq!(watch.writer_stale_after, Some(Duration::from_secs(300)));
-    assert_eq!(watch.table.name, "runs");
-    assert_eq!(watch.table.states.failure, ["FAIL", "DEAD"]);
+    assert_eq!(watch.mapping.table.plain(), "runs");
+    assert_eq!(watch.mapping.states.failure, ["FAIL", "DEAD"]);
     assert_eq!(
-        (&*watch.table.states.waiting, &*watch.table.states.ignore),
+        (&*watch.mapping.states.waiting, &*watch.mapping.states.ignore),
         (&["IDLE".to_owned()][..], &["STATE_EDIT".to_owned()][..])
     );
     assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -165,13 +159,13 @@ fn a_table_without_a_preset_needs_six_keys_and_is_only_observed() {
     let watch = &loaded.config.watches[0];
     assert_eq!(watch.name, "jobs");
     assert_eq!(watch.preset, None);
-    assert!(!watch.job_name_label && !watch.table.born_running);
+    assert!(!watch.job_name_label && !watch.mapping.born_running);
     assert_eq!(watch.repair.missed_first, Action::Observe);
     assert_eq!(watch.discovery, DiscoverySetting::Auto);
-    assert_eq!(watch.table.time_format, TimeFormat::Timestamp);
-    assert!(watch.table.states.success.is_empty() && watch.table.states.failure.is_empty());
+    assert_eq!(watch.mapping.time_format, TimeFormat::Timestamp);
+    assert!(watch.mapping.states.success.is_empty() && watch.mapping.states.failure.is_empty());
     assert_eq!(
-        (&watch.table.ended_at, &watch.table.error, &watch.writer_stale_after),
+        (&watch.mapping.ended_at, &watch.mapping.error, &watch.writer_stale_after),
         (&None, &None, &None)
     );
     assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:12328");
@@ -195,7 +189,7 @@ fn variables_alone_configure_one_watch() {
         .good();
     let watch = &loaded.config.watches[0];
     assert_eq!(watch.repair.missed_first, Action::Fail);
-    assert_eq!(watch.table.states.running, ["RUNNING", "RESUMED"]);
+    assert_eq!(watch.mapping.states.running, ["RUNNING", "RESUMED"]);
     assert_eq!((watch.repair.fuse_share, watch.job_name_label), (0.25, false));
     assert_eq!(loaded.config.listen.port(), 9000);
     assert_eq!(loaded.config.log_format, LogFormat::Json);
@@ -207,8 +201,8 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
         .variable("BEATWARDEN__WATCH__MELTANO__TABLE__SUCCESS", "1e5,007")
         .variable("BEATWARDEN__WATCH__MELTANO__TABLE__STATE", "007")
         .good();
-    assert_eq!(watch.config.watches[0].table.states.success, ["1e5", "007"]);
-    assert_eq!(watch.config.watches[0].table.state, "007");
+    assert_eq!(watch.config.watches[0].mapping.states.success, ["1e5", "007"]);
+    assert_eq!(watch.config.watches[0].mapping.state.as_str(), "007");
 }
 
 #[test]
@@ -465,24 +459,29 @@ fn a_variable_holds_a_table_as_toml_writes_it() {
     let variable = "BEATWARDEN__WATCH__JOBS__TABLE__LAST_HEARTBEAT_AT";
     let said = |text: &str| Given::toml(JOBS).variable(variable, text);
     let loaded = said(r#"{ table = "beats", key = "job_id", column = "at", where = { kind = ["beat"] } }"#).good();
-    let time = loaded.config.watches[0].table.last_heartbeat_at.clone().unwrap();
+    let time = loaded.config.watches[0].mapping.last_heartbeat_at.clone().unwrap();
     let elsewhere = time.elsewhere.unwrap();
     assert_eq!(
-        (time.column.as_str(), elsewhere.table.as_str(), elsewhere.key.as_str()),
+        (
+            time.column.as_str(),
+            elsewhere.table.name.as_str(),
+            elsewhere.key.as_str()
+        ),
         ("at", "beats", "job_id")
     );
     assert_eq!(
         said("at").good().config.watches[0]
-            .table
+            .mapping
             .last_heartbeat_at
             .as_ref()
             .unwrap()
-            .column,
+            .column
+            .as_str(),
         "at"
     );
     let only = "BEATWARDEN__WATCH__JOBS__TABLE__ONLY";
     let loaded = Given::toml(JOBS).variable(only, r#"{ deleted_at = "null" }"#).good();
-    assert_eq!(loaded.config.watches[0].table.only[0].column, "deleted_at");
+    assert_eq!(loaded.config.watches[0].mapping.only[0].column.as_str(), "deleted_at");
 
     let mistakes = said(r#"{ table = "beats", key = }"#).mistakes();
     assert!(

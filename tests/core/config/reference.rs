@@ -140,7 +140,7 @@ fn every_preset_is_complete() {
         );
         let as_a_watch = text.replace("\n[", "\n[watch.");
         let mut same = Given::toml(&as_a_watch).good().config.watches.remove(0);
-        (same.name, same.preset) = (name.to_owned(), Some(name.to_owned()));
+        (same.name, same.mapping.watch, same.preset) = (name.to_owned(), name.to_owned(), Some(name.to_owned()));
         assert_eq!(
             loaded.config.watches[0], same,
             "a preset holds no key that a watch doesn't know"

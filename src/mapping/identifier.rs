@@ -1,5 +1,8 @@
 //! Names in SQL. [`Identifier`] is the only way of a user-given name into a statement.
 
+/// PostgreSQL cuts names at so many bytes, which would make it another name.
+pub const LONGEST_NAME: usize = 63;
+
 /// A name in SQL: checked once, always quoted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identifier(String);
@@ -24,14 +27,9 @@ impl Identifier {
     /// # Errors
     /// If it is empty, longer than 63 bytes, or has control characters.
     pub fn new(name: &str) -> Result<Self, IdentifierError> {
-        if name.is_empty() {
-            Err(IdentifierError::Empty)
-        } else if name.len() > 63 {
-            Err(IdentifierError::TooLong(name.to_owned()))
-        } else if name.chars().any(char::is_control) {
-            Err(IdentifierError::Control(name.to_owned()))
-        } else {
-            Ok(Self(name.to_owned()))
+        match Self::of_any_length(name) {
+            Ok(_) if name.len() > LONGEST_NAME => Err(IdentifierError::TooLong(name.to_owned())),
+            checked => checked,
         }
     }
 
@@ -40,19 +38,22 @@ impl Identifier {
     /// # Errors
     /// If it is empty, or has control characters.
     pub fn of_any_length(name: &str) -> Result<Self, IdentifierError> {
-        match Self::new(name) {
-            Err(IdentifierError::TooLong(name)) if !name.chars().any(char::is_control) => Ok(Self(name)),
-            checked => checked,
+        if name.is_empty() {
+            Err(IdentifierError::Empty)
+        } else if name.chars().any(char::is_control) {
+            Err(IdentifierError::Control(name.to_owned()))
+        } else {
+            Ok(Self(name.to_owned()))
         }
     }
 
     /// A name that is made of names that were checked.
-    pub(super) fn made_of(name: String) -> Self {
+    pub(crate) fn made_of(name: String) -> Self {
         Self(name)
     }
 
     /// The name of something of ours in a file, where names take any length: `prefix`, and this name.
-    pub(super) fn after(&self, prefix: &str) -> Self {
+    pub(crate) fn after(&self, prefix: &str) -> Self {
         Self(format!("{prefix}{}", self.0))
     }
 
@@ -82,30 +83,12 @@ impl TableName {
     /// # Errors
     /// If one of the parts can't be a name.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
-        Self::parse_by(text, Identifier::new)
-    }
-
-    /// The same, by the rules of one database.
-    ///
-    /// # Errors
-    /// If one of the parts can't be a name there.
-    pub fn parse_by(
-        text: &str,
-        check: impl Fn(&str) -> Result<Identifier, IdentifierError>,
-    ) -> Result<Self, IdentifierError> {
-        let (schema, name) = match text.split_once('.') {
-            Some((schema, name)) => (Some(check(schema)?), name),
-            None => (None, text),
-        };
-        Ok(Self {
-            schema,
-            name: check(name)?,
-        })
+        Naming::OfAServer.table(text)
     }
 
     /// The same table, in the schema of `other` where it names none.
     #[must_use]
-    pub(super) fn beside(&self, other: &Self) -> Self {
+    pub(crate) fn beside(&self, other: &Self) -> Self {
         Self {
             schema: self.schema.clone().or_else(|| other.schema.clone()),
             name: self.name.clone(),
@@ -126,6 +109,44 @@ impl TableName {
             Some(schema) => format!("{}.{}", schema.as_str(), self.name.as_str()),
             None => self.name.as_str().to_owned(),
         }
+    }
+}
+
+/// What names are like in one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// On a PostgreSQL server: of limited length, and tables stand in schemas.
+    OfAServer,
+    /// In a SQLite file: of any length. One configuration serves both databases, so a schema is no mistake here: what it holds
+    /// stands in the file.
+    OfAFile,
+}
+
+impl Naming {
+    /// A column, or something else without a schema.
+    ///
+    /// # Errors
+    /// If the text can't be a name there.
+    pub fn column(self, text: &str) -> Result<Identifier, IdentifierError> {
+        match self {
+            Self::OfAServer => Identifier::new(text),
+            Self::OfAFile => Identifier::of_any_length(text),
+        }
+    }
+
+    /// From `table` or `schema.table`.
+    ///
+    /// # Errors
+    /// If one of the parts can't be a name there.
+    pub fn table(self, text: &str) -> Result<TableName, IdentifierError> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(self.column(schema)?), name),
+            None => (None, text),
+        };
+        Ok(TableName {
+            schema: schema.filter(|_| self == Self::OfAServer),
+            name: self.column(name)?,
+        })
     }
 }
 
