@@ -92,7 +92,7 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
         DatabaseUrl::Postgres(url) => {
             let target = target_of(&url).map_err(|error| AppError::of_address(watch, error))?;
             let role = role.or(target.user()).unwrap_or("beatwarden");
-            let role = Identifier::new(role).map_err(|error| AppError::of_name(watch, error))?;
+            let role = Identifier::new(role).map_err(|error| AppError::of_role(watch, error))?;
             let found = store::postgres::locate(target, &watch.mapping, &role).await;
             Ok(store::postgres::grants(&watch.mapping, watch.action(), &role, found))
         }

@@ -13,9 +13,9 @@ pub enum AppError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] config::ConfigErrors),
-    /// A name in the configuration can't be used in SQL.
-    #[error("watch `{watch}`: watch.table or watch.repair.ledger has a name that can't be used")]
-    Name {
+    /// The name of a role can't be used in SQL.
+    #[error("watch `{watch}`: the role has a name that can't be used")]
+    Role {
         /// The watch.
         watch: String,
         /// What is wrong with it.
@@ -69,10 +69,10 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// A name of a watch can't be used in SQL.
-    pub(super) fn of_name(watch: &WatchConfig, source: IdentifierError) -> Self {
+    /// The name of the role that a watch works with can't be used in SQL.
+    pub(super) fn of_role(watch: &WatchConfig, source: IdentifierError) -> Self {
         let watch = watch.name.clone();
-        Self::Name { watch, source }
+        Self::Role { watch, source }
     }
 
     /// The database address of a watch can't be used.
@@ -93,7 +93,7 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
-            | Self::Name { .. }
+            | Self::Role { .. }
             | Self::Database { .. }
             | Self::Undiscovered { .. }
             | Self::Web(_)

@@ -365,6 +365,19 @@ fn check_advises_an_index_on_the_key_and_never_on_the_heartbeat() {
     );
 }
 
+/// Of the two that have a name here, it is the role that is refused, and no key of the configuration.
+#[test]
+fn a_role_that_no_server_can_have_is_refused() {
+    let database = "postgresql://u@127.0.0.1:1/d";
+    let role = "r".repeat(64);
+    let (code, _, complaint) = run(&["grants", "--role", &role, "--database", database, "--preset", "meltano"]);
+    assert_eq!(code.code(), Some(2), "{complaint}");
+    assert!(
+        complaint.contains("the role has a name that can't be used") && complaint.contains("longer than 63 bytes"),
+        "{complaint}"
+    );
+}
+
 #[test]
 fn status_is_one_look_as_a_table_or_as_json() {
     let folder = tempfile::tempdir().unwrap();
