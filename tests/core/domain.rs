@@ -4,6 +4,7 @@
 mod aftermath;
 mod leftovers;
 mod overrun;
+mod remembered;
 mod report;
 
 use crate::runs;

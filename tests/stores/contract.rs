@@ -12,11 +12,11 @@ mod sqlite_values;
 use beatwarden::{
     domain::{
         Access, Action, Cause, Coverage, Job, JobId, LedgerAction, Newcomers, Outcome, Phase, Repair, Snapshot,
-        StartCheck, TimeValue,
+        StartCheck, TimeValue, ValueTest,
     },
-    store::{ObserveRequest, Resolution, Store, StoreError},
+    store::{Condition, Identifier, ObserveRequest, Resolution, Store, StoreError},
 };
-use bed::{Bed, Held, PostgresBed, SqliteBed, Written};
+use bed::{Bed, Held, PostgresBed, SqliteBed, Written, mapping};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -62,6 +62,8 @@ contract!(
     a_job_that_ends_meanwhile_is_left_alone,
     a_job_that_is_restarted_meanwhile_is_left_alone,
     a_job_that_is_deleted_meanwhile_is_a_lost_race,
+    a_job_that_is_renamed_or_gets_an_end_meanwhile_is_left_alone,
+    a_row_that_is_no_job_any_more_meanwhile_is_left_alone,
     a_job_whose_deadline_is_not_over_is_left_alone,
     a_row_that_another_session_holds_is_not_waited_for,
     a_ledger_that_refuses_leaves_the_row_untouched,
@@ -397,6 +399,28 @@ async fn a_job_that_is_deleted_meanwhile_is_a_lost_race(bed: impl Bed) {
     lost_race(&bed, &BOTH, "DELETE FROM runs WHERE id = 2").await;
 }
 
+async fn a_job_that_is_renamed_or_gets_an_end_meanwhile_is_left_alone(bed: impl Bed) {
+    with_victim(&bed).await;
+    lost_race(&bed, &BOTH, "UPDATE runs SET job_name = 'another' WHERE id = 2").await;
+    let end = format!("UPDATE runs SET ended_at = {} WHERE id = 2", bed.time(-1.0));
+    lost_race(&bed, &BOTH, &end).await;
+}
+
+async fn a_row_that_is_no_job_any_more_meanwhile_is_left_alone(bed: impl Bed) {
+    with_victim(&bed).await;
+    let mut jobs = mapping();
+    jobs.only.push(Condition {
+        column: Identifier::new("payload").unwrap(),
+        test: ValueTest::Null,
+    });
+    let mut store = bed.store_with(jobs, Action::Fail);
+    let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
+    bed.sql("UPDATE runs SET payload = '{}' WHERE id = 2").await;
+    let before = bed.rows().await;
+    assert_eq!(repair(&mut store, &repair_2).await, Outcome::LostRace);
+    assert_eq!(bed.rows().await, before);
+}
+
 async fn a_job_whose_deadline_is_not_over_is_left_alone(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store(Action::Fail);
@@ -435,6 +459,28 @@ async fn a_ledger_that_refuses_leaves_the_row_untouched(bed: impl Bed) {
     );
     assert_eq!(bed.rows().await, before);
     assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::NotCommitted);
+}
+
+/// What is there between two reads of the catalog: the statement itself sees that the ledger took nothing.
+#[tokio::test]
+async fn a_ledger_that_takes_no_entry_leaves_the_row_untouched_on_postgresql() {
+    let bed = PostgresBed::new().await;
+    with_victim(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
+    store.prepare_ledger().await.unwrap();
+    bed.sql(
+        "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER skip BEFORE INSERT ON beatwarden_repairs FOR EACH ROW EXECUTE FUNCTION skip()",
+    )
+    .await;
+    let before = bed.rows().await;
+    let outcome = store.repair(&repair_2).await;
+    assert!(
+        matches!(&outcome, Outcome::Failed(why) if why.contains("the ledger took no entry")),
+        "{outcome:?}"
+    );
+    assert_eq!(bed.rows().await, before);
 }
 
 async fn two_replicas_make_one_repair(bed: impl Bed) {

@@ -3,6 +3,7 @@
 mod cost;
 mod ledger;
 mod rows;
+mod tail;
 
 use super::*;
 use crate::{

@@ -14,7 +14,7 @@ fn restarted(action: Action, rows: Vec<Job>, ledger: Vec<LedgerEntry>) -> (Watch
 #[test]
 fn a_leftover_from_before_the_window_is_counted_by_no_process_that_begins_later() {
     // The window is an hour. The first two lie in it: only this process may have watched them.
-    for (start, counted) in [(-100.0, 1), (-3_599.0, 1), (-3_601.0, 0), (-86_400.0, 0)] {
+    for (start, counted) in [(-100.0, 1), (-3_600.0, 1), (-3_601.0, 0), (-86_400.0, 0)] {
         let (dog, plan) = restarted(Action::Observe, vec![job(1, "RUNNING", Some(start), None)], Vec::new());
         assert_eq!(phase(&plan), Phase::MissedFirst, "it stays stuck");
         assert_eq!(dog.inits(), (0, counted), "started at {start}");

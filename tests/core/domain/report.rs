@@ -228,6 +228,9 @@ fn the_writers_clock_is_compared_by_the_newest_heartbeat_that_changed() {
         dog.conclude(5.0, plan, Vec::new()).writer_offset_micros,
         Some(2_000_000)
     );
+    let plan = dog.look(10.0);
+    let report = dog.conclude(10.0, plan, Vec::new());
+    assert_eq!(report.writer_offset_micros, None, "none changed");
 }
 
 #[test]
@@ -323,9 +326,19 @@ fn an_open_fuse_says_what_opened_it_and_what_closes_it() {
 
 #[test]
 fn rows_in_any_order_are_judged_once_each() {
+    for order in [[1, 2, 3, 3], [3, 1, 2, 1], [3, 2, 1, 1], [1, 1, 2, 3]] {
+        let mut dog = Watchdog::new(Action::Fail);
+        dog.rows = order.map(dead).to_vec();
+        let plan = dog.look_through(0.0, 60.0);
+        let ids: Vec<String> = plan.jobs.iter().map(|view| view.id.to_string()).collect();
+        assert_eq!(
+            (ids, plan.repairs.len()),
+            (vec!["1".into(), "2".into(), "3".into()], 3),
+            "{order:?}"
+        );
+    }
+    // In falling order without one that comes twice.
     let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = [3, 1, 2, 1].map(dead).to_vec();
-    let plan = dog.look_through(0.0, 60.0);
-    let ids: Vec<String> = plan.jobs.iter().map(|view| view.id.to_string()).collect();
-    assert_eq!((ids, plan.repairs.len()), (vec!["1".into(), "2".into(), "3".into()], 3));
+    dog.rows = [3, 2, 1].map(dead).to_vec();
+    assert_eq!(dog.look_through(0.0, 60.0).repairs.len(), 3);
 }

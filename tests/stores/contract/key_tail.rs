@@ -11,6 +11,7 @@ use std::{collections::BTreeSet, time::Duration};
 contract!(
     new_jobs_and_known_ones_are_found_by_their_keys,
     a_row_that_returns_to_a_running_state_is_found_by_the_full_look,
+    a_start_reads_what_runs_and_what_began_within_the_window,
     a_full_look_over_many_pages_ends_and_starts_again,
     known_jobs_are_reported_whether_they_lie_close_or_alone,
     a_deleted_newest_row_is_no_reset,
@@ -94,6 +95,16 @@ async fn a_page(store: &mut impl Store, before: &[JobId], kind: Coverage) -> Sna
         .observe(&request)
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+/// Without a page of a full look: what runs, however long ago it began, and what ended lately.
+async fn a_start_reads_what_runs_and_what_began_within_the_window(bed: impl Bed) {
+    bed.write(&Written::running(1).started(-7_200.0).beat(-1.0)).await;
+    bed.write(&Written::running(2).state("SUCCESS").started(-600.0).ended(-1.0))
+        .await;
+    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
+    let seen = a_page(&mut store, &[], Coverage::Ordinary).await;
+    assert_eq!(ids(&seen), ["1", "2"]);
 }
 
 /// From the newest rows down, page by page; what comes behind the page is found by the next full look.
@@ -326,21 +337,24 @@ async fn keys_that_are_missing_for_good_cost_a_pass_few_blocks_on_postgresql() {
 /// A key is taken before its transaction commits: the lower one appears after the higher one.
 #[tokio::test]
 async fn a_key_that_commits_late_is_found_on_postgresql() {
-    let bed = PostgresBed::new().await;
-    running(&bed, &[1]).await;
-    let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
-    let first = store.observe(&look(Coverage::Full)).await.unwrap();
-    let late = bed
-        .client_in_transaction("INSERT INTO runs (id, state, started_at) VALUES (2, 'RUNNING', now())")
-        .await;
-    running(&bed, &[3]).await;
-    let second = again(&mut store, &first, Coverage::Ordinary).await;
-    assert_eq!(ids(&second), ["1", "3"]);
-    late.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(
-        ids(&again(&mut store, &second, Coverage::Ordinary).await),
-        ["1", "2", "3"]
-    );
+    // One that has ended by then, too.
+    for state in ["RUNNING", "SUCCESS"] {
+        let bed = PostgresBed::new().await;
+        running(&bed, &[1]).await;
+        let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
+        let first = store.observe(&look(Coverage::Full)).await.unwrap();
+        let insert = format!("INSERT INTO runs (id, state, started_at) VALUES (2, '{state}', now())");
+        let late = bed.client_in_transaction(&insert).await;
+        running(&bed, &[3]).await;
+        let second = again(&mut store, &first, Coverage::Ordinary).await;
+        assert_eq!(ids(&second), ["1", "3"]);
+        late.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(
+            ids(&again(&mut store, &second, Coverage::Ordinary).await),
+            ["1", "2", "3"],
+            "{state}"
+        );
+    }
 }
 
 /// The same after a start: what was open when the newest rows were first read.

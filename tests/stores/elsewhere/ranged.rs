@@ -111,7 +111,7 @@ async fn compare(place: &Place, beats: &str, key: &str, more: &str) -> (Vec<Job>
 async fn a_range_brings_the_heartbeats_that_lookups_bring() {
     let naive = "at timestamp";
     let odd = "(1, '1500-01-01'), (2, 'infinity'), (3, '-infinity'), (4, NULL), (5, '9999-12-31 23:59:59.9999995'),
-               (-7, now()), (0, now()), (699, now()), (715, now()), (705, now()), (100000, now())";
+               (-7, now()), (0, now()), (699, now()), (715, now()), (720, now()), (705, now()), (100000, now())";
     let millis = "(1, -1), (2, 9223372036854775807), (3, 0), (4, NULL), (5, 1700000000123), (9223372036854775807, 1), (-9223372036854775808, 1)";
     let seconds = "(1, 'NaN'), (2, 'Infinity'), (3, '-Infinity'), (4, -0.5), (5, 1700000000.25)";
     let cases = [
