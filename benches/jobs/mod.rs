@@ -1,11 +1,11 @@
 //! Running jobs as a pass reads them, for the benchmarks of what decides over them.
 
 use beatwarden::domain::{
-    Access, Coverage, Discovery, Guard, Job, JobId, Moment, Newcomers, Observation, ServerIdentity, Snapshot,
-    TimeValue, Timestamp, Timing, Unknowns,
+    Access, Coverage, Discovery, Guard, Job, JobId, Moment, Newcomers, Observation, ServerIdentity, SharedText,
+    Snapshot, TimeValue, Timestamp, Timing, Unknowns,
 };
 pub use runs::policy;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "../../tests/support/runs.rs"]
@@ -46,10 +46,10 @@ pub fn observation(jobs: usize, pass: u32) -> Observation {
 /// Names and states are shared, as the stores share them.
 pub fn rows(jobs: usize, pass: u32) -> Vec<Job> {
     let now = Timestamp::from_micros(EPOCH).plus(SECOND * pass);
-    let names: Vec<Arc<str>> = (0..500)
+    let names: Vec<SharedText> = (0..500)
         .map(|number| format!("prod:tap-source{number}-to-target-warehouse").into())
         .collect();
-    let running: Arc<str> = "RUNNING".into();
+    let running: SharedText = "RUNNING".into();
     (0..jobs)
         .map(|number| Job {
             id: JobId::from_number(10_000_000 + number as i64),

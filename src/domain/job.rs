@@ -1,7 +1,7 @@
 //! A job as it stands in its table: key, name, state and three times. Owns the difference between *seeded* and *real*.
 
-use super::{NullState, Timestamp};
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use super::{NullState, SharedText, Timestamp};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// The key of a job, whatever the column's type is. A whole number is kept as one: most keys are, and then a key takes no
 /// memory of its own, and comparing two is one instruction.
@@ -11,8 +11,8 @@ pub struct JobId(Key);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     Number(i64),
-    /// Behind a thin pointer: a key takes two words, and a pass has four of each job.
-    Text(Arc<Box<str>>),
+    /// A key takes two words so, and a pass has four of each job.
+    Text(SharedText),
 }
 
 impl JobId {
@@ -22,7 +22,7 @@ impl JobId {
         match text.parse::<i64>() {
             // One text, one key: `007` and `+7` are other texts than `7`.
             Ok(number) if is_plain(text) => Self(Key::Number(number)),
-            _ => Self(Key::Text(Arc::new(text.into()))),
+            _ => Self(Key::Text(text.into())),
         }
     }
 
@@ -118,9 +118,9 @@ pub struct Job {
     /// The key.
     pub id: JobId,
     /// What the job is called; hostile input, to be escaped wherever it is shown.
-    pub name: Option<Arc<str>>,
+    pub name: Option<SharedText>,
     /// The row's own state, NULL included.
-    pub state: Option<Arc<str>>,
+    pub state: Option<SharedText>,
     /// When the writer says that it started.
     pub started_at: TimeValue,
     /// The last heartbeat.
@@ -298,10 +298,10 @@ mod tests {
 
     /// At a million jobs each of these bytes is a megabyte, most of them more than once.
     #[test]
-    fn a_job_takes_nine_words_and_its_key_two() {
+    fn a_job_takes_seven_words_and_its_key_two() {
         assert_eq!(
             (size_of::<JobId>(), size_of::<TimeValue>(), size_of::<Job>()),
-            (16, 8, 72)
+            (16, 8, 56)
         );
     }
 

@@ -31,32 +31,42 @@ impl Jobs {
         }
     }
 
-    /// Keeps the jobs that `keep` says, and adds those that a walk met for the first time, which are in order as well.
-    pub(super) fn merge(&mut self, fresh: Vec<Known>, keep: impl FnMut(&Known) -> bool) {
+    /// Keeps the jobs that `keep` says, and adds those that a walk met for the first time, which are in order as well. There may
+    /// be a million of either, so neither is there twice: the shorter run is copied behind the longer one.
+    pub(super) fn merge(&mut self, mut fresh: Vec<Known>, keep: impl FnMut(&Known) -> bool) {
         let mut keep = keep;
-        self.0.retain(|known| keep(known));
-        if self.0.is_empty() {
-            // All are new, as at a start: nothing is copied, so nothing is there twice.
-            self.0 = fresh;
-            self.0.shrink_to_fit();
-            return;
+        let known = &mut self.0;
+        known.retain(|known| keep(known));
+        if fresh.len() > known.len() {
+            std::mem::swap(known, &mut fresh);
         }
-        let follows = match (self.0.last(), fresh.first()) {
-            (Some(last), Some(first)) => last.job.id < first.job.id,
-            _ => true,
-        };
+        let (before, added) = (known.len(), fresh.len());
+        let (place, is_one_block) = place_of(&fresh, known);
         // A vector that doubles would be twice as large as what is in it.
-        self.0.reserve_exact(fresh.len());
-        self.0.extend(fresh);
-        if !follows {
-            // Two runs in order: merged in one go.
-            self.0.sort_by(|left, right| left.job.id.cmp(&right.job.id));
+        known.reserve_exact(added);
+        known.append(&mut fresh);
+        if place < before {
+            // A full look goes from the newest key to the oldest, so mostly all belong into one place.
+            known[place..].rotate_right(added);
+            if !is_one_block {
+                known[place..].sort_by(|left, right| left.job.id.cmp(&right.job.id));
+            }
         }
-        // A storm of jobs that is over should not be paid for until the next restart.
-        if self.0.capacity() > 1_024 && self.0.len() < self.0.capacity() / 8 {
-            self.0.shrink_to(self.0.len() * 2);
+        // A storm of jobs that is over should not be paid for until the next restart, nor a run that grew by doubling.
+        let (len, capacity) = (known.len(), known.capacity());
+        if capacity > 1_024 && len < capacity - capacity / 8 {
+            known.shrink_to(len + len / 16);
         }
     }
+}
+
+/// Where the first of some jobs belongs among those that are known, and whether all of them belong there.
+fn place_of(fresh: &[Known], known: &[Known]) -> (usize, bool) {
+    let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else {
+        return (known.len(), true);
+    };
+    let place = known.partition_point(|known| known.job.id < first.job.id);
+    (place, known.get(place).is_none_or(|next| last.job.id < next.job.id))
 }
 
 /// A walk through the known jobs beside rows in the same order.
@@ -90,5 +100,102 @@ impl<'a> Walk<'a> {
     /// The jobs that were met for the first time.
     pub(super) fn fresh(self) -> Vec<Known> {
         self.fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Job, Moment, TimeValue, Timestamp, causes::Causes, names::Label};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn known(key: i64) -> Known {
+        let job = Job {
+            id: JobId::from_number(key),
+            name: None,
+            state: None,
+            started_at: TimeValue::ABSENT,
+            heartbeat_at: TimeValue::ABSENT,
+            ended_at: TimeValue::ABSENT,
+        };
+        Known {
+            job,
+            first_seen: Timestamp::MIN,
+            unchanged_since: Moment::default(),
+            beat_seen: None,
+            start_stand_in: None,
+            heartbeat_stand_in: None,
+            init: None,
+            seen_starting: false,
+            noted_unreadable: false,
+            noted_unknown: false,
+            phase: None,
+            causes: Causes::default(),
+            attempt: 0,
+            label: Label::Nameless,
+            read_in: 0,
+        }
+    }
+
+    fn merged(old: &BTreeSet<i64>, gone: &BTreeSet<i64>, fresh: &BTreeSet<i64>) -> Jobs {
+        let mut jobs = Jobs(old.iter().copied().map(known).collect());
+        let fresh = fresh.difference(old).copied().map(known).collect();
+        let is_gone = |known: &Known| known.job.id.number().is_some_and(|key| gone.contains(&key));
+        jobs.merge(fresh, |known| !is_gone(known));
+        jobs
+    }
+
+    fn keys(jobs: &Jobs) -> Vec<i64> {
+        jobs.ids().filter_map(JobId::number).collect()
+    }
+
+    #[test]
+    fn a_run_before_the_other_and_one_within_it_are_merged_in_order() {
+        for (old, fresh) in [
+            (vec![], vec![1, 2]),
+            (vec![1, 2], vec![]),
+            (vec![1, 2], vec![3]),
+            (vec![2, 3], vec![1]),
+            (vec![3], vec![1, 2]),
+            (vec![1], vec![2, 3]),
+            (vec![1, 4], vec![2, 3]),
+            (vec![2, 3], vec![1, 4]),
+            (vec![1, 5, 6, 7], vec![2, 3, 4]),
+            (vec![1, 4, 6, 7], vec![2, 3, 5]),
+            (vec![2, 4], vec![1, 3, 5]),
+        ] {
+            let jobs = merged(
+                &old.iter().copied().collect(),
+                &BTreeSet::new(),
+                &fresh.iter().copied().collect(),
+            );
+            assert_eq!(
+                keys(&jobs),
+                (1..=old.len() + fresh.len()).map(|key| key as i64).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_not_much_more_than_what_is_known() {
+        let all: BTreeSet<i64> = (0..100_000).collect();
+        let jobs = merged(&all, &(10..100_000).collect(), &BTreeSet::new());
+        assert_eq!(jobs.0.len(), 10);
+        assert!(jobs.0.capacity() <= 1_024, "{}", jobs.0.capacity());
+        let jobs = merged(&BTreeSet::from([7]), &BTreeSet::new(), &all);
+        assert!(jobs.0.capacity() <= 110_000, "{}", jobs.0.capacity());
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_is_kept_once_and_in_order(
+            old in proptest::collection::btree_set(0..40_i64, 0..20),
+            gone in proptest::collection::btree_set(0..40_i64, 0..20),
+            fresh in proptest::collection::btree_set(0..40_i64, 0..20),
+        ) {
+            let expected: BTreeSet<i64> = old.difference(&gone).chain(fresh.difference(&old)).copied().collect();
+            prop_assert_eq!(keys(&merged(&old, &gone, &fresh)), expected.into_iter().collect::<Vec<_>>());
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! All that is remembered between two passes, in one value. What isn't here is forgotten.
 
 use super::{
-    Guard, Incident, JobId, Moment, Observation, Phase, Repair, ServerIdentity, Timestamp, aftermath::Aftermath,
-    fuse::Fuse, jobs::Jobs, known::Known, names::LabelSlots, window::InitWindow,
+    Guard, Incident, JobId, Moment, Observation, Phase, Repair, ServerIdentity, SharedText, Timestamp,
+    aftermath::Aftermath, fuse::Fuse, jobs::Jobs, known::Known, names::LabelSlots, window::InitWindow,
 };
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -90,7 +89,7 @@ impl Memory {
     /// Takes back the jobs of a pass. Those that it did not read are forgotten: they ended or were deleted. An undecided init
     /// of such a job is not counted; a decided one is remembered, since a failover that lost the deletion brings the row back.
     /// Returns the stuck ones among those that were not read, with their names.
-    pub(super) fn forget_unread(&mut self, mut jobs: Jobs, fresh: Vec<Known>) -> Vec<(JobId, Option<Arc<str>>)> {
+    pub(super) fn forget_unread(&mut self, mut jobs: Jobs, fresh: Vec<Known>) -> Vec<(JobId, Option<SharedText>)> {
         let (pass, ended) = (self.passes, &mut self.ended);
         let mut stuck = Vec::new();
         jobs.merge(fresh, |known| {

@@ -44,6 +44,7 @@ mod plan;
 mod policy;
 mod report;
 mod setting;
+mod shared_text;
 mod silence;
 mod stuck;
 mod time;
@@ -72,6 +73,7 @@ pub use plan::{Event, JobView, Left, Plan, Repair, Restarted, StartCheck, Storm}
 pub use policy::{ByHand, Policy, Repairing, SCANS, interval_in_force, judges_late};
 pub use report::{JobLine, Report, report};
 pub use setting::{Action, DiscoverySetting, NullState, TimeFormat, ValueTest};
+pub use shared_text::SharedText;
 pub use silence::{GOOD_RUNS, Silence};
 pub use stuck::StuckName;
 pub use time::{Moment, Timestamp};

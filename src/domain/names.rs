@@ -2,11 +2,10 @@
 //! as it keeps the series, so names that come and go can't take new ones at will: a label changes its name only when no job
 //! has run under it for a while, and no more than a hundred do within an hour.
 
-use super::Moment;
+use super::{Moment, SharedText};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
     time::Duration,
 };
 
@@ -36,7 +35,7 @@ pub(super) enum Label {
 /// A label of its own: its name, and the last pass in which a job ran under it.
 #[derive(Clone, Debug)]
 struct Slot {
-    name: Arc<str>,
+    name: SharedText,
     used_in: u32,
 }
 
@@ -44,7 +43,7 @@ struct Slot {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LabelSlots {
     slots: Vec<Slot>,
-    by_name: BTreeMap<Arc<str>, u8>,
+    by_name: BTreeMap<SharedText, u8>,
     /// Number of the pass; it may wrap.
     pass: u32,
     /// The labels that can change their names in this pass, the one that is unused for longest last.
@@ -75,7 +74,7 @@ impl LabelSlots {
     }
 
     /// The label of a running job of this name, which is in use in this pass. A new name takes one while there are some left.
-    pub(super) fn label(&mut self, name: Option<&Arc<str>>, now: Moment) -> Label {
+    pub(super) fn label(&mut self, name: Option<&SharedText>, now: Moment) -> Label {
         let Some(name) = name else { return Label::Nameless };
         let place = match self.by_name.get(name) {
             Some(place) => Some(*place),
@@ -109,7 +108,7 @@ impl LabelSlots {
         self.refused.insert(hasher.finish())
     }
 
-    fn take(&mut self, name: &Arc<str>, now: Moment) -> Option<u8> {
+    fn take(&mut self, name: &SharedText, now: Moment) -> Option<u8> {
         let slot = Slot {
             name: name.clone(),
             used_in: self.pass,
@@ -140,7 +139,7 @@ impl LabelSlots {
     }
 
     /// The name of each label of its own.
-    pub(super) fn by_slot(&self) -> BTreeMap<usize, Arc<str>> {
+    pub(super) fn by_slot(&self) -> BTreeMap<usize, SharedText> {
         let names = self.slots.iter().map(|slot| slot.name.clone());
         names.enumerate().collect()
     }
@@ -166,7 +165,7 @@ impl OldestByName {
     }
 
     /// By name; `None` for the names that share a label.
-    pub(super) fn into_names(self, names: &LabelSlots) -> BTreeMap<Option<Arc<str>>, Duration> {
+    pub(super) fn into_names(self, names: &LabelSlots) -> BTreeMap<Option<SharedText>, Duration> {
         let own = names.slots.iter().map(|slot| Some(slot.name.clone())).zip(self.0);
         own.chain([(None, self.0[NAMED_SLOTS])])
             .filter_map(|(name, age)| Some((name, age?)))
@@ -196,7 +195,7 @@ mod tests {
             self.slots.begin_pass(now);
             let mut labels = Vec::new();
             for name in names {
-                let name: Arc<str> = format!("name-{name}").into();
+                let name: SharedText = format!("name-{name}").into();
                 let label = self.slots.label(Some(&name), now);
                 if label == Label::Shared {
                     self.dropped += usize::from(self.slots.refuse(&name));

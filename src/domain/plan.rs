@@ -2,7 +2,7 @@
 
 use super::{
     Blocking, Cause, Finding, Guard, Incident, Job, JobId, LateOutcome, LedgerEntry, Phase, RepairId, Repairing,
-    ServerIdentity, Timestamp, WindowCount, names::Label,
+    ServerIdentity, SharedText, Timestamp, WindowCount, names::Label,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +55,7 @@ pub enum Event {
     /// A lost job beats again.
     Recovered(JobId),
     /// A stuck job is no longer there to be stuck; with its name.
-    Left(JobId, Option<Arc<str>>, Left),
+    Left(JobId, Option<SharedText>, Left),
     /// All watching starts again.
     WatchingRestarted(Restarted),
     /// A row whose times can't be read was seen for the first time.
@@ -63,7 +63,7 @@ pub enum Event {
     /// There are running rows without a key, so many, where there were none before.
     Keyless(u64),
     /// A row whose state is in no list was seen for the first time.
-    UnknownState(JobId, Option<Arc<str>>),
+    UnknownState(JobId, Option<SharedText>),
     /// The fuse opened (true) or closed.
     Fuse(bool),
     /// The guard changed, from one state to another.
@@ -74,7 +74,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// Its row has this state now.
-    Ended(Option<Arc<str>>),
+    Ended(Option<SharedText>),
     /// Its row has another start: a new job.
     Restarted,
     /// Its row is gone.
@@ -98,7 +98,7 @@ pub struct JobView {
     /// The key.
     pub id: JobId,
     /// The name.
-    pub name: Option<Arc<str>>,
+    pub name: Option<SharedText>,
     /// The start as the row has it.
     pub started_at: Option<Timestamp>,
     /// The heartbeat as the row has it.

@@ -2,8 +2,8 @@
 
 use super::{
     Action, Ages, Attempted, Blocking, Cause, Event, Finding, Guard, HeldUp, JobId, JobView, LateOutcome, LedgerAction,
-    LedgerEntry, Memory, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing, Storm,
-    StuckName, Timestamp, WindowCount, names::OldestByName, stuck::OldestStuck,
+    LedgerEntry, Memory, Noted, Noun, Observation, Obstacle, Outcome, Phase, Plan, Policy, RepairId, Repairing,
+    SharedText, Storm, StuckName, Timestamp, WindowCount, names::OldestByName, stuck::OldestStuck,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ pub struct JobLine {
     /// The key.
     pub id: JobId,
     /// The name.
-    pub name: Option<Arc<str>>,
+    pub name: Option<SharedText>,
     /// The phase.
     pub phase: Phase,
     /// The start as the row has it.
@@ -60,7 +60,7 @@ pub struct Report {
     /// How many running jobs have been silent for how long.
     pub ages: Ages,
     /// The oldest age of the last sign of life by job name; `None` for the names that got no label.
-    pub ages_by_name: BTreeMap<Option<Arc<str>>, Duration>,
+    pub ages_by_name: BTreeMap<Option<SharedText>, Duration>,
     /// Stuck jobs that keep the writer from starting another run of the same name; `None` where its rule is not known.
     pub blocking: Option<u64>,
     /// The names whose stuck jobs are the oldest, 20 at most, oldest first.

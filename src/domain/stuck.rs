@@ -1,19 +1,16 @@
 //! Which names have the oldest stuck jobs.
 
 use super::{
-    JobView, Phase, Timestamp,
+    JobView, Phase, SharedText, Timestamp,
     names::{Label, NAMED_SLOTS},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The start of the oldest stuck job of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StuckName {
     /// The name; `None` for those that share a label.
-    pub name: Option<Arc<str>>,
+    pub name: Option<SharedText>,
     /// How it is stuck.
     pub phase: Phase,
     /// Its start, or the time that stands in for it where the row has none.
@@ -46,7 +43,7 @@ impl OldestStuck {
     }
 
     /// The names whose stuck jobs are the oldest, oldest first.
-    pub(super) fn into_names(self, name_of: impl Fn(usize) -> Option<Arc<str>>) -> Vec<StuckName> {
+    pub(super) fn into_names(self, name_of: impl Fn(usize) -> Option<SharedText>) -> Vec<StuckName> {
         let mut oldest_first: Vec<((usize, Phase), Timestamp)> = self.0.into_iter().collect();
         oldest_first.sort_by_key(|(_, started_at)| *started_at);
         let mut slots = BTreeSet::new();

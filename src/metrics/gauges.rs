@@ -1,12 +1,12 @@
 //! Gauges: rebuilt from what is known now.
 
 use crate::{
-    domain::{Action, Cause, Newcomers},
+    domain::{Action, Cause, Newcomers, SharedText},
     present::View,
     status::{JobNameLabels, ReloadStatus},
 };
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// A label is cut here; Prometheus takes longer ones, people don't.
 const NAME: usize = 128;
@@ -232,7 +232,7 @@ fn stuck_names(one: &View) -> BTreeMap<Vec<String>, f64> {
 }
 
 /// A name as a label.
-fn label(name: Option<&Arc<str>>) -> String {
+fn label(name: Option<&SharedText>) -> String {
     name.map_or_else(|| OTHER.to_owned(), |name| name.chars().take(NAME).collect())
 }
 

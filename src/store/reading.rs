@@ -1,8 +1,8 @@
 //! What reading a table has in common on every database: how much of it is read at most, and how answers become one.
 
 use super::{Mapping, StoreError, TimeSource};
-use crate::domain::{Job, LedgerEntry};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use crate::domain::{Job, LedgerEntry, SharedText};
+use std::{collections::HashSet, time::Duration};
 
 /// More running rows than this are no job table with a sensible list of running states; reading on would hurt everyone. What
 /// a pass holds of each is some 300 bytes.
@@ -78,8 +78,8 @@ pub(crate) fn too_heavy(mapping: &Mapping) -> StoreError {
 /// What a row takes of the memory for texts. A name or a state that many rows share is counted with the first.
 pub(crate) fn weight(job: &Job) -> usize {
     // One reference is the row's, another that of the strings.
-    let fresh = |text: &Option<Arc<str>>| match text {
-        Some(text) if Arc::strong_count(text) <= 2 => text.len(),
+    let fresh = |text: &Option<SharedText>| match text {
+        Some(text) if text.places() <= 2 => text.len(),
         _ => 0,
     };
     let key = job.id.number().map_or_else(|| job.id.text().len(), |_| 0);
@@ -102,9 +102,9 @@ pub(crate) fn weight_of_entry(entry: &LedgerEntry) -> usize {
 /// Names and states that many rows share, each kept once.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
-    names: HashSet<Arc<str>>,
+    names: HashSet<SharedText>,
     /// A few: looking through them is quicker than any index would be.
-    states: Vec<Arc<str>>,
+    states: Vec<SharedText>,
 }
 
 impl Strings {
@@ -114,11 +114,11 @@ impl Strings {
     const STATES: usize = 16;
 
     /// The name, as the one that was given out before for the same.
-    pub(crate) fn name(&mut self, name: &str) -> Arc<str> {
+    pub(crate) fn name(&mut self, name: &str) -> SharedText {
         if let Some(shared) = self.names.get(name) {
             return shared.clone();
         }
-        let new: Arc<str> = name.into();
+        let new: SharedText = name.into();
         if self.names.len() < Self::NAMES {
             self.names.insert(new.clone());
         }
@@ -126,11 +126,11 @@ impl Strings {
     }
 
     /// The state, as the one that was given out before for the same.
-    pub(crate) fn state(&mut self, state: &str) -> Arc<str> {
+    pub(crate) fn state(&mut self, state: &str) -> SharedText {
         if let Some(shared) = self.states.iter().find(|shared| ***shared == *state) {
             return shared.clone();
         }
-        let new: Arc<str> = state.into();
+        let new: SharedText = state.into();
         if self.states.len() < Self::STATES {
             self.states.push(new.clone());
         }

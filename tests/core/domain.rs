@@ -11,8 +11,8 @@ use crate::runs;
 use beatwarden::domain::{
     Access, Action, Attempted, ByHand, Cause, Coverage, Discovery, Event, Guard, Job, JobId, LateOutcome, LedgerAction,
     LedgerEntry, LifeSign, Memory, Moment, Newcomers, Noted, Observation, Obstacle, Outcome, Phase, Plan, Policy,
-    RepairId, Report, Restarted, ServerIdentity, Snapshot, StartCheck, TimeValue, Timestamp, Timing, Unknowns,
-    apply_outcomes, interval_in_force, plan, report,
+    RepairId, Report, Restarted, ServerIdentity, SharedText, Snapshot, StartCheck, TimeValue, Timestamp, Timing,
+    Unknowns, apply_outcomes, interval_in_force, plan, report,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -484,7 +484,7 @@ fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
         let plan = dog.look(now);
         let report = dog.settle(now, plan, &Outcome::Locked);
         let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
-        let expected: &[Option<Arc<str>>] = if state == "RUNNING" {
+        let expected: &[Option<SharedText>] = if state == "RUNNING" {
             &[Some("other".into())]
         } else {
             &[]

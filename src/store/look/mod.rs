@@ -231,6 +231,8 @@ impl<'a> Look<'a> {
         if self.seen.rows.is_empty() {
             self.seen.rows = rows.jobs;
         } else {
+            // A vector that doubles would be twice as large as what is in it.
+            self.seen.rows.reserve_exact(rows.jobs.len());
             self.seen.rows.extend(rows.jobs);
         }
     }
@@ -398,7 +400,8 @@ impl<'a> Look<'a> {
             server: moment.server,
             server_started_at: moment.server_started_at,
             unknowns: Unknowns::default(),
-            rows: seen.rows,
+            // Known jobs that were asked for one by one came last.
+            rows: one_of_each(seen.rows),
             keyless: seen.keyless + if by_keys_alone { self.carried.keyless } else { 0 },
             coverage: if seen.is_full {
                 domain::Coverage::Full

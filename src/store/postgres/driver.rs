@@ -96,6 +96,9 @@ impl<'a> Driver<'a> {
                 return ControlFlow::Continue(());
             };
             let weight = weight(&job);
+            if jobs.len() == jobs.capacity() {
+                jobs.reserve_exact(jobs.len() / 4 + 64);
+            }
             jobs.push(job);
             self.weigh(weight)
         };

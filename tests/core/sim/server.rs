@@ -5,7 +5,7 @@ use super::shape::Ending;
 use beatwarden::{
     domain::{
         Finding, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId, Repairing,
-        ServerIdentity, TimeValue, Timestamp,
+        ServerIdentity, SharedText, TimeValue, Timestamp,
     },
     store::{Resolution, question::Transactions},
 };
@@ -36,8 +36,9 @@ pub const NULL: &str = "";
 pub const STATES: [&str; 6] = [RUNNING, UNLISTED, WAITING, NULL, "SUCCESS", "FAIL"];
 
 /// Names and states that rows share.
-static NAMES: LazyLock<[Arc<str>; 7]> = LazyLock::new(|| std::array::from_fn(|number| format!("job {number}").into()));
-static STATE_TEXTS: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| STATES.map(Into::into));
+static NAMES: LazyLock<[SharedText; 7]> =
+    LazyLock::new(|| std::array::from_fn(|number| format!("job {number}").into()));
+static STATE_TEXTS: LazyLock<[SharedText; 6]> = LazyLock::new(|| STATES.map(Into::into));
 
 /// A row, and what is known of it by true time.
 #[derive(Clone, Debug)]
