@@ -1,6 +1,7 @@
 //! What the transaction costs: a repair with its ledger entry against the bare update of the same row, and against the
 //! transaction that one would write for it, with a guard and an entry, prepared once, its four statements one after the other;
-//! in alternating blocks of the same run. Latency of each, and the WAL it leaves.
+//! in alternating blocks of the same run. Latency of each, and the WAL it leaves. For SQLite also what that transaction costs
+//! where the file is opened and closed for it, as it is for a repair.
 //!
 //! `cargo bench --bench repair_cost`; the figures of docs/benchmarks.md come from it. It measures, and asserts only that
 //! every repair was made.
@@ -36,12 +37,32 @@ const IN_BLOCK: u32 = 100;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The ways to end a job.
-const KINDS: [&str; 3] = ["bare update", "guarded UPDATE and INSERT, prepared", "repair"];
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Bare,
+    Guarded,
+    /// In a file that is opened and closed for it.
+    GuardedInNewSession,
+    Repair,
+}
+
+impl Way {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Bare => "bare update",
+            Self::Guarded => "guarded UPDATE and INSERT, prepared",
+            Self::GuardedInNewSession => "the same, the file opened and closed",
+            Self::Repair => "repair",
+        }
+    }
+}
 
 /// A database with as many dead jobs as are needed.
 trait Bench {
-    /// Ends one job in a way of [`KINDS`].
-    fn end(&mut self, kind: usize, id: u32) -> impl Future<Output = ()>;
+    const WAYS: &[Way];
+
+    /// Ends one job.
+    fn end(&mut self, way: Way, id: u32) -> impl Future<Output = ()>;
     /// How much WAL there is.
     async fn wal(&mut self) -> u64;
 }
@@ -53,28 +74,28 @@ async fn main() {
         BLOCKS * IN_BLOCK
     );
     measure(
-        "PostgreSQL, fsync on, over a local socket's TCP",
+        "PostgreSQL, fsync on, over TCP on one machine",
         &mut Server::new().await,
     )
     .await;
     measure("SQLite, WAL, synchronous FULL", &mut File::new().await).await;
 }
 
-async fn measure(title: &str, bench: &mut impl Bench) {
-    let mut times: HashMap<usize, Vec<Duration>> = HashMap::new();
-    let mut bytes: HashMap<usize, u64> = HashMap::new();
+async fn measure<B: Bench>(title: &str, bench: &mut B) {
+    let mut times: HashMap<Way, Vec<Duration>> = HashMap::new();
+    let mut bytes: HashMap<Way, u64> = HashMap::new();
     let mut id = 0;
     for block in 0..BLOCKS {
-        for kind in 0..KINDS.len() {
-            let kind = (kind + block as usize) % KINDS.len();
+        for number in 0..B::WAYS.len() {
+            let way = B::WAYS[(number + block as usize) % B::WAYS.len()];
             let before = bench.wal().await;
             for _ in 0..IN_BLOCK {
                 id += 1;
                 let began = Instant::now();
-                bench.end(kind, id).await;
-                times.entry(kind).or_default().push(began.elapsed());
+                bench.end(way, id).await;
+                times.entry(way).or_default().push(began.elapsed());
             }
-            *bytes.entry(kind).or_default() += bench.wal().await - before;
+            *bytes.entry(way).or_default() += bench.wal().await - before;
         }
     }
     println!(
@@ -83,16 +104,20 @@ async fn measure(title: &str, bench: &mut impl Bench) {
     );
     let median = |times: &[Duration]| times[times.len() / 2].as_secs_f64() * 1e3;
     let mut bare = 0.0;
-    for (kind, name) in KINDS.iter().enumerate() {
-        let times = times.get_mut(&kind).unwrap();
+    for way in B::WAYS {
+        let times = times.get_mut(way).unwrap();
         times.sort_unstable();
         let p50 = median(times);
-        if kind == 0 {
+        if *way == Way::Bare {
             bare = p50;
         }
         let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
-        let wal = bytes[&kind] / u64::from(BLOCKS * IN_BLOCK);
-        println!("{name:<42} {p50:>9.3} {p99:>9.3} {:>9.2} {wal:>12}", p50 / bare);
+        let wal = bytes[way] / u64::from(BLOCKS * IN_BLOCK);
+        println!(
+            "{:<42} {p50:>9.3} {p99:>9.3} {:>9.2} {wal:>12}",
+            way.title(),
+            p50 / bare
+        );
     }
 }
 
@@ -132,6 +157,11 @@ impl<S: Store> Observed<S> {
     }
 }
 
+/// As many as all ways end, and one that stays.
+fn rows<B: Bench>() -> u32 {
+    BLOCKS * IN_BLOCK * u32::try_from(B::WAYS.len()).unwrap() + 1
+}
+
 /// The straightforward transaction: the row only if it is still silent, and what it enters.
 const GUARDED: &str = "UPDATE runs SET state = 'FAIL', ended_at = {now}, payload = '{\"error\": \"silent\"}'
       WHERE id = $1 AND state = 'RUNNING' AND last_heartbeat_at IS NULL AND ended_at IS NULL";
@@ -152,7 +182,7 @@ impl Server {
             Cluster::start_with("fsync = on\nfull_page_writes = on\nmax_wal_size = 4GB\ncheckpoint_timeout = 1h\n");
         let database = cluster.database().await;
         let client = database.client().await;
-        let rows = BLOCKS * IN_BLOCK * 3 + 1;
+        let rows = rows::<Self>();
         client
             .batch_execute(&format!(
                 "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
@@ -201,17 +231,20 @@ impl Server {
 }
 
 impl Bench for Server {
-    async fn end(&mut self, kind: usize, id: u32) {
+    const WAYS: &[Way] = &[Way::Bare, Way::Guarded, Way::Repair];
+
+    async fn end(&mut self, way: Way, id: u32) {
         let key = i32::try_from(id).unwrap();
-        match kind {
-            0 => self.update(key).await,
-            1 => {
+        match way {
+            Way::Bare => self.update(key).await,
+            Way::Guarded => {
                 self.client.batch_execute("BEGIN").await.unwrap();
                 assert_eq!(self.client.execute(&self.guarded, &[&key]).await.unwrap(), 1);
                 self.client.execute(&self.entry, &[&id.to_string()]).await.unwrap();
                 self.client.batch_execute("COMMIT").await.unwrap();
             }
-            _ => self.observed.repair(id).await,
+            Way::GuardedInNewSession => unreachable!("a session of a server is kept"),
+            Way::Repair => self.observed.repair(id).await,
         }
     }
 
@@ -235,7 +268,7 @@ impl File {
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
         connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
-        let rows = BLOCKS * IN_BLOCK * 3 + 1;
+        let rows = rows::<Self>();
         connection
             .execute_batch(&format!(
                 "{}; CREATE TABLE plain_ledger (id TEXT PRIMARY KEY, job_id TEXT, repaired_at TEXT, before TEXT, after TEXT);
@@ -267,23 +300,32 @@ impl File {
     }
 }
 
+fn guarded(connection: &rusqlite::Connection, id: u32) {
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let update = GUARDED.replace("{now}", "datetime('now')");
+    let entry = ENTRY
+        .replace("{id}", "hex(randomblob(16))")
+        .replace("{now}", "datetime('now')");
+    for statement in [update, entry] {
+        let mut prepared = connection.prepare_cached(&statement).unwrap();
+        assert_eq!(prepared.execute([id]).unwrap(), 1);
+    }
+    connection.execute_batch("COMMIT").unwrap();
+}
+
 impl Bench for File {
-    async fn end(&mut self, kind: usize, id: u32) {
-        match kind {
-            0 => self.update(id),
-            1 => {
-                self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-                let guarded = GUARDED.replace("{now}", "datetime('now')");
-                let entry = ENTRY
-                    .replace("{id}", "hex(randomblob(16))")
-                    .replace("{now}", "datetime('now')");
-                for statement in [guarded, entry] {
-                    let mut prepared = self.connection.prepare_cached(&statement).unwrap();
-                    assert_eq!(prepared.execute([id]).unwrap(), 1);
-                }
-                self.connection.execute_batch("COMMIT").unwrap();
+    const WAYS: &[Way] = &[Way::Bare, Way::Guarded, Way::GuardedInNewSession, Way::Repair];
+
+    async fn end(&mut self, way: Way, id: u32) {
+        match way {
+            Way::Bare => self.update(id),
+            Way::Guarded => guarded(&self.connection, id),
+            Way::GuardedInNewSession => {
+                let connection = rusqlite::Connection::open(self.folder.path().join("jobs.db")).unwrap();
+                guarded(&connection, id);
+                connection.close().unwrap();
             }
-            _ => self.observed.repair(id).await,
+            Way::Repair => self.observed.repair(id).await,
         }
     }
 

@@ -84,8 +84,8 @@ class Bench:
         self.files = (env("BENCH_FILES") or "10k 1m").split()
         self.middle, self.ends = self.history[len(self.history) // 2], {self.history[0], self.history[-1]}
         self.seconds = float(env("BENCH_SECONDS") or (15 if full else 4))
-        # Ours, and the bare fetch that it is compared with, are what the verdicts rest on: twice as long.
-        self.passes = int(2 * self.seconds)
+        # Ours, and the bare fetch that it is compared with, are what the verdicts rest on: four times as long.
+        self.passes = int(4 * self.seconds)
         self.starts, self.repeats = (20, 5) if full else (8, 3)
         self.settle = float(env("BENCH_SETTLE") or (900 if full else 300))
         self.patience = machine.Patience(float(env("BENCH_PATIENCE") or (600 if full else 45)))

@@ -174,6 +174,16 @@ def floor(bench, database, way, record):
     bench.emit({**record, "program": f"bare {way}", **cost, **reported, "foreign_cores": span.end()["foreign_cores"]})
 
 
+def scan(bench, database, record):
+    """The whole table once, from its beginning to its end: what a full look reads, without the index and without other workers."""
+    bench.patience.wait(bench.cluster.postmaster)
+    bench.cluster.forget("floor")
+    span = machine.Span(bench.cluster.postmaster)
+    bench.cluster.psql(database, text=f"SET ROLE floor; SET max_parallel_workers_per_gather = 0; {queries.NAIVE['running']};")
+    emitted = summed([statement for statement in bench.cluster.cost("floor") if statement["name"].startswith("SELECT")], 1)
+    bench.emit({**record, "program": queries.SCAN, **emitted, "foreign_cores": span.end()["foreign_cores"]})
+
+
 def row(bench, size, jobs, peers):
     """All programs beside one table, and the floor: first ours and what it is compared with, without an index."""
     database = bench.cluster.history(size)
@@ -183,6 +193,8 @@ def row(bench, size, jobs, peers):
     # The bare fetch by state is what a pass does on a table that is small, or has an index.
     if bench.size(size) <= 100_000 and jobs == bench.running[0]:
         steps += [(floor, "by state")]
+    if size == bench.history[-1]:
+        steps += [(scan, "once")]
     steps += [(cell, name) for name in WITHOUT_INDEX if name in peers]
     indexed = [(cell, name) for name in WITH_INDEX if name in peers]
     for group, with_index in ((steps, False), (indexed, True)):
@@ -192,6 +204,8 @@ def row(bench, size, jobs, peers):
             label = dict(record, indexed=with_index)
             if step is cell:
                 bench.attempt(f"{size}/{jobs}: {TITLES[what]}", cell, bench, what, database, label)
+            elif step is scan:
+                bench.attempt(f"{size}/{jobs}: {queries.SCAN}", scan, bench, database, label)
             else:
                 bench.attempt(f"{size}/{jobs}: bare {what}", floor, bench, database, what, label)
     bench.cluster.index(database, False)

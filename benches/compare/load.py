@@ -64,6 +64,8 @@ def asked_for(said):
 def wrk(bench, name, database, record):
     bench.patience.wait(bench.cluster.postmaster)
     with Program(bench, name, database) as program:
+        if name == OWN:
+            cells.settle(program, bench.settle)
         program.get()
         passes = program.value("beatwarden_polls_total")
         bench.cluster.forget(program.role)

@@ -4,6 +4,10 @@
 sql/index.sql in two parts, each by its index. `BARE` is the fetch of the same rows without anything around it, through
 libpq: the floor. Both exporters run the very same text."""
 
+# What the floors are called beside the bare fetch in the database's two ways.
+SCAN = "bare scan by one process"
+REOPENED = "bare by key, the file opened and closed"
+
 BUCKETS = [1, 2, 5, 10, 30, 60, 120, 300, 900, 3600]
 NOW = "timezone('utc', now())"
 RUNNING = "FROM runs WHERE state = 'RUNNING'"

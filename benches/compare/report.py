@@ -66,6 +66,7 @@ def summary(figures):
 def tables(figures):
     for heading, section, render in (
         ("What a refresh costs", "refresh", cells),
+        ("What a pass consists of", "refresh", statements),
         ("The first look at a long table", "first", rows("history", "lasted_s", "full_look_ms", "foreign_cores")),
         ("Gaps in the keys, and a busy day", "upkeep", rows("case", "wall_ms", "db_ms", "blocks", "calls", "cpu_ms")),
         ("Many scrapes, while refreshes continue", "scrape",
@@ -143,6 +144,27 @@ def cell_table(records):
         lines.append([f"**{name}**" if is_own(record) else name, *times, shown(record, "peak_bytes")])
     head = ["per refresh", "database ms", "times ours", "of it planning", "blocks", "statements", "wall ms", "program's CPU ms"]
     return table([*head, "scrape p50 ms", "CPU ms", "start ms", "peak MB"], lines)
+
+
+def statements(figures, section):
+    """Beatwarden's passes by their statements, in the order of what they cost."""
+    found = []
+    for record in figures.all(section, program=OWN, history=figures.middle):
+        if not record.get("statements"):
+            continue
+        passes = record["refreshes"]
+        lines = [
+            [statement["name"], f"{statement['calls'] / passes:.2f}", *(ms(value / passes) for value in (spent(statement), statement["plan_ms"])),
+             f"{(statement['hit'] + statement['read']) / passes:,.0f}"]
+            for statement in sorted(record["statements"], key=spent, reverse=True)
+        ]  # fmt: skip
+        head = ["per pass", "statements", "database ms", "of it planning", "blocks"]
+        found.append(f"{record['running']:,} running jobs beside {size_in_words(figures.middle)} finished rows:\n\n{table(head, lines)}")
+    return "\n\n".join(found)
+
+
+def spent(statement):
+    return statement["exec_ms"] + statement["plan_ms"]
 
 
 def heartbeats(figures, section):

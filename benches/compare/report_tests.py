@@ -28,7 +28,7 @@ def section(name, records):
 
 def cell(program, history, running, database, **more):
     return {"program": program, "history": history, "running": running, "db_ms": database, "db_plan_ms": 0.1, "blocks": 300, "calls": 5,
-            "wall_ms": database, "cpu_ms": 0.5, "scrape_cpu_ms": 0.1, "peak_bytes": 9e6, "way": "key_tail", "indexed": False,
+            "wall_ms": database, "refreshes": 10, "cpu_ms": 0.5, "scrape_cpu_ms": 0.1, "peak_bytes": 9e6, "way": "key_tail", "indexed": False,
             "full_look": True, "full_look_ms": 3000.0, **more}
 
 
@@ -65,11 +65,12 @@ class Report(unittest.TestCase):
         page = self.write(
             section("refresh", [
                 cell("own", "10k", 100, 1.0, start_p50_ms=12.0), cell("own", "1m", 100, 1.0), bare("1m", 100, 0.9),
-                cell("own", "1m", 10_000, 13.0), bare("1m", 10_000, 10.0),
+                cell("own", "1m", 10_000, 13.0, statements=[{"name": "moment", "calls": 20, "exec_ms": 3.0, "plan_ms": 1.0, "hit": 20, "read": 0}]),
+                bare("1m", 10_000, 10.0),
                 cell("own", "1m", 100_000, 200.0, peak_bytes=44e6), bare("1m", 100_000, 100.0),
                 cell("own", "1m", 1_000_000, 1400.0, peak_bytes=351e6),
                 cell("own", "10m", 100, 1.3, start_p50_ms=120.0), cell("pe_naive", "10m", 100, 9_000.0),
-                cell("pe_best", "10m", 100, 1000.0), cell("pe_index", "10m", 100, 2.4),
+                cell("pe_best", "10m", 100, 1000.0), cell("bare scan by one process", "10m", 100, 1500.0), cell("pe_index", "10m", 100, 2.4),
             ]),
             section("upkeep", [
                 cell("own", "1m", 100, 1.0, case="an empty ledger"),
@@ -79,7 +80,9 @@ class Report(unittest.TestCase):
             section("rust", [
                 {"program": "repair_cost", "said": "1000 repairs of each kind\n\nPostgreSQL, fsync on\n   p50 ms   p99 ms   x bare   WAL bytes\n"
                  "bare update      0.300     0.469      1.00          374\nguarded UPDATE and INSERT, prepared     0.500     0.929      2.12          546\n"
-                 "repair      0.900     1.916      3.97         1255\n"},
+                 "repair      0.900     1.916      3.97         1255\n\n"
+                 "SQLite, WAL\nbare update      0.300     0.469      1.00          374\nguarded UPDATE and INSERT, prepared     0.400     0.929      1.33          546\n"
+                 "the same, the file opened and closed      0.800     1.0      2.67         546\nrepair      1.000     1.916      3.33         1255\n"},
                 {"program": "elsewhere_cost", "said": "PostgreSQL  4.7  14.5  3.11\nSQLite  9.0  12.0  1.34"},
             ]),
         )  # fmt: skip
@@ -93,11 +96,11 @@ class Report(unittest.TestCase):
             ("peak memory at 100 running jobs", "yes", "9.0 MB"),
             ("memory for each running job", "**no**", "350 bytes"),
             ("a million running jobs", "**no**", "1.40 s, 351 MB"),
-            ("the first full look at 10 million rows", "yes", "3.00 s, 3.0 scans"),
+            ("the first full look at 10 million rows", "yes", "3.00 s, 2.00 sequential scans by one process"),
             ("the first full look at 5 million rows", "not measured", "| - |"),
             ("after 5,000 repairs in a day", "**no**", "1.30, 1.30 times"),
             ("a repair on PostgreSQL", "yes", "1.80 and 3.00 times (0.90 ms)"),
-            ("a repair on SQLite", "not measured", "| - |"),
+            ("a repair on SQLite", "**no**", "2.50 and 3.33 times (1.00 ms); 1.25 times the first where it opens"),
             ("another table on PostgreSQL", "**no**", "3.11 times"),
             ("another table on SQLite", "yes", "1.34 times"),
             ("every interval stays at 5 s", "yes", "at most 5 s; 200 passes in 5 s, 0 failed"),
@@ -110,7 +113,9 @@ class Report(unittest.TestCase):
         self.assertIn("beatwarden 0.1.0, 2027-01-02: 2 cores", page)
         self.assertIn("4 minutes", page)
         self.assertIn("Not measured: 10m: sql_exporter: it fell; ", page)
-        self.assertIn("repair      0.900", (self.folder / PAGES[1]).read_text())
+        raw = (self.folder / PAGES[1]).read_text()
+        self.assertIn("repair      0.900", raw)
+        self.assertIn("| moment | 2.00 | 0.40 | 0.10 | 2 |", raw)
 
     def test_a_verdict_from_a_disturbed_figure_is_marked(self):
         disturbed = {**bare("1m", 100, 0.9), "foreign_cores": 0.5}
