@@ -4,6 +4,7 @@
 
 mod identifier;
 
+pub(crate) use identifier::quoted;
 pub use identifier::{Identifier, IdentifierError, LONGEST_NAME, Naming, TableName};
 
 use crate::domain::{Argument, Assigned, States, TimeFormat, ValueTest};

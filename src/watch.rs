@@ -233,10 +233,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
                 .all(|found| found.cause != Cause::NoLedger)
         {
             plan.obstacle.get_or_insert(Cause::NoLedger);
-            observation.snapshot.obstacles.push(Obstacle {
-                cause: Cause::NoLedger,
-                reason: reason.clone(),
-            });
+            let obstacle = Obstacle::new(Cause::NoLedger, reason.as_str());
+            observation.snapshot.obstacles.push(obstacle);
         }
         let held_up = self.held_up(&attempts).await;
         domain::apply_outcomes(&mut self.memory, &mut plan, &attempts);

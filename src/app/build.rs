@@ -6,9 +6,9 @@ use crate::{
     domain::Policy,
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, Ending, Identifier,
-        postgres::{PassFile, PostgresSettings, PostgresStore, Security, Target},
-        sqlite::{SqliteSettings, SqliteStore},
+        self, Ending, Identifier, Settings,
+        postgres::{PassFile, PostgresStore, Security, Target},
+        sqlite::SqliteStore,
     },
     watch::{FullLooks, Pace},
 };
@@ -104,35 +104,37 @@ pub async fn grants_for(watch: &WatchConfig, role: Option<&str>) -> Result<Strin
 /// # Errors
 /// If the database address can't be used.
 pub fn store_of(watch: &WatchConfig) -> Result<AnyStore, AppError> {
-    let (database, mapping) = (watch.database.clone(), watch.mapping.clone());
+    let database = watch.database.clone();
     match database_of(watch)? {
-        DatabaseUrl::Sqlite(_) => Ok(AnyStore::Sqlite(Box::new(SqliteStore::new(SqliteSettings {
-            address: Box::new(move || match database.resolve()? {
+        DatabaseUrl::Sqlite(_) => {
+            let address = move || match database.resolve()? {
                 DatabaseUrl::Sqlite(path) => Ok(path),
                 DatabaseUrl::Postgres(_) => Err(changed_kind()),
-            }),
-            mapping,
-            poll_timeout: watch.poll_timeout,
-            seed_tolerance: watch.seed_tolerance,
-            instance: instance(),
-            action: watch.action(),
-            discovery: watch.discovery,
-        })))),
+            };
+            let store = SqliteStore::new(settings(watch, Box::new(address)));
+            Ok(AnyStore::Sqlite(Box::new(store)))
+        }
         DatabaseUrl::Postgres(url) => {
             target_of(&url).map_err(|error| AppError::of_address(watch, error))?;
-            Ok(AnyStore::Postgres(Box::new(PostgresStore::new(PostgresSettings {
-                address: Box::new(move || match database.resolve()? {
-                    DatabaseUrl::Postgres(url) => target_of(&url),
-                    DatabaseUrl::Sqlite(_) => Err(changed_kind()),
-                }),
-                mapping,
-                action: watch.action(),
-                poll_timeout: watch.poll_timeout,
-                seed_tolerance: watch.seed_tolerance,
-                instance: instance(),
-                discovery: watch.discovery,
-            }))))
+            let address = move || match database.resolve()? {
+                DatabaseUrl::Postgres(url) => target_of(&url),
+                DatabaseUrl::Sqlite(_) => Err(changed_kind()),
+            };
+            let store = PostgresStore::new(settings(watch, Box::new(address)));
+            Ok(AnyStore::Postgres(Box::new(store)))
         }
+    }
+}
+
+fn settings<A>(watch: &WatchConfig, address: A) -> Settings<A> {
+    Settings {
+        address,
+        mapping: watch.mapping.clone(),
+        action: watch.action(),
+        poll_timeout: watch.poll_timeout,
+        seed_tolerance: watch.seed_tolerance,
+        instance: instance(),
+        discovery: watch.discovery,
     }
 }
 

@@ -87,6 +87,16 @@ pub struct Obstacle {
     pub reason: String,
 }
 
+impl Obstacle {
+    /// Of this cause.
+    pub fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self {
+            cause,
+            reason: reason.into(),
+        }
+    }
+}
+
 /// What the server doesn't report about itself, and how it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unknowns {

@@ -64,8 +64,13 @@ impl Identifier {
 
     /// The name as it stands in SQL: in double quotes, quotes doubled. The same in both databases.
     pub fn quoted(&self) -> String {
-        format!("\"{}\"", self.0.replace('"', "\"\""))
+        quoted(&self.0)
     }
+}
+
+/// A name of the catalog as it stands in SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A table, with its schema where one is given.

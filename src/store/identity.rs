@@ -12,14 +12,13 @@ pub fn repair_id(table: &str, repair: &Repair) -> RepairId {
     let start = started_at.map_or_else(String::new, |at| at.as_micros().to_string());
     let key = job.text();
     let parts = [table, &key, &start, repair.action.as_str()];
-    let undo = repair.after_undo.map(|id| uuid::Uuid::from_u128(id.0).to_string());
+    let undo = repair.after_undo.map(|id| id.to_string());
     named(parts.into_iter().chain(undo.as_deref()))
 }
 
 /// The identity of the undo of a repair: the ledger's key refuses a second one.
 pub(crate) fn undo_id(repair: RepairId) -> RepairId {
-    let repair = uuid::Uuid::from_u128(repair.0).to_string();
-    named(["undo", &repair])
+    named(["undo", &repair.to_string()])
 }
 
 /// An identity that nothing else has: for an acknowledgement of the fuse, which may come twice.

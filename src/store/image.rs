@@ -1,5 +1,6 @@
 //! The images in a ledger entry: JSON objects of the changed columns, before and after. Owns the keys that are no columns.
 
+use super::from_rfc3339;
 use crate::domain::{LedgerEntry, TimeValue};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub(crate) const CALLED: &str = "beatwarden_called";
 
 /// The keys of an image.
 pub(crate) fn keys(image: &str) -> Vec<String> {
-    let image: serde_json::Value = serde_json::from_str(image).unwrap_or_default();
+    let image: Value = serde_json::from_str(image).unwrap_or_default();
     let keys = image.as_object().map(|image| image.keys().cloned().collect());
     keys.unwrap_or_default()
 }
@@ -48,10 +49,7 @@ pub(crate) fn heartbeat_after(after: &str, column: &str) -> Option<TimeValue> {
     let image: Value = serde_json::from_str(after).ok()?;
     match image.get(column)? {
         Value::Null => Some(TimeValue::ABSENT),
-        Value::String(text) => {
-            let at = text.parse::<jiff::Timestamp>().ok()?;
-            Some(TimeValue::from_micros(at.as_microsecond()))
-        }
+        Value::String(text) => Some(TimeValue::from_micros(from_rfc3339(text)?.as_micros())),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What a database holds, for `discover`: tables and columns as the catalog has them, and bounded looks into a few of them.
 //! Owns the limits of what is read. Which tables matter is decided in `discover`.
 
-use super::{Identifier, StoreError};
+use super::{StoreError, quoted};
 use std::{future::Future, time::Duration};
 
 /// The database's time for all questions together.
@@ -167,11 +167,8 @@ impl Table {
 
     /// Its name as it stands in SQL, whatever the search path is.
     pub(crate) fn quoted(&self) -> String {
-        let name = Identifier::made_of(self.name.clone()).quoted();
-        match &self.schema {
-            Some(schema) => format!("{}.{name}", Identifier::made_of(schema.clone()).quoted()),
-            None => name,
-        }
+        let parts = self.schema.iter().chain([&self.name]);
+        parts.map(|name| quoted(name)).collect::<Vec<_>>().join(".")
     }
 }
 

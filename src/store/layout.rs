@@ -1,9 +1,22 @@
-//! What a ledger of an earlier version lacks: the indexes that this version reads it by. Without them everything is right, and
+//! The indexes that a ledger is read by, and what one of an earlier version lacks of them. Without them everything is right, and
 //! a long ledger is read more slowly.
+
+use super::{Identifier, derived};
 
 /// What the log says where they can't be made.
 pub(super) const KEEPS_ITS_INDEXES: &str = "the ledger keeps the indexes of an earlier version, which is right but slower; \
                                             `beatwarden check` prints the statements that make those of this one";
+
+/// The names of a ledger's indexes, each with its place in `ledger_create.sql`. Where the last one is, all are: it is made last.
+pub(super) fn index_names(ledger: &Identifier) -> [(&'static str, Identifier); 4] {
+    [
+        ("ledger_by_time", "_table_time"),
+        ("ledger_by_job", "_table_job"),
+        ("ledger_unacknowledged", "_table_unacknowledged"),
+        ("ledger_late", "_table_late"),
+    ]
+    .map(|(place, suffix)| (place, derived("", ledger.as_str(), suffix)))
+}
 
 /// The statements of `ledger_create.sql` that make indexes, each whole.
 pub(super) fn ledger_indexes(ledger_create: &str) -> impl Iterator<Item = &str> {

@@ -1,14 +1,56 @@
 //! What the statements and messages need of a mapping.
 
 use super::{Call, Elsewhere, Ending, ErrorText, Identifier, Mapping, SERVER_ZONE, StoreError, TableName, TimeSource};
-use crate::domain::{Argument, Assigned, NullState, Phase};
+use crate::domain::{Argument, Assigned, NullState, Phase, ValueTest};
 use crate::nearest::listed;
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 
 impl ErrorText {
     /// The key and a text that is escaped already, as they stand in the column.
     pub(super) fn pair(&self, text: &str) -> String {
         format!("{}: \"{text}\"", serde_json::Value::from(self.key.as_str()))
+    }
+}
+
+impl Elsewhere {
+    /// The columns of it that are read, the `time` among them, each with its key below `key`.
+    pub(super) fn columns<'a>(&'a self, time: &'a Identifier, key: &str) -> Vec<(&'a Identifier, String)> {
+        let conditions = self.conditions.iter().map(|condition| (&condition.column, "where"));
+        let columns = [(time, "column"), (&self.key, "key")].into_iter().chain(conditions);
+        columns
+            .map(|(column, inner)| (column, format!("{key}.{inner}")))
+            .collect()
+    }
+
+    /// Whether an index of these columns, whose names are compared by `is`, finds the rows of one job: before the key stands
+    /// nothing but what a condition fixes.
+    pub(super) fn is_found_by(&self, index: &[String], is: fn(&str, &str) -> bool) -> bool {
+        let fixed = self
+            .conditions
+            .iter()
+            .filter(|condition| condition.test != ValueTest::Set);
+        let fixed: Vec<&str> = fixed.map(|condition| condition.column.as_str()).collect();
+        let mut rest = index
+            .iter()
+            .skip_while(|column| fixed.iter().any(|fixed| is(column, fixed)));
+        rest.next().is_some_and(|column| is(column, self.key.as_str()))
+    }
+
+    /// The columns of an index that finds the newest `time` of one job, as they stand in SQL.
+    pub(super) fn index_columns(&self, time: &Identifier) -> String {
+        let conditions = self.conditions.iter().map(|condition| &condition.column);
+        let columns = [&self.key].into_iter().chain(conditions).chain([time]);
+        columns.map(Identifier::quoted).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The error of a table without such an index that is so large that passes would hurt everyone; `advice` makes one.
+    pub(super) fn too_large(&self, advice: &str) -> StoreError {
+        StoreError::Schema(format!(
+            "no index of `{}` begins with `{}`, so each pass would read all of it for each running job: {advice}",
+            self.table.plain(),
+            self.key.as_str()
+        ))
     }
 }
 
@@ -41,6 +83,16 @@ pub(super) fn no_column<'a>(
     ))
 }
 
+/// Errors about columns as one.
+pub(super) fn in_one(errors: impl Iterator<Item = StoreError>) -> Result<(), StoreError> {
+    let errors: Vec<String> = errors.map(|error| error.to_string()).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(StoreError::Schema(errors.join("; ")))
+    }
+}
+
 impl Mapping {
     /// The columns of the job table that are read, whatever the action, each with its key in `watch.table`.
     pub(super) fn columns(&self) -> Vec<(&Identifier, String)> {
@@ -53,6 +105,29 @@ impl Mapping {
         columns.extend(self.ended_at.iter().map(|name| (name, "ended_at".to_owned())));
         columns.extend(self.only.iter().map(|condition| (&condition.column, "only".to_owned())));
         columns
+    }
+
+    /// The columns that only `fail` needs, each with its key: one for the `error` text where it writes that, and the further ones.
+    pub(super) fn columns_of_fail<'a>(
+        &'a self,
+        error: impl Iterator<Item = &'a Identifier>,
+    ) -> impl Iterator<Item = (&'a Identifier, String)> {
+        let set = self
+            .ending
+            .set
+            .iter()
+            .map(|(column, _)| (column, Ending::SET.to_owned()));
+        error.map(|column| (column, "error.column".to_owned())).chain(set)
+    }
+
+    /// The same columns as they stand in SQL, each once.
+    pub(super) fn columns_quoted(&self) -> String {
+        let columns = self.columns().into_iter().map(|(column, _)| column.quoted());
+        columns
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The column of the start, where it is one of the job table.

@@ -33,12 +33,14 @@ pub use settings::Settings;
 
 pub(crate) use derived::{derived, formerly};
 pub(crate) use identity::{fresh_id, undo_id};
+use template::literal;
 pub(crate) use template::{fill, part};
 pub(crate) use unwritable::computed;
 
 use crate::domain::{
     Coverage, Finding, Holder, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
 };
+use crate::mapping::quoted;
 use std::{future::Future, time::Duration};
 
 /// What a pass asks of the table.
@@ -244,6 +246,12 @@ pub enum Acknowledged {
     NotFalse,
     /// The ledger has no such repair of this table.
     NotFound,
+}
+
+/// A time from RFC 3339; nothing where it is none.
+pub(crate) fn from_rfc3339(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_micros(at.as_microsecond()))
 }
 
 /// A time as RFC 3339 in UTC with microseconds.

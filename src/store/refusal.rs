@@ -64,32 +64,22 @@ pub(crate) fn refusal(
             mapping.table.plain()
         ));
     }
+    let changed = |column: &str, now: &Option<String>, how: &str| {
+        let (now, left) = (value(now.as_deref()), value(left(column).as_deref()));
+        format!("{column} is {now}, and the repair left {left}: {how} since")
+    };
     if entry.action == LedgerAction::Backfill {
-        return (!row.heartbeat_unchanged).then(|| {
-            format!(
-                "{beat} is {}, and the repair left {}: the writer has written it since",
-                value(row.heartbeat_at.as_deref()),
-                value(left(&beat).as_deref())
-            )
-        });
+        let is_changed = !row.heartbeat_unchanged;
+        return is_changed.then(|| changed(&beat, &row.heartbeat_at, "the writer has written it"));
     }
     if let Some(why) = no_way_back(entry, mapping) {
         return Some(why);
     }
     if row.state != left(state) {
-        return Some(format!(
-            "{state} is {}, and the repair left {}: it was changed since",
-            value(row.state.as_deref()),
-            value(left(state).as_deref())
-        ));
+        return Some(changed(state, &row.state, "it was changed"));
     }
     if let Some(end) = mapping.ended_at.as_ref().filter(|_| !row.end_unchanged) {
-        return Some(format!(
-            "{} is {}, and the repair left {}: it was changed since",
-            end.as_str(),
-            value(row.ended_at.as_deref()),
-            value(left(end.as_str()).as_deref())
-        ));
+        return Some(changed(end.as_str(), &row.ended_at, "it was changed"));
     }
     row.newer.as_ref().map(|newer| {
         format!(

@@ -20,8 +20,18 @@ pub(crate) fn fill(template: &str, names: &[(&str, String)]) -> String {
 /// A statement, or a part of one, with its names filled in, and without its comments but for the one that names it: they would
 /// be sent and parsed each time.
 pub(crate) fn part(template: &str, names: &[(&str, String)]) -> String {
+    fill(&without_comments(template), names)
+}
+
+/// A text as it stands in SQL, where no backslash means more than itself.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A statement without its lines of comment.
+pub(crate) fn without_comments(sql: &str) -> String {
     let is_sent = |line: &&str| !line.trim_start().starts_with("--");
-    fill(&template.lines().filter(is_sent).collect::<Vec<_>>().join("\n"), names)
+    sql.lines().filter(is_sent).collect::<Vec<_>>().join("\n")
 }
 
 /// A struct of statements, each field from the `.sql` file of its name, or of the one that is given; `with` fields are made

@@ -16,8 +16,5 @@ pub(crate) fn computed(columns: &[String], action: Action) -> Option<Obstacle> {
         columns.join(", "),
         action.as_str()
     );
-    Some(Obstacle {
-        cause: Cause::Rights,
-        reason,
-    })
+    Some(Obstacle::new(Cause::Rights, reason))
 }

@@ -22,13 +22,11 @@ pub(super) fn count(rows: usize, mapping: &Mapping) -> Result<(), StoreError> {
 /// Why nothing is repaired beside a ledger that a newer version has written: what its entries mean isn't known here.
 pub(super) fn newer_layout(entries: &[Arc<LedgerEntry>], action: Action) -> Option<Obstacle> {
     let newest = entries.iter().map(|entry| entry.version).max()?;
-    (newest > LEDGER_LAYOUT && action != Action::Observe).then(|| Obstacle {
-        cause: Cause::NoLedger,
-        reason: format!(
-            "the ledger has entries of layout {newest}, and this version knows {LEDGER_LAYOUT}: a newer Beatwarden writes it, \
-             so run that version here, too"
-        ),
-    })
+    let reason = format!(
+        "the ledger has entries of layout {newest}, and this version knows {LEDGER_LAYOUT}: a newer Beatwarden writes it, so run \
+         that version here, too"
+    );
+    (newest > LEDGER_LAYOUT && action != Action::Observe).then(|| Obstacle::new(Cause::NoLedger, reason))
 }
 
 fn runs(job: &Job, mapping: &Mapping) -> bool {
@@ -86,10 +84,7 @@ pub(super) fn too_short(mapping: &Mapping, longest: LongestRun) -> Option<Obstac
             mapping.started_at.plain()
         ),
     };
-    Some(Obstacle {
-        cause: Cause::Rights,
-        reason,
-    })
+    Some(Obstacle::new(Cause::Rights, reason))
 }
 
 /// The known jobs that are not among `rows`; both are in the order of their keys.

@@ -3,7 +3,13 @@
 //! Files may lie on a volume that hangs. They are read on a thread of their own, one at a time for each watch, so that neither
 //! the other watches nor the end of the process wait for it.
 
-use super::{PostgresSettings, hosts, link::Link, server_addr::ServerAddr, target::Target};
+use super::{
+    PostgresSettings,
+    hosts::{self, nowhere},
+    link::Link,
+    server_addr::ServerAddr,
+    target::Target,
+};
 use crate::{domain::Action, store::StoreError};
 use std::{
     sync::{
@@ -81,13 +87,6 @@ impl Addresses {
             Ok(target) => target,
             Err(_) => Err(StoreError::Bug("reading the address of the database".to_owned())),
         }
-    }
-}
-
-fn nowhere(source: super::BoxError) -> StoreError {
-    StoreError::Connect {
-        to: "the database".to_owned(),
-        source,
     }
 }
 

@@ -10,10 +10,8 @@ use super::{
     sql::quoted,
     times::{OtherRows, TimeColumn},
 };
-use crate::{
-    domain::ValueTest,
-    store::{Elsewhere, Identifier, Mapping, StoreError, TimeFormat, TimeSource},
-};
+use crate::store::{Elsewhere, Mapping, StoreError, TimeFormat, TimeSource};
+use tokio_postgres::Row;
 
 /// Bytes of another table that may be read whole for each running job: some thousand rows.
 const SMALL: i64 = 1 << 20;
@@ -29,12 +27,7 @@ pub(super) async fn time(
         return Ok((own(jobs, mapping, source, key)?, None));
     };
     let other = relation::read(link, &elsewhere.table, &format!("{key}.table")).await?;
-    let mut wanted = vec![
-        (&source.column, format!("{key}.column")),
-        (&elsewhere.key, format!("{key}.key")),
-    ];
-    let conditions = elsewhere.conditions.iter();
-    wanted.extend(conditions.map(|condition| (&condition.column, format!("{key}.where"))));
+    let wanted = elsewhere.columns(&source.column, key);
     other.columns.all_there(&wanted)?;
     let mut time = own(&other.columns, mapping, source, &format!("{key}.column"))?;
     time.elsewhere = Some(rows(jobs, &other, (mapping, elsewhere), key)?);
@@ -122,33 +115,17 @@ async fn missing_index(
     }
     let answer = link.ask(include_str!("sql/other_indexes.sql"), vec![&other.oid]);
     let rows = link.within("looking for an index", answer).await?;
-    let fixed = elsewhere
-        .conditions
-        .iter()
-        .filter(|condition| condition.test != ValueTest::Set);
-    let fixed: Vec<&str> = fixed.map(|condition| condition.column.as_str()).collect();
-    let finds_a_job = |columns: Vec<String>| {
-        let mut rest = columns.iter().skip_while(|column| fixed.contains(&column.as_str()));
-        rest.next().is_some_and(|column| column == elsewhere.key.as_str())
-    };
-    if rows.iter().any(|row| finds_a_job(row.get("columns"))) {
+    let finds_a_job = |row: &Row| elsewhere.is_found_by(&row.get::<_, Vec<String>>("columns"), str::eq);
+    if rows.iter().any(finds_a_job) {
         return Ok(None);
     }
-    let mut columns: Vec<&Identifier> = vec![&elsewhere.key];
-    columns.extend(elsewhere.conditions.iter().map(|condition| &condition.column));
-    columns.push(&source.column);
-    let columns: Vec<String> = columns.into_iter().map(Identifier::quoted).collect();
     let advice = format!(
         "CREATE INDEX CONCURRENTLY ON {} ({})",
         other.table.quoted(),
-        columns.join(", ")
+        elsewhere.index_columns(&source.column)
     );
     match rows.first().map_or(0, |row| row.get::<_, i64>("bytes")) {
-        bytes if bytes > SMALL => Err(StoreError::Schema(format!(
-            "no index of `{}` begins with `{}`, so each pass would read all of it for each running job: {advice}",
-            elsewhere.table.plain(),
-            elsewhere.key.as_str()
-        ))),
+        bytes if bytes > SMALL => Err(elsewhere.too_large(&advice)),
         _ => Ok(Some(advice)),
     }
 }

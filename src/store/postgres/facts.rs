@@ -3,7 +3,6 @@
 
 use super::{
     PostgresSettings, Ready,
-    column::Column,
     failures::refusal,
     guard_sql::TRIGGER,
     guard_state::guard_of,
@@ -79,7 +78,10 @@ fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str>
     let (catalog, mapping) = (&ready.catalog, &settings.mapping);
     match settings.action {
         Action::Observe => Vec::new(),
-        Action::Backfill => names_of(catalog.heartbeat_at.as_ref().and_then(TimeColumn::own)),
+        Action::Backfill => {
+            let heartbeat = catalog.heartbeat_at.as_ref().and_then(TimeColumn::own);
+            heartbeat.into_iter().map(|column| column.name.as_str()).collect()
+        }
         Action::Fail => {
             let mut columns = vec![catalog.state.name.as_str()];
             columns.extend(mapping.end_written().map(Identifier::as_str));
@@ -88,10 +90,6 @@ fn written<'a>(ready: &'a Ready, settings: &'a PostgresSettings) -> Vec<&'a str>
             columns
         }
     }
-}
-
-fn names_of<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Vec<&'a str> {
-    columns.into_iter().map(|column| column.name.as_str()).collect()
 }
 
 /// The facts of an answer.

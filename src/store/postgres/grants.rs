@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     domain::Action,
-    store::{Identifier, Mapping, StoreError, TableName, derived, fill, part},
+    store::{
+        self, Identifier, Mapping, StoreError, TableName, fill, layout::index_names, part, template::without_comments,
+    },
 };
 use std::time::Duration;
 
@@ -226,7 +228,6 @@ fn of_function(mapping: &Mapping, action: Action, table: &TableName, role: &str,
 
 fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &Identifier, sql: &mut String) {
     let (name, quoted_role) = (ledger.quoted(), role.quoted());
-    let index = |suffix: &str| derived("", ledger.name.as_str(), suffix).quoted();
     let ledger_literal = literal(&name);
     if action == Action::Observe {
         let tag = tag("beatwarden", [&*name, &quoted_role].into_iter());
@@ -240,18 +241,14 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
     }
     let mut names = vec![
         ("ledger", name.clone()),
-        ("ledger_by_time", index("_table_time")),
-        ("ledger_by_job", index("_table_job")),
-        ("ledger_unacknowledged", index("_table_unacknowledged")),
-        ("ledger_late", index("_table_late")),
         ("ledger_literal", ledger_literal),
         ("table_literal", literal(&table.quoted())),
         ("role_literal", literal(role.as_str())),
     ];
+    names.extend(index_names(&ledger.name).map(|(place, name)| (place, name.quoted())));
     let create = fill(include_str!("sql/ledger_create.sql"), &names);
     let create = create.replacen("IF NOT EXISTS ", "", 1);
-    let lines: Vec<&str> = create.lines().filter(|line| !line.starts_with("--")).collect();
-    let whole = lines.join("\n");
+    let whole = without_comments(&create);
     let (create, indexes) = whole.split_once(";\n").expect("the table comes first");
     let indented: Vec<String> = create.lines().map(|line| format!("        {line}")).collect();
     names.push(("ledger_create", format!("{};", indented.join("\n"))));
@@ -275,9 +272,7 @@ fn of_ledger(action: Action, (table, ledger): (&TableName, &TableName), role: &I
 /// The statement that creates the index which makes finding running jobs cheap.
 pub fn index_advice(mapping: &Mapping) -> String {
     let running = mapping.states.running.iter();
-    let running: Vec<String> = running
-        .map(|state| format!("'{}'", state.replace('\'', "''")))
-        .collect();
+    let running: Vec<String> = running.map(|state| store::literal(state)).collect();
     let names = [
         ("table", mapping.table.quoted()),
         ("id", mapping.id.quoted()),

@@ -6,6 +6,7 @@ use crate::{
     store::{
         Identifier, StoreError, TableName,
         guard::{GuardSql, GuardState, Guarded, Progress, Waiting},
+        template::without_comments,
     },
 };
 use std::time::{Duration, Instant};
@@ -33,15 +34,10 @@ impl PostgresStore {
         loop {
             tries += 1;
             let tried = {
-                let mut slot = self.repairs().await?;
-                let link = held(&slot);
-                let tried = link
-                    .within_for(ONE_TRY, what, link.client().batch_execute(&script))
-                    .await;
-                if tried.is_err() {
-                    // The session may still be in its failed transaction.
-                    *slot = None;
-                }
+                let (mut slot, link) = self.repairs().await?;
+                let tried = link.within_for(ONE_TRY, what, link.client().batch_execute(&script));
+                let tried = tried.await;
+                *slot = tried.is_ok().then_some(link);
                 tried
             };
             match tried {
@@ -70,7 +66,7 @@ impl PostgresStore {
             let pid = link.ask("SELECT pg_catalog.pg_backend_pid()", vec![]);
             Ok(link.within(WHAT, pid).await?[0].get(0))
         };
-        let (one, other) = (self.connect().await?, self.connect().await?);
+        let (one, other) = (self.addresses.connect(None).await?, self.addresses.connect(None).await?);
         let first = read(&one).await?;
         other.within(WHAT, other.client().batch_execute("BEGIN")).await?;
         let (second, again) = (read(&other).await?, read(&one).await?);
@@ -136,7 +132,7 @@ impl Guarded for PostgresStore {
             }
             no_long_transactions(held(&slot)).await?;
         }
-        let builder = self.connect().await?;
+        let builder = self.addresses.connect(None).await?;
         drop_invalid(&builder, &ready, name).await?;
         let limits = "SET lock_timeout = '5s'; SET statement_timeout = '1h'; SET search_path = pg_catalog, pg_temp";
         builder
@@ -144,12 +140,7 @@ impl Guarded for PostgresStore {
             .await?;
         let began = Instant::now();
         // Outside any transaction, as it has to be; alone in its message, without the comment above it.
-        let statement = guard
-            .index
-            .lines()
-            .filter(|line| !line.starts_with("--"))
-            .collect::<Vec<_>>()
-            .join("\n");
+        let statement = without_comments(&guard.index);
         let built = {
             let building = builder.within_for(
                 INDEX_WITHIN,

@@ -105,9 +105,9 @@ async fn places(config: &Config, until: Instant) -> Result<Vec<ServerAddr>, Stor
     let count = hosts.len().max(addresses.len());
     let fits = |given: usize| given == 0 || given == count;
     if !(fits(hosts.len()) && fits(addresses.len()) && (ports.len() <= 1 || ports.len() == count)) {
-        let source = "the database URL has not as many ports or addresses as hosts".into();
-        let to = "the database".to_owned();
-        return Err(StoreError::Connect { to, source });
+        return Err(nowhere(
+            "the database URL has not as many ports or addresses as hosts".into(),
+        ));
     }
     let shuffled = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
     let mut order: Vec<usize> = (0..count).collect();
@@ -180,4 +180,12 @@ fn reason(error: &StoreError) -> String {
 
 fn is_read_only(error: &StoreError) -> bool {
     matches!(error, StoreError::Barred { by: Barrier::Mode, .. })
+}
+
+/// The error of an address that leads nowhere.
+pub(super) fn nowhere(source: BoxError) -> StoreError {
+    StoreError::Connect {
+        to: "the database".to_owned(),
+        source,
+    }
 }

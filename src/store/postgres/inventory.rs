@@ -2,7 +2,8 @@
 //! what is left of the time for all of them; no row of a table is read whose reading runs code of its owner.
 
 use super::{
-    BoxError, Target, hosts,
+    Target, hosts,
+    hosts::nowhere,
     link::Link,
     param::Param,
     sql::{literal, quoted},
@@ -51,9 +52,8 @@ impl PostgresInventory {
             Ok(Ok(target)) => target?,
             Ok(Err(_)) => return Err(StoreError::Bug("reading the address of the database".to_owned())),
             Err(_) => {
-                let source: BoxError = format!("a file that its address names was not read within {DEADLINE:?}").into();
-                let to = "the database".to_owned();
-                return Err(StoreError::Connect { to, source });
+                let late = format!("a file that its address names was not read within {DEADLINE:?}");
+                return Err(nowhere(late.into()));
             }
         };
         Ok(Self {

@@ -79,7 +79,6 @@ use links::{FullLook, WatchLanes};
 use operator::LedgerSession;
 use render::Statements;
 use server::Server;
-use server_addr::ServerAddr;
 use std::{
     sync::{
         Arc,
@@ -172,14 +171,14 @@ impl PostgresStore {
         } else if !slot.as_ref().is_some_and(Link::is_usable) {
             slot.connects();
             *slot = None;
-            *slot = Some(self.connect().await?);
+            *slot = Some(self.addresses.connect(None).await?);
         } else if let Some(place) = self.links.place()
             && held(&slot).place() != &place
         {
             // Another connection has found a better server.
             slot.connects();
             *slot = None;
-            *slot = Some(self.connect_beside(Some(&place)).await?);
+            *slot = Some(self.addresses.connect(Some(&place)).await?);
         }
         let link = slot.as_ref().expect("just connected");
         self.links.look_at(link.place());
@@ -236,10 +235,6 @@ impl PostgresStore {
         Ok(ready)
     }
 
-    async fn connect(&self) -> Result<Link, StoreError> {
-        self.connect_beside(None).await
-    }
-
     /// A demoted primary keeps its connections alive, and a standby is seldom the only server: another host may take writes
     /// by now. Meanwhile the passes continue, since a host that never answers would hold up each of them.
     fn look_for_better(&self, read_only: bool) {
@@ -249,13 +244,9 @@ impl PostgresStore {
             .search(is_wanted.then_some(async move { addresses.connect_writable().await }));
     }
 
-    /// Connects to a certain place, if there is one.
-    async fn connect_beside(&self, beside: Option<&ServerAddr>) -> Result<Link, StoreError> {
-        self.addresses.connect(beside).await
-    }
-
-    /// The connection for repairs, opened if there is none.
-    async fn repairs(&self) -> Result<Slot, StoreError> {
+    /// The connection for repairs, opened if there is none, and the slot that it was taken out of: it is put back once the last
+    /// answer is there. An answer that is missing may never come, and after an error it may be in a transaction.
+    async fn repairs(&self) -> Result<(Slot, Link), StoreError> {
         let mut slot = self.lanes.repairs.take(self.settings.poll_timeout).await?;
         // Repairs go where the passes look: after a failover this connection may lead to the old server still.
         let place = self.links.place();
@@ -263,18 +254,19 @@ impl PostgresStore {
         let table = self.known.as_ref().map(|known| known.ready.catalog.oid);
         let leads_there =
             |link: &Link| place.as_ref().is_none_or(|place| link.place() == place) && link.served() == table;
-        if slot.as_ref().is_some_and(|link| link.is_usable() && leads_there(link)) {
-            slot.as_ref()
-                .expect("just looked at")
-                .start_deadline(self.settings.poll_timeout);
-        } else {
-            slot.connects();
-            *slot = None;
-            *slot = Some(self.connect_beside(place.as_ref()).await?.serving(table));
-        }
+        let link = match slot.take().filter(|link| link.is_usable() && leads_there(link)) {
+            Some(link) => {
+                link.start_deadline(self.settings.poll_timeout);
+                link
+            }
+            None => {
+                slot.connects();
+                self.addresses.connect(place.as_ref()).await?.serving(table)
+            }
+        };
         self.has_written.store(true, Ordering::Relaxed);
         slot.works();
-        Ok(slot)
+        Ok((slot, link))
     }
 
     /// The connection for an operator's questions: the one for passes, its deadline started again.
@@ -335,9 +327,7 @@ impl Store for PostgresStore {
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         let ready = self.ready()?;
-        let mut slot = self.repairs().await?;
-        // Taken out first: an answer that is missing may never come, and the next question goes through another connection.
-        let link = slot.take().expect("just connected");
+        let (mut slot, link) = self.repairs().await?;
         // A role that may write another role's ledger needn't be allowed to create or change one. Outside of passes the
         // ledger was not looked for yet.
         let exists = self.carried.has_ledger() || ledger::is_sound(&link, &ready).await?;
@@ -360,11 +350,10 @@ impl Store for PostgresStore {
             Ok(ready) => ready,
             Err(error) => return Outcome::Failed(error.chain()),
         };
-        let mut slot = match self.repairs().await {
-            Ok(slot) => slot,
+        let (mut slot, link) = match self.repairs().await {
+            Ok(lent) => lent,
             Err(error) => return Outcome::Failed(error.chain()),
         };
-        let link = slot.take().expect("just connected");
         let id = repair_id(&ready.catalog.table.plain(), repair);
         let (outcome, is_other_server) = repair::repair(&link, &ready, &self.settings, repair, id).await;
         if matches!(outcome, Outcome::Failed(_)) {
@@ -383,8 +372,7 @@ impl Store for PostgresStore {
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
         let ready = self.ready()?;
         let id = repair_id(&ready.catalog.table.plain(), repair);
-        let mut slot = self.repairs().await?;
-        let link = slot.take().expect("just connected");
+        let (mut slot, link) = self.repairs().await?;
         let resolution = ledger::resolve(&link, &ready, &self.settings.instance, id).await?;
         *slot = Some(link);
         Ok(resolution)
@@ -392,18 +380,15 @@ impl Store for PostgresStore {
 
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         let ready = self.ready()?;
-        let mut slot = self.repairs().await?;
-        let link = slot.take().expect("just connected");
+        let (mut slot, link) = self.repairs().await?;
         let noted = ledger::note(&link, &ready, finding).await?;
-        // After an error the connection may be in a transaction: it is dropped.
         *slot = Some(link);
         Ok(noted)
     }
 
     async fn holders(&mut self, job: Option<&JobId>) -> Result<Vec<Holder>, StoreError> {
         let ready = self.ready()?;
-        let mut slot = self.repairs().await?;
-        let link = slot.take().expect("just connected");
+        let (mut slot, link) = self.repairs().await?;
         let holders = holders::holders(&link, &ready, &self.settings, job).await?;
         *slot = Some(link);
         Ok(holders)

@@ -4,6 +4,7 @@ use super::{
     PostgresSettings, Ready,
     catalog::{Catalog, foreign_cast},
     ledger::Flaw,
+    sql::quoted,
 };
 use crate::{
     domain::{Action, Cause, Obstacle},
@@ -89,8 +90,8 @@ pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<O
 
 /// The columns that an answer names, as they stand in SQL.
 fn quoted_columns(row: &Row, found: &str) -> Vec<String> {
-    let quote = |name: &String| Identifier::new(name).map_or_else(|_| name.clone(), |name| name.quoted());
-    row.get::<_, Vec<String>>(found).iter().map(quote).collect()
+    let names: Vec<String> = row.get(found);
+    names.iter().map(|name| quoted(name)).collect()
 }
 
 fn ledger(row: &Row, catalog: &Catalog, action: Action) -> Option<String> {

@@ -8,6 +8,7 @@ use super::{
     sql::GATE,
 };
 use crate::store::{StoreError, part};
+use futures_util::future::join_all;
 use tokio_postgres::{Error, Row};
 
 impl Link {
@@ -31,38 +32,33 @@ pub(super) async fn probe(link: &Link) -> Result<Server, StoreError> {
     let params: Vec<Param<'_>> = vec![&"pg_catalog.pg_class", &"pg_catalog.pg_class"];
     let gate: Vec<Param<'_>> = vec![&GATE, &0_i32];
     let lock_alone = question("pg_catalog.pg_try_advisory_xact_lock($1, $2)");
-    let statements = [
+    // All but the timeline, whose question depends on the answer about the recovery.
+    let parts = [
         Part::System,
         Part::Recovery,
         Part::Started,
         Part::Address,
         Part::Version,
         Part::Transactions,
-    ]
-    .map(|of| (of, question(&part(of.sql(), &[]))));
+    ];
+    let statements = parts.map(|of| question(&part(of.sql(), &[])));
+    let asked = parts.iter().zip(&statements).map(|(of, statement)| {
+        let params = if *of == Part::Version { params.clone() } else { vec![] };
+        link.ask(statement, params)
+    });
     let answers = async {
-        let [system, recovery, started, address, version, transactions] = &statements;
         Ok(tokio::join!(
             biased;
-            link.ask(&system.1, vec![]),
-            link.ask(&recovery.1, vec![]),
-            link.ask(&started.1, vec![]),
-            link.ask(&address.1, vec![]),
-            link.ask(&version.1, params),
-            link.ask(&transactions.1, vec![]),
+            join_all(asked),
             link.ask(include_str!("sql/gate_probe.sql"), gate.clone()),
             link.ask(&lock_alone, gate),
             link.prove(),
         ))
     };
-    let (system, recovery, started, address, version, transactions, gate, lock_alone, ()) =
-        link.within(WHAT, answers).await?;
+    let (answers, gate, lock_alone, ()) = link.within(WHAT, answers).await?;
     let mut server = Server::default();
-    for ((of, _), answer) in statements
-        .iter()
-        .zip([system, recovery, started, address, version, transactions])
-    {
-        server.take(*of, WHAT, answer)?;
+    for (of, answer) in parts.into_iter().zip(answers) {
+        server.take(of, WHAT, answer)?;
     }
     server.no_gate = no_gate(gate, lock_alone)?;
     let timeline = question(&server.expression(Part::Timeline));

@@ -4,7 +4,11 @@
 use super::{column::Column, conditions::condition, failures::refusal, link::Link};
 use crate::{
     nearest::listed,
-    store::{Condition, Identifier, StoreError, TableName, mapping::no_column, part},
+    store::{
+        Condition, Identifier, StoreError, TableName,
+        mapping::{in_one, no_column},
+        part,
+    },
 };
 use tokio_postgres::Row;
 
@@ -131,16 +135,7 @@ async fn missing(link: &Link, named: &TableName, key: &str) -> Result<StoreError
 impl Columns {
     /// All missing columns in one error; then all that may not be read in another.
     pub(super) fn all_there(&self, wanted: &[(&Identifier, String)]) -> Result<(), StoreError> {
-        let missing: Vec<String> = wanted
-            .iter()
-            .filter_map(|(name, key)| match self.find(name, key) {
-                Err(StoreError::Schema(text)) => Some(text),
-                _ => None,
-            })
-            .collect();
-        if !missing.is_empty() {
-            return Err(StoreError::Schema(missing.join("; ")));
-        }
+        in_one(wanted.iter().filter_map(|(name, key)| self.find(name, key).err()))?;
         let is_unreadable = |name: &Identifier| {
             let mut columns = self.columns.iter();
             columns.any(|column| column.name == name.as_str() && !column.readable)

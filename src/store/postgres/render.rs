@@ -16,7 +16,9 @@ use super::{
 use crate::{
     domain::{LEDGER_LAYOUT, LedgerAction},
     store::{
-        Identifier, Mapping, derived, part,
+        Identifier, Mapping,
+        layout::index_names,
+        part,
         reading::{LONGEST_IMAGE, LONGEST_KEY, LONGEST_TEXT},
         template::statements,
     },
@@ -52,14 +54,11 @@ statements! {
 
 impl Statements {
     pub(super) fn render(mapping: &Mapping, catalog: &Catalog, server: &Server) -> Self {
-        let index = |suffix: &str| derived("", catalog.ledger.name.as_str(), suffix);
-        let last_index = index("_table_late");
+        let indexes = index_names(&catalog.ledger.name);
+        let last_index = indexes[3].1.as_str().to_owned();
         let mut names = names(mapping, catalog);
         names.extend(server.names());
-        names.push(("ledger_by_time", index("_table_time").quoted()));
-        names.push(("ledger_by_job", index("_table_job").quoted()));
-        names.push(("ledger_unacknowledged", index("_table_unacknowledged").quoted()));
-        names.push(("ledger_late", last_index.quoted()));
+        names.extend(indexes.map(|(place, name)| (place, name.quoted())));
         names.extend(undo::names(mapping, catalog));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
         let guard = GuardStatements::render(
@@ -105,12 +104,7 @@ impl Statements {
             ("good_by_key_job", good_by_key_job),
         ]);
         names.extend([("newest_job", newest_job), ("fail", fail), ("backfill", backfill)]);
-        Self::filled(
-            |template| part(template, &names),
-            last_index.as_str().to_owned(),
-            guard,
-            ranged,
-        )
+        Self::filled(|template| part(template, &names), last_index, guard, ranged)
     }
 }
 
@@ -147,7 +141,7 @@ fn names(mapping: &Mapping, catalog: &Catalog) -> Names {
         ("no_entry", literal(NO_ENTRY)),
         ("held", HELD.to_owned()),
         ("table", catalog.table.quoted()),
-        ("columns", columns(mapping, catalog)),
+        ("columns", mapping.columns_quoted()),
         ("newest_by", mapping.newest_by(catalog.grows).quoted()),
         ("ledger", catalog.ledger.quoted()),
         ("layout", LEDGER_LAYOUT.to_string()),
@@ -209,17 +203,6 @@ fn in_window(catalog: &Catalog) -> String {
         WINDOW_BEGINS.to_owned()
     };
     format!("sent_started_at OPERATOR(pg_catalog.>=) (SELECT {begins})")
-}
-
-/// The columns of the canonical relation as the table has them, each once.
-fn columns(mapping: &Mapping, catalog: &Catalog) -> String {
-    let mut columns = vec![mapping.id.quoted(), mapping.state.quoted()];
-    columns.extend(mapping.job_name.as_ref().map(Identifier::quoted));
-    columns.extend(catalog.own_times().map(|time| quoted(&time.column.name)));
-    columns.extend(catalog.also_read.iter().map(|name| quoted(name)));
-    columns.sort();
-    columns.dedup();
-    columns.join(", ")
 }
 
 /// The start of a new row as its heartbeat column holds values, for the guard: no parameters there. Without that column

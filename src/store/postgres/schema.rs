@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{Action, Cause, Obstacle},
     nearest::listed,
-    store::{Ending, Identifier, Mapping, StoreError, reading::not_unique},
+    store::{Ending, Identifier, Mapping, StoreError, TimeSource, reading::not_unique},
 };
 use std::sync::OnceLock;
 
@@ -50,10 +50,8 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         }
         None => (None, None),
     };
-    let ended_at = match &mapping.ended_at {
-        Some(ended_at) => Some(elsewhere::own(&columns, mapping, &ended_at.clone().into(), "ended_at")?),
-        None => None,
-    };
+    let ended_at = mapping.ended_at.clone().map(TimeSource::from);
+    let ended_at = ended_at.map(|source| elsewhere::own(&columns, mapping, &source, "ended_at"));
     let error = match mapping.error_written() {
         Some(error) if settings.action == Action::Fail => Some(error_of(&columns, &error.column)?),
         _ => None,
@@ -88,14 +86,15 @@ pub(super) async fn read(link: &Link, settings: &PostgresSettings) -> Result<Cat
         obstacle: obstacle(mapping, &kind, &id, is_unique),
         is_unique,
         id,
-        job_name: match &mapping.job_name {
-            Some(job_name) => Some(columns.find(job_name, "job_name")?),
-            None => None,
-        },
+        job_name: mapping
+            .job_name
+            .as_ref()
+            .map(|name| columns.find(name, "job_name"))
+            .transpose()?,
         state,
         started_at,
         heartbeat_at,
-        ended_at,
+        ended_at: ended_at.transpose()?,
         only: columns.conditions("target", &mapping.only, "only")?,
         also_read: mapping.also_read().map(|column| column.as_str().to_owned()).collect(),
         others: [start_elsewhere, heartbeat_elsewhere].into_iter().flatten().collect(),
@@ -134,20 +133,15 @@ fn obstacle(mapping: &Mapping, kind: &str, id: &Column, is_unique: bool) -> Opti
         ),
         None => return None,
     };
-    Some(Obstacle {
-        cause: Cause::Rights,
-        reason,
-    })
+    Some(Obstacle::new(Cause::Rights, reason))
 }
 
 /// Every mapped column of the job table with its key.
 fn wanted(mapping: &Mapping, action: Action) -> Vec<(&Identifier, String)> {
     let mut wanted = mapping.columns();
     if action == Action::Fail {
-        let error = mapping.error_written();
-        wanted.extend(error.map(|error| (&error.column, "error.column".to_owned())));
-        let set = mapping.ending.set.iter();
-        wanted.extend(set.map(|(column, _)| (column, Ending::SET.to_owned())));
+        let error = mapping.error_written().into_iter().map(|error| &error.column);
+        wanted.extend(mapping.columns_of_fail(error));
     }
     wanted
 }

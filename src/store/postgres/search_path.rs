@@ -1,6 +1,8 @@
 //! The search path of our transactions. Every statement of ours names the schemas of what it uses; the path is what the rest
 //! is found by: functions that triggers, views and policies of the owner call without a schema.
 
+use super::sql::quoted;
+
 /// What comes first and last. Without `pg_temp` in the list, temporary tables would come before all else.
 const FIRST: &str = "pg_catalog";
 const LAST: &str = "pg_temp";
@@ -14,7 +16,7 @@ pub(super) fn of_writes(own: &str) -> String {
     let mut schemas = vec![FIRST.to_owned()];
     let others = parse(own).unwrap_or_default();
     let others = others.into_iter().filter(|name| name != FIRST && name != LAST);
-    schemas.extend(others.map(|name| format!("\"{}\"", name.replace('"', "\"\""))));
+    schemas.extend(others.map(|name| quoted(&name)));
     schemas.push(LAST.to_owned());
     format!("SET LOCAL search_path = {}", schemas.join(", "))
 }

@@ -145,11 +145,8 @@ impl Server {
     pub(super) fn obstacles(&self, action: Action) -> Vec<Obstacle> {
         let reasons = self.no_facts.iter().chain(&self.no_gate);
         let reasons = reasons.filter(|_| action != Action::Observe);
-        let obstacle = |reason: &String| Obstacle {
-            cause: Cause::Rights,
-            reason: format!("{reason}: repairs need it; action observe does without"),
-        };
-        reasons.map(obstacle).collect()
+        let reasons = reasons.map(|reason| format!("{reason}: repairs need it; action observe does without"));
+        reasons.map(|reason| Obstacle::new(Cause::Rights, reason)).collect()
     }
 
     /// What isn't reported, and what that costs, on this connection, which keeps statements or not.

@@ -1,15 +1,12 @@
 //! How the `.sql` files become statements: what is put into them are quoted names, literals, and expressions made of such.
 
+pub(super) use crate::store::quoted;
+
 /// The names of a statement's parts, and what stands for them.
 pub(super) type Names = Vec<(&'static str, String)>;
 
 /// What the server says where a change would have no entry in the ledger: it stands in the error's message.
 pub(super) const NO_ENTRY: &str = "the ledger took no entry";
-
-/// A name from the catalog as it stands in SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 /// A text in SQL, whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     SqliteSettings,
-    columns::{Column, all_there, columns, find, is_unique},
+    columns::{Column, all_there, columns, find, is_unique, kind_of},
     elsewhere::{Sources, missing_table},
     ending,
     failures::failed,
@@ -36,15 +36,7 @@ impl Catalog {
     pub(super) fn read(connection: &Connection, path: &Path, settings: &SqliteSettings) -> Result<Self, StoreError> {
         let mapping = &settings.mapping;
         let failure = |error| failed("reading the schema", path, error);
-        let kind: Option<String> = connection
-            .query_row(
-                "SELECT type FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)",
-                [mapping.table.name.as_str()],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(failure)?;
-        let Some(kind) = kind else {
+        let Some(kind) = kind_of(connection, mapping.table.name.as_str()).map_err(failure)? else {
             return Err(missing_table(connection, path, &mapping.table, "name"));
         };
         let columns = columns(connection, mapping.table.name.as_str()).map_err(failure)?;
@@ -81,13 +73,9 @@ impl Catalog {
 }
 
 fn obstacle(mapping: &Mapping, kind: &str) -> Option<Obstacle> {
-    (kind != "table").then(|| Obstacle {
-        cause: Cause::Rights,
-        reason: format!(
-            "`{}` is a {kind}: name the table behind it in watch.table.name",
-            mapping.table.plain()
-        ),
-    })
+    let table = mapping.table.plain();
+    let reason = format!("`{table}` is a {kind}: name the table behind it in watch.table.name");
+    (kind != "table").then(|| Obstacle::new(Cause::Rights, reason))
 }
 
 /// What keeps the action from writing its columns for good: they are computed, or hold values of another type alone.
@@ -135,11 +123,7 @@ fn unwritable((mapping, action): (&Mapping, Action), columns: &[Column], is_stri
             )
         })
     });
-    let reason = |reason| Obstacle {
-        cause: Cause::Rights,
-        reason,
-    };
-    computed(&generated, action).or_else(|| refused.next().map(reason))
+    computed(&generated, action).or_else(|| Some(Obstacle::new(Cause::Rights, refused.next()?)))
 }
 
 /// Whether the table takes only values of its columns' types.

@@ -1,7 +1,10 @@
 //! The columns of a table as a file's schema has them, searched by the keys of the configuration.
 
-use crate::store::{Ending, Identifier, Mapping, StoreError, TableName, mapping::no_column};
-use rusqlite::Connection;
+use crate::store::{
+    Identifier, Mapping, StoreError, TableName,
+    mapping::{in_one, no_column},
+};
+use rusqlite::{Connection, OptionalExtension};
 
 /// A column as the schema has it.
 pub(super) struct Column {
@@ -24,6 +27,12 @@ impl Column {
     }
 }
 
+/// What bears a name: `table` or `view`; none where nothing does.
+pub(super) fn kind_of(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT type FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)";
+    connection.query_row(sql, [name], |row| row.get(0)).optional()
+}
+
 /// The columns of a table or view; none where there is no such.
 pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement =
@@ -42,30 +51,9 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
 
 /// All missing columns in one error.
 pub(super) fn all_there(columns: &[Column], mapping: &Mapping) -> Result<(), StoreError> {
-    let mut wanted = mapping.columns();
-    wanted.extend(
-        mapping
-            .error
-            .iter()
-            .map(|error| (&error.column, "error.column".to_owned())),
-    );
-    wanted.extend(
-        mapping
-            .ending
-            .set
-            .iter()
-            .map(|(name, _)| (name, Ending::SET.to_owned())),
-    );
-    let missing: Vec<String> = wanted
-        .into_iter()
-        .filter_map(|(name, key)| find(columns, &mapping.table, name, &key).err())
-        .map(|error| error.to_string())
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(StoreError::Schema(missing.join("; ")))
-    }
+    let error = mapping.error.iter().map(|error| &error.column);
+    let wanted = mapping.columns().into_iter().chain(mapping.columns_of_fail(error));
+    in_one(wanted.filter_map(|(name, key)| find(columns, &mapping.table, name, &key).err()))
 }
 
 /// The column that `key` of the configuration names.

@@ -2,15 +2,15 @@
 //! have, an index that finds the rows of one job above all.
 
 use super::{
-    columns::{Column, columns, find},
+    columns::{Column, columns, find, kind_of},
     failures::failed,
 };
 use crate::{
     domain::ValueTest,
     nearest::listed,
-    store::{Condition, Elsewhere, Identifier, Mapping, StoreError, TableName, TimeSource},
+    store::{Condition, Elsewhere, Mapping, StoreError, TableName, TimeSource, literal},
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use std::path::Path;
 
 /// Rows of another table that may be read whole for each running job.
@@ -90,15 +90,8 @@ fn other_columns(
     if found.is_empty() {
         return Err(missing_table(connection, path, table, &format!("{key}.table")));
     }
-    let mut wanted = vec![(&source.column, "column"), (&elsewhere.key, "key")];
-    wanted.extend(
-        elsewhere
-            .conditions
-            .iter()
-            .map(|condition| (&condition.column, "where")),
-    );
-    for (name, inner) in wanted {
-        find(&found, table, name, &format!("{key}.{inner}"))?;
+    for (name, key) in elsewhere.columns(&source.column, key) {
+        find(&found, table, name, &key)?;
     }
     Ok(found)
 }
@@ -162,10 +155,6 @@ fn value_of(value: &str, is_boolean: bool) -> String {
     }
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// The statement that makes the index without which each pass would read the whole other table, for each running job.
 ///
 /// # Errors
@@ -178,40 +167,18 @@ fn missing_index(
 ) -> Result<Option<String>, StoreError> {
     let failure = |error| failed("looking for an index", path, error);
     let table = elsewhere.table.name.as_str();
-    let kind: Option<String> = connection
-        .query_row(
-            "SELECT type FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?1)",
-            [table],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(failure)?;
-    let fixed = elsewhere
-        .conditions
-        .iter()
-        .filter(|condition| condition.test != ValueTest::Set);
-    let fixed: Vec<&Identifier> = fixed.map(|condition| &condition.column).collect();
-    let is = |name: &str, wanted: &Identifier| name.eq_ignore_ascii_case(wanted.as_str());
-    let finds_a_job = |columns: &Vec<String>| {
-        let mut rest = columns
-            .iter()
-            .skip_while(|column| fixed.iter().any(|fixed| is(column, fixed)));
-        rest.next().is_some_and(|column| is(column, &elsewhere.key))
-    };
+    let kind = kind_of(connection, table).map_err(failure)?;
+    let finds_a_job = |columns: &Vec<String>| elsewhere.is_found_by(columns, str::eq_ignore_ascii_case);
     let indexes = indexes(connection, table).map_err(failure)?;
     if kind.as_deref() != Some("table") || indexes.iter().any(finds_a_job) {
         return Ok(None);
     }
-    let mut columns: Vec<&Identifier> = vec![&elsewhere.key];
-    columns.extend(elsewhere.conditions.iter().map(|condition| &condition.column));
-    columns.push(&source.column);
-    let columns: Vec<String> = columns.into_iter().map(Identifier::quoted).collect();
     let index = elsewhere.table.name.after("beatwarden_by_job_");
     let advice = format!(
         "CREATE INDEX {} ON {} ({})",
         index.quoted(),
         elsewhere.table.quoted(),
-        columns.join(", ")
+        elsewhere.index_columns(&source.column)
     );
     let few = format!(
         "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {FEW} + 1)",
@@ -219,11 +186,7 @@ fn missing_index(
     );
     let rows: i64 = connection.query_row(&few, [], |row| row.get(0)).map_err(failure)?;
     if rows > FEW {
-        return Err(StoreError::Schema(format!(
-            "no index of `{}` begins with `{}`, so each pass would read all of it for each running job: {advice}",
-            elsewhere.table.plain(),
-            elsewhere.key.as_str()
-        )));
+        return Err(elsewhere.too_large(&advice));
     }
     Ok(Some(advice))
 }

@@ -11,6 +11,7 @@ use crate::{
     store::{
         Identifier, StoreError,
         guard::{GuardSql, GuardState, Guarded, Progress, Waiting},
+        template::without_comments,
     },
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -30,7 +31,8 @@ pub(super) fn guard(open: &Open, settings: &SqliteSettings) -> Result<GuardState
     let names = GuardNames::of(table);
     // Of one trigger, by its name and by its former one, and the clause if it is another than it is made.
     let judge = |name: &Identifier, former: &str, sql: &str| -> rusqlite::Result<(Guard, Option<String>)> {
-        let made = without_comment(sql);
+        // As SQLite keeps it: without what stands before and after it.
+        let made = without_comments(sql).trim().trim_end_matches(';').to_owned();
         let made_formerly = made.replacen(&name.quoted(), former, 1);
         let text = |name: &str| text_of(&open.connection, name, table);
         let (now, before) = (text(name.as_str())?, text(former)?);
@@ -80,12 +82,6 @@ fn retiring(connection: &Connection, table: &Identifier) -> rusqlite::Result<Str
         }
     }
     Ok(sql)
-}
-
-/// A statement as SQLite keeps it: without what stands before and after it.
-fn without_comment(sql: &str) -> String {
-    let lines: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
-    lines.join("\n").trim().trim_end_matches(';').to_owned()
 }
 
 impl SqliteStore {

@@ -14,6 +14,7 @@ use crate::store::{
         Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
         Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
     },
+    quoted,
 };
 use rusqlite::{Connection, config::DbConfig};
 use std::{
@@ -137,10 +138,6 @@ impl Inventoried for SqliteInventory {
         })
         .await
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Inventory> {

@@ -4,7 +4,7 @@ use super::{SqliteSettings, connection::Open, render::Statements, row::text};
 use crate::{
     domain::{Finding, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Repair, RepairId, Timestamp},
     store::{
-        Identifier, Resolution, StoreError, image,
+        Identifier, Resolution, StoreError, from_rfc3339, image,
         layout::{KEEPS_ITS_INDEXES, ledger_indexes, to_be_run},
         question::LedgerMark,
         reading::{SHOWN_REPAIRS, UNACKNOWLEDGED, WATCHED_REPAIRS},
@@ -133,8 +133,7 @@ fn bounded(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<String>> {
 /// A row of the ledger; `None` where it holds what this version can't read.
 pub(super) fn entry(row: &Row<'_>, settings: &SqliteSettings) -> rusqlite::Result<Option<LedgerEntry>> {
     let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
-        let instant = bounded(row, column)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        Ok(instant.map(|instant| Timestamp::from_micros(instant.as_microsecond())))
+        Ok(bounded(row, column)?.and_then(|text| from_rfc3339(&text)))
     };
     let uuid = |column: &str| -> rusqlite::Result<Option<RepairId>> {
         let id = bounded(row, column)?.and_then(|text| uuid::Uuid::parse_str(&text).ok());
@@ -265,15 +264,10 @@ pub(super) fn new_entry(
     }
 }
 
-/// An identity as the ledger has it.
-pub(super) fn text_of(id: RepairId) -> String {
-    uuid::Uuid::from_u128(id.0).to_string()
-}
-
 /// Adds an entry, and demands that it is there: a trigger can drop or change it without an error.
 pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &LedgerEntry) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(&statements.ledger_insert)?;
-    let (id, job, action) = (text_of(entry.repair_id), entry.job_id.text(), entry.action.as_str());
+    let (id, job, action) = (entry.repair_id.to_string(), entry.job_id.text(), entry.action.as_str());
     let (start, at) = (entry.started_at.map(rfc3339), rfc3339(entry.repaired_at));
     let LedgerEntry {
         watch,
@@ -284,7 +278,7 @@ pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &L
         after,
         ..
     } = entry;
-    let undo_of = entry.undo_of.map(text_of);
+    let undo_of = entry.undo_of.map(|id| id.to_string());
     let values: [&dyn ToSql; 12] = [
         &id, watch, table_name, &job, job_name, &action, instance, &start, &at, before, after, &undo_of,
     ];
@@ -301,7 +295,7 @@ pub(super) fn insert(connection: &Connection, statements: &Statements, entry: &L
 
 /// Writes what turned out about a repair; whether this was the first to do so.
 pub(super) fn note(open: &Open, settings: &SqliteSettings, finding: &Finding) -> Result<Noted, StoreError> {
-    let (tables, id) = (spellings(settings), text_of(finding.repair_id));
+    let (tables, id) = (spellings(settings), finding.repair_id.to_string());
     let changed = open.under_write_lock("noting what became of a repair", |transaction| {
         let (sql, at) = (&open.catalog.statements.ledger_note, rfc3339(now(transaction)?));
         transaction.execute(sql, (tables, id, finding.outcome.as_str(), at))
@@ -316,7 +310,10 @@ pub(super) fn resolve(open: &Open, settings: &SqliteSettings, repair: &Repair) -
         return Ok(Resolution::NotCommitted);
     }
     let found = open.under_write_lock("looking for a repair in the ledger", |transaction| {
-        let (sql, key) = (&open.catalog.statements.ledger_find, [&text_of(id), &settings.instance]);
+        let (sql, key) = (
+            &open.catalog.statements.ledger_find,
+            [&id.to_string(), &settings.instance],
+        );
         transaction.query_row(sql, key, |row| row.get::<_, bool>(0)).optional()
     });
     match found {

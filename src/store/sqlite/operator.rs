@@ -5,7 +5,7 @@ use super::{
     connection::Open,
     ending,
     key::key,
-    ledger::{self, new_entry, spellings, text_of},
+    ledger::{self, new_entry, spellings},
     repair::{ErrorColumn, Row, Text, change, is_primary_key_conflict, row},
     row::{job, shown},
 };
@@ -14,7 +14,7 @@ use crate::{
     store::{
         Acknowledged, Entries, ErrorTextRemoval, StoreError, Undo,
         error_text_merge::unmerge,
-        fresh_id, image,
+        fresh_id, from_rfc3339, image,
         reading::{Strings, UNACKNOWLEDGED},
         refusal::{CurrentRow, refusal},
         rfc3339, undo_id,
@@ -34,7 +34,7 @@ pub(super) fn entries(open: &Open, settings: &SqliteSettings, which: &Entries) -
         Entries::Newest(most) => read(&statements.ledger_newest, &[&tables, most, &0, &UNACKNOWLEDGED]),
         Entries::Between(lowest, highest) => read(
             &statements.ledger_between,
-            &[&tables, &text_of(*lowest), &text_of(*highest)],
+            &[&tables, &lowest.to_string(), &highest.to_string()],
         ),
         Entries::OfJob(job) => read(&statements.ledger_of_job, &[&tables, &job.text()]),
     }
@@ -64,7 +64,7 @@ pub(super) fn acknowledge(open: &Open, settings: &SqliteSettings, id: RepairId) 
     let changed = open.under_write_lock("acknowledging an outcome", |transaction| {
         let at = rfc3339(ledger::now(transaction)?);
         let sql = &open.catalog.statements.ledger_acknowledge;
-        transaction.execute(sql, (spellings(settings), text_of(id), at))
+        transaction.execute(sql, (spellings(settings), id.to_string(), at))
     })?;
     Ok(match (changed, entry.acknowledged_at) {
         (0, None) => Acknowledged::NotFalse,
@@ -151,12 +151,11 @@ impl TakingBack<'_> {
         let params = (
             &self.entry.table_name,
             self.entry.job_id.text(),
-            text_of(self.entry.repair_id),
+            self.entry.repair_id.to_string(),
         );
         let sql = &self.statements.ledger_undone;
         let at: Option<String> = self.transaction.query_row(sql, params, |row| row.get(0)).optional()?;
-        let at = at.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        Ok(at.map(|at| Timestamp::from_micros(at.as_microsecond())))
+        Ok(at.as_deref().and_then(from_rfc3339))
     }
 
     fn current(&self, row: &Row) -> rusqlite::Result<CurrentRow> {

@@ -3,7 +3,10 @@
 use super::{elsewhere::Sources, ending};
 use crate::{
     domain::LEDGER_LAYOUT,
-    store::{Identifier, Mapping, derived, fill, part, reading::LONGEST_TEXT, template::statements},
+    store::{
+        Identifier, Mapping, TableName, fill, layout::index_names, literal, part, reading::LONGEST_TEXT,
+        template::statements,
+    },
 };
 
 /// What the names of the triggers and of the index were, whatever the table: a file has one namespace for all of them.
@@ -87,26 +90,8 @@ fn short(value: &str) -> String {
 
 /// States as they stand in a trigger, which knows no parameters.
 fn literals(states: &[String]) -> String {
-    let quoted: Vec<String> = states
-        .iter()
-        .map(|state| format!("'{}'", state.replace('\'', "''")))
-        .collect();
+    let quoted: Vec<String> = states.iter().map(|state| literal(state)).collect();
     quoted.join(", ")
-}
-
-/// The columns of the canonical relation as the table has them, each once.
-fn columns(mapping: &Mapping) -> String {
-    let mut columns = vec![&mapping.id, &mapping.state];
-    columns.extend([mapping.own_start(), mapping.own_heartbeat()].into_iter().flatten());
-    columns.extend([&mapping.job_name, &mapping.ended_at].into_iter().flatten());
-    columns.extend(mapping.also_read());
-    columns.sort();
-    columns.dedup();
-    columns
-        .into_iter()
-        .map(Identifier::quoted)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// What the key is like.
@@ -121,14 +106,6 @@ impl Statements {
     pub(super) fn render(mapping: &Mapping, key: Key, sources: &Sources) -> Self {
         let optional = |name: Option<&Identifier>, or: &str| {
             name.map_or_else(|| or.to_owned(), |name| format!("target.{}", name.quoted()))
-        };
-        let index_name = |suffix: &str| derived("", mapping.ledger.name.as_str(), suffix);
-        let index = |suffix: &str| {
-            let name = index_name(suffix).quoted();
-            match &mapping.ledger.schema {
-                Some(schema) => format!("{}.{name}", schema.quoted()),
-                None => name,
-            }
         };
         let guard = GuardNames::of(&mapping.table.name);
         let job_name = optional(mapping.job_name.as_ref(), "NULL");
@@ -155,8 +132,6 @@ impl Statements {
             ("table", mapping.table.quoted()),
             ("ledger", mapping.ledger.quoted()),
             ("ledger_unqualified", mapping.ledger.name.quoted()),
-            ("ledger_by_time", index("_table_time")),
-            ("ledger_by_job", index("_table_job")),
             ("id", mapping.id.quoted()),
             ("job_name", job_name),
             ("longest_text", LONGEST_TEXT.to_string()),
@@ -165,7 +140,7 @@ impl Statements {
             ("state", mapping.state.quoted()),
             ("null_unknown", mapping.null_is_unknown().to_owned()),
             ("newest_by", mapping.newest_by(key.grows).quoted()),
-            ("columns", columns(mapping)),
+            ("columns", mapping.columns_quoted()),
             ("reason", format!("'{}'", mapping.overdue().as_str())),
             ("started_at", own(mapping.own_start())),
             ("heartbeat_at", own(mapping.own_heartbeat())),
@@ -185,9 +160,13 @@ impl Statements {
             ("table_unqualified", mapping.table.name.quoted()),
             ("running_literals", literals(&mapping.states.running)),
             ("layout", LEDGER_LAYOUT.to_string()),
-            ("ledger_unacknowledged", index("_table_unacknowledged")),
-            ("ledger_late", index("_table_late")),
         ];
+        let indexes = index_names(&mapping.ledger.name);
+        let last_index = indexes[3].1.as_str().to_owned();
+        names.extend(indexes.map(|(place, name)| {
+            let schema = mapping.ledger.schema.clone();
+            (place, TableName { schema, name }.quoted())
+        }));
         let with =
             |template: &str, other: (&'static str, String)| part(template, &[vec![other], names.clone()].concat());
         let newest_good = part(include_str!("sql/newest_good.sql"), &names);
@@ -202,7 +181,6 @@ impl Statements {
         ]);
         names.push(("job", part(include_str!("sql/job.sql"), &names)));
         names.push(("entry", part(include_str!("sql/entry.sql"), &names)));
-        let last_index = index_name("_table_late").as_str().to_owned();
         Self::filled(|template| fill(template, &names), last_index)
     }
 }

@@ -29,13 +29,11 @@ impl Surveyed for SqliteStore {
             let missing_ledger_indexes = ledger::missing_indexes(open, settings)?;
             Ok(Surroundings {
                 missing_ledger_indexes,
-                function: None,
-                role: None,
                 is_view: open.catalog.obstacle.is_some(),
                 missing_indexes: open.catalog.missing_indexes.clone(),
-                // A writer in its transaction holds the whole file.
-                do_not_refer: Vec::new(),
                 neighbours,
+                // A writer in its transaction holds the whole file, and there are no roles.
+                ..Surroundings::default()
             })
         })
         .await
