@@ -79,6 +79,14 @@ impl Watchdog {
         }
     }
 
+    /// The same, beside these rows.
+    fn over(action: Action, rows: Vec<Job>) -> Self {
+        Self {
+            rows,
+            ..Self::new(action)
+        }
+    }
+
     fn observation(&self, now: f64) -> Observation {
         let moment = Moment::from_start(Duration::from_secs_f64(now + 1_000_000.0));
         Observation {
@@ -102,11 +110,8 @@ impl Watchdog {
                 newcomers: Newcomers::Followed,
                 obstacles: self
                     .obstacle
-                    .map(|cause| Obstacle {
-                        cause,
-                        reason: "as the test wants it".into(),
-                    })
-                    .into_iter()
+                    .iter()
+                    .map(|cause| Obstacle::new(*cause, "as the test wants it"))
                     .collect(),
                 guard: Guard::Absent,
                 precedents: self.ledger.iter().cloned().map(Arc::new).collect(),
@@ -114,6 +119,12 @@ impl Watchdog {
                 timing: Timing::default(),
             },
         }
+    }
+
+    /// Looks at these rows, which are in the place of those before.
+    fn sees(&mut self, now: f64, rows: Vec<Job>) -> Plan {
+        self.rows = rows;
+        self.look(now)
     }
 
     fn look(&mut self, now: f64) -> Plan {
@@ -201,8 +212,7 @@ fn the_phase_table_holds_at_its_edges() {
         (Some(1.9), None, Phase::Starting),
     ];
     for (start, heartbeat, expected) in cases {
-        let mut dog = Watchdog::new(Action::Backfill);
-        dog.rows = vec![job(1, "RUNNING", start, heartbeat)];
+        let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", start, heartbeat)]);
         assert_eq!(
             phase(&dog.look(0.0)),
             expected,
@@ -215,8 +225,7 @@ fn the_phase_table_holds_at_its_edges() {
 fn a_beat_that_was_seen_keeps_a_job_beating_whatever_its_value_says() {
     let mut dog = Watchdog::new(Action::Fail);
     // A writer five hours behind: its first heartbeat looks five hours old.
-    dog.rows = vec![job(1, "RUNNING", Some(-18_000.0), None)];
-    dog.look(0.0);
+    dog.sees(0.0, vec![job(1, "RUNNING", Some(-18_000.0), None)]);
     dog.rows = vec![job(1, "RUNNING", Some(-18_000.0), Some(-17_999.0))];
     assert_eq!(phase(&dog.look(5.0)), Phase::Beating);
     assert_eq!(phase(&dog.look_through(10.0, 300.0)), Phase::Beating);
@@ -229,8 +238,7 @@ fn a_beat_that_was_seen_keeps_a_job_beating_whatever_its_value_says() {
 
 #[test]
 fn neither_a_seeded_value_nor_a_withdrawn_one_is_a_beat() {
-    let mut dog = Watchdog::new(Action::Backfill);
-    dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
+    let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(-100.0), None)]);
     dog.look(0.0);
     dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(-100.0))];
     assert_eq!(phase(&dog.look(5.0)), Phase::MissedFirst, "NULL to seeded");
@@ -240,14 +248,12 @@ fn neither_a_seeded_value_nor_a_withdrawn_one_is_a_beat() {
 
 #[test]
 fn starts_and_heartbeats_in_the_future_count_from_first_sight() {
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(3600.0), None)];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(3600.0), None)]);
     assert_eq!(phase(&dog.look(0.0)), Phase::Starting);
     let plan = dog.look_through(5.0, 200.0);
     assert_eq!((phase(&plan), cause(&plan)), (Phase::MissedFirst, Some(Cause::Clock)));
 
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(3600.0))];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-10.0), Some(3600.0))]);
     assert_eq!(phase(&dog.look(0.0)), Phase::Beating);
     assert_eq!(phase(&dog.look_through(5.0, 300.0)), Phase::Beating);
     assert_eq!(phase(&dog.look(305.0)), Phase::Lost);
@@ -255,8 +261,7 @@ fn starts_and_heartbeats_in_the_future_count_from_first_sight() {
 
 #[test]
 fn a_row_without_a_start_is_never_repaired() {
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", None, None)];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", None, None)]);
     dog.look(0.0);
     let plan = dog.look_through(5.0, 500.0);
     assert_eq!((phase(&plan), cause(&plan)), (Phase::MissedFirst, Some(Cause::NoStart)));
@@ -270,8 +275,7 @@ fn unreadable_rows_and_unknown_states_are_counted_reported_once_and_left_alone()
     infinite.started_at = TimeValue::UNREADABLE;
     let mut nameless = job(3, "?", Some(-1000.0), None);
     nameless.state = None;
-    dog.rows = vec![infinite, job(2, "BROKEN", Some(-1000.0), None), nameless];
-    dog.look(0.0);
+    dog.sees(0.0, vec![infinite, job(2, "BROKEN", Some(-1000.0), None), nameless]);
     let plan = dog.look_through(5.0, 300.0);
     assert_eq!((plan.unreadable, plan.unknown_state, plan.repairs.len()), (1, 2, 0));
     let reported = |wanted: fn(&Event) -> bool| dog.events.iter().filter(|event| wanted(event)).count();
@@ -281,13 +285,10 @@ fn unreadable_rows_and_unknown_states_are_counted_reported_once_and_left_alone()
 
 #[test]
 fn starting_to_beating_is_an_init_success() {
-    let mut dog = Watchdog::new(Action::Backfill);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(0.0), None)]);
     dog.look(1.0);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(3.0))];
-    dog.look(5.0);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(8.0))];
-    let plan = dog.look(10.0);
+    dog.sees(5.0, vec![job(1, "RUNNING", Some(0.0), Some(3.0))]);
+    let plan = dog.sees(10.0, vec![job(1, "RUNNING", Some(0.0), Some(8.0))]);
     assert_eq!(dog.inits(), (1, 0));
     assert!(
         dog.events
@@ -298,14 +299,12 @@ fn starting_to_beating_is_an_init_success() {
 
 #[test]
 fn starting_to_missed_first_is_an_init_failure_and_a_late_beat_no_second_init() {
-    let mut dog = Watchdog::new(Action::Observe);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    let mut dog = Watchdog::over(Action::Observe, vec![job(1, "RUNNING", Some(0.0), None)]);
     dog.look_through(0.0, 55.0);
     assert_eq!(dog.inits(), (0, 0));
     dog.look(60.0);
     assert_eq!(dog.inits(), (0, 1));
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), Some(63.0))];
-    let plan = dog.look(65.0);
+    let plan = dog.sees(65.0, vec![job(1, "RUNNING", Some(0.0), Some(63.0))]);
     assert_eq!(phase(&plan), Phase::Beating);
     assert_eq!(dog.inits(), (0, 1));
     assert!(dog.events.contains(&Event::LateFirstHeartbeat(JobId::new("1"))));
@@ -313,8 +312,7 @@ fn starting_to_missed_first_is_an_init_failure_and_a_late_beat_no_second_init() 
 
 #[test]
 fn a_job_first_seen_past_its_deadline_fails_only_after_a_deadline_of_watching() {
-    let mut dog = Watchdog::new(Action::Observe);
-    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let mut dog = Watchdog::over(Action::Observe, vec![job(1, "RUNNING", Some(-1000.0), None)]);
     dog.look_through(0.0, 55.0);
     assert_eq!(dog.inits(), (0, 0));
     dog.look(60.0);
@@ -341,13 +339,11 @@ fn ended_jobs_are_decided_by_their_end_and_heartbeat() {
             let mut dog = Watchdog::new(Action::Observe);
             dog.look(0.0);
             if seen_running {
-                dog.rows = vec![job(1, "RUNNING", Some(1.0), None)];
-                dog.look(2.0);
+                dog.sees(2.0, vec![job(1, "RUNNING", Some(1.0), None)]);
             }
             let mut ended = job(1, state, Some(1.0), heartbeat.map(|after: f64| 1.0 + after));
             ended.ended_at = TimeValue::from(at(1.0 + end));
-            dog.rows = vec![ended];
-            dog.look(5.0);
+            dog.sees(5.0, vec![ended]);
             dog.look(10.0);
             assert_eq!(
                 dog.inits(),
@@ -363,12 +359,14 @@ fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
     let mut dog = Watchdog::new(Action::Observe);
     let mut old = job(1, "SUCCESS", Some(-1800.0), Some(-1700.0));
     old.ended_at = TimeValue::from(at(-1700.0));
-    dog.rows = vec![
-        old,
-        job(2, "RUNNING", Some(-1800.0), Some(-1.0)),
-        job(3, "RUNNING", Some(-59.0), Some(-1.0)),
-    ];
-    let plan = dog.look(0.0);
+    let plan = dog.sees(
+        0.0,
+        vec![
+            old,
+            job(2, "RUNNING", Some(-1800.0), Some(-1.0)),
+            job(3, "RUNNING", Some(-59.0), Some(-1.0)),
+        ],
+    );
     assert_eq!(
         dog.inits(),
         (1, 0),
@@ -379,8 +377,7 @@ fn what_began_long_before_us_is_in_no_counter_but_in_the_window() {
 
 #[test]
 fn lost_and_recovered_are_reported_once_and_are_no_second_init() {
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(-10.0), Some(0.0))];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-10.0), Some(0.0))]);
     dog.look_through(0.0, 300.0);
     let plan = dog.look(305.0);
     assert_eq!((phase(&plan), plan.repairs.len()), (Phase::Lost, 0));
@@ -392,8 +389,7 @@ fn lost_and_recovered_are_reported_once_and_are_no_second_init() {
 
 #[test]
 fn a_deleted_row_leaves_its_init_uncounted() {
-    let mut dog = Watchdog::new(Action::Observe);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    let mut dog = Watchdog::over(Action::Observe, vec![job(1, "RUNNING", Some(0.0), None)]);
     dog.look(1.0);
     dog.rows.clear();
     dog.look(5.0);
@@ -404,15 +400,11 @@ fn a_deleted_row_leaves_its_init_uncounted() {
 fn a_new_start_is_a_new_job_and_the_same_start_is_not() {
     let mut dog = Watchdog::new(Action::Observe);
     dog.look(0.0);
-    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(2.0))];
-    dog.look(5.0);
-    dog.rows = vec![job(1, "SUCCESS", Some(1.0), Some(6.0))];
-    dog.look(10.0);
-    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(11.0))];
-    dog.look(15.0);
+    dog.sees(5.0, vec![job(1, "RUNNING", Some(1.0), Some(2.0))]);
+    dog.sees(10.0, vec![job(1, "SUCCESS", Some(1.0), Some(6.0))]);
+    dog.sees(15.0, vec![job(1, "RUNNING", Some(1.0), Some(11.0))]);
     assert_eq!(dog.inits(), (1, 0), "the same start again");
-    dog.rows = vec![job(1, "RUNNING", Some(16.0), Some(17.0))];
-    dog.look(20.0);
+    dog.sees(20.0, vec![job(1, "RUNNING", Some(16.0), Some(17.0))]);
     assert_eq!(dog.inits(), (2, 0), "a new start");
 }
 
@@ -420,24 +412,18 @@ fn a_new_start_is_a_new_job_and_the_same_start_is_not() {
 fn a_new_start_that_is_written_in_an_unlisted_state_is_a_new_job() {
     let mut dog = Watchdog::new(Action::Observe);
     dog.look(0.0);
-    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(2.0))];
-    dog.look(5.0);
+    dog.sees(5.0, vec![job(1, "RUNNING", Some(1.0), Some(2.0))]);
     assert_eq!(dog.inits(), (1, 0));
-    dog.rows = vec![job(1, "PREPARING", Some(9.0), None)];
-    dog.look(10.0);
-    dog.rows = vec![job(1, "RUNNING", Some(9.0), Some(12.0))];
-    dog.look(15.0);
+    dog.sees(10.0, vec![job(1, "PREPARING", Some(9.0), None)]);
+    dog.sees(15.0, vec![job(1, "RUNNING", Some(9.0), Some(12.0))]);
     assert_eq!(dog.inits(), (2, 0), "the second start has an init of its own");
     // The same start that pauses in an unlisted state is the same job.
-    dog.rows = vec![job(1, "PAUSED", Some(9.0), Some(16.0))];
-    dog.look(20.0);
-    dog.rows = vec![job(1, "RUNNING", Some(9.0), Some(22.0))];
-    dog.look(25.0);
+    dog.sees(20.0, vec![job(1, "PAUSED", Some(9.0), Some(16.0))]);
+    dog.sees(25.0, vec![job(1, "RUNNING", Some(9.0), Some(22.0))]);
     assert_eq!(dog.inits(), (2, 0));
     // So is one that ended and comes back by way of one.
     for (now, state) in [(30.0, "SUCCESS"), (35.0, "PREPARING"), (40.0, "RUNNING")] {
-        dog.rows = vec![job(1, state, Some(9.0), Some(now - 1.0))];
-        dog.look(now);
+        dog.sees(now, vec![job(1, state, Some(9.0), Some(now - 1.0))]);
     }
     assert_eq!(dog.inits(), (2, 0), "the same start again");
 }
@@ -449,28 +435,23 @@ fn a_second_start_that_dies_behind_an_unlisted_state_is_a_failure_and_withheld_o
     dog.rows = vec![job(1, "RUNNING", Some(1.0), None)];
     dog.look_through(5.0, 120.0);
     assert_eq!(dog.inits(), (0, 1));
-    dog.rows = vec![job(1, "PREPARING", Some(121.0), None)];
-    dog.look(125.0);
+    dog.sees(125.0, vec![job(1, "PREPARING", Some(121.0), None)]);
     dog.rows = vec![job(1, "RUNNING", Some(121.0), None)];
     let plan = dog.look_through(130.0, 300.0);
     assert_eq!((phase(&plan), dog.inits()), (Phase::MissedFirst, (0, 2)));
     // One that ends without having been seen running is decided by its end, as any other.
-    dog.rows = vec![job(1, "PREPARING", Some(301.0), None)];
-    dog.look(305.0);
+    dog.sees(305.0, vec![job(1, "PREPARING", Some(301.0), None)]);
     let mut ended = job(1, "FAIL", Some(301.0), None);
     ended.ended_at = TimeValue::from(at(306.0));
-    dog.rows = vec![ended];
-    dog.look(310.0);
+    dog.sees(310.0, vec![ended]);
     assert_eq!(dog.inits(), (0, 3));
 }
 
 #[test]
 fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
-    let mut dog = Watchdog::new(Action::Observe);
-    dog.rows = vec![job(1, "PREPARING", Some(-1.0), None)];
+    let mut dog = Watchdog::over(Action::Observe, vec![job(1, "PREPARING", Some(-1.0), None)]);
     dog.look(0.0);
-    dog.rows = vec![job(1, "RUNNING", Some(-1.0), Some(4.0))];
-    let plan = dog.look(5.0);
+    let plan = dog.sees(5.0, vec![job(1, "RUNNING", Some(-1.0), Some(4.0))]);
     let report = dog.settle(5.0, plan, &Outcome::Locked);
     let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
     assert_eq!(names, [Some("pipeline".into())]);
@@ -480,8 +461,7 @@ fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
         ..job(1, state, Some(-1.0), Some(9.0))
     };
     for (state, now) in [("PREPARING", 10.0), ("RUNNING", 15.0)] {
-        dog.rows = vec![renamed(state)];
-        let plan = dog.look(now);
+        let plan = dog.sees(now, vec![renamed(state)]);
         let report = dog.settle(now, plan, &Outcome::Locked);
         let names: Vec<_> = report.ages_by_name.keys().cloned().collect();
         let expected: &[Option<SharedText>] = if state == "RUNNING" {
@@ -495,8 +475,7 @@ fn a_job_first_met_in_an_unlisted_state_is_shown_under_its_name_when_it_runs() {
 
 #[test]
 fn a_job_that_goes_into_an_unlisted_state_is_reported_once() {
-    let mut dog = Watchdog::new(Action::Observe);
-    dog.rows = vec![job(1, "RUNNING", Some(-1.0), Some(0.0))];
+    let mut dog = Watchdog::over(Action::Observe, vec![job(1, "RUNNING", Some(-1.0), Some(0.0))]);
     dog.look(0.0);
     dog.rows = vec![job(1, "PAUSED", Some(-1.0), Some(0.0))];
     let plan = dog.look_through(5.0, 60.0);
@@ -514,8 +493,7 @@ fn a_job_that_the_ledger_knows_as_repaired_is_a_failure_after_a_restart_too() {
     dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-30.0))];
     let mut ended = job(1, "FAIL", Some(-30.0), Some(-30.0));
     ended.ended_at = TimeValue::from(at(-5.0));
-    dog.rows = vec![ended];
-    dog.look(0.0);
+    dog.sees(0.0, vec![ended]);
     assert_eq!(dog.inits(), (0, 1));
 }
 
@@ -529,8 +507,7 @@ fn entry(action: LedgerAction, id: u32, start: Option<f64>) -> LedgerEntry {
 
 #[test]
 fn a_repair_needs_a_whole_deadline_of_watching() {
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-1000.0), None)]);
     let plan = dog.look_through(0.0, 55.0);
     assert_eq!((cause(&plan), plan.repairs.len()), (Some(Cause::Watching), 0));
     let plan = dog.look(60.0);
@@ -546,11 +523,13 @@ fn a_change_of_any_observed_column_starts_watching_that_row_again() {
         |job| job.heartbeat_at = TimeValue::from(at(-1000.0)),
     ];
     for (number, change) in changes.into_iter().enumerate() {
-        let mut dog = Watchdog::new(Action::Fail);
-        dog.rows = vec![
-            job(1, "RUNNING", Some(-1000.0), None),
-            job(2, "RUNNING", Some(-1000.0), None),
-        ];
+        let mut dog = Watchdog::over(
+            Action::Fail,
+            vec![
+                job(1, "RUNNING", Some(-1000.0), None),
+                job(2, "RUNNING", Some(-1000.0), None),
+            ],
+        );
         dog.look_through(0.0, 50.0);
         change(&mut dog.rows[0]);
         dog.look(55.0);
@@ -581,8 +560,7 @@ fn a_gap_another_server_and_a_clock_jump_start_all_watching_again() {
         ("none", |_| 60.0),
     ];
     for (name, disturb) in disturbances {
-        let mut dog = Watchdog::new(Action::Backfill);
-        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(-1000.0), None)]);
         dog.look_through(0.0, 55.0);
         let now = disturb(&mut dog);
         let plan = dog.look(now);
@@ -623,11 +601,13 @@ fn gaps_and_clock_jumps_are_judged_at_their_edges() {
 fn fail_waits_for_a_heartbeat_timeout_after_a_restart_of_the_server() {
     let mut dog = Watchdog::new(Action::Fail);
     dog.server_started_at = Some(at(-20.0));
-    dog.rows = vec![
-        job(1, "RUNNING", Some(-18.5), None),
-        job(2, "RUNNING", Some(-17.9), None),
-    ];
-    dog.look(0.0);
+    dog.sees(
+        0.0,
+        vec![
+            job(1, "RUNNING", Some(-18.5), None),
+            job(2, "RUNNING", Some(-17.9), None),
+        ],
+    );
     let plan = dog.look_through(5.0, 100.0);
     let causes: Vec<_> = plan.jobs.iter().map(|view| view.cause).collect();
     assert_eq!(
@@ -640,8 +620,7 @@ fn fail_waits_for_a_heartbeat_timeout_after_a_restart_of_the_server() {
 
     let mut dog = Watchdog::new(Action::Backfill);
     dog.server_started_at = Some(at(-20.0));
-    dog.rows = vec![job(1, "RUNNING", Some(-100.0), None)];
-    dog.look(0.0);
+    dog.sees(0.0, vec![job(1, "RUNNING", Some(-100.0), None)]);
     assert_eq!(dog.look_through(5.0, 60.0).repairs.len(), 1, "a backfill needn't wait");
 }
 
@@ -682,8 +661,7 @@ fn a_job_older_than_a_promotion_is_known_however_late_the_promoted_server_was_st
         dog.look_through(0.0, 10.0);
         dog.server = server;
         dog.server_started_at = Some(at(20.0));
-        dog.rows = vec![job(1, "RUNNING", Some(30.0), None)];
-        let plan = dog.look(100.0);
+        let plan = dog.sees(100.0, vec![job(1, "RUNNING", Some(30.0), None)]);
         assert_eq!(cause(&plan), Some(expected), "{server}: promoted, or merely restarted");
     }
 }
@@ -749,8 +727,7 @@ fn every_cause_before_watching_has_its_place() {
         ),
     ];
     for (name, action, set, expected) in cases {
-        let mut dog = Watchdog::new(action);
-        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        let mut dog = Watchdog::over(action, vec![job(1, "RUNNING", Some(-1000.0), None)]);
         set(&mut dog);
         dog.look(0.0);
         let plan = dog.look_through(5.0, 60.0);
@@ -780,8 +757,7 @@ fn the_limit_withholds_the_rest_and_failed_attempts_go_to_the_back() {
 
 #[test]
 fn an_unknown_outcome_is_kept_until_it_is_known() {
-    let mut dog = Watchdog::new(Action::Backfill);
-    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(-1000.0), None)]);
     let plan = dog.look_through(0.0, 60.0);
     dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
     let plan = dog.look(65.0);
@@ -797,12 +773,10 @@ fn an_unknown_outcome_is_kept_until_it_is_known() {
 #[test]
 fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
     for action in [Action::Backfill, Action::Fail] {
-        let mut dog = Watchdog::new(action);
-        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+        let mut dog = Watchdog::over(action, vec![job(1, "RUNNING", Some(-1000.0), None)]);
         let plan = dog.look_through(0.0, 60.0);
         dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
-        dog.rows = vec![job(1, "RUNNING", Some(-1000.0), Some(64.0))];
-        let plan = dog.look(65.0);
+        let plan = dog.sees(65.0, vec![job(1, "RUNNING", Some(-1000.0), Some(64.0))]);
         let repair = plan.unresolved.clone().expect("it is asked for first");
         let known = vec![Attempted {
             repair,
@@ -816,8 +790,7 @@ fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
 
 #[test]
 fn a_withheld_job_is_counted_once_for_each_cause() {
-    let mut dog = Watchdog::new(Action::Backfill);
-    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(-1000.0), None)]);
     let mut causes = Vec::new();
     for pass in 0..12 {
         let now = f64::from(pass) * 5.0;
@@ -894,8 +867,7 @@ fn leftovers_and_backfills_don_t_open_the_fuse() {
     dog.rows
         .extend((0..40).map(|id| job(5_000 + id, "RUNNING", Some(-5.0), None)));
     assert!(!dog.look_through(0.0, 30.0).fuse_open, "abandoned jobs count nowhere");
-    let mut dog = Watchdog::new(Action::Backfill);
-    dog.rows = mass_silence(40, 0, 0.0);
+    let mut dog = Watchdog::over(Action::Backfill, mass_silence(40, 0, 0.0));
     let plan = dog.look_through(0.0, 60.0);
     assert_eq!((plan.fuse_open, plan.repairs.len()), (false, 40));
 }
@@ -926,8 +898,7 @@ fn the_fuse_counts_what_was_failed_within_the_last_deadline_and_closes_after_thr
 
 #[test]
 fn an_acknowledgement_suspends_the_rule_and_an_unacknowledged_false_repair_holds_it() {
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = mass_silence(40, 0, 0.0);
+    let mut dog = Watchdog::over(Action::Fail, mass_silence(40, 0, 0.0));
     assert!(dog.look_through(0.0, 60.0).fuse_open);
     let mut ack = entry(LedgerAction::AckFuse, 0, None);
     ack.repaired_at = at(61.0);
@@ -946,15 +917,13 @@ fn an_acknowledgement_suspends_the_rule_and_an_unacknowledged_false_repair_holds
 #[test]
 fn entries_of_the_far_future_neither_suspend_the_fuse_nor_open_it() {
     let far = at(50.0 * 365.0 * 86_400.0);
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = mass_silence(40, 0, 0.0);
+    let mut dog = Watchdog::over(Action::Fail, mass_silence(40, 0, 0.0));
     let mut ack = entry(LedgerAction::AckFuse, 0, None);
     ack.repaired_at = far;
     dog.newest = vec![ack];
     assert!(dog.look_through(0.0, 60.0).fuse_open);
 
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(0.0), None)];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(0.0), None)]);
     dog.newest = (100..150)
         .map(|id| {
             let mut fail = entry(LedgerAction::Fail, id, Some(-100.0));
@@ -991,8 +960,7 @@ fn a_failed_job_that_shows_life_is_a_false_repair_from_the_pass_after() {
         let mut dog = after_a_fail(dead(), Some(TimeValue::ABSENT));
         assert_eq!(dog.look(0.0).findings, []);
         assert!(dog.memory.known_jobs().any(|id| id.text() == "1"), "it is read by key");
-        dog.rows = vec![alive];
-        let plan = dog.look(5.0);
+        let plan = dog.sees(5.0, vec![alive]);
         let found: Vec<_> = plan.findings.iter().map(|found| (found.outcome, found.sign)).collect();
         assert_eq!(found, [(LateOutcome::FalseRepair, sign)]);
         assert!(plan.fuse_open, "in the very pass that found it");
@@ -1061,10 +1029,8 @@ fn an_entry_that_does_not_tell_the_heartbeat_is_judged_from_what_was_first_seen(
 fn a_backfilled_job_that_beats_is_late_and_harmless() {
     let mut dog = Watchdog::new(Action::Backfill);
     dog.newest = vec![entry(LedgerAction::Backfill, 1, Some(-100.0))];
-    dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(-100.0))];
-    dog.look(0.0);
-    dog.rows = vec![job(1, "RUNNING", Some(-100.0), Some(3.0))];
-    let plan = dog.look(5.0);
+    dog.sees(0.0, vec![job(1, "RUNNING", Some(-100.0), Some(-100.0))]);
+    let plan = dog.sees(5.0, vec![job(1, "RUNNING", Some(-100.0), Some(3.0))]);
     assert_eq!(plan.findings[0].outcome, LateOutcome::LateHeartbeat);
     assert!(!plan.fuse_open);
     assert_eq!(dog.inits().0, 0, "what was repaired is no init success");
@@ -1097,11 +1063,13 @@ fn a_person_who_insists_gets_past_the_rules_and_never_past_the_guard() {
     ];
     for (name, cause_without, change) in cases {
         let world = || {
-            let mut dog = Watchdog::new(Action::Fail);
-            dog.rows = vec![
-                job(1, "RUNNING", Some(-1000.0), None),
-                job(2, "RUNNING", Some(-1000.0), None),
-            ];
+            let mut dog = Watchdog::over(
+                Action::Fail,
+                vec![
+                    job(1, "RUNNING", Some(-1000.0), None),
+                    job(2, "RUNNING", Some(-1000.0), None),
+                ],
+            );
             change(&mut dog);
             dog
         };
@@ -1122,12 +1090,10 @@ fn a_person_who_insists_gets_past_the_rules_and_never_past_the_guard() {
             "{name}"
         );
     }
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = vec![job(1, "RUNNING", Some(-700_000.0), None)];
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-700_000.0), None)]);
     insist(&mut dog);
     assert_eq!(dog.look_through(0.0, 5.0).repairs.len(), 1, "older than max_age");
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = mass_silence(40, 0, 0.0);
+    let mut dog = Watchdog::over(Action::Fail, mass_silence(40, 0, 0.0));
     insist(&mut dog);
     let plan = dog.look_through(0.0, 5.0);
     assert_eq!(
@@ -1175,8 +1141,10 @@ fn a_dribble_of_deaths_opens_the_fuse_over_a_deadline_and_a_wrong_zone_at_once()
     assert_eq!(opened, Some(11));
     // A zone that makes every living job look an hour silent: nothing is failed, since none of them missed its first
     // beat, and those without a heartbeat are too many at once.
-    let mut dog = Watchdog::new(Action::Fail);
-    dog.rows = (0..40).map(|id| job(id, "RUNNING", Some(-3600.0), None)).collect();
+    let mut dog = Watchdog::over(
+        Action::Fail,
+        (0..40).map(|id| job(id, "RUNNING", Some(-3600.0), None)).collect(),
+    );
     let plan = dog.look_through(0.0, 120.0);
     assert_eq!((plan.fuse_open, plan.repairs.len()), (true, 0));
 }

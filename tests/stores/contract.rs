@@ -11,10 +11,10 @@ mod sqlite_values;
 
 use beatwarden::{
     domain::{
-        Access, Action, Cause, Coverage, Job, JobId, LedgerAction, Newcomers, Outcome, Phase, Repair, Snapshot,
-        StartCheck, TimeValue, ValueTest,
+        Access, Action, Cause, Coverage, Job, JobId, LedgerAction, Newcomers, Outcome, Phase, Repair, RepairId,
+        Snapshot, StartCheck, TimeValue, ValueTest,
     },
-    store::{Condition, Identifier, ObserveRequest, Resolution, Store, StoreError},
+    store::{Condition, Identifier, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo},
 };
 use bed::{Bed, Held, PostgresBed, SqliteBed, Written, mapping};
 use std::time::Duration;
@@ -122,6 +122,28 @@ async fn repair(store: &mut impl Store, repair: &Repair) -> Outcome {
         .await
         .unwrap_or_else(|error| panic!("{}", error.chain()));
     store.repair(repair).await
+}
+
+/// The identity of a repair that was made.
+fn made(outcome: Outcome) -> RepairId {
+    match outcome {
+        Outcome::Repaired(id) => id,
+        other => panic!("the job is due: {other:?}"),
+    }
+}
+
+/// Repairs a job as it is observed now.
+async fn repaired(store: &mut impl Store, id: u32, action: Action) -> RepairId {
+    let observed = snapshot(store).await;
+    made(repair(store, &repair_of(&observed, id, action)).await)
+}
+
+/// Why a repair is not taken back.
+async fn refused(store: &mut impl Ledger, id: RepairId) -> String {
+    match store.undo(id).await.unwrap() {
+        Undo::Refused(why) => why,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// One job that is due, between a job that beats, one that starts, one that ended and one that can't be read.
@@ -258,9 +280,7 @@ async fn a_fail_ends_the_job_and_keeps_every_byte_of_the_payload(bed: impl Bed) 
     let mut store = bed.store(Action::Fail);
     let repair_5 = repair_of(&snapshot(&mut store).await, 5, Action::Fail);
     let before = bed.rows().await;
-    let Outcome::Repaired(id) = repair(&mut store, &repair_5).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &repair_5).await);
     let after = bed.rows().await;
     assert_eq!(after[..4], before[..4], "the neighbours");
     let (mut was, mut is) = (before[4].clone(), after[4].clone());
@@ -530,9 +550,7 @@ async fn a_lost_answer_is_found_in_the_ledger(bed: impl Bed) {
     let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Fail);
     store.prepare_ledger().await.unwrap();
     assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::NotCommitted);
-    let Outcome::Repaired(id) = store.repair(&repair_2).await else {
-        panic!("not repaired");
-    };
+    let id = made(store.repair(&repair_2).await);
     assert_eq!(store.resolve(&repair_2).await.unwrap(), Resolution::Committed(id));
     // A repair that another replica has made is not ours to count.
     bed.sql("UPDATE beatwarden_repairs SET instance = 'another/2'").await;

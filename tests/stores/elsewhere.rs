@@ -3,14 +3,18 @@
 
 mod ranged;
 
-use crate::support::postgres::{self, TestDatabase};
+use crate::support::{
+    Session,
+    postgres::{self, TestDatabase},
+    written,
+};
 use beatwarden::{
     app::{self, AnyStore},
     config::{Config, DatabaseSource, Loaded, Secret, Sources},
     domain::{Access, Cause, Coverage, Heartbeat, Job, Newcomers, Snapshot, StateKind, TimeValue},
     store::{ObserveRequest, Store, StoreError, survey::Surveyed},
 };
-use std::{fs, time::Duration};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const TOLERANCE: Duration = Duration::from_millis(5);
@@ -27,7 +31,7 @@ impl Place {
         let database = postgres::shared().database().await;
         let client = database.client().await;
         let zone = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Europe/Berlin''', current_database()); END $$";
-        client.batch_execute(zone).await.unwrap();
+        client.run(zone).await;
         let client = database.client().await;
         [
             Self::Postgres(database, client),
@@ -44,7 +48,7 @@ impl Place {
 
     async fn sql(&self, statement: &str) {
         match self {
-            Self::Postgres(_, client) => client.batch_execute(statement).await.unwrap(),
+            Self::Postgres(_, client) => client.run(statement).await,
             Self::Sqlite(folder) => {
                 let connection = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
                 connection.execute_batch(statement).unwrap();
@@ -69,10 +73,8 @@ impl Place {
     }
 
     fn load(&self, table: &str) -> Result<Loaded, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("beatwarden.toml");
         let text = format!("[[watch]]\nname = \"jobs\"\ndatabase = \"{}\"\n{table}", self.url());
-        fs::write(&file, text).unwrap();
+        let (_folder, file) = written("beatwarden.toml", text);
         let sources = Sources {
             file: Some(file),
             ..Sources::default()

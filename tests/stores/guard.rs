@@ -6,11 +6,14 @@ mod neighbours;
 mod owners;
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     eventually,
     pooler::Pooler,
     postgres::{self, Cluster, TestDatabase},
+    runs,
     table::Table,
+    written,
 };
 use std::{fs, process::Stdio, time::Duration};
 
@@ -178,14 +181,7 @@ async fn a_guarded_job_that_dies_is_still_recognised(table: Table) {
     ok(&table, &["guard", "install"]);
     let url = table.url();
     let watch = async |action: &str| {
-        let rules = [
-            "--poll-interval",
-            "100ms",
-            "--init-deadline",
-            "2s",
-            "--heartbeat-timeout",
-            "3s",
-        ];
+        let rules = words("--poll-interval 100ms --init-deadline 2s --heartbeat-timeout 3s");
         let what = ["--database", &url, "--preset", "meltano", "--missed-first", action];
         Beatwarden::watch(&[&what[..], &rules[..]].concat()).await
     };
@@ -241,10 +237,7 @@ async fn a_watchdog_notices_when_the_guard_vanishes(table: Table) {
     dog.metric_becomes("guard_installed{watch=\"meltano\"}", 0.0, SOON)
         .await;
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
-    eventually("it is reported", SOON, async || {
-        dog.log().contains("the guard is not what it was").then_some(())
-    })
-    .await;
+    dog.says("the guard is not what it was", SOON).await;
     ok(&table, &["guard", "install"]);
     dog.metric_becomes("guard_installed{watch=\"meltano\"}", 1.0, SOON)
         .await;
@@ -322,7 +315,7 @@ async fn what_stands_in_the_way_of_a_migration_is_said_before() {
     let migration = "ALTER TABLE runs ALTER COLUMN state TYPE text";
     assert!(client.batch_execute(migration).await.is_err());
     ok(&table, &["guard", "remove"]);
-    client.batch_execute(migration).await.unwrap();
+    client.run(migration).await;
 }
 
 /// SQLite has no handler inside a trigger: what happens is said in docs/guard.md, and stays so.
@@ -359,9 +352,7 @@ async fn any_mapped_table_can_be_guarded() {
         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', current_database()); END $$;
         CREATE SCHEMA ops; CREATE TYPE ops.st AS ENUM ('queued', 'working', 'it''s \ odd', 'crashed');
         CREATE TABLE ops."Back""Jobs" ("jobId" uuid PRIMARY KEY, st ops.st, "startedAt" timestamp, beat timestamptz)"#;
-    client.batch_execute(table).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("shop.toml");
+    client.run(table).await;
     let text = r#"
         [[watch]]
         name = 'shop'
@@ -376,7 +367,7 @@ async fn any_mapped_table_can_be_guarded() {
         started_at = 'startedAt'
         last_heartbeat_at = 'beat'
         time_zone = 'Europe/Berlin'"#;
-    fs::write(&file, text.replace("URL", &database.url)).unwrap();
+    let (_folder, file) = written("shop.toml", text.replace("URL", &database.url));
     let guard = |verb: &[&str]| {
         let (status, said, complaint) = run(&[&["guard"], verb, &["--config", file.to_str().unwrap()]].concat());
         assert!(status.success(), "{verb:?}: {said}{complaint}");
@@ -384,7 +375,7 @@ async fn any_mapped_table_can_be_guarded() {
     guard(&["install"]);
     let client = database.client().await;
     let insert = r#"INSERT INTO ops."Back""Jobs" VALUES (gen_random_uuid(), 'it''s \ odd', '2026-07-01 12:00', NULL)"#;
-    client.batch_execute(insert).await.unwrap();
+    client.run(insert).await;
     let beat = r#"SELECT (beat AT TIME ZONE 'UTC')::text FROM ops."Back""Jobs""#;
     let beat: String = client.query_one(beat, &[]).await.unwrap().get(0);
     assert_eq!(beat, "2026-07-01 10:00:00", "noon in Berlin");
@@ -400,23 +391,18 @@ async fn without_the_right_it_says_so_and_leaves_nothing() {
     let role = format!("bystander_{name}");
     let rights =
         format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON runs TO {role}; GRANT CREATE ON SCHEMA public TO {role}");
-    client.batch_execute(&rights).await.unwrap();
+    client.run(&rights).await;
     let url = postgres::shared().url(&role, name);
     let (status, _, complaint) = run(&["guard", "install", "--database", &url, "--preset", "meltano"]);
     assert!(status.code() == Some(1) && complaint.contains("42501"), "{complaint}");
     let left = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'beatwarden%'";
     assert_eq!(table.one(left).await.as_deref(), Some("0"));
-    client
-        .batch_execute("CREATE VIEW seen AS SELECT * FROM runs")
-        .await
-        .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("view.toml");
+    client.run("CREATE VIEW seen AS SELECT * FROM runs").await;
     let text = format!(
         "[[watch]]\nname = 'v'\ndatabase = '{}'\npreset = 'meltano'\ntable.name = 'seen'\n",
         database.url
     );
-    fs::write(&file, text).unwrap();
+    let (_folder, file) = written("view.toml", text);
     let (status, _, complaint) = run(&["guard", "install", "--config", file.to_str().unwrap()]);
     assert!(
         status.code() == Some(1) && complaint.contains("is a view"),
@@ -432,10 +418,7 @@ async fn it_is_installed_beside_a_long_transaction_without_stalling_beats() {
     let (database, client) = server(&table);
     let holder = database.client().await;
     for verb in ["install", "remove"] {
-        holder
-            .batch_execute("BEGIN; UPDATE runs SET payload = 'x' WHERE id = 2")
-            .await
-            .unwrap();
+        holder.run("BEGIN; UPDATE runs SET payload = 'x' WHERE id = 2").await;
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = table
@@ -451,15 +434,14 @@ async fn it_is_installed_beside_a_long_transaction_without_stalling_beats() {
         })
         .await;
         // A beat that had to queue behind the installer for longer than its lock_timeout would fail here.
-        client.batch_execute("SET lock_timeout = '2s'").await.unwrap();
+        client.run("SET lock_timeout = '2s'").await;
         for _ in 0..20 {
             client
-                .batch_execute("UPDATE runs SET last_heartbeat_at = now() WHERE id = 1")
-                .await
-                .unwrap();
+                .run("UPDATE runs SET last_heartbeat_at = now() WHERE id = 1")
+                .await;
         }
         assert!(child.try_wait().unwrap().is_none(), "still waiting: {}", said());
-        holder.batch_execute("COMMIT").await.unwrap();
+        holder.run("COMMIT").await;
         assert!(child.wait().unwrap().success(), "{}", said());
     }
 }
@@ -467,29 +449,25 @@ async fn it_is_installed_beside_a_long_transaction_without_stalling_beats() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_is_refused_beside_long_transactions_and_fixed_where_it_is_invalid() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-        ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
-    client.batch_execute(table).await.unwrap();
+    let (database, client) = cluster.database_with(runs::TABLE).await;
     let build = |url: &str| run(&["guard", "install", "--index", "--database", url, "--preset", "meltano"]);
     let old = database.client().await;
     let long = "BEGIN; SET LOCAL application_name = 'nightly'; SELECT pg_sleep(6)";
-    old.batch_execute(long).await.unwrap();
+    old.run(long).await;
     let (status, _, complaint) = build(&database.url);
     assert_eq!(status.code(), Some(1), "{complaint}");
     assert!(
         complaint.contains("(nightly)") && complaint.contains("wait for them"),
         "{complaint}"
     );
-    old.batch_execute("COMMIT").await.unwrap();
+    old.run("COMMIT").await;
 
     // A leftover of a build that was broken off.
     for statement in [
         "CREATE INDEX beatwarden_running_runs ON runs (id) WHERE state IN ('RUNNING')",
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'beatwarden_running_runs'::regclass",
     ] {
-        client.batch_execute(statement).await.unwrap();
+        client.run(statement).await;
     }
     let (status, said, complaint) = build(&database.url);
     assert!(status.success(), "{said}{complaint}");
@@ -504,10 +482,7 @@ async fn an_index_is_refused_beside_long_transactions_and_fixed_where_it_is_inva
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop)
     })
     .await;
-    client
-        .batch_execute("DROP INDEX beatwarden_running_runs")
-        .await
-        .unwrap();
+    client.run("DROP INDEX beatwarden_running_runs").await;
     let (status, _, complaint) = build(&through);
     assert!(status.code() == Some(1) && complaint.contains("pooler"), "{complaint}");
     let (status, said, complaint) = run(&["guard", "install", "--database", &through, "--preset", "meltano"]);

@@ -12,15 +12,19 @@ mod surroundings;
 mod whose_code;
 
 use crate::support::{
-    beatwarden::run,
+    Session,
+    beatwarden::{run, words},
     postgres::{Cluster, TestDatabase, connect, shared},
+    runs::TABLE,
 };
 
-const TABLES: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp);
-  CREATE TABLE customers (id integer);
-  INSERT INTO runs (id, job_name, state, started_at, payload)
-       SELECT i, 'job ' || i, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min', '{\"customer\": 1}' FROM generate_series(1, 3) AS i";
+/// The job table with three dead jobs, and a table that is no one's business.
+fn tables() -> String {
+    let others = "CREATE TABLE customers (id integer);
+        INSERT INTO runs (id, job_name, state, started_at, payload)
+        SELECT i, 'job ' || i, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min', '{\"customer\": 1}' FROM generate_series(1, 3) AS i";
+    format!("{TABLE}; {others}")
+}
 
 const ACTIONS: [&str; 3] = ["observe", "backfill", "fail"];
 const YES: &str = "";
@@ -101,22 +105,12 @@ async fn roles(database: &TestDatabase) -> Vec<String> {
     let name = database.url.rsplit('/').next().unwrap();
     for action in ACTIONS {
         let role = format!("{action}_of_{name}");
-        let (status, sql, log) = run(&[
-            "grants",
-            "--database",
-            &database.url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            action,
-            "--role",
-            &role,
-        ]);
+        let (status, sql, log) = run(&words(&format!(
+            "grants --database {} --preset meltano --missed-first {action} --role {role}",
+            database.url
+        )));
         assert!(status.success(), "{log}");
-        owner
-            .batch_execute(&format!("CREATE ROLE {role} LOGIN; {sql}"))
-            .await
-            .unwrap();
+        owner.run(&format!("CREATE ROLE {role} LOGIN; {sql}")).await;
         urls.push(database.url.replacen("postgres@", &format!("{role}@"), 1));
     }
     urls
@@ -136,20 +130,20 @@ async fn statistics_show_no_payload(url: &str, role: usize) {
 }
 
 async fn matrix(database: &TestDatabase) {
-    database.client().await.batch_execute(TABLES).await.unwrap();
-    database.client().await.batch_execute("ANALYZE runs").await.unwrap();
+    database.client().await.run(&tables()).await;
+    database.client().await.run("ANALYZE runs").await;
     let urls = roles(database).await;
     let mut wrong = Vec::new();
     for (role, url) in urls.iter().enumerate() {
         statistics_show_no_payload(url, role).await;
         let client = connect(url).await;
         for (statement, wanted) in MATRIX {
-            client.batch_execute("BEGIN").await.unwrap();
+            client.run("BEGIN").await;
             let code = match client.batch_execute(statement).await {
                 Ok(()) => String::new(),
                 Err(error) => error.code().map_or("no SQLSTATE", |code| code.code()).to_owned(),
             };
-            client.batch_execute("ROLLBACK").await.unwrap();
+            client.run("ROLLBACK").await;
             if code != wanted[role] {
                 wrong.push(format!(
                     "{}: {statement}: {code:?}, not {:?}",
@@ -174,9 +168,7 @@ async fn the_newest_postgresql_gives_and_refuses_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_work_or_are_refused_with_words_under_each_role() {
-    let database = shared().database().await;
-    let owner = database.client().await;
-    owner.batch_execute(TABLES).await.unwrap();
+    let (database, owner) = shared().database_with(&tables()).await;
     let urls = roles(&database).await;
     let command = |role: usize, arguments: &[&str]| {
         let common = [

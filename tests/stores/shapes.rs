@@ -2,20 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
-    self,
+    self, Session,
     postgres::{self, Cluster, TestDatabase},
     runs::{self, list, name},
+    stores,
 };
 use beatwarden::{
-    connection::SslMode,
     domain::{
         Access, Action, Cause, Coverage, Heartbeat, Job, JobId, Newcomers, Outcome, Phase, Repair, Snapshot,
         StartCheck, States, TimeValue,
     },
     store::{
-        DiscoverySetting, Failure, Mapping, ObserveRequest, Store, TimeBudget, TimeFormat,
-        postgres::{PostgresSettings, PostgresStore, Target},
-        sqlite::{SqliteSettings, SqliteStore},
+        Failure, Mapping, ObserveRequest, Store, TimeBudget, TimeFormat, postgres::PostgresStore, sqlite::SqliteStore,
     },
 };
 use std::time::Duration;
@@ -45,16 +43,7 @@ fn mapping(table: &str) -> Mapping {
 }
 
 fn postgres_store(url: &str, mapping: Mapping, action: Action) -> PostgresStore {
-    let url = url.to_owned();
-    PostgresStore::new(PostgresSettings {
-        address: Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?)),
-        mapping,
-        action,
-        poll_timeout: Duration::from_secs(10),
-        seed_tolerance: TOLERANCE,
-        instance: "test/1".into(),
-        discovery: DiscoverySetting::Auto,
-    })
+    PostgresStore::new(stores::on_server(url, mapping, action))
 }
 
 async fn observe(store: &mut impl Store) -> Snapshot {
@@ -137,14 +126,13 @@ const UUIDS: [&str; 4] = [
 async fn quoted_uuid_enum(database: TestDatabase) {
     let client = database.client().await;
     client
-        .batch_execute(
+        .run(
             r#"CREATE SCHEMA "Work Space";
                CREATE TYPE "Work Space"."Job State" AS ENUM ('pending', 'running', 'done', 'failed');
                CREATE TABLE "Work Space"."Job.Runs" ("Id" uuid PRIMARY KEY, "The State" "Work Space"."Job State" NOT NULL,
                    "Started ""At""" timestamptz, "{{id}}" timestamptz, "Ended" timestamptz);"#,
         )
-        .await
-        .unwrap();
+        .await;
     for (key, state, start, beat) in [
         (UUIDS[0], "running", "now() - interval '10 min'", "NULL"),
         (UUIDS[1], "running", "now() - interval '10 min'", "NULL"),
@@ -157,7 +145,7 @@ async fn quoted_uuid_enum(database: TestDatabase) {
         (UUIDS[3], "pending", "NULL", "NULL"),
     ] {
         let insert = format!(r#"INSERT INTO "Work Space"."Job.Runs" VALUES ('{key}', '{state}', {start}, {beat})"#);
-        client.batch_execute(&insert).await.unwrap();
+        client.run(&insert).await;
     }
     let mut mapping = mapping("Work Space.Job");
     mapping.table.name = name("Job.Runs");
@@ -174,7 +162,7 @@ async fn quoted_uuid_enum(database: TestDatabase) {
         r#"UPDATE "Work Space"."Job.Runs" SET "The State" = 'running', "Started ""At""" = now() WHERE "Id" = '{}'"#,
         UUIDS[3]
     );
-    client.batch_execute(&start).await.unwrap();
+    client.run(&start).await;
     let snapshot = observe(&mut store(Action::Observe)).await;
     assert_eq!(job(&snapshot, UUIDS[3]).state.as_deref(), Some("running"));
     assert_eq!(snapshot.newcomers, Newcomers::Unseen, "a uuid doesn't grow");
@@ -188,19 +176,15 @@ async fn quoted_names_a_uuid_key_an_enum_and_timestamptz() {
 async fn bigint_epoch_millis(database: TestDatabase) {
     let client = database.client().await;
     client
-        .batch_execute(
-            "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started bigint, beat bigint, ended bigint)",
-        )
-        .await
-        .unwrap();
+        .run("CREATE TABLE jobs (id bigint PRIMARY KEY, state text, started bigint, beat bigint, ended bigint)")
+        .await;
     let millis = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
     client
-        .batch_execute(&format!(
+        .run(&format!(
             "INSERT INTO jobs VALUES (9007199254740993, 'running', {millis} - 600000, NULL), (2, 'running', {millis} - 600000, NULL),
                 (3, 'running', {millis} - 600000, {millis} - 1000), (4, 'pending', NULL, NULL)"
         ))
-        .await
-        .unwrap();
+        .await;
     let mut mapping = mapping("jobs");
     mapping.time_format = TimeFormat::EpochMillis;
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
@@ -211,7 +195,7 @@ async fn bigint_epoch_millis(database: TestDatabase) {
     )
     .await;
     let odd = "INSERT INTO jobs VALUES (10, 'running', 9223372036854775807, NULL), (11, 'running', -1, NULL)";
-    client.batch_execute(odd).await.unwrap();
+    client.run(odd).await;
     let snapshot = observe(&mut store(Action::Fail)).await;
     assert!(job(&snapshot, "10").is_unreadable() && job(&snapshot, "11").is_unreadable());
 }
@@ -223,9 +207,9 @@ async fn a_bigint_key_and_epoch_milliseconds() {
 
 #[tokio::test]
 async fn keys_of_every_type_are_read_and_a_row_without_one_is_counted() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client.batch_execute("CREATE DOMAIN small AS smallint").await.unwrap();
+    let (database, client) = postgres::shared()
+        .database_with("CREATE DOMAIN small AS smallint")
+        .await;
     for (number, key) in [
         "smallint",
         "integer",
@@ -240,12 +224,11 @@ async fn keys_of_every_type_are_read_and_a_row_without_one_is_counted() {
     {
         let table = format!("jobs_{number}");
         client
-            .batch_execute(&format!(
+            .run(&format!(
                 "CREATE TABLE {table} (id {key} UNIQUE, state varchar(7), started timestamp, beat timestamp, ended timestamp);
                  INSERT INTO {table} VALUES ('7', 'running', now() AT TIME ZONE 'UTC' - interval '10 min'), (NULL, 'running', now())"
             ))
-            .await
-            .unwrap();
+            .await;
         for born_running in [false, true] {
             let mut store = postgres_store(
                 &database.url,
@@ -268,17 +251,14 @@ async fn keys_of_every_type_are_read_and_a_row_without_one_is_counted() {
 /// What is read is what the guards compare, whichever side of the cut a name lies on, in characters or in bytes.
 #[tokio::test]
 async fn names_around_the_cut_are_read_as_their_guards_compare_them() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
+    let (database, _client) = postgres::shared()
+        .database_with(
             "CREATE TABLE jobs (id serial PRIMARY KEY, name text, state text, started timestamp, beat timestamp, ended timestamp);
              INSERT INTO jobs (name, state, started)
              SELECT repeat(letter, length), 'running', now() AT TIME ZONE 'UTC' - interval '10 min'
                FROM unnest(ARRAY['a', 'ä', '🦀']) AS letter, unnest(ARRAY[250, 500, 999, 1000, 1001, 4000]) AS length",
         )
-        .await
-        .unwrap();
+        .await;
     let mut mapping = mapping("jobs");
     mapping.job_name = Some(name("name"));
     let mut store = postgres_store(&database.url, mapping, Action::Fail);
@@ -292,16 +272,13 @@ async fn names_around_the_cut_are_read_as_their_guards_compare_them() {
 /// A pass that is waited for does without the history where running jobs are found by their state; the next one reads it.
 #[tokio::test]
 async fn the_history_comes_with_the_second_pass() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
+    let (database, _client) = postgres::shared()
+        .database_with(
             "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp);
              INSERT INTO jobs (state, started) VALUES ('done', now() AT TIME ZONE 'UTC' - interval '10 min'),
                  ('done', now() AT TIME ZONE 'UTC' - interval '2 h'), ('running', now() AT TIME ZONE 'UTC')",
         )
-        .await
-        .unwrap();
+        .await;
     let mut mapping = mapping("jobs");
     mapping.born_running = true;
     let mut store = postgres_store(&database.url, mapping, Action::Observe);
@@ -320,15 +297,12 @@ async fn the_history_comes_with_the_second_pass() {
 /// A watch that saw an empty ledger sees its first entry in the very pass after it was made.
 #[tokio::test]
 async fn the_first_entry_of_a_ledger_is_seen_at_once() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
+    let (database, _client) = postgres::shared()
+        .database_with(
             "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp);
              INSERT INTO jobs (state, started) VALUES ('running', now() AT TIME ZONE 'UTC' - interval '10 min')",
         )
-        .await
-        .unwrap();
+        .await;
     let store = || postgres_store(&database.url, mapping("jobs"), Action::Fail);
     let (mut idle, mut busy) = (store(), store());
     observe(&mut idle).await;
@@ -351,32 +325,28 @@ async fn the_first_entry_of_a_ledger_is_seen_at_once() {
 /// reads a few blocks of the ledger's indexes.
 #[tokio::test]
 async fn a_day_of_repairs_costs_a_pass_a_few_blocks() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
+    let (database, client) = postgres::shared()
+        .database_with(
             "CREATE TABLE jobs (id serial PRIMARY KEY, state text, started timestamp, beat timestamp, ended timestamp)",
         )
-        .await
-        .unwrap();
+        .await;
     let store = || postgres_store(&database.url, mapping("jobs"), Action::Fail);
     let mut first = store();
     observe(&mut first).await;
     first.prepare_ledger().await.unwrap();
     drop(first);
     client
-        .batch_execute(
+        .run(
             "ALTER TABLE beatwarden_repairs SET (autovacuum_enabled = false);
              INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, reason, action, instance, repaired_at, before, after, version)
              SELECT lpad(i::text, 32, '0')::uuid, 'jobs', 'public.jobs', i, 'missed_first', 'fail', 'other/1',
                     now() - interval '10 minutes' - i * interval '16 seconds', '{}', '{}', 2 FROM generate_series(1, 105000) AS i;
              INSERT INTO jobs (state, started) SELECT 'running', now() AT TIME ZONE 'UTC' FROM generate_series(1, 100)",
         )
-        .await
-        .unwrap();
-    client.batch_execute("VACUUM ANALYZE beatwarden_repairs").await.unwrap();
+        .await;
+    client.run("VACUUM ANALYZE beatwarden_repairs").await;
     // What this session read is counted now, and not with what is measured.
-    client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    client.run("SELECT pg_stat_force_next_flush()").await;
     // Blocks of the ledger that so many passes read, once their connections are gone and have reported them to the server.
     let read = async |passes: u32| {
         let count = async || {
@@ -406,20 +376,14 @@ async fn a_day_of_repairs_costs_a_pass_a_few_blocks() {
 
 #[tokio::test]
 async fn naive_times_in_a_zone_with_daylight_saving() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute("CREATE TABLE jobs (id varchar(20) PRIMARY KEY, state varchar(10), started timestamp, beat timestamp, ended timestamp)")
-        .await
-        .unwrap();
+    let (database, client) = postgres::shared().database_with("CREATE TABLE jobs (id varchar(20) PRIMARY KEY, state varchar(10), started timestamp, beat timestamp, ended timestamp)").await;
     let local = "clock_timestamp() AT TIME ZONE 'America/New_York'";
     client
-        .batch_execute(&format!(
+        .run(&format!(
             "INSERT INTO jobs VALUES ('one', 'running', {local} - interval '10 min', NULL), ('two', 'running', {local} - interval '10 min', NULL),
                 ('three', 'running', {local} - interval '10 min', {local} - interval '1 s'), ('four', 'pending', NULL, NULL)"
         ))
-        .await
-        .unwrap();
+        .await;
     let mut mapping = mapping("jobs");
     mapping.time_zone = "America/New_York".into();
     let store = |action| postgres_store(&database.url, mapping.clone(), action);
@@ -431,9 +395,8 @@ async fn naive_times_in_a_zone_with_daylight_saving() {
     .await;
     // 01:30 happens twice on 2026-11-01: the later instant, 06:30 UTC, makes the smaller age.
     client
-        .batch_execute("INSERT INTO jobs VALUES ('fold', 'running', '2026-11-01 01:30:00', NULL)")
-        .await
-        .unwrap();
+        .run("INSERT INTO jobs VALUES ('fold', 'running', '2026-11-01 01:30:00', NULL)")
+        .await;
     let snapshot = observe(&mut store(Action::Fail)).await;
     let later = "2026-11-01T06:30:00Z"
         .parse::<jiff::Timestamp>()
@@ -457,18 +420,7 @@ async fn a_text_key_on_sqlite() {
             time(-1)
         ))
         .unwrap();
-    let store = |action| {
-        let path = path.clone();
-        SqliteStore::new(SqliteSettings {
-            address: Box::new(move || Ok(path.clone())),
-            mapping: mapping("job table"),
-            poll_timeout: Duration::from_secs(10),
-            seed_tolerance: TOLERANCE,
-            instance: "test/1".into(),
-            discovery: DiscoverySetting::Auto,
-            action,
-        })
-    };
+    let store = |action| SqliteStore::new(stores::on_file(&path, mapping("job table"), action));
     read_and_repair(store(Action::Backfill), store(Action::Fail), ["007", "b", "c", "d"]).await;
     let ended: String = connection
         .query_row("SELECT ended FROM \"job table\" WHERE id = 'b'", [], |row| row.get(0))
@@ -481,23 +433,19 @@ async fn a_text_key_on_sqlite() {
 }
 
 async fn an_index_serves(state_type: &str) {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(&format!(
+    let (database, client) = postgres::shared()
+        .database_with(&format!(
             "CREATE TYPE phase AS ENUM ('pending', 'running', 'done', 'failed');
              CREATE TABLE jobs (id bigint PRIMARY KEY, state {state_type}, started timestamptz, beat timestamptz, ended timestamptz);
              INSERT INTO jobs SELECT number, 'done', now(), now(), now() FROM generate_series(1, 20000) AS number;
              INSERT INTO jobs VALUES (20001, 'running', now(), NULL, NULL); ANALYZE jobs"
         ))
-        .await
-        .unwrap();
+        .await;
     let store = || postgres_store(&database.url, mapping("jobs"), Action::Observe);
     assert_eq!(observe(&mut store()).await.access, Access::Scan);
     client
-        .batch_execute("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs")
-        .await
-        .unwrap();
+        .run("CREATE INDEX ON jobs (id) WHERE state = 'running'; ANALYZE jobs")
+        .await;
     let snapshot = observe(&mut store()).await;
     assert_eq!(snapshot.access, Access::Index);
     assert_eq!(job(&snapshot, "20001").state.as_deref(), Some("running"));
@@ -520,7 +468,7 @@ async fn tables_that_cant_be_repaired_say_why() {
     let client = database.client().await;
     let columns = "state text, started timestamptz, beat timestamptz, ended timestamptz";
     client
-        .batch_execute(&format!(
+        .run(&format!(
             "CREATE TABLE parted (id bigint, day date, {columns}, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
              CREATE TABLE good (id bigint PRIMARY KEY, {columns}); CREATE VIEW seen AS SELECT * FROM good;
              CREATE TABLE loose (id bigint, {columns}); CREATE UNIQUE INDEX ON loose (id) WHERE state = 'running';
@@ -531,8 +479,7 @@ async fn tables_that_cant_be_repaired_say_why() {
              CREATE TABLE lower (id text, {columns}); CREATE UNIQUE INDEX ON lower (lower(id));
              CREATE TABLE parent (id bigint PRIMARY KEY, {columns}); CREATE TABLE heir () INHERITS (parent)"
         ))
-        .await
-        .unwrap();
+        .await;
     for (table, word) in [
         ("seen", "is a view"),
         ("late", "can be deferred"),
@@ -570,15 +517,14 @@ async fn rows_that_share_a_key_fail_the_pass() {
     let client = database.client().await;
     let columns = "state text, started timestamptz, beat timestamptz, ended timestamptz";
     client
-        .batch_execute(&format!(
+        .run(&format!(
             "CREATE TABLE t (task text, run bigint, {columns}); CREATE VIEW v AS SELECT task AS id, * FROM t;
              CREATE VIEW numbers AS SELECT run AS id, * FROM t; CREATE MATERIALIZED VIEW m AS SELECT task AS id, * FROM t;
              CREATE TABLE parent (id bigint PRIMARY KEY, {columns}); CREATE TABLE heir () INHERITS (parent);
              INSERT INTO t VALUES ('a', 1, 'running', now()), ('b', 2, 'running', now()), ('b', 3, 'done', now()), (NULL, 4, 'running', now());
              REFRESH MATERIALIZED VIEW m"
         ))
-        .await
-        .unwrap();
+        .await;
     let watched = |table: &str, born_running| Mapping {
         born_running,
         ..mapping(table)
@@ -595,11 +541,8 @@ async fn rows_that_share_a_key_fail_the_pass() {
         "no two running rows share a key yet"
     );
     client
-        .batch_execute(
-            "INSERT INTO t VALUES ('a', 5, 'running', now()), ('a', 6, 'running', now()); REFRESH MATERIALIZED VIEW m",
-        )
-        .await
-        .unwrap();
+        .run("INSERT INTO t VALUES ('a', 5, 'running', now()), ('a', 6, 'running', now()); REFRESH MATERIALIZED VIEW m")
+        .await;
     for table in ["v", "m"] {
         let error = look(table, false).await.expect_err(table);
         let text = error.to_string();
@@ -619,18 +562,14 @@ async fn rows_that_share_a_key_fail_the_pass() {
             .count(),
         5
     );
-    client
-        .batch_execute("INSERT INTO t VALUES ('x', 6, 'done', now())")
-        .await
-        .unwrap();
+    client.run("INSERT INTO t VALUES ('x', 6, 'done', now())").await;
     let error = look("numbers", true)
         .await
         .expect_err("a view whose key is there twice");
     assert!(error.to_string().contains("id = `6`"), "{error}");
     client
-        .batch_execute("INSERT INTO parent VALUES (1, 'running', now()); INSERT INTO heir VALUES (1, 'running', now())")
-        .await
-        .unwrap();
+        .run("INSERT INTO parent VALUES (1, 'running', now()); INSERT INTO heir VALUES (1, 'running', now())")
+        .await;
     let error = look("parent", false).await.expect_err("a parent and its heir");
     assert!(error.to_string().contains("2 rows of"), "{error}");
 }
@@ -638,12 +577,7 @@ async fn rows_that_share_a_key_fail_the_pass() {
 /// Several columns missing at once are one error that names them all, whatever rights are missing.
 #[tokio::test]
 async fn all_missing_columns_are_named_at_once() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client
-        .batch_execute("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)")
-        .await
-        .unwrap();
+    let (database, _client) = postgres::shared().database_with("CREATE TABLE jobs (id int PRIMARY KEY, status text, started_on timestamptz, beat timestamptz, ended timestamptz)").await;
     let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     let error = postgres_store(&database.url, mapping("jobs"), Action::Fail)
         .observe(&request)
@@ -683,7 +617,7 @@ async fn columns_of_a_wrong_type_are_named() {
         let table = format!("t{number}");
         let create =
             format!("CREATE TABLE {table} (id int PRIMARY KEY, {columns}, beat timestamptz, ended timestamptz)");
-        client.batch_execute(&create).await.unwrap();
+        client.run(&create).await;
         let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
         let error = postgres_store(&database.url, mapping(&table), Action::Observe)
             .observe(&request)
@@ -692,12 +626,11 @@ async fn columns_of_a_wrong_type_are_named() {
         assert!(error.chain().starts_with(words), "{}", error.chain());
     }
     client
-        .batch_execute(
+        .run(
             "CREATE TYPE phase AS ENUM ('pending', 'runing'); CREATE TABLE e (id int PRIMARY KEY, state phase,
              started timestamptz, beat timestamptz, ended timestamptz)",
         )
-        .await
-        .unwrap();
+        .await;
     let request = ObserveRequest::whole(Vec::new(), Coverage::Full);
     let error = postgres_store(&database.url, mapping("e"), Action::Observe)
         .observe(&request)

@@ -35,6 +35,11 @@ pub fn command_of(program: &Path, folder: &Path) -> Command {
     command
 }
 
+/// The words of a command line, as blanks separate them.
+pub fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
 /// Runs a command to its end: status, stdout, stderr.
 pub fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -44,6 +49,26 @@ pub fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
         .expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status, text(output.stdout), text(output.stderr))
+}
+
+/// A series of the watch `meltano` that has no other label.
+pub fn of_watch(name: &str) -> String {
+    format!("{name}{{watch=\"meltano\"}}")
+}
+
+/// Its repairs of jobs that missed their first heartbeat.
+pub fn repairs(action: &str) -> String {
+    format!("repairs_total{{action=\"{action}\",reason=\"missed_first\",watch=\"meltano\"}}")
+}
+
+/// Its jobs whose repair is withheld.
+pub fn withheld(cause: &str) -> String {
+    format!("withheld_repairs{{cause=\"{cause}\",watch=\"meltano\"}}")
+}
+
+/// Its failed passes.
+pub fn failures(cause: &str) -> String {
+    format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
 }
 
 impl Beatwarden {
@@ -137,6 +162,16 @@ impl Beatwarden {
             format_args!("{series} = {value}, log:\n{}", self.whole_log()),
             within,
             async || (self.metric(series) == Some(value)).then_some(()),
+        )
+        .await;
+    }
+
+    /// Waits until its log has these words.
+    pub async fn says(&self, words: &str, within: Duration) {
+        eventually(
+            format_args!("`{words}` in the log:\n{}", self.whole_log()),
+            within,
+            async || self.log().contains(words).then_some(()),
         )
         .await;
     }

@@ -16,6 +16,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod runs;
 pub mod served;
+pub mod stores;
 pub mod table;
 
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
@@ -26,6 +27,34 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
+
+/// A file of this name in a folder of its own, which goes with the first of the two.
+pub fn written(name: &str, text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    std::fs::write(&file, text).expect("our own file");
+    (folder, file)
+}
+
+/// A connection that keeps its transaction from one statement to the next. The statements are a test's own, and have to succeed.
+pub trait Session {
+    async fn run(&self, statements: &str);
+}
+
+impl Session for tokio_postgres::Client {
+    async fn run(&self, statements: &str) {
+        let done = self.batch_execute(statements).await;
+        done.unwrap_or_else(|error| panic!("{error:?}: {statements}"));
+    }
+}
+
+impl Session for rusqlite::Connection {
+    async fn run(&self, statements: &str) {
+        let done = self.execute_batch(statements);
+        done.unwrap_or_else(|error| panic!("{error}: {statements}"));
+    }
+}
 
 /// Asks again and again until there is an answer; for what happens in another process, which can't notify us. `what` is shown
 /// as it is at the end: a log by [`beatwarden::Beatwarden::whole_log`].

@@ -3,6 +3,7 @@
 
 pub mod replication;
 
+use super::{Session, beatwarden::words};
 use std::{
     fs,
     io::Read,
@@ -275,7 +276,7 @@ impl Cluster {
         let rules = fs::read_to_string(&file).expect("the access rules");
         fs::write(&file, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}")).expect("our own file");
         let admin = connect(&self.url("postgres", "postgres")).await;
-        admin.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+        admin.run("SELECT pg_reload_conf()").await;
     }
 
     /// From here on the server speaks TLS, with a certificate that no authority signed.
@@ -283,18 +284,9 @@ impl Cluster {
         let data = self.folder.join("data");
         let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
         run(Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=localhost",
-                "-keyout",
-            ])
+            .args(words(
+                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout",
+            ))
             .arg(&key)
             .arg("-out")
             .arg(&certificate));
@@ -361,13 +353,18 @@ impl Cluster {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         let admin = connect(&self.url("postgres", "postgres")).await;
-        admin
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
-            .await
-            .expect("a new database");
+        admin.run(&format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         TestDatabase {
             url: self.url("postgres", &name),
         }
+    }
+
+    /// A new database in which these statements were run, and the connection that ran them.
+    pub async fn database_with(&self, statements: &str) -> (TestDatabase, Client) {
+        let database = self.database().await;
+        let client = database.client().await;
+        client.run(statements).await;
+        (database, client)
     }
 }
 

@@ -6,6 +6,11 @@ use beatwarden::{
 };
 use std::time::Duration;
 
+/// Meltano's table on PostgreSQL.
+#[allow(dead_code, reason = "not all ask a server")]
+pub const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
+    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
+
 pub fn list(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

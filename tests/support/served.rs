@@ -235,9 +235,17 @@ impl Served {
 
     /// The verdict of the page.
     pub fn page_says(&self) -> String {
-        let page = get(self.address, "/").text();
+        let page = self.page();
         let rest = page.split("<p class=\"verdict\">").nth(1).expect("a verdict");
         rest.split("</p>").next().expect("its end").to_owned()
+    }
+
+    pub fn page(&self) -> String {
+        get(self.address, "/").text()
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&get(self.address, "/api/v1/status").body).expect("JSON")
     }
 
     pub fn metrics(&self) -> String {

@@ -1,8 +1,10 @@
 //! A job table like Meltano's, in a file or on a server, and our commands on it.
 
 use super::{
-    beatwarden::command,
+    Session,
+    beatwarden::{command, words},
     postgres::{self, TestDatabase},
+    runs,
 };
 use serde_json::Value;
 use std::{
@@ -34,15 +36,10 @@ impl Table {
     }
 
     pub async fn server() -> Self {
-        let database = postgres::shared().database().await;
-        let client = database.client().await;
-        let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-            ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
-            last_heartbeat_at timestamp)";
-        client.batch_execute(table).await.expect("the test's own table");
+        let (database, client) = postgres::shared().database_with(runs::TABLE).await;
         // A job that is older than its server is not failed so soon: the server has to be older than the jobs.
         let old_enough = "SELECT pg_sleep(greatest(0, extract(epoch FROM pg_postmaster_start_time() - now()) + 12))";
-        client.batch_execute(old_enough).await.expect("the test's own table");
+        client.run(old_enough).await;
         Self::Server(database, client)
     }
 
@@ -88,7 +85,7 @@ impl Table {
                 connection.busy_timeout(BUSY).expect("the test's own table");
                 connection.execute_batch(statement).expect("the test's own table");
             }
-            Self::Server(_, client) => client.batch_execute(statement).await.expect("the test's own table"),
+            Self::Server(_, client) => client.run(statement).await,
         }
     }
 
@@ -138,18 +135,10 @@ impl Table {
     pub fn command(&self, folder: &std::path::Path, arguments: &[&str]) -> Command {
         let mut command = command(folder);
         // No instance listens on this port of ours.
-        command.args(arguments).args([
-            "--database",
-            &self.url(),
-            "--preset",
-            "meltano",
-            "--listen",
-            "127.0.0.1:1",
-            "--init-deadline",
-            "2s",
-            "--poll-interval",
-            "500ms",
-        ]);
+        command.args(arguments).args(words(&format!(
+            "--database {} --preset meltano --listen 127.0.0.1:1 --init-deadline 2s --poll-interval 500ms",
+            self.url()
+        )));
         command
     }
 
@@ -157,6 +146,12 @@ impl Table {
         let (code, said, complaint) = self.run(&[arguments, &["--json"]].concat());
         assert_eq!(code, 0, "{arguments:?}: {said}{complaint}");
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
+    /// The identity of the newest repair.
+    pub fn newest_entry(&self) -> String {
+        let id = &self.json(&["history"])["repairs"][0]["repair_id"];
+        id.as_str().expect("a repair").to_owned()
     }
 }
 

@@ -3,7 +3,6 @@
 
 use crate::support::{
     beatwarden::{Beatwarden, command},
-    eventually,
     table::Table,
 };
 use std::{path::Path, time::Duration};
@@ -65,10 +64,7 @@ async fn three_slashes_before_an_absolute_path_are_told() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&advice), "{said}");
     let dog = Beatwarden::watch(&of_it).await;
-    eventually(dog.whole_log(), SOON, async || {
-        dog.log().contains(&advice).then_some(())
-    })
-    .await;
+    dog.says(&advice, SOON).await;
     // A file that its writer has yet to make.
     let later = format!("sqlite://{}", folder.path().join("later.db").display());
     let (_, said) = run_in(folder.path(), &["check", "--preset", "meltano", "--database", &later]);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
-    beatwarden::Beatwarden,
+    beatwarden::{Beatwarden, words},
     eventually,
     http::{ask, get},
 };
@@ -42,14 +42,8 @@ impl Site {
         // Without an index passes would become rarer by themselves on a busy machine.
         jobs.execute_batch("CREATE INDEX by_state ON runs (state)").unwrap();
         let (database, web_file) = (file("jobs.db"), file("web.yml"));
-        let mut arguments = vec![
-            "--database",
-            &database,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "observe",
-        ];
+        let arguments = format!("--database {database} --preset meltano --missed-first observe");
+        let mut arguments = words(&arguments);
         arguments.extend(["--poll-interval", "200ms"]);
         let twin = Beatwarden::watch(&arguments).await;
         if let Some(text) = web {

@@ -7,7 +7,7 @@ mod instance;
 mod streams;
 
 use crate::support::{
-    beatwarden::{Beatwarden, command, run},
+    beatwarden::{Beatwarden, command, run, words},
     http,
 };
 use std::{
@@ -93,15 +93,7 @@ fn the_demo_takes_a_free_port_and_ends_cleanly_with_ctrl_c() {
 fn bad_arguments_and_configuration_end_with_2() {
     let (status, _, said) = run(&["watch", "--no-such-flag"]);
     assert_eq!(status.code(), Some(2), "{said}");
-    let (status, _, said) = run(&[
-        "watch",
-        "--database",
-        "x.db",
-        "--preset",
-        "meltano",
-        "--poll-interval",
-        "0",
-    ]);
+    let (status, _, said) = run(&words("watch --database x.db --preset meltano --poll-interval 0"));
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("poll_interval"), "{said}");
     let (status, _, said) = run(&["watch"]);
@@ -118,10 +110,8 @@ async fn a_hangup_does_not_end_the_watchdog() {
     let table = job_table(&folder);
     let dog = Beatwarden::watch(&["--database", text(&table), "--preset", "meltano"]).await;
     dog.signal("HUP");
-    crate::support::eventually("its word", Duration::from_secs(10), async || {
-        dog.log().contains("the configuration was reloaded").then_some(())
-    })
-    .await;
+    dog.says("the configuration was reloaded", Duration::from_secs(10))
+        .await;
     assert_eq!(http::get(dog.address, "/-/healthy").status, 200);
     assert!(dog.stop().success());
 }

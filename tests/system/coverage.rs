@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     http::get,
     postgres,
 };
@@ -20,17 +21,8 @@ async fn a_first_look_that_is_not_complete_is_said_everywhere() {
         INSERT INTO runs SELECT n, 'job', CASE n WHEN 7 THEN 'RUNNING' ELSE 'SUCCESS' END, now() - interval '1 day', now(), '{}', NULL
             FROM generate_series(1, 60000) AS n;
         ANALYZE runs";
-    client.batch_execute(statements).await.unwrap();
-    let slow = [
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "observe",
-        "--poll-interval",
-        "1h",
-        "--init-deadline",
-        "2h",
-    ];
+    client.run(statements).await;
+    let slow = words("--preset meltano --missed-first observe --poll-interval 1h --init-deadline 2h");
     let watched = |arguments: &[&'static str]| [arguments, &slow].concat();
     let with_url = |mut arguments: Vec<&'static str>| {
         arguments.extend(["--database", String::leak(database.url.clone())]);

@@ -6,8 +6,10 @@ mod places;
 mod zones;
 
 use crate::support::{
+    Session,
     beatwarden::{command, run},
     postgres::{self, TestDatabase},
+    written,
 };
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -21,9 +23,7 @@ fn discovered(url: &str) -> String {
 
 /// What `check` says of a configuration: whether it accepts it, and all that it prints.
 fn checked(configuration: &str) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
-    fs::write(&file, configuration).unwrap();
+    let (_folder, file) = written("beatwarden.toml", configuration);
     let (status, said, complaint) = run(&["check", "--config", file.to_str().unwrap()]);
     (status.success(), format!("{said}{complaint}"))
 }
@@ -37,7 +37,7 @@ fn in_force(said: &str) -> Vec<&str> {
 
 async fn server(sql: &str) -> TestDatabase {
     let database = postgres::shared().database().await;
-    database.client().await.batch_execute(sql).await.unwrap();
+    database.client().await.run(sql).await;
     database
 }
 

@@ -6,6 +6,7 @@ use crate::support::{
     beatwarden::{Beatwarden, run},
     eventually, http,
     table::Table,
+    written,
 };
 use serde_json::Value;
 use std::{path::PathBuf, time::Duration};
@@ -30,8 +31,6 @@ async fn with_beats(table: &Table) -> (TempDir, PathBuf) {
             "CREATE TABLE beats (job integer NOT NULL REFERENCES runs (id), at {time} NOT NULL, PRIMARY KEY (job, at))"
         ))
         .await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("beatwarden.toml");
     let text = format!(
         "[[watch]]\nname = \"jobs\"\ndatabase = {:?}\npoll_interval = \"100ms\"\ninit_deadline = \"1s\"\n\
          heartbeat_timeout = \"1s\"\n[watch.table]\nname = \"runs\"\nid = \"id\"\njob_name = \"job_name\"\n\
@@ -41,7 +40,7 @@ async fn with_beats(table: &Table) -> (TempDir, PathBuf) {
          [watch.repair]\nmissed_first = \"fail\"\n",
         table.url()
     );
-    std::fs::write(&path, text).unwrap();
+    let (folder, path) = written("beatwarden.toml", text);
     (folder, path)
 }
 

@@ -8,7 +8,7 @@ pub mod pair;
 pub mod patroni;
 pub mod writer;
 
-use crate::support::{beatwarden::Beatwarden, eventually};
+use crate::support::{Session, beatwarden::Beatwarden, eventually};
 use pair::{Pair, SOON, beat, begin, clock, entries, hold, refusing, repaired, state};
 use tokio_postgres::Client;
 
@@ -46,7 +46,7 @@ async fn a_failover_that_loses_commits_loses_no_repair_and_doubles_none() {
     pair.primary.replayed_by(&pair.standby).await;
     pair.standby.cut_off().await;
     beat(&old, lost_beat).await;
-    old.batch_execute("COMMIT").await.unwrap();
+    old.run("COMMIT").await;
     repaired(&old, lost_repair, &dog).await;
     dog.metric_becomes(&repairs("fail"), 2.0, SOON).await;
     let lost_job = begin(&old).await;
@@ -143,7 +143,7 @@ async fn a_watch_leaves_a_primary_that_was_demoted_under_it() {
         .await;
     pair.primary.execute("SELECT pg_reload_conf()").await;
     dog.metric_becomes(&withheld("read_only"), 1.0, SOON).await;
-    old.batch_execute("ROLLBACK").await.unwrap();
+    old.run("ROLLBACK").await;
     let new = pair.writer(&pair.standby).await;
     let promoted = clock(&new).await;
     pair.standby.promote().await;
@@ -231,7 +231,7 @@ async fn a_promotion_changes_the_identity_at_once() {
     let (before, started) = ask().await;
     let passes = dog.metric(&of_watch("polls_total")).unwrap();
     let promoted = clock(&client).await;
-    client.batch_execute("SELECT pg_promote()").await.unwrap();
+    client.run("SELECT pg_promote()").await;
     let (after, still_started) = ask().await;
     assert_ne!(before, after);
     assert_eq!(started, still_started);

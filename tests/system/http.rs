@@ -114,11 +114,11 @@ async fn before_the_first_pass_counters_exist_and_nothing_is_claimed_of_the_tabl
     ] {
         assert!(!text.contains(&format!("beatwarden_{absent}")), "{absent}");
     }
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     assert_eq!(status["watches"][0]["fuse_open"], serde_json::Value::Null);
     assert_eq!(get(served.address, "/-/ready").status, 503);
     assert_eq!(get(served.address, "/-/healthy").status, 200);
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(page.contains("Nothing is known yet"), "{page}");
 }
 
@@ -164,7 +164,7 @@ async fn what_blocks_the_writer_is_the_same_number_everywhere() {
         job("5", "d", -1_000, Some(-299)),
     ]);
     assert_eq!(served.metric("blocking_jobs{watch=\"meltano\"}").as_deref(), Some("1"));
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let watch = &status["watches"][0];
     assert_eq!(watch["blocking_jobs"], 1);
     let facts = |id: &str| {
@@ -193,7 +193,7 @@ async fn what_blocks_the_writer_is_the_same_number_everywhere() {
         );
     }
     assert_eq!(facts("5"), (().into(), false.into(), ().into()), "it beats");
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(
         page.contains(words) && page.contains("leftover, blocks no one"),
         "{page}"
@@ -218,17 +218,12 @@ async fn at_the_moment_of_a_repair_page_and_status_say_so() {
         ..served::policy()
     };
     let served = served::served_as("meltano", fail).await;
-    let status =
-        || -> serde_json::Value { serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap() };
+    let status = || served.status();
     served.look(Found::rows(vec![job("7", "orders", -10, None)]));
     let next = &status()["watches"][0]["next_repair"];
     assert_eq!((&next["id"], &next["next_action"]), (&"7".into(), &"fail".into()));
     assert_eq!(next["due_at"], "2027-01-15T08:01:00.000000Z");
-    assert!(
-        get(served.address, "/")
-            .text()
-            .contains("in 1 min, at 08:01:00 UTC, if it stays silent")
-    );
+    assert!(served.page().contains("in 1 min, at 08:01:00 UTC, if it stays silent"));
     for _ in 0..12 {
         served.later(Duration::from_secs(5));
         served.look(Found::rows(vec![job("7", "orders", -10, None)]));
@@ -241,7 +236,7 @@ async fn at_the_moment_of_a_repair_page_and_status_say_so() {
     );
     let verdict = "No job is running; 1 was failed in the last minute.";
     assert_eq!(watch["verdict"], verdict);
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(
         page.contains(verdict) && page.contains("1 repaired by the last pass"),
         "{page}"
@@ -258,7 +253,7 @@ async fn where_the_writers_rule_is_not_known_nothing_is_said_of_blocking() {
     let served = served::served_as("meltano", unknown).await;
     served.pass(vec![job("1", "a", -90, None)]);
     assert!(!served.metrics().contains("beatwarden_blocking_jobs"));
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let watch = &status["watches"][0];
     assert_eq!(
         (&watch["blocking_jobs"], &watch["jobs"][0]["blocks_until"]),
@@ -281,12 +276,12 @@ async fn old_data_is_never_shown_as_the_present() {
         "{text}"
     );
     assert_eq!(get(served.address, "/-/ready").status, 503);
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(
         page.contains("class=\"watch old\"") && page.contains("What follows is old"),
         "{page}"
     );
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     assert_eq!(status["watches"][0]["up"], false);
     let phases = status["watches"][0]["phases"].as_object().unwrap();
     assert!(
@@ -316,7 +311,7 @@ async fn a_fuse_stays_open_while_the_database_is_away_and_the_guard_is_unknown_t
         served.later(Duration::from_secs(5));
     }
     let fuse = || {
-        let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+        let status = served.status();
         let metric = served.metric("fuse_open{watch=\"meltano\"}");
         (metric, status["watches"][0]["fuse_open"].clone())
     };
@@ -390,7 +385,7 @@ async fn a_failed_pass_is_reported_and_keeps_the_probe_of_the_loop_green() {
     assert_eq!(get(served.address, "/-/healthy").status, 200);
     let ready = get(served.address, "/-/ready");
     assert_eq!((ready.status, ready.text()), (503, "meltano: connect\n".to_owned()));
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(page.contains("no connection to &lt;the database&gt;"), "{page}");
 }
 
@@ -398,7 +393,7 @@ async fn a_failed_pass_is_reported_and_keeps_the_probe_of_the_loop_green() {
 async fn the_status_has_the_promised_shape() {
     let served = served().await;
     served.pass(vec![job("7", "a", -90, None), job("8", "b", -100, Some(-2))]);
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&status), ["now", "version", "watches"]);
     let watch = &status["watches"][0];
@@ -491,7 +486,7 @@ async fn the_status_has_the_facts_of_the_page() {
     ]));
     served.later(Duration::from_secs(5));
     served.fail();
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let watch = &status["watches"][0];
     assert_eq!(watch["verdict"], "1 stuck, none blocks new runs: 1 silent for 14 min.");
     assert_eq!(watch["tone"], "failing");
@@ -534,7 +529,7 @@ async fn a_day_of_inits_and_the_last_passes_keep_their_size() {
         let begun = i64::try_from(begun).unwrap();
         served.look(Found::rows(vec![job(&id.to_string(), "a", begun - 3, Some(begun - 1))]));
     }
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let day = status["watches"][0]["init_day"].as_array().unwrap();
     assert_eq!(day.len(), 48, "a slot for each half hour of a day");
     let inits: u64 = day.iter().map(|slot| slot["inits"].as_u64().unwrap()).sum();
@@ -559,13 +554,13 @@ async fn hostile_names_stay_text_everywhere() {
             .map(|(id, name)| job(&id.to_string(), name, -90, None))
             .collect(),
     );
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
     assert!(!page.contains('\u{202e}') && !page.contains(&"x".repeat(200)));
     let text = served.metrics();
     assert!(text.contains(r#"job_name="a\"b\\c\nd""#), "{text}");
     assert!(!text.contains(&"x".repeat(129)), "names are cut to 128 characters");
-    let status: serde_json::Value = serde_json::from_slice(&get(served.address, "/api/v1/status").body).unwrap();
+    let status = served.status();
     let jobs = status["watches"][0]["jobs"].as_array().unwrap();
     assert_eq!(jobs.len(), names.len());
     assert!(

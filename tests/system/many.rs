@@ -4,9 +4,11 @@
 mod neighbours;
 
 use crate::support::{
+    Session,
     beatwarden::Beatwarden,
     eventually,
     postgres::{Cluster, TestDatabase},
+    written,
 };
 use std::{fmt::Write as _, time::Duration};
 
@@ -22,7 +24,7 @@ async fn fill(database: &TestDatabase) {
             "CREATE TABLE jobs_{table} (id integer PRIMARY KEY, state text, started_at timestamptz, beat timestamptz);
              INSERT INTO jobs_{table} VALUES (1, 'on', now() - interval '1 hour', NULL), (2, 'on', now() - interval '1 hour', now() + interval '1 day')"
         );
-        client.batch_execute(&statements).await.unwrap();
+        client.run(&statements).await;
     }
 }
 
@@ -53,9 +55,7 @@ async fn fifty_watches_on_five_databases_take_two_connections_each() {
         fill(&database).await;
         databases.push(database);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
-    std::fs::write(&file, configuration(&databases)).unwrap();
+    let (_folder, file) = written("beatwarden.toml", configuration(&databases));
     let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
 
     let watcher = databases[0].client().await;

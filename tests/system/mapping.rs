@@ -1,7 +1,7 @@
 //! The examples of docs/mapping.md: the tables are made, one job is put into them, and `check` finds it by the configuration
 //! beside them.
 
-use crate::support::{beatwarden::run, postgres};
+use crate::support::{Session, beatwarden::run, postgres, written};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// A heading, and the code below it.
@@ -81,14 +81,10 @@ async fn every_example_of_the_page_is_read_as_it_says() {
     assert_eq!(headings.len(), jobs.len(), "{headings:?}");
     for example in &examples {
         let heading = example.heading.as_str();
-        let database = postgres::shared().database().await;
-        let client = database.client().await;
-        client.batch_execute(&example.sql).await.unwrap();
-        client.batch_execute(jobs[heading]).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("beatwarden.toml");
+        let (database, client) = postgres::shared().database_with(&example.sql).await;
+        client.run(jobs[heading]).await;
         let line = format!("[[watch]]\ndatabase = \"{}\"\n", database.url);
-        fs::write(&file, example.toml.replacen("[[watch]]\n", &line, 1)).unwrap();
+        let (_folder, file) = written("beatwarden.toml", example.toml.replacen("[[watch]]\n", &line, 1));
         let (status, stdout, stderr) = run(&["check", "--config", file.to_str().unwrap()]);
         assert!(
             stdout.contains("states: 1 job is in a running state")

@@ -4,7 +4,7 @@
 
 use crate::support::{
     beatwarden::{Beatwarden, run},
-    eventually, http,
+    http,
 };
 use std::time::Duration;
 use tempfile::TempDir;
@@ -92,10 +92,7 @@ async fn trials_are_called_trials() {
     let watchdog = Beatwarden::watch(&[&of_it[..], &["--poll-interval", "100ms"]].concat()).await;
     let info = "watch_info{noun=\"trial\",preset=\"optuna\",table=\"trials\",watch=\"optuna\"}";
     watchdog.metric_becomes(info, 1.0, SOON).await;
-    eventually(watchdog.whole_log(), SOON, async || {
-        watchdog.log().contains("trial is stuck").then_some(())
-    })
-    .await;
+    watchdog.says("trial is stuck", SOON).await;
     let page = seen(&http::get(watchdog.address, "/").text());
     for part in [
         "Stuck and late trials",

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
-    beatwarden::{Beatwarden, command},
+    beatwarden::{Beatwarden, command, words},
     table::Table,
+    written,
 };
 use serde_json::Value;
 use std::{io::Write, process::Stdio, time::Duration};
@@ -36,10 +37,7 @@ async fn a_dead_job_is_repaired_by_hand_given_back_and_insisted_on(table: Table)
         "{said}"
     );
     assert!(!said.contains("alive"), "{said}");
-    let id = table.json(&["history"])["repairs"][0]["repair_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = table.newest_entry();
     let explained = table.json(&["explain", "1"]);
     assert_eq!(
         (&explained["job"]["state"], &explained["repairs"][0]["repair_id"]),
@@ -139,16 +137,8 @@ async fn what_can_t_be_done_is_said_and_ends_with_the_promised_code(table: Table
 async fn a_false_repair_opens_the_fuse_for_every_replica_until_it_is_acknowledged(table: Table) {
     let watch = || async {
         let url = table.url();
-        let arguments = [
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "fail",
-            "--poll-interval",
-            "100ms",
-        ];
+        let arguments = format!("--database {url} --preset meltano --missed-first fail --poll-interval 100ms");
+        let arguments = words(&arguments);
         Beatwarden::watch(&[&arguments[..], &["--init-deadline", "2s", "--heartbeat-timeout", "3s"]].concat()).await
     };
     let (one, other) = (watch().await, watch().await);
@@ -193,10 +183,7 @@ async fn giving_a_job_back_and_acknowledging_are_no_repairs(table: Table) {
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
     let newest = || dog.metric("last_repair_timestamp_seconds{watch=\"meltano\"}");
     let repaired_at = newest().unwrap();
-    let id = table.json(&["history"])["repairs"][0]["repair_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = table.newest_entry();
     assert_eq!(table.json(&["undo", &id])["done"], true);
     dog.metric_becomes("withheld_repairs{cause=\"undone\",watch=\"meltano\"}", 1.0, SOON)
         .await;
@@ -205,16 +192,8 @@ async fn giving_a_job_back_and_acknowledging_are_no_repairs(table: Table) {
 
 async fn explain_speaks_for_the_running_instance(table: Table) {
     let url = table.url();
-    let arguments = [
-        "--database",
-        &url,
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "fail",
-        "--poll-interval",
-        "100ms",
-    ];
+    let arguments = format!("--database {url} --preset meltano --missed-first fail --poll-interval 100ms");
+    let arguments = words(&arguments);
     let dog =
         Beatwarden::watch(&[&arguments[..], &["--init-deadline", "2s", "--heartbeat-timeout", "3s"]].concat()).await;
     // All of a dozen dead at once: the fuse, which only the running process knows of.
@@ -223,17 +202,9 @@ async fn explain_speaks_for_the_running_instance(table: Table) {
         .await;
     let folder = tempfile::tempdir().unwrap();
     let output = command(folder.path())
-        .args([
-            "explain",
-            "3",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "fail",
-            "--listen",
-        ])
+        .args(words(&format!(
+            "explain 3 --database {url} --preset meltano --missed-first fail --listen"
+        )))
         .arg(dog.address.to_string())
         .output()
         .unwrap();
@@ -394,10 +365,7 @@ async fn one_job_that_can_t_be_repaired_is_reported_as_what_it_is(table: Table) 
 async fn the_beginning_of_an_identity_is_enough_and_people_are_named(table: Table) {
     table.job(1, "orders", 6, None).await;
     assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
-    let id = table.json(&["history"])["repairs"][0]["repair_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = table.newest_entry();
     assert_eq!(table.run(&["undo", &id[..7]]).0, 2, "seven characters are too few");
     // Another entry that begins with the same eight.
     let copied = "INSERT INTO beatwarden_repairs SELECT ID, watch, table_name, 'other', job_name, reason, action, instance, \
@@ -443,20 +411,15 @@ async fn the_beginning_of_an_identity_is_enough_and_people_are_named(table: Tabl
 async fn a_renamed_watch_forgets_nothing(table: Table) {
     table.job(1, "orders", 6, None).await;
     assert_eq!(table.run(&["repair", "--now", "--action", "fail", "--yes"]).0, 0);
-    let id = table.json(&["history"])["repairs"][0]["repair_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = table.newest_entry();
     assert_eq!(table.json(&["undo", &id])["done"], true);
     // From flags to a file, where the watch has another name.
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("other.toml");
     let configured = format!(
         "[[watch]]\nname = \"nightly\"\npreset = \"meltano\"\ndatabase = {:?}\npoll_interval = \"100ms\"\n\
          init_deadline = \"2s\"\nheartbeat_timeout = \"3s\"\nrepair.missed_first = \"fail\"\n",
         table.url()
     );
-    std::fs::write(&file, configured).unwrap();
+    let (folder, file) = written("other.toml", configured);
     let run = |arguments: &[&str]| {
         let output = command(folder.path())
             .arg("--config")
@@ -533,15 +496,9 @@ async fn a_job_is_explained_by_its_name_and_without_false_claims(table: Table) {
         .await;
     let folder = tempfile::tempdir().unwrap();
     let output = command(folder.path())
-        .args([
-            "explain",
-            "starting",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--listen",
-        ])
+        .args(words(&format!(
+            "explain starting --database {url} --preset meltano --listen"
+        )))
         .arg(dog.address.to_string())
         .output()
         .unwrap();

@@ -7,37 +7,28 @@ mod holders;
 mod log;
 
 use crate::support::{
-    beatwarden::Beatwarden,
+    Session,
+    beatwarden::{Beatwarden, failures, of_watch},
     eventually, http,
     postgres::{Cluster, TestDatabase},
+    runs::TABLE,
+    written,
 };
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
 const DEAD_JOB: &str = "INSERT INTO runs (id, job_name, state, started_at)
     VALUES ((SELECT coalesce(max(id), 0) + 1 FROM runs), 'job', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min')";
 
 async fn watch(database: &TestDatabase) -> Beatwarden {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
     let configuration = format!(
         "[[watch]]\ndatabase = \"{}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\npoll_timeout = \"2s\"\n\
          init_deadline = \"2s\"\nheartbeat_timeout = \"5s\"\n",
         database.url
     );
-    std::fs::write(&file, configuration).unwrap();
+    let (_folder, file) = written("beatwarden.toml", configuration);
     Beatwarden::watch(&["--config", file.to_str().unwrap()]).await
-}
-
-fn of_watch(name: &str) -> String {
-    format!("{name}{{watch=\"meltano\"}}")
-}
-
-fn failures(cause: &str) -> String {
-    format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
 }
 
 /// While the database does not answer: everything over HTTP does, and the age of the last good pass rises. How soon it does
@@ -79,7 +70,7 @@ const REPAIRS: &str = "repairs_total{action=\"backfill\",reason=\"missed_first\"
 async fn a_frozen_server_is_noticed_within_the_deadline_and_http_continues() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
-    database.client().await.batch_execute(TABLE).await.unwrap();
+    database.client().await.run(TABLE).await;
     let dog = watch(&database).await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     cluster.signal("STOP");
@@ -94,15 +85,10 @@ async fn a_frozen_server_is_noticed_within_the_deadline_and_http_continues() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_table_is_a_failure_with_its_cause_and_no_queue_behind_us() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let holder = database.client().await;
-    holder.batch_execute(TABLE).await.unwrap();
+    let (database, holder) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
-    holder
-        .batch_execute("BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    holder.run("BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE").await;
     // Also the passes that begin with a new connection, and with the question for the plan, name the cause.
     fails(&dog, "locked", 3.0).await;
     is_reported_by_http(&dog).await;
@@ -111,27 +97,24 @@ async fn a_locked_table_is_a_failure_with_its_cause_and_no_queue_behind_us() {
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
     let queue: i64 = holder.query_one(waiting, &[]).await.unwrap().get(0);
     assert!(queue <= 1, "{queue} in the queue");
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    holder.run("ROLLBACK").await;
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(30)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_ledger_is_a_failure_with_its_cause_and_repairs_come_after_it() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let holder = database.client().await;
-    holder.batch_execute(TABLE).await.unwrap();
+    let (database, holder) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
-    holder.batch_execute(DEAD_JOB).await.unwrap();
+    holder.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
     holder
-        .batch_execute("BEGIN; LOCK TABLE beatwarden_repairs IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
-    database.client().await.batch_execute(DEAD_JOB).await.unwrap();
+        .run("BEGIN; LOCK TABLE beatwarden_repairs IN ACCESS EXCLUSIVE MODE")
+        .await;
+    database.client().await.run(DEAD_JOB).await;
     fails(&dog, "locked", 2.0).await;
     is_reported_by_http(&dog).await;
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    holder.run("ROLLBACK").await;
     dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
     assert_eq!(dog.metric(&of_watch("up")), Some(1.0));
 }
@@ -140,11 +123,9 @@ async fn a_locked_ledger_is_a_failure_with_its_cause_and_repairs_come_after_it()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_ledger_is_made_again_through_an_old_connection() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
     // Longer than the deadline of anything that was asked through it.
     let polls = dog.metric(&of_watch("polls_total")).unwrap();
@@ -152,8 +133,8 @@ async fn a_dropped_ledger_is_made_again_through_an_old_connection() {
         (dog.metric(&of_watch("polls_total")) >= Some(polls + 15.0)).then_some(())
     })
     .await;
-    client.batch_execute("DROP TABLE beatwarden_repairs").await.unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run("DROP TABLE beatwarden_repairs").await;
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 2.0, SOON).await;
     assert_eq!(
         dog.metric(&of_watch("repair_failures_total")),
@@ -166,9 +147,7 @@ async fn a_dropped_ledger_is_made_again_through_an_old_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_are_full_when_a_repair_is_due_keep_the_passes_going() {
     let cluster = Cluster::start_with("max_connections = 8\nsuperuser_reserved_connections = 0\n");
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     let mut held = Vec::new();
@@ -176,7 +155,7 @@ async fn slots_that_are_full_when_a_repair_is_due_keep_the_passes_going() {
         held.push((client, tokio::spawn(connection)));
         assert!(held.len() < 20);
     }
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     eventually("a repair that finds no slot", SOON, async || {
         (dog.metric(&of_watch("repair_failures_total")) >= Some(2.0)).then_some(())
     })
@@ -201,22 +180,13 @@ async fn a_missing_table_is_named_and_found_when_it_appears() {
     })
     .await;
     assert!(dog.log().contains("table `runs` not found"), "{}", dog.log());
-    client.batch_execute(TABLE).await.unwrap();
+    client.run(TABLE).await;
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(60)).await;
     // A column that is dropped while we watch, and comes back.
-    client
-        .batch_execute("ALTER TABLE runs RENAME COLUMN state TO status")
-        .await
-        .unwrap();
+    client.run("ALTER TABLE runs RENAME COLUMN state TO status").await;
     dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
-    eventually("its name", SOON, async || {
-        dog.log().contains("did you mean `status`?").then_some(())
-    })
-    .await;
-    client
-        .batch_execute("ALTER TABLE runs RENAME COLUMN status TO state")
-        .await
-        .unwrap();
+    dog.says("did you mean `status`?", SOON).await;
+    client.run("ALTER TABLE runs RENAME COLUMN status TO state").await;
     dog.metric_becomes(&of_watch("up"), 1.0, Duration::from_secs(60)).await;
 }
 
@@ -224,30 +194,19 @@ async fn a_missing_table_is_named_and_found_when_it_appears() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_is_looked_up_and_counted_once() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
     // The first repair makes the ledger while commits still return.
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
-    client.batch_execute(DEAD_JOB).await.unwrap();
-    client
-        .batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
-        .await
-        .unwrap();
-    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    eventually("a missing answer", SOON, async || {
-        dog.log().contains("the answer to a repair is missing").then_some(())
-    })
-    .await;
-    client
-        .batch_execute("ALTER SYSTEM RESET synchronous_standby_names")
-        .await
-        .unwrap();
-    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    client.run(DEAD_JOB).await;
+    client.run("ALTER SYSTEM SET synchronous_standby_names = 'away'").await;
+    client.run("SELECT pg_reload_conf()").await;
+    dog.says("the answer to a repair is missing", SOON).await;
+    client.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+    client.run("SELECT pg_reload_conf()").await;
     dog.metric_becomes(REPAIRS, 2.0, Duration::from_secs(40)).await;
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 3.0, SOON).await;
     let counts = "SELECT (SELECT count(*) FROM runs WHERE last_heartbeat_at = started_at), (SELECT count(*) FROM beatwarden_repairs)";
     let row = client.query_one(counts, &[]).await.unwrap();
@@ -258,12 +217,10 @@ async fn a_commit_without_an_answer_is_looked_up_and_counted_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn terminated_backends_cost_a_pass_and_no_repair() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
     for _ in 0..30 {
-        client.batch_execute(DEAD_JOB).await.unwrap();
+        client.run(DEAD_JOB).await;
     }
     let ours = "application_name = 'beatwarden' AND datname = current_database()";
     let deadline = Instant::now() + Duration::from_secs(8);

@@ -5,6 +5,7 @@
 use crate::support::{
     beatwarden::{Beatwarden, run},
     table::Table,
+    written,
 };
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -20,8 +21,6 @@ crate::support::on_both!(
 
 /// A configuration of the table, by age, with this action.
 fn configured(table: &Table, overrun: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("beatwarden.toml");
     let text = format!(
         "[[watch]]\nname = \"jobs\"\ndatabase = {:?}\nmax_runtime = \"5m\"\npoll_interval = \"100ms\"\ninit_deadline = \"1s\"\n\
          heartbeat_timeout = \"1s\"\n[watch.table]\nname = \"runs\"\nid = \"id\"\njob_name = \"job_name\"\nstate = \"state\"\n\
@@ -29,7 +28,7 @@ fn configured(table: &Table, overrun: &str) -> (TempDir, PathBuf) {
          ended_at = \"ended_at\"\n[watch.repair]\noverrun = \"{overrun}\"\n",
         table.url()
     );
-    std::fs::write(&path, text).unwrap();
+    let (folder, path) = written("beatwarden.toml", text);
     (folder, path)
 }
 

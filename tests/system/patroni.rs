@@ -10,7 +10,7 @@
     reason = "a test fails by panicking, and this one prints its figures"
 )]
 
-use crate::support::{beatwarden::Beatwarden, eventually, postgres::connect};
+use crate::support::{Session, beatwarden::Beatwarden, eventually, postgres::connect};
 use crate::{
     failover::{
         monitor::{Monitor, Promotion},
@@ -91,7 +91,7 @@ impl Site {
         pair::furnish(&owner, "fail", folder.path()).await;
         let timeline =
             "ALTER TABLE audit ADD COLUMN timeline text DEFAULT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
-        connect(&owner).await.batch_execute(timeline).await.unwrap();
+        connect(&owner).await.run(timeline).await;
         // A standby that takes over without them would have lost the whole scene, and not a few commits.
         let furnished =
             "SELECT count(*) FROM information_schema.columns WHERE table_name = 'audit' AND column_name = 'timeline'";
@@ -176,7 +176,7 @@ impl Site {
 
     /// Asks all questions about the history that survived.
     async fn verdict(&self, client: &Client) -> Verdict {
-        client.batch_execute(PROMOTIONS).await.unwrap();
+        client.run(PROMOTIONS).await;
         for (timeline, promotion) in self.monitor.promotions() {
             let insert = "INSERT INTO promotion VALUES ($1, to_timestamp($2))";
             let name = format!("{timeline:08X}");

@@ -5,9 +5,11 @@
 mod web;
 
 use crate::support::{
+    Session,
     beatwarden::{Beatwarden, command},
     eventually, http,
     postgres::{Cluster, TestDatabase},
+    runs::TABLE,
 };
 use std::{
     fs,
@@ -25,9 +27,8 @@ const CANARY: &str = "kanarienvogel @%/'\\?";
 const SOUGHT: &str = "kanarien";
 const WRONG: &str = "kanarienvogel that is wrong";
 
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp);
-  INSERT INTO runs (id, job_name, state, started_at) VALUES (1, 'job', 'RUNNING', now() AT TIME ZONE 'UTC')";
+const JOB: &str =
+    "INSERT INTO runs (id, job_name, state, started_at) VALUES (1, 'job', 'RUNNING', now() AT TIME ZONE 'UTC')";
 
 /// Where the password stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,12 +206,11 @@ fn assert_silent(dog: &Beatwarden, place: Place) {
 
 async fn site() -> (Cluster, TestDatabase, String) {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let owner = database.client().await;
-    owner.batch_execute(TABLE).await.unwrap();
+    let (database, owner) = cluster.database_with(TABLE).await;
+    owner.run(JOB).await;
     let quoted = CANARY.replace('\'', "''");
     let role = format!("CREATE ROLE dog LOGIN PASSWORD '{quoted}'; GRANT SELECT, UPDATE ON runs TO dog");
-    owner.batch_execute(&role).await.unwrap();
+    owner.run(&role).await;
     cluster.require_password("dog").await;
     let name = database.url.rsplit('/').next().unwrap().to_owned();
     (cluster, database, name)
@@ -321,19 +321,17 @@ async fn rotated_secrets_are_taken_up_without_a_restart() {
     let owner = database.client().await;
     for (place, file) in [(Place::DatabaseFile, "database.url"), (Place::PasswordFile, "pgpass")] {
         owner
-            .batch_execute(&format!("ALTER ROLE dog PASSWORD '{}'", CANARY.replace('\'', "''")))
-            .await
-            .unwrap();
+            .run(&format!("ALTER ROLE dog PASSWORD '{}'", CANARY.replace('\'', "''")))
+            .await;
         let given = Given::new(place, CANARY, cluster.port(), &name);
         let dog = given.watch(&[]).await;
         dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
         owner
-            .batch_execute(
+            .run(
                 "ALTER ROLE dog PASSWORD 'kanarienvogel two';
                  SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dog'",
             )
-            .await
-            .unwrap();
+            .await;
         dog.metric_becomes("up{watch=\"meltano\"}", 0.0, SOON).await;
         let other = Given::new(place, "kanarienvogel two", cluster.port(), &name);
         replace(&given.path(file), &fs::read_to_string(other.path(file)).unwrap());
@@ -355,14 +353,10 @@ async fn a_pipe_in_place_of_a_secret_is_reported_and_passed_over() {
     let made = std::process::Command::new("mkfifo").arg(&file).status();
     assert!(made.unwrap().success());
     owner
-        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dog'")
-        .await
-        .unwrap();
-    for said in ["no one wrote within", "the table is read again"] {
-        eventually(format_args!("{said}: {}", dog.whole_log()), BACK, async || {
-            dog.log().contains(said).then_some(())
-        })
+        .run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dog'")
         .await;
+    for said in ["no one wrote within", "the table is read again"] {
+        dog.says(said, BACK).await;
         if kept.exists() {
             fs::rename(&kept, &file).unwrap();
         }

@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::proxy::Proxy;
-use crate::support::{beatwarden::Beatwarden, http::get, postgres};
+use crate::support::{
+    Session,
+    beatwarden::{Beatwarden, words},
+    http::get,
+    postgres, written,
+};
 use std::{
     fs,
     os::unix::net::UnixDatagram,
@@ -63,16 +68,9 @@ impl Manager {
     async fn start(&self, database: &str) -> Beatwarden {
         Beatwarden::watch_in(
             &[("NOTIFY_SOCKET", &self.path("notify")), ("WATCHDOG_USEC", "180000000")],
-            &[
-                "--database",
-                database,
-                "--preset",
-                "meltano",
-                "--missed-first",
-                "observe",
-                "--poll-interval",
-                "300ms",
-            ],
+            &words(&format!(
+                "--database {database} --preset meltano --missed-first observe --poll-interval 300ms"
+            )),
         )
         .await
     }
@@ -113,7 +111,7 @@ async fn a_pass_that_hangs_gives_no_sign_of_life() {
     let database = postgres::shared().database().await;
     let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp, ended_at timestamp,
         payload varchar, last_heartbeat_at timestamp)";
-    database.client().await.batch_execute(table).await.unwrap();
+    database.client().await.run(table).await;
     let proxy = Proxy::start(postgres::shared().port()).await;
     let name = database.url.rsplit('/').next().unwrap();
     let dog = manager
@@ -147,14 +145,10 @@ async fn a_long_interval_asks_for_a_longer_watchdog() {
     let manager = Manager::new();
     let _dog = Beatwarden::watch_in(
         &[("NOTIFY_SOCKET", &manager.path("notify")), ("WATCHDOG_USEC", "1000000")],
-        &[
-            "--database",
-            &manager.path("nowhere.db"),
-            "--preset",
-            "meltano",
-            "--poll-interval",
-            "1s",
-        ],
+        &words(&format!(
+            "--database {} --preset meltano --poll-interval 1s",
+            manager.path("nowhere.db")
+        )),
     )
     .await;
     let message = loop {
@@ -235,9 +229,7 @@ fn the_file_that_the_unit_asks_for_is_one_that_the_binary_takes() {
     let file = file.join("\n");
     assert!(file.contains(there), "{file}");
 
-    let folder = tempfile::tempdir().unwrap();
-    let credential = folder.path().join("database");
-    fs::write(&credential, "postgres://watchdog:word@127.0.0.1/jobs").unwrap();
+    let (folder, credential) = written("database", "postgres://watchdog:word@127.0.0.1/jobs");
     let file = file.replace(there, credential.to_str().unwrap());
     fs::write(folder.path().join("beatwarden.toml"), file).unwrap();
     let out = crate::support::beatwarden::command(folder.path())

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, of_watch, repairs, run, withheld, words},
     eventually,
     pooler::Pooler,
     postgres::{self, Cluster, TestDatabase, connect},
+    runs::TABLE,
     table::Table,
 };
 use std::{path::Path, time::Duration};
@@ -14,38 +16,18 @@ const SOON: Duration = Duration::from_secs(20);
 /// Time for the longest wait between two attempts.
 const BACK: Duration = Duration::from_secs(60);
 
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
 const DEAD_JOB: &str = "INSERT INTO runs (id, job_name, state, started_at, payload)
     VALUES ((SELECT coalesce(max(id), 0) + 1 FROM runs), 'job', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min', '{\"secret\": 1}')";
 
-fn short<'a>(url: &'a str, action: &'a str) -> Vec<&'a str> {
-    vec![
-        "--database",
-        url,
-        "--preset",
-        "meltano",
-        "--missed-first",
-        action,
-        "--poll-interval",
-        "200ms",
-        "--init-deadline",
-        "1s",
-        "--heartbeat-timeout",
-        "2s",
-    ]
+/// Rules with short deadlines, on this database.
+fn short(url: &str, action: &str) -> String {
+    format!(
+        "--database {url} --preset meltano --missed-first {action} --poll-interval 200ms --init-deadline 1s --heartbeat-timeout 2s"
+    )
 }
 
-fn of_watch(name: &str) -> String {
-    format!("{name}{{watch=\"meltano\"}}")
-}
-
-fn withheld(cause: &str) -> String {
-    format!("withheld_repairs{{cause=\"{cause}\",watch=\"meltano\"}}")
-}
-
-fn repairs(action: &str) -> String {
-    format!("repairs_total{{action=\"{action}\",reason=\"missed_first\",watch=\"meltano\"}}")
+async fn watch(url: &str, action: &str) -> Beatwarden {
+    Beatwarden::watch(&words(&short(url, action))).await
 }
 
 async fn failed(dog: &Beatwarden, cause: &str, words: &str) {
@@ -67,11 +49,10 @@ async fn role(database: &TestDatabase) -> (String, String) {
     let client = database.client().await;
     let name = database.url.rsplit('/').next().unwrap().replace("test_", "role_");
     client
-        .batch_execute(&format!(
+        .run(&format!(
             "CREATE ROLE {name} LOGIN; GRANT USAGE ON SCHEMA public TO {name}"
         ))
-        .await
-        .unwrap();
+        .await;
     let url = database.url.replacen("postgres@", &format!("{name}@"), 1);
     (name, url)
 }
@@ -79,18 +60,15 @@ async fn role(database: &TestDatabase) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_an_auth_failure_until_it_is_right() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     client
-        .batch_execute("CREATE ROLE dog LOGIN PASSWORD 'other'; GRANT SELECT ON runs TO dog")
-        .await
-        .unwrap();
+        .run("CREATE ROLE dog LOGIN PASSWORD 'other'; GRANT SELECT ON runs TO dog")
+        .await;
     cluster.require_password("dog").await;
     let url = database.url.replacen("postgres@", "dog:sesame@", 1);
-    let dog = Beatwarden::watch(&short(&url, "observe")).await;
+    let dog = watch(&url, "observe").await;
     failed(&dog, "auth", "refused the credentials").await;
-    client.batch_execute("ALTER ROLE dog PASSWORD 'sesame'").await.unwrap();
+    client.run("ALTER ROLE dog PASSWORD 'sesame'").await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
     assert!(!dog.log().contains("sesame"), "{}", dog.log());
     assert!(dog.stop().success());
@@ -99,11 +77,11 @@ async fn a_wrong_password_is_an_auth_failure_until_it_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_database_and_a_closed_port_are_connect_failures() {
     let url = postgres::shared().url("postgres", "not_there_yet");
-    let dog = Beatwarden::watch(&short(&url, "observe")).await;
+    let dog = watch(&url, "observe").await;
     failed(&dog, "connect", "database \\\"not_there_yet\\\" does not exist").await;
     let admin = connect(&postgres::shared().url("postgres", "postgres")).await;
-    admin.batch_execute("CREATE DATABASE not_there_yet").await.unwrap();
-    connect(&url).await.batch_execute(TABLE).await.unwrap();
+    admin.run("CREATE DATABASE not_there_yet").await;
+    connect(&url).await.run(TABLE).await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
     // An empty table: counts are there, ages aren't.
     assert_eq!(
@@ -114,59 +92,37 @@ async fn a_missing_database_and_a_closed_port_are_connect_failures() {
     drop(dog);
 
     let closed = format!("postgres://u@127.0.0.1:{}/d", postgres::free_port());
-    let dog = Beatwarden::watch(&short(&closed, "observe")).await;
+    let dog = watch(&closed, "observe").await;
     failed(&dog, "connect", "no connection to PostgreSQL database d at 127.0.0.1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_and_withdrawn_rights_are_named_and_come_back() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = postgres::shared().database_with(TABLE).await;
     let (role, url) = role(&database).await;
-    let dog = Beatwarden::watch(&short(&url, "observe")).await;
+    let dog = watch(&url, "observe").await;
     failed(&dog, "rights", "GRANT SELECT (\\\"id\\\", \\\"state\\\", ").await;
-    client
-        .batch_execute(&format!("GRANT SELECT ON runs TO {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("GRANT SELECT ON runs TO {role}")).await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
-    client
-        .batch_execute(&format!("REVOKE SELECT ON runs FROM {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("REVOKE SELECT ON runs FROM {role}")).await;
     dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
-    client
-        .batch_execute(&format!("GRANT SELECT ON runs TO {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("GRANT SELECT ON runs TO {role}")).await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_grants_prints_is_enough_and_no_more() {
     for action in ["observe", "backfill", "fail"] {
-        let database = postgres::shared().database().await;
-        let client = database.client().await;
-        client.batch_execute(TABLE).await.unwrap();
-        client.batch_execute(DEAD_JOB).await.unwrap();
+        let (database, client) = postgres::shared().database_with(TABLE).await;
+        client.run(DEAD_JOB).await;
         let (role, url) = role(&database).await;
-        let dog = Beatwarden::watch(&short(&url, action)).await;
+        let dog = watch(&url, action).await;
         failed(&dog, "rights", "GRANT SELECT").await;
-        let (status, sql, log) = run(&[
-            "grants",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            action,
-        ]);
+        let (status, sql, log) = run(&words(&format!(
+            "grants --database {url} --preset meltano --missed-first {action}"
+        )));
         assert!(status.success() && sql.contains(&role), "{sql}{log}");
-        client
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+        client.run(&sql).await;
         client.batch_execute(&sql).await.expect("it can be run twice");
         dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
         if action == "observe" {
@@ -200,20 +156,15 @@ async fn what_grants_prints_is_enough_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ledger_row_security_and_missing_rights_are_causes_with_their_cures() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    let (database, client) = postgres::shared().database_with(TABLE).await;
+    client.run(DEAD_JOB).await;
     let (role, url) = role(&database).await;
-    client
-        .batch_execute(&format!("GRANT SELECT ON runs TO {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("GRANT SELECT ON runs TO {role}")).await;
     let check = || {
         let (status, said, log) = run(&["check", "--database", &url, "--preset", "meltano"]);
         (status.code(), said + &log)
     };
-    let dog = Beatwarden::watch(&short(&url, "backfill")).await;
+    let dog = watch(&url, "backfill").await;
     dog.metric_becomes(&withheld("rights"), 1.0, SOON).await;
     let (code, said) = check();
     assert_eq!(code, Some(1), "{said}");
@@ -227,26 +178,18 @@ async fn no_ledger_row_security_and_missing_rights_are_causes_with_their_cures()
         "the SQL itself: {said}"
     );
     client
-        .batch_execute(&format!("GRANT UPDATE (last_heartbeat_at) ON runs TO {role}"))
-        .await
-        .unwrap();
+        .run(&format!("GRANT UPDATE (last_heartbeat_at) ON runs TO {role}"))
+        .await;
     dog.metric_becomes(&withheld("no_ledger"), 1.0, SOON).await;
     assert!(!check().1.contains("FAIL rights"));
     client
-        .batch_execute("ALTER TABLE runs ENABLE ROW LEVEL SECURITY; CREATE POLICY everything ON runs USING (true)")
-        .await
-        .unwrap();
+        .run("ALTER TABLE runs ENABLE ROW LEVEL SECURITY; CREATE POLICY everything ON runs USING (true)")
+        .await;
     dog.metric_becomes(&withheld("rights"), 1.0, SOON).await;
     assert!(check().1.contains("FAIL rights: row security is active"));
-    client
-        .batch_execute(&format!("ALTER ROLE {role} BYPASSRLS"))
-        .await
-        .unwrap();
+    client.run(&format!("ALTER ROLE {role} BYPASSRLS")).await;
     dog.metric_becomes(&withheld("no_ledger"), 1.0, SOON).await;
-    client
-        .batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("GRANT CREATE ON SCHEMA public TO {role}")).await;
     dog.metric_becomes(&repairs("backfill"), 1.0, SOON).await;
     let (code, said) = check();
     assert_eq!(code, Some(0), "{said}");
@@ -260,15 +203,13 @@ async fn no_ledger_row_security_and_missing_rights_are_causes_with_their_cures()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_watched_and_repaired_only_after_its_promotion() {
     let primary = Cluster::start_own();
-    let database = primary.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    let (database, client) = primary.database_with(TABLE).await;
+    client.run(DEAD_JOB).await;
     drop(client);
     let standby = primary.standby();
     let name = database.url.rsplit('/').next().unwrap();
     let url = standby.url("postgres", name);
-    let dog = Beatwarden::watch(&short(&url, "backfill")).await;
+    let dog = watch(&url, "backfill").await;
     dog.metric_becomes(&withheld("read_only"), 1.0, SOON).await;
     assert_eq!(
         (dog.metric(&of_watch("up")), dog.metric(&of_watch("repair_enabled"))),
@@ -279,7 +220,7 @@ async fn a_standby_is_watched_and_repaired_only_after_its_promotion() {
         !status.success() && said.contains("FAIL read_only: the server is a standby"),
         "{said}"
     );
-    connect(&url).await.batch_execute("SELECT pg_promote()").await.unwrap();
+    connect(&url).await.run("SELECT pg_promote()").await;
     dog.metric_becomes(&repairs("backfill"), 1.0, BACK).await;
     assert!(dog.log().contains("watching starts again"), "{}", dog.log());
 }
@@ -288,13 +229,13 @@ async fn a_standby_is_watched_and_repaired_only_after_its_promotion() {
 async fn full_connection_slots_are_reported_and_waited_for() {
     let cluster = Cluster::start_with("max_connections = 8\nsuperuser_reserved_connections = 0\n");
     let database = cluster.database().await;
-    database.client().await.batch_execute(TABLE).await.unwrap();
+    database.client().await.run(TABLE).await;
     let mut held = Vec::new();
     while let Ok((client, connection)) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await {
         held.push((client, tokio::spawn(connection)));
         assert!(held.len() < 20);
     }
-    let dog = Beatwarden::watch(&short(&database.url, "observe")).await;
+    let dog = watch(&database.url, "observe").await;
     failed(&dog, "connect", "53300").await;
     held.clear();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
@@ -304,10 +245,10 @@ async fn full_connection_slots_are_reported_and_waited_for() {
 async fn sslmode_means_what_it_says() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
-    database.client().await.batch_execute(TABLE).await.unwrap();
+    database.client().await.run(TABLE).await;
     // A server without TLS: `require` is refused, never silently plain; `prefer` continues without.
     let with = |mode: &str| format!("{}?sslmode={mode}", database.url);
-    let dog = Beatwarden::watch(&short(&with("require"), "observe")).await;
+    let dog = watch(&with("require"), "observe").await;
     failed(&dog, "connect", "does not support TLS").await;
     cluster.speak_tls();
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
@@ -330,7 +271,7 @@ async fn sslmode_means_what_it_says() {
             encrypted().await.is_empty().then_some(())
         })
         .await;
-        let dog = Beatwarden::watch(&short(&with(mode), "observe")).await;
+        let dog = watch(&with(mode), "observe").await;
         dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
         assert_eq!(encrypted().await, [expected], "{mode}");
     }
@@ -339,9 +280,7 @@ async fn sslmode_means_what_it_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_transaction_mode_may_stand_in_between() {
     let cluster = postgres::shared();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let folder = tempfile::tempdir().unwrap();
     let (_pooler, port) = Pooler::start(cluster, folder.path());
     let name = database.url.rsplit('/').next().unwrap();
@@ -353,12 +292,9 @@ async fn a_pooler_in_transaction_mode_may_stand_in_between() {
             .map(|_| ())
     })
     .await;
-    let dogs = [
-        Beatwarden::watch(&short(&url, "fail")).await,
-        Beatwarden::watch(&short(&url, "fail")).await,
-    ];
+    let dogs = [watch(&url, "fail").await, watch(&url, "fail").await];
     for _ in 0..10 {
-        client.batch_execute(DEAD_JOB).await.unwrap();
+        client.run(DEAD_JOB).await;
     }
     let done = async || -> Option<()> {
         let sum: f64 = dogs.iter().filter_map(|dog| dog.metric(&repairs("fail"))).sum();
@@ -378,45 +314,31 @@ async fn a_pooler_in_transaction_mode_may_stand_in_between() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_type_that_changes_while_we_watch_is_followed_or_refused() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
-    let dog = Beatwarden::watch(&short(&database.url, "observe")).await;
+    let (database, client) = postgres::shared().database_with(TABLE).await;
+    client.run(DEAD_JOB).await;
+    let dog = watch(&database.url, "observe").await;
     dog.metric_becomes(&withheld("observe"), 1.0, SOON).await;
     let alter = |kind: &str, using: &str| format!("ALTER TABLE runs ALTER started_at TYPE {kind} USING {using}");
-    client
-        .batch_execute(&alter("timestamptz", "started_at AT TIME ZONE 'UTC'"))
-        .await
-        .unwrap();
+    client.run(&alter("timestamptz", "started_at AT TIME ZONE 'UTC'")).await;
     failed_once_and_back(&dog).await;
     let age = dog.metric(&of_watch("heartbeat_age_max_seconds")).unwrap();
     assert!((590.0..700.0).contains(&age), "{age}");
-    client.batch_execute(&alter("text", "started_at::text")).await.unwrap();
+    client.run(&alter("text", "started_at::text")).await;
     dog.metric_becomes(&of_watch("up"), 0.0, SOON).await;
-    eventually("its words", SOON, async || {
-        dog.log().contains("is text (watch.table").then_some(())
-    })
-    .await;
+    dog.says("is text (watch.table", SOON).await;
     failed(
         &dog,
         "schema",
         "column `started_at` of `runs` is text (watch.table.started_at); expected timestamp",
     )
     .await;
-    client
-        .batch_execute(&alter("timestamptz", "started_at::timestamptz"))
-        .await
-        .unwrap();
+    client.run(&alter("timestamptz", "started_at::timestamptz")).await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
 }
 
 /// The change is noticed by a failed pass, and the next one is good again.
 async fn failed_once_and_back(dog: &Beatwarden) {
-    eventually("the change is noticed", SOON, async || {
-        dog.log().contains("changed or replaced").then_some(())
-    })
-    .await;
+    dog.says("changed or replaced", SOON).await;
     dog.metric_becomes(&of_watch("up"), 1.0, BACK).await;
 }
 
@@ -436,7 +358,7 @@ async fn a_replaced_file_is_another_database() {
             .unwrap();
     };
     make(&path);
-    let dog = Beatwarden::watch(&short(path.to_str().unwrap(), "observe")).await;
+    let dog = watch(path.to_str().unwrap(), "observe").await;
     dog.metric_becomes(&withheld("observe"), 1.0, SOON).await;
     let other = folder.path().join("other.db");
     make(&other);
@@ -474,17 +396,17 @@ async fn a_state_that_the_database_computes_is_named_and_never_tried(table: Tabl
         ))
         .await;
     let url = table.url();
-    let with = |action| [vec!["check"], short(&url, action)].concat();
-    let (status, said, complaint) = run(&with("fail"));
+    let check = |action| run(&words(&format!("check {}", short(&url, action))));
+    let (status, said, complaint) = check("fail");
     assert!(!status.success(), "{said}{complaint}");
     assert!(
         said.contains("FAIL rights: \"state\" is computed by the database (GENERATED ALWAYS), so `fail` can't set"),
         "{said}"
     );
-    let (status, said, complaint) = run(&with("backfill"));
+    let (status, said, complaint) = check("backfill");
     assert!(status.success(), "{said}{complaint}");
 
-    let dog = Beatwarden::watch(&short(&url, "fail")).await;
+    let dog = watch(&url, "fail").await;
     dog.metric_becomes(&withheld("rights"), 1.0, SOON).await;
     assert_eq!(dog.metric(&of_watch("repair_failures_total")), Some(0.0));
     assert!(dog.stop().success());

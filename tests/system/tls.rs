@@ -9,9 +9,11 @@ mod wire;
 
 use crate::support::certificates::{Identity, authority, identity, intermediate};
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     eventually,
     postgres::{self, Cluster},
+    written,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
@@ -31,7 +33,7 @@ impl Site {
     async fn new() -> Self {
         let cluster = Cluster::start_own();
         let database = cluster.database().await;
-        database.client().await.batch_execute(TABLE).await.unwrap();
+        database.client().await.run(TABLE).await;
         Self {
             database: database.url.rsplit('/').next().unwrap().to_owned(),
             cluster,
@@ -73,15 +75,9 @@ impl Site {
             self.cluster.port(),
             self.database
         );
-        let (status, said, complaint) = run(&[
-            "check",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "observe",
-        ]);
+        let (status, said, complaint) = run(&words(&format!(
+            "check --database {url} --preset meltano --missed-first observe"
+        )));
         (status.success(), format!("{said}{complaint}"))
     }
 }
@@ -222,10 +218,8 @@ async fn nothing_is_ever_said_in_plain_text_to_the_right_server() {
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, soon).await;
     let mut owner = postgres::connect(&site.cluster.url("postgres", &site.database)).await;
     let locked = owner.transaction().await.unwrap();
-    locked
-        .batch_execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let lock = locked.batch_execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE");
+    lock.await.unwrap();
     let connections = || heard.lock().unwrap().len();
     let before = connections();
     // The cancel request, and the next connection.
@@ -243,9 +237,7 @@ async fn nothing_is_ever_said_in_plain_text_to_the_right_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_impostor_hears_no_word_of_the_protocol() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("root.crt");
-    fs::write(&root, authority("our authority").pem()).unwrap();
+    let (_folder, root) = written("root.crt", authority("our authority").pem());
     let answers: [&[u8]; 5] = [
         b"N",
         // An error of a server that is older than TLS: libpq of old continued in plain text.
@@ -288,15 +280,9 @@ async fn authorities_in_the_home_are_trusted_and_those_of_the_system_for_the_rig
             site.database
         );
         let out = crate::support::beatwarden::command(home.path())
-            .args([
-                "check",
-                "--preset",
-                "meltano",
-                "--missed-first",
-                "observe",
-                "--database",
-                &url,
-            ])
+            .args(words(&format!(
+                "check --preset meltano --missed-first observe --database {url}"
+            )))
             .env("HOME", home.path())
             .output()
             .unwrap();

@@ -3,7 +3,7 @@
 
 use crate::support::certificates::{Identity, authority, identity};
 use crate::support::{
-    beatwarden::{Beatwarden, command, run},
+    beatwarden::{Beatwarden, command, run, words},
     eventually,
     http::ask,
     prometheus::Prometheus,
@@ -71,18 +71,11 @@ impl Site {
 
     async fn start(&self, text: &str) -> Beatwarden {
         self.web(text);
-        Beatwarden::watch(&[
-            "--database",
-            &self.text("jobs.db"),
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "observe",
-            "--poll-interval",
-            "200ms",
-            "--web-config-file",
-            &self.text("web.yml"),
-        ])
+        Beatwarden::watch(&words(&format!(
+            "--database {} --preset meltano --missed-first observe --poll-interval 200ms --web-config-file {}",
+            self.text("jobs.db"),
+            self.text("web.yml")
+        )))
         .await
     }
 
@@ -174,15 +167,9 @@ async fn tls_and_passwords_guard_everything_but_the_probes() {
     // The binary's own way in.
     let healthcheck = |listen: &str| {
         let asked = command(site.folder.path())
-            .args([
-                "healthcheck",
-                "--database",
-                "jobs.db",
-                "--preset",
-                "meltano",
-                "--listen",
-                listen,
-            ])
+            .args(words(&format!(
+                "healthcheck --database jobs.db --preset meltano --listen {listen}"
+            )))
             .output()
             .unwrap();
         (asked.status.code(), String::from_utf8(asked.stderr).unwrap())
@@ -267,10 +254,7 @@ async fn changed_files_are_taken_up_without_a_restart_and_bad_ones_change_nothin
     );
     // A bad file changes nothing, and says so once on its own.
     site.web(&format!("{TLS}basic_auth_user: {{}}\n"));
-    eventually("its complaint", SOON, async || {
-        dog.log().contains("the new web configuration is refused").then_some(())
-    })
-    .await;
+    dog.says("the new web configuration is refused", SOON).await;
     assert!(dog.log().contains("unknown field `basic_auth_user`"), "{}", dog.log());
     assert_eq!(
         dog.log().matches("the new web configuration is refused").count(),
@@ -278,10 +262,7 @@ async fn changed_files_are_taken_up_without_a_restart_and_bad_ones_change_nothin
         "once"
     );
     dog.signal("HUP");
-    eventually("the signal's complaint", SOON, async || {
-        dog.log().contains("the new configuration is refused").then_some(())
-    })
-    .await;
+    dog.says("the new configuration is refused", SOON).await;
     assert_eq!(metrics("prom.User:another"), 200);
     // Neither do 400 bytes that stand for nine to the tenth copies, or a file without an end.
     let complaints = || dog.log().matches("the new web configuration is refused").count();
@@ -426,17 +407,11 @@ fn promtool_and_we_agree_on_what_is_a_web_configuration() {
 
 /// Whether `check` takes the file, and what it says; 2 is the exit code of a mistake.
 fn check(site: &Site, web: &Path) -> (bool, String) {
-    let (status, said, complaint) = run(&[
-        "check",
-        "--database",
-        &site.text("jobs.db"),
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "observe",
-        "--web-config-file",
-        web.to_str().unwrap(),
-    ]);
+    let (status, said, complaint) = run(&words(&format!(
+        "check --database {} --preset meltano --missed-first observe --web-config-file {}",
+        site.text("jobs.db"),
+        web.to_str().unwrap()
+    )));
     let said = format!("{said}{complaint}");
     assert_ne!(status.code(), Some(1), "{said}");
     (status.success(), said)
@@ -503,16 +478,12 @@ async fn secrets_that_every_user_may_read_are_named_at_the_start_and_by_check() 
     for (path, mode) in [(&url, 0o666), (&web, 0o644), (&site.path("server.key"), 0o600)] {
         rights(path, mode);
     }
-    let arguments = [
-        "--database-file",
+    let arguments = format!(
+        "--database-file {} --preset meltano --missed-first observe --web-config-file {}",
         url.to_str().unwrap(),
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "observe",
-        "--web-config-file",
-        web.to_str().unwrap(),
-    ];
+        web.to_str().unwrap()
+    );
+    let arguments = words(&arguments);
     let (_, said, _) = run(&[&["check"][..], &arguments].concat());
     let named = |text: &str, file: &Path| {
         text.lines()

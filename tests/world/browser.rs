@@ -434,7 +434,7 @@ async fn a_hundred_thousand_jobs_are_drawn_in_a_blink() {
     });
     let took = times.min().unwrap();
     assert!(took < Duration::from_millis(100), "{took:?}");
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(page.len() < 150_000, "{} bytes", page.len());
     assert!(page.contains("The worst 50 of 2,000 stuck jobs"), "{page}");
     examine(&mut browser, &served, "many");

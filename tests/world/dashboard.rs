@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::support::{
+    Session,
     beatwarden::Beatwarden,
     eventually, http,
     postgres::{Cluster, TestDatabase, free_port},
     prometheus::Prometheus,
+    runs::TABLE,
 };
 use serde_json::Value;
 use std::{
@@ -20,8 +22,6 @@ use std::{
 use tokio_postgres::Client;
 
 const SOON: Duration = Duration::from_secs(30);
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
@@ -86,12 +86,12 @@ impl Scene {
         let cluster = Cluster::start_own();
         let database: TestDatabase = cluster.database().await;
         let client = database.client().await;
-        client.batch_execute(TABLE).await.unwrap();
+        client.run(TABLE).await;
         // Rows in unknown states are counted when the whole table is read, as at the start.
         let unknown = "INSERT INTO runs (id, state, started_at) VALUES (4, 'ELSEWHERE', now())";
-        client.batch_execute(unknown).await.unwrap();
+        client.run(unknown).await;
         // A job that is hardly younger than its server is not failed at once.
-        client.batch_execute("SELECT pg_sleep(3)").await.unwrap();
+        client.run("SELECT pg_sleep(3)").await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("beatwarden.toml");
         let watch = |name: &str, url: &str, words: &str| {
@@ -131,7 +131,7 @@ impl Scene {
     }
 
     async fn sql(&self, statement: &str) {
-        self.client.batch_execute(statement).await.unwrap();
+        self.client.run(statement).await;
     }
 
     /// Waits until Prometheus has seen it.

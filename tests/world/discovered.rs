@@ -1,7 +1,7 @@
 //! That `discover` names a system in its own real database.
 
 use crate::support::beatwarden::run;
-use std::fs;
+use crate::support::written;
 
 /// Asserts that these presets are named, and that `check` accepts what is printed without an edit.
 pub fn is_discovered(url: &str, presets: &[&str]) {
@@ -11,9 +11,7 @@ pub fn is_discovered(url: &str, presets: &[&str]) {
     named.sort_unstable();
     let wanted: Vec<String> = presets.iter().map(|preset| format!("\"{preset}\"")).collect();
     assert_eq!(named, wanted, "{said}");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
-    fs::write(&file, &said).unwrap();
+    let (_folder, file) = written("beatwarden.toml", &said);
     let (status, report, complaint) = run(&["check", "--config", file.to_str().unwrap()]);
     assert!(status.success(), "{said}\n{report}{complaint}");
 }

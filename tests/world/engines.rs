@@ -7,7 +7,7 @@ mod large;
 
 use crate::discovered::is_discovered;
 use crate::support::{
-    beatwarden::{self, Beatwarden},
+    beatwarden::{self, Beatwarden, words},
     engine::{Driven, Engine, program, scripts},
     postgres::{Cluster, TestDatabase},
 };
@@ -32,14 +32,7 @@ async fn database() -> TestDatabase {
 /// A command of ours on a preset, with deadlines of seconds; the first one is longer than any preset's seed_tolerance.
 fn with<'a>(url: &'a str, preset: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["--database", url, "--preset", preset];
-    arguments.extend([
-        "--poll-interval",
-        "200ms",
-        "--init-deadline",
-        "3s",
-        "--heartbeat-timeout",
-        "4s",
-    ]);
+    arguments.extend(words("--poll-interval 200ms --init-deadline 3s --heartbeat-timeout 4s"));
     arguments.extend(more);
     arguments
 }

@@ -3,11 +3,13 @@
 
 use crate::discovered::is_discovered;
 use crate::support::{
-    beatwarden::Beatwarden,
+    Session,
+    beatwarden::{Beatwarden, of_watch, repairs, withheld, words},
     eventually,
     meltano::{Meltano, Place, Run, Version, WholeRow},
     postgres::{self, Cluster},
     table::on_both,
+    written,
 };
 use std::{fs, time::Duration};
 
@@ -30,38 +32,16 @@ on_both!(
     a_ledger_that_refuses_leaves_the_job_alone,
 );
 
-/// Short deadlines for `watch`, on this project's database.
-fn arguments<'a>(uri: &'a str, action: &'a str) -> Vec<&'a str> {
-    vec![
-        "--database",
-        uri,
-        "--preset",
-        "meltano",
-        "--missed-first",
-        action,
-        "--poll-interval",
-        "200ms",
-        "--init-deadline",
-        "3s",
-        "--heartbeat-timeout",
-        "5s",
-    ]
+/// With short deadlines, on the database at this address.
+async fn watch_at(uri: &str, action: &str) -> Beatwarden {
+    Beatwarden::watch(&words(&format!(
+        "--database {uri} --preset meltano --missed-first {action} --poll-interval 200ms --init-deadline 3s --heartbeat-timeout 5s"
+    )))
+    .await
 }
 
 async fn watch(meltano: &Meltano, action: &str) -> Beatwarden {
-    Beatwarden::watch(&arguments(&meltano.uri(), action)).await
-}
-
-fn repairs(action: &str) -> String {
-    format!("repairs_total{{action=\"{action}\",reason=\"missed_first\",watch=\"meltano\"}}")
-}
-
-fn withheld(cause: &str) -> String {
-    format!("withheld_repairs{{cause=\"{cause}\",watch=\"meltano\"}}")
-}
-
-fn of_watch(name: &str) -> String {
-    format!("{name}{{watch=\"meltano\"}}")
+    watch_at(&meltano.uri(), action).await
 }
 
 fn column<'a>(row: &'a WholeRow, name: &str) -> Option<&'a str> {
@@ -317,13 +297,11 @@ async fn a_migration_that_the_guard_would_stop_is_predicted_by_check<F: Future<O
     let meltano = Meltano::new(Version::V3_6, place);
     // The first schema with a heartbeat; the next migration changes the type of the state, a later one the table's name.
     meltano.migrate_to("d135f52a6f49");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("old.toml");
     let text = format!(
         "[[watch]]\nname = 'old'\ndatabase = '{}'\npreset = 'meltano'\ntable.name = 'job'\ntable.job_name = 'job_id'\n",
         meltano.uri()
     );
-    fs::write(&file, text).unwrap();
+    let (_folder, file) = written("old.toml", text);
     let old = |command: &[&str]| {
         let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
         let (status, said, complaint) = crate::support::beatwarden::run(&arguments);
@@ -494,15 +472,13 @@ async fn a_watchdog_killed_between_repairs_repairs_nothing_twice<F: Future<Outpu
             .await;
     }
     // One repair a pass, so that a kill finds some done and some not.
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
     let configuration = format!(
         "[[watch]]\ndatabase = \"{}\"\npreset = \"meltano\"\npoll_interval = \"150ms\"\ninit_deadline = \"1s\"\n\
          heartbeat_timeout = \"2s\"\n[watch.repair]\nmissed_first = \"fail\"\nmax_per_pass = 1\n\
          fuse_min_jobs = 100\n",
         meltano.uri()
     );
-    fs::write(&file, configuration).unwrap();
+    let (_folder, file) = written("beatwarden.toml", configuration);
     let arguments = ["--config", file.to_str().unwrap()];
     let entries = async || {
         let there = meltano
@@ -599,9 +575,9 @@ async fn rights_withdrawn_on_the_ledger_are_a_cause_and_come_back() {
         "CREATE ROLE {role} LOGIN; GRANT USAGE, CREATE ON SCHEMA public TO {role}; \
          GRANT SELECT, UPDATE ON runs TO {role}"
     );
-    admin.batch_execute(&setup).await.unwrap();
+    admin.run(&setup).await;
     let uri = meltano.uri().replacen("postgres@", &format!("{role}@"), 1);
-    let dog = Beatwarden::watch(&arguments(&uri, "backfill")).await;
+    let dog = watch_at(&uri, "backfill").await;
     let insert = |id: u32| {
         format!(
             "INSERT INTO runs (id, job_name, state, started_at) VALUES ({id}, 'job', 'RUNNING', {})",
@@ -611,27 +587,25 @@ async fn rights_withdrawn_on_the_ledger_are_a_cause_and_come_back() {
     meltano.sql(&insert(1000)).await;
     dog.metric_becomes(&repairs("backfill"), 1.0, SOON).await;
     admin
-        .batch_execute(&format!(
+        .run(&format!(
             "ALTER TABLE beatwarden_repairs OWNER TO postgres; REVOKE ALL ON beatwarden_repairs FROM {role}; \
              GRANT SELECT ON beatwarden_repairs TO {role}"
         ))
-        .await
-        .unwrap();
+        .await;
     meltano.sql(&insert(1001)).await;
     let before = meltano.rows().await;
     dog.metric_becomes(&withheld("no_ledger"), 2.0, SOON).await;
     assert_eq!(dog.metric(&of_watch("repair_enabled")), Some(0.0));
     assert_eq!(meltano.rows().await, before);
     admin
-        .batch_execute(&format!(
+        .run(&format!(
             "GRANT INSERT, UPDATE (outcome, outcome_at, acknowledged_at) ON beatwarden_repairs TO {role}"
         ))
-        .await
-        .unwrap();
+        .await;
     dog.metric_becomes(&repairs("backfill"), 2.0, SOON).await;
-    admin.batch_execute(&format!("DROP OWNED BY {role}")).await.unwrap();
+    admin.run(&format!("DROP OWNED BY {role}")).await;
     drop(dog);
-    admin.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+    admin.run(&format!("DROP ROLE {role}")).await;
 }
 
 /// Waits until the last good pass is longer ago than the deadline, by a wide margin.

@@ -1,15 +1,15 @@
 //! The beds of the contract tests: a job table like Meltano's on a database of its own, and the writer's side of it.
 
 use crate::support::{
-    eventually,
+    Session, eventually,
     postgres::{self, TestDatabase},
+    runs, stores,
 };
 use beatwarden::{
-    connection::SslMode,
     domain::Action,
     store::{
         DiscoverySetting, Ledger, Mapping, Store,
-        postgres::{PostgresSettings, PostgresStore, Target, TargetSource},
+        postgres::{PostgresSettings, PostgresStore},
         sqlite::{SqliteSettings, SqliteStore},
         survey::Surveyed,
     },
@@ -93,23 +93,6 @@ pub trait Held {
     fn release(self) -> impl Future<Output = ()>;
 }
 
-/// A writer's connection, which keeps its transaction from one statement to the next.
-pub trait Session {
-    fn run(&self, statement: &str) -> impl Future<Output = ()>;
-}
-
-impl Session for tokio_postgres::Client {
-    async fn run(&self, statement: &str) {
-        self.batch_execute(statement).await.unwrap();
-    }
-}
-
-impl Session for rusqlite::Connection {
-    async fn run(&self, statement: &str) {
-        self.execute_batch(statement).unwrap();
-    }
-}
-
 /// One database with one job table.
 pub trait Bed {
     type Store: Store + Ledger + Surveyed;
@@ -123,12 +106,21 @@ pub trait Bed {
 
     /// A watchdog's store on it; each call another replica.
     fn store(&self, action: Action) -> Self::Store {
-        self.store_by(action, DiscoverySetting::Auto)
+        self.store_with(mapping(), action)
     }
     /// The same, finding running jobs in that way.
-    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> Self::Store;
+    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> Self::Store {
+        self.store_of(mapping(), action, discovery)
+    }
     /// A store by another mapping: another replica that is configured in another way.
-    fn store_with(&self, mapping: Mapping, action: Action) -> Self::Store;
+    fn store_with(&self, mapping: Mapping, action: Action) -> Self::Store {
+        self.store_of(mapping, action, DiscoverySetting::Auto)
+    }
+    /// A store on a table whose rows are not born running.
+    fn store_not_born_running(&self) -> Self::Store {
+        self.store_of(not_born_running(), Action::Observe, DiscoverySetting::KeyTail)
+    }
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> Self::Store;
     /// The table's name as another configuration may write it.
     fn other_spelling(&self) -> &'static str;
     /// The writer, or a person, runs a statement.
@@ -141,10 +133,8 @@ pub trait Bed {
     fn odd_times(&self) -> Vec<&'static str>;
     /// Another session takes the row's lock, or the file's.
     async fn hold_row(&self, id: u32) -> Self::Held;
-    /// A store on a table whose rows are not born running.
-    fn store_not_born_running(&self) -> Self::Store;
     /// The statement that adds so many jobs that have ended, above key 1.
-    fn many_ended(&self, count: u32) -> &'static str;
+    fn many_ended(&self, count: u32) -> String;
     /// A ledger of the first layout with one entry, as the version that wrote it left it.
     fn first_layout(&self) -> &'static str;
     /// How many indexes of the ledger have this word in their name.
@@ -168,9 +158,6 @@ fn not_born_running() -> Mapping {
     }
 }
 
-const SEED_TOLERANCE: Duration = Duration::from_millis(5);
-const POLL_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// PostgreSQL: a database of the shared cluster, in a zone far from UTC so that a wrong one shows.
 pub struct PostgresBed {
     database: TestDatabase,
@@ -181,54 +168,23 @@ impl PostgresBed {
     pub async fn new() -> Self {
         let database = postgres::shared().database().await;
         let client = database.client().await;
-        client
-            .batch_execute(
-                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', current_database()); END $$;
-                 CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-                    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
-                    last_heartbeat_at timestamp)",
-            )
-            .await
-            .unwrap();
+        let zone = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', current_database()); END $$";
+        client.run(zone).await;
+        client.run(runs::TABLE).await;
         Self { database, client }
-    }
-
-    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
-        self.store_at(self.database.url.clone(), mapping, action, discovery)
-    }
-
-    fn store_at(&self, url: String, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
-        let source: TargetSource = Box::new(move || Ok(Target::new(&url, SslMode::Prefer, None)?));
-        Self::store_from(source, POLL_TIMEOUT, (mapping, action, discovery))
     }
 
     /// A store that calls `asked` whenever it reads its address.
     pub fn store_asking(&self, poll_timeout: Duration, asked: impl Fn() + Send + Sync + 'static) -> PostgresStore {
-        let url = self.database.url.clone();
-        let source: TargetSource = Box::new(move || {
+        let settings = stores::on_server(&self.database.url, mapping(), Action::Backfill);
+        let address = move || {
             asked();
-            Ok(Target::new(&url, SslMode::Prefer, None)?)
-        });
-        Self::store_from(
-            source,
-            poll_timeout,
-            (mapping(), Action::Backfill, DiscoverySetting::Auto),
-        )
-    }
-
-    fn store_from(
-        target: TargetSource,
-        poll_timeout: Duration,
-        (mapping, action, discovery): (Mapping, Action, DiscoverySetting),
-    ) -> PostgresStore {
+            (settings.address)()
+        };
         PostgresStore::new(PostgresSettings {
-            address: target,
-            mapping,
-            action,
+            address: Box::new(address),
             poll_timeout,
-            seed_tolerance: SEED_TOLERANCE,
-            instance: "test/1".into(),
-            discovery,
+            ..settings
         })
     }
 
@@ -241,7 +197,7 @@ impl PostgresBed {
     pub fn store_of_through(&self, address: std::net::SocketAddr, mapping: Mapping, action: Action) -> PostgresStore {
         let database = self.database.url.rsplit('/').next().unwrap();
         let url = format!("postgres://postgres@{address}/{database}");
-        self.store_at(url, mapping, action, DiscoverySetting::Auto)
+        PostgresStore::new(stores::on_server(&url, mapping, action))
     }
 
     /// Ends every other session of this database.
@@ -268,7 +224,7 @@ impl PostgresBed {
     /// A store of another role.
     pub fn store_as(&self, role: &str, mapping: Mapping, action: Action) -> PostgresStore {
         let url = self.database.url.replacen("postgres@", &format!("{role}@"), 1);
-        self.store_at(url, mapping, action, DiscoverySetting::Auto)
+        PostgresStore::new(stores::on_server(&url, mapping, action))
     }
 
     /// The port of the server.
@@ -284,7 +240,7 @@ impl PostgresBed {
     /// Another session that has run a statement in a transaction, and not committed.
     pub async fn client_in_transaction(&self, statement: &str) -> tokio_postgres::Client {
         let client = self.database.client().await;
-        client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
+        client.run(&format!("BEGIN; {statement}")).await;
         client
     }
 }
@@ -294,7 +250,7 @@ pub struct HeldRow(tokio_postgres::Client);
 
 impl Held for HeldRow {
     async fn release(self) {
-        self.0.batch_execute("ROLLBACK").await.unwrap();
+        self.0.run("ROLLBACK").await;
     }
 }
 
@@ -316,36 +272,22 @@ impl Bed for PostgresBed {
         self.client.query_one(sql, &[&id.to_string()]).await.unwrap().get(0)
     }
 
-    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> PostgresStore {
-        self.store_of(mapping(), action, discovery)
-    }
-
-    fn store_with(&self, mapping: Mapping, action: Action) -> PostgresStore {
-        self.store_of(mapping, action, DiscoverySetting::Auto)
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> PostgresStore {
+        let settings = stores::on_server(&self.database.url, mapping, action);
+        PostgresStore::new(PostgresSettings { discovery, ..settings })
     }
 
     fn other_spelling(&self) -> &'static str {
         "public.runs"
     }
 
-    fn store_not_born_running(&self) -> PostgresStore {
-        self.store_of(not_born_running(), Action::Observe, DiscoverySetting::KeyTail)
-    }
-
-    fn many_ended(&self, count: u32) -> &'static str {
-        match count {
-            45_000 => {
-                "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 45001) AS i; ANALYZE runs"
-            }
-            3_000 => {
-                "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 3001) AS i; ANALYZE runs"
-            }
-            _ => "INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, 60001) AS i; ANALYZE runs",
-        }
+    fn many_ended(&self, count: u32) -> String {
+        let last = count + 1;
+        format!("INSERT INTO runs (id, state) SELECT i, 'SUCCESS' FROM generate_series(2, {last}) AS i; ANALYZE runs")
     }
 
     async fn sql(&self, statement: &str) {
-        self.client.batch_execute(statement).await.unwrap();
+        self.client.run(statement).await;
     }
 
     async fn rows(&self) -> Vec<WholeRow> {
@@ -389,9 +331,8 @@ impl Bed for PostgresBed {
     async fn hold_row(&self, id: u32) -> HeldRow {
         let client = self.database.client().await;
         client
-            .batch_execute(&format!("BEGIN; SELECT 1 FROM runs WHERE id = {id} FOR UPDATE"))
-            .await
-            .unwrap();
+            .run(&format!("BEGIN; SELECT 1 FROM runs WHERE id = {id} FOR UPDATE"))
+            .await;
         HeldRow(client)
     }
 
@@ -440,19 +381,6 @@ impl SqliteBed {
         bed
     }
 
-    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> SqliteStore {
-        let path = self.folder.path().join("jobs.db");
-        SqliteStore::new(SqliteSettings {
-            address: Box::new(move || Ok(path.clone())),
-            mapping,
-            poll_timeout: POLL_TIMEOUT,
-            seed_tolerance: SEED_TOLERANCE,
-            instance: "test/1".into(),
-            discovery,
-            action,
-        })
-    }
-
     fn connection(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.folder.path().join("jobs.db")).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -488,37 +416,21 @@ impl Bed for SqliteBed {
         count.unwrap()
     }
 
-    fn store_by(&self, action: Action, discovery: DiscoverySetting) -> SqliteStore {
-        self.store_of(mapping(), action, discovery)
-    }
-
-    fn store_with(&self, mapping: Mapping, action: Action) -> SqliteStore {
-        self.store_of(mapping, action, DiscoverySetting::Auto)
+    fn store_of(&self, mapping: Mapping, action: Action, discovery: DiscoverySetting) -> SqliteStore {
+        let settings = stores::on_file(&self.folder.path().join("jobs.db"), mapping, action);
+        SqliteStore::new(SqliteSettings { discovery, ..settings })
     }
 
     fn other_spelling(&self) -> &'static str {
         "main.RUNS"
     }
 
-    fn store_not_born_running(&self) -> SqliteStore {
-        self.store_of(not_born_running(), Action::Observe, DiscoverySetting::KeyTail)
-    }
-
-    fn many_ended(&self, count: u32) -> &'static str {
-        match count {
-            45_000 => {
-                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 45001)
-                 SELECT i, 'SUCCESS' FROM n"
-            }
-            3_000 => {
-                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 3001)
-                 SELECT i, 'SUCCESS' FROM n"
-            }
-            _ => {
-                "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 60001)
-                 SELECT i, 'SUCCESS' FROM n"
-            }
-        }
+    fn many_ended(&self, count: u32) -> String {
+        let last = count + 1;
+        format!(
+            "INSERT INTO runs (id, state) WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+             SELECT i, 'SUCCESS' FROM n"
+        )
     }
 
     async fn sql(&self, statement: &str) {

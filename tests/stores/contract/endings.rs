@@ -1,9 +1,9 @@
 //! What a fail writes beside state, end and error text, the same for every database: further columns, and a state that puts the
 //! job back to be run again.
 
-use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, snapshot, with_victim};
+use super::{Bed, Coverage, PostgresBed, SqliteBed, bed::mapping, look, refused, repaired, snapshot, with_victim};
 use beatwarden::{
-    domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, Outcome, RepairId},
+    domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, RepairId},
     store::{Ending, Entries, ErrorTextRemoval, Identifier, Ledger, Mapping, Store, StoreError, Undo},
 };
 use serde_json::{Value, json};
@@ -53,12 +53,8 @@ fn ending_in(state: &str, set: &[(&str, Assigned)]) -> Mapping {
 }
 
 /// Fails job 2.
-async fn failed(store: &mut (impl Store + Ledger)) -> RepairId {
-    let observed = snapshot(store).await;
-    match repair(store, &repair_of(&observed, 2, Action::Fail)).await {
-        Outcome::Repaired(id) => id,
-        other => panic!("job 2 is due: {other:?}"),
-    }
+async fn failed(store: &mut impl Store) -> RepairId {
+    repaired(store, 2, Action::Fail).await
 }
 
 async fn newest(store: &mut impl Ledger) -> LedgerEntry {
@@ -67,13 +63,6 @@ async fn newest(store: &mut impl Ledger) -> LedgerEntry {
 
 fn image(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
-}
-
-async fn refused(store: &mut impl Ledger, id: RepairId) -> String {
-    match store.undo(id).await.unwrap() {
-        Undo::Refused(why) => why,
-        other => panic!("{other:?}"),
-    }
 }
 
 async fn further_columns_are_set_kept_in_the_ledger_and_put_back(bed: impl Bed) {
@@ -254,10 +243,7 @@ async fn a_failure_state_that_is_not_the_first_can_be_chosen(bed: impl Bed) {
 async fn a_further_column_that_is_not_there_is_named(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = bed.store_with(setting(&[("triggr", text("x"))]), Action::Fail);
-    let error = store
-        .observe(&super::look(super::Coverage::Ordinary))
-        .await
-        .unwrap_err();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err();
     let text = error.chain();
     assert!(
         text.contains("`triggr`") && text.contains("watch.repair.fail.set") && text.contains("did you mean `trigger`"),
@@ -270,10 +256,7 @@ async fn null_into_a_column_that_takes_none_is_refused_before_any_repair(bed: im
         .await;
     with_victim(&bed).await;
     let mut store = bed.store_with(setting(&[("reason", Assigned::Null)]), Action::Fail);
-    let error = store
-        .observe(&super::look(super::Coverage::Ordinary))
-        .await
-        .unwrap_err();
+    let error = store.observe(&look(Coverage::Ordinary)).await.unwrap_err();
     assert!(
         matches!(&error, StoreError::Schema(text) if text.contains("`reason`") && text.contains("NOT NULL")),
         "{error:?}"
@@ -369,7 +352,7 @@ async fn a_value_that_its_type_refuses_is_found_before_any_repair() {
         let set = setting(&[(column, value)]);
         let error = bed
             .store_with(set.clone(), Action::Fail)
-            .observe(&super::look(super::Coverage::Ordinary))
+            .observe(&look(Coverage::Ordinary))
             .await;
         let text = error.unwrap_err().chain();
         assert!(
@@ -399,7 +382,7 @@ async fn a_strict_table_refuses_values_of_another_type_before_any_repair() {
         ("trigger", Assigned::OneMore),
     ] {
         let mut store = bed.store_with(setting(&[(column, value.clone())]), Action::Fail);
-        let error = store.observe(&super::look(super::Coverage::Ordinary)).await;
+        let error = store.observe(&look(Coverage::Ordinary)).await;
         let text = error.unwrap_err().chain();
         assert!(text.contains(&format!("`{column}`")), "{value:?}: {text}");
     }
@@ -461,7 +444,7 @@ async fn a_state_that_its_column_does_not_take_is_found_before_any_repair() {
         .await;
         let error = bed
             .store_with(mapping(), Action::Fail)
-            .observe(&super::look(super::Coverage::Ordinary))
+            .observe(&look(Coverage::Ordinary))
             .await;
         let text = error.unwrap_err().chain();
         assert!(text.contains("column `state`") && text.contains(said), "{text}");

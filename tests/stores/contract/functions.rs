@@ -1,10 +1,11 @@
 //! A fail by the system's own function, on PostgreSQL: it is called once, for a row that still is as observed, and what it leaves
 //! is judged before anything is committed.
 
-use super::{Bed, DEADLINE, PostgresBed, bed::mapping, look, repair, repair_of, snapshot, with_victim};
+use super::{Bed, DEADLINE, PostgresBed, bed::mapping, look, made, refused, repair, repair_of, snapshot, with_victim};
+use crate::support::Session;
 use beatwarden::{
     domain::{Action, Argument, Cause, Coverage, Literal, Outcome},
-    store::{Call, Ending, Entries, Ledger, Mapping, Store, TableName, Undo},
+    store::{Call, Ending, Entries, Ledger, Mapping, Store, TableName},
 };
 use std::time::{Duration, Instant};
 
@@ -70,9 +71,7 @@ async fn a_function_ends_the_job_and_the_ledger_has_what_it_left() {
     let bed = with_function(ENDS_IT).await;
     let before = bed.rows().await;
     let mut store = bed.store_with(calling("finish", usual()), Action::Fail);
-    let Outcome::Repaired(id) = outcome(&mut store).await else {
-        panic!("job 2 is due")
-    };
+    let id = made(outcome(&mut store).await);
     let (after, calls) = (bed.rows().await, calls(&bed).await);
     assert_eq!(calls.len(), 1);
     let call = &calls[0];
@@ -110,11 +109,8 @@ async fn a_function_ends_the_job_and_the_ledger_has_what_it_left() {
         entry.heartbeat_after.is_some(),
         "a later beat will show that the job was alive"
     );
-    let undo = store.undo(id).await.unwrap();
-    assert!(
-        matches!(&undo, Undo::Refused(why) if why.contains("finish")),
-        "{undo:?}"
-    );
+    let why = refused(&mut store, id).await;
+    assert!(why.contains("finish"), "{why}");
     assert_eq!(bed.rows().await, after);
     // The row is no longer as it was observed, and the ledger knows the incident.
     assert_eq!(bed.count_repairs(2).await, 1);
@@ -237,7 +233,7 @@ async fn a_job_that_an_open_transaction_refers_to_is_passed_over() {
     let open = bed.client_in_transaction("INSERT INTO steps VALUES (2)").await;
     assert_eq!(outcome(&mut store).await, Outcome::Locked);
     assert_eq!(calls(&bed).await.len(), 0);
-    open.batch_execute("COMMIT").await.unwrap();
+    open.run("COMMIT").await;
     assert!(matches!(outcome(&mut store).await, Outcome::Repaired(_)));
 }
 

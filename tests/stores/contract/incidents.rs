@@ -1,7 +1,7 @@
 //! An incident is a start of a job of a table: whatever the watch is called and however the configuration writes the table's
 //! name, its repair, its undo and its acknowledgement are known, also those that earlier versions wrote.
 
-use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, snapshot, with_victim};
+use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, repaired, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, LateOutcome, LedgerAction, Outcome, Precedent, Precedents, RepairId, Snapshot},
     store::{Acknowledged, Entries, Ledger, Store, TableName, Undo},
@@ -60,10 +60,7 @@ fn old() -> RepairId {
 async fn an_undone_incident_stays_undone_under_every_name_of_the_watch(bed: impl Bed) {
     with_victim(&bed).await;
     let mut first = named(&bed, "meltano", "runs", Action::Fail);
-    let observed = snapshot(&mut first).await;
-    let Outcome::Repaired(id) = repair(&mut first, &repair_of(&observed, 2, Action::Fail)).await else {
-        panic!("job 2 is due")
-    };
+    let id = repaired(&mut first, 2, Action::Fail).await;
     let mut renamed = named(&bed, "nightly", bed.other_spelling(), Action::Fail);
     assert!(matches!(renamed.undo(id).await.unwrap(), Undo::Done { .. }));
     for (watch, table) in [
@@ -135,10 +132,7 @@ async fn entries_of_another_table_belong_to_no_other(bed: impl Bed) {
     bed.sql("CREATE TABLE other AS SELECT * FROM runs; CREATE UNIQUE INDEX other_key ON other (id)")
         .await;
     let mut one = named(&bed, "same", "runs", Action::Fail);
-    let observed = snapshot(&mut one).await;
-    let Outcome::Repaired(id) = repair(&mut one, &repair_of(&observed, 2, Action::Fail)).await else {
-        panic!("job 2 is due")
-    };
+    let id = repaired(&mut one, 2, Action::Fail).await;
     // Another table with the same rows, under the same name of the watch, in the same ledger.
     let mut other = named(&bed, "same", "other", Action::Fail);
     let seen = snapshot(&mut other).await;
@@ -211,9 +205,7 @@ async fn a_repair_is_found_by_the_first_characters_of_its_identity(bed: impl Bed
 async fn an_earlier_version_finds_the_entries_of_this_one_by_the_watch(bed: impl Bed) {
     with_victim(&bed).await;
     let mut store = named(&bed, "meltano", "runs", Action::Fail);
-    let observed = snapshot(&mut store).await;
-    let made = repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await;
-    assert!(matches!(made, Outcome::Repaired(_)), "{made:?}");
+    repaired(&mut store, 2, Action::Fail).await;
     let entry = &store.entries(Entries::Newest(1)).await.unwrap()[0];
     assert_eq!((entry.watch.as_str(), entry.version), ("meltano", 2));
     let name = if bed.locks_the_file() { "runs" } else { "public.runs" };

@@ -4,11 +4,12 @@
 
 use super::functions::calling;
 use super::*;
+use crate::support::Session;
 use beatwarden::{
     domain::Argument,
     store::{Elsewhere, Entries, Identifier, Ledger, Mapping, TableName, TimeSource, Undo},
 };
-use bed::{Session, WholeRow};
+use bed::WholeRow;
 use std::collections::{BTreeMap, BTreeSet};
 
 contract!(
@@ -383,9 +384,7 @@ async fn a_heartbeat_in_another_table_after_a_fail_shows_that_the_job_was_alive(
     let before = bed.rows().await;
     let mut store = bed.store_with(beating_beside(), Action::Fail);
     let observed = snapshot(&mut store).await;
-    let Outcome::Repaired(id) = repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await else {
-        panic!("job 2 is due")
-    };
+    let id = made(repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await);
     let entry = store.entries(Entries::Newest(1)).await.unwrap().remove(0);
     assert_eq!(entry.heartbeat_after, Some(TimeValue::ABSENT), "{entry:?}");
     bed.sql(&format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0)))
@@ -419,7 +418,7 @@ async fn a_function_is_called_for_no_job_that_beats_in_another_table() {
     let insert = format!("INSERT INTO beats VALUES (2, {})", bed.time(0.0));
     let open = bed.client_in_transaction(&insert).await;
     assert_eq!(store.repair(&due).await, Outcome::Locked);
-    open.batch_execute("COMMIT").await.unwrap();
+    open.run("COMMIT").await;
     assert_eq!(store.repair(&due).await, Outcome::LostRace);
     assert_eq!(bed.rows().await[1]["state"].as_deref(), Some("RUNNING"));
     bed.sql("DELETE FROM beats").await;

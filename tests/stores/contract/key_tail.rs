@@ -2,6 +2,7 @@
 //! the full look finds, and when the way is taken at all.
 
 use super::{Bed, PostgresBed, SqliteBed, Written, ids, job, look, snapshot};
+use crate::support::Session;
 use beatwarden::{
     domain::{Access, Action, Coverage, Discovery, JobId, Newcomers, Snapshot},
     store::{DiscoverySetting, ObserveRequest, Store, TimeBudget},
@@ -110,7 +111,7 @@ async fn a_start_reads_what_runs_and_what_began_within_the_window(bed: impl Bed)
 /// From the newest rows down, page by page; what comes behind the page is found by the next full look.
 async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
     running(&bed, &[1]).await;
-    bed.sql(bed.many_ended(45_000)).await;
+    bed.sql(&bed.many_ended(45_000)).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let mut last = a_page(&mut store, &[], Coverage::Full).await;
     assert_eq!(
@@ -143,7 +144,7 @@ async fn a_full_look_over_many_pages_ends_and_starts_again(bed: impl Bed) {
 /// Many rows that run close together are read as one range, a lonely one by its key, and one that ended is reported.
 async fn known_jobs_are_reported_whether_they_lie_close_or_alone(bed: impl Bed) {
     running(&bed, &[1]).await;
-    bed.sql(bed.many_ended(3_000)).await;
+    bed.sql(&bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'RUNNING' WHERE id > 2900 OR id = 1500")
         .await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
@@ -192,7 +193,7 @@ async fn a_deleted_newest_row_is_no_reset(bed: impl Bed) {
 
 /// A million rows in a state that no one listed would fill the memory; a thousand serve the count.
 async fn unlisted_states_are_bounded(bed: impl Bed) {
-    bed.sql(bed.many_ended(3_000)).await;
+    bed.sql(&bed.many_ended(3_000)).await;
     bed.sql("UPDATE runs SET state = 'ODD'").await;
     running(&bed, &[1]).await;
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
@@ -242,7 +243,7 @@ async fn the_way_is_chosen_by_what_a_scan_would_cost(bed: impl Bed) {
         Discovery::State,
         "a small table is scanned at no cost"
     );
-    bed.sql(bed.many_ended(60_000)).await;
+    bed.sql(&bed.many_ended(60_000)).await;
     let full = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(
         full.discovery,
@@ -278,7 +279,7 @@ async fn thousands_that_begin_at_once_are_each_read_once(bed: impl Bed) {
     for discovery in [DiscoverySetting::State, DiscoverySetting::KeyTail] {
         let mut store = bed.store_by(Action::Observe, discovery);
         let mut last = store.observe(&look(Coverage::Full)).await.unwrap();
-        bed.sql(bed.many_ended(45_000)).await;
+        bed.sql(&bed.many_ended(45_000)).await;
         running(&bed, &[45_002]).await;
         let mut read = Vec::new();
         loop {
@@ -348,7 +349,7 @@ async fn a_key_that_commits_late_is_found_on_postgresql() {
         running(&bed, &[3]).await;
         let second = again(&mut store, &first, Coverage::Ordinary).await;
         assert_eq!(ids(&second), ["1", "3"]);
-        late.batch_execute("COMMIT").await.unwrap();
+        late.run("COMMIT").await;
         assert_eq!(
             ids(&again(&mut store, &second, Coverage::Ordinary).await),
             ["1", "2", "3"],
@@ -369,7 +370,7 @@ async fn a_key_that_was_open_at_the_first_look_is_found_on_postgresql() {
     let mut store = bed.store_by(Action::Observe, DiscoverySetting::KeyTail);
     let first = store.observe(&look(Coverage::Full)).await.unwrap();
     assert_eq!(ids(&first), ["1", "3"]);
-    late.batch_execute("COMMIT").await.unwrap();
+    late.run("COMMIT").await;
     assert_eq!(
         ids(&again(&mut store, &first, Coverage::Ordinary).await),
         ["1", "2", "3"]

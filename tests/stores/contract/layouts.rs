@@ -3,10 +3,10 @@
 
 use super::{
     Bed, PostgresBed, SqliteBed,
-    bed::Session,
     operator::{failed, repaired},
     snapshot, with_victim,
 };
+use crate::support::Session;
 use beatwarden::{
     domain::{Action, TimeValue},
     store::{Entries, Ledger, survey::Surveyed},

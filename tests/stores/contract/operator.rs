@@ -1,7 +1,7 @@
 //! What an operator does with the ledger, the same for every database: false repairs are written down once, a repair is
 //! taken back byte for byte or refused with column and values, and acknowledgements reach every replica.
 
-use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, repair, repair_of, snapshot, with_victim};
+use super::{Bed, DEADLINE, PostgresBed, SqliteBed, Written, refused, repair_of, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, Cause, Finding, JobId, LateOutcome, LedgerAction, LifeSign, Noted, Outcome, RepairId},
     store::{Acknowledged, Entries, ErrorTextRemoval, Ledger, Store, Undo},
@@ -32,12 +32,7 @@ pub async fn failed(bed: &impl Bed) -> RepairId {
 }
 
 pub async fn repaired(bed: &impl Bed, action: Action) -> RepairId {
-    let mut store = bed.store(action);
-    let observed = snapshot(&mut store).await;
-    match repair(&mut store, &repair_of(&observed, 2, action)).await {
-        Outcome::Repaired(id) => id,
-        other => panic!("job 2 is due: {other:?}"),
-    }
+    super::repaired(&mut bed.store(action), 2, action).await
 }
 
 fn finding(repair_id: RepairId, outcome: LateOutcome) -> Finding {
@@ -101,16 +96,10 @@ async fn a_fail_is_taken_back_byte_for_byte(bed: impl Bed) {
         (entry, LedgerAction::Undo, Some(id), 2)
     );
     assert_eq!(entries[0].before, entries[1].after);
-    let again = store.undo(id).await.unwrap();
-    assert!(
-        matches!(&again, Undo::Refused(why) if why.contains("undone before")),
-        "{again:?}"
-    );
-    let of_undo = store.undo(entry).await.unwrap();
-    assert!(
-        matches!(&of_undo, Undo::Refused(why) if why.contains("`undo`")),
-        "{of_undo:?}"
-    );
+    for (id, said) in [(id, "undone before"), (entry, "`undo`")] {
+        let why = refused(&mut store, id).await;
+        assert!(why.contains(said), "{why}");
+    }
     assert_eq!(store.undo(RepairId(7)).await.unwrap(), Undo::NotFound);
 }
 
@@ -220,9 +209,7 @@ async fn what_others_changed_is_refused_with_column_and_values(bed: impl Bed) {
         bed.sql(change).await;
         let before = bed.rows().await;
         let mut store = bed.store(action);
-        let Undo::Refused(why) = store.undo(id).await.unwrap() else {
-            panic!("{change}: must be refused")
-        };
+        let why = refused(&mut store, id).await;
         assert!(words.iter().all(|word| why.contains(word)), "{change}: {why}");
         assert_eq!(bed.rows().await, before, "{change}");
         assert_eq!(
@@ -241,11 +228,8 @@ async fn a_newer_job_of_the_same_name_that_runs_is_named(bed: impl Bed) {
     newer.name = "pipeline-2".into();
     bed.write(&newer).await;
     let mut store = bed.store(Action::Fail);
-    let refused = store.undo(id).await.unwrap();
-    assert!(
-        matches!(&refused, Undo::Refused(why) if why.contains("id = 77 has the same name")),
-        "{refused:?}"
-    );
+    let why = refused(&mut store, id).await;
+    assert!(why.contains("id = 77 has the same name"), "{why}");
     bed.sql("UPDATE runs SET state = 'SUCCESS' WHERE id = 77").await;
     let done = store.undo(id).await.unwrap();
     assert!(

@@ -65,9 +65,7 @@ async fn a_job_is_failed_for_its_age_and_taken_back(bed: impl Bed) {
     let observed = snapshot(&mut store).await;
     assert_eq!(observed.obstacle(), None);
     let overrun = overrun_of(&observed, 2);
-    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &overrun).await);
     let row = &bed.rows().await[1];
     assert_eq!(row["state"].as_deref(), Some("FAIL"));
     assert!(row["ended_at"].is_some());
@@ -160,17 +158,10 @@ async fn without_an_end_or_a_success_nothing_is_failed_for_its_age(bed: impl Bed
 
 async fn a_backfill_of_the_time_before_is_not_taken_back(bed: impl Bed) {
     with_victim(&bed).await;
-    let mut with_heartbeats = bed.store(Action::Backfill);
-    let due = repair_of(&snapshot(&mut with_heartbeats).await, 2, Action::Backfill);
-    let Outcome::Repaired(id) = repair(&mut with_heartbeats, &due).await else {
-        panic!("not repaired");
-    };
+    let id = repaired(&mut bed.store(Action::Backfill), 2, Action::Backfill).await;
     let before = bed.rows().await;
-    let undone = bed.store_with(by_age(), Action::Observe).undo(id).await.unwrap();
-    assert!(
-        matches!(&undone, Undo::Refused(why) if why.contains("maps none")),
-        "{undone:?}"
-    );
+    let why = refused(&mut bed.store_with(by_age(), Action::Observe), id).await;
+    assert!(why.contains("maps none"), "{why}");
     assert_eq!(bed.rows().await, before);
 }
 
@@ -205,9 +196,7 @@ async fn further_columns_are_set_for_its_age_and_put_back(bed: impl Bed) {
     assert!(matches!(outcome, Outcome::Locked | Outcome::LostRace), "{outcome:?}");
     assert_eq!(bed.rows().await, before, "its time is not up");
     let overrun = overrun_of(&observed, 2);
-    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &overrun).await);
     let after = bed.rows().await;
     let text = format!("Beatwarden: running for longer than 6h (repair {id})");
     let row = &after[1];
@@ -235,9 +224,7 @@ async fn a_job_is_put_back_for_its_age_to_be_run_again(bed: impl Bed) {
     let set = [("started_at", Assigned::Null), ("payload_flags", Assigned::OneMore)];
     let mut store = bed.store_with(ending_in(Some("IDLE"), &set), Action::Fail);
     let overrun = overrun_of(&snapshot(&mut store).await, 2);
-    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &overrun).await);
     let after = bed.rows().await;
     let mut expected = before.clone();
     expected[1].extend([
@@ -248,8 +235,7 @@ async fn a_job_is_put_back_for_its_age_to_be_run_again(bed: impl Bed) {
     assert_eq!(after, expected, "neither an end nor an error text");
     let [_, is] = newest_images(&mut store).await;
     assert_eq!((&is["state"], &is["started_at"]), (&json!("IDLE"), &Value::Null));
-    let undone = store.undo(id).await.unwrap();
-    assert!(matches!(undone, Undo::Refused(_)), "{undone:?}");
+    refused(&mut store, id).await;
     assert_eq!(bed.rows().await, after);
 }
 
@@ -275,9 +261,7 @@ async fn a_function_ends_a_job_for_its_age() {
     assert!(matches!(outcome, Outcome::Locked | Outcome::LostRace), "{outcome:?}");
     assert_eq!(bed.rows().await, before, "its time is not up");
     let overrun = overrun_of(&observed, 2);
-    let Outcome::Repaired(id) = repair(&mut store, &overrun).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &overrun).await);
     let after = bed.rows().await;
     let text = format!("Beatwarden: running for longer than 6h (repair {id})");
     assert_eq!(

@@ -2,11 +2,11 @@
 //! notice of us: no lock kept, no checkpoint beside it, no other journal mode.
 
 use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot};
-use crate::support::eventually;
+use crate::support::{beatwarden::words, eventually, stores};
 use beatwarden::{
     domain::{Access, Action, Cause, Coverage, Outcome},
     store::{
-        DiscoverySetting, Failure, Ledger, Mapping, Store, StoreError, Undo,
+        Failure, Ledger, Mapping, Store, StoreError, Undo,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -96,15 +96,10 @@ impl File {
     }
 
     pub fn store(&self, action: Action) -> SqliteStore {
-        let path = self.path();
+        let settings = stores::on_file(&self.path(), self.mapping.clone(), action);
         SqliteStore::new(SqliteSettings {
-            address: Box::new(move || Ok(path.clone())),
-            mapping: self.mapping.clone(),
             poll_timeout: self.poll_timeout,
-            seed_tolerance: Duration::from_millis(5),
-            instance: "test/1".into(),
-            discovery: DiscoverySetting::Auto,
-            action,
+            ..settings
         })
     }
 }
@@ -491,14 +486,10 @@ fn a_file_that_may_only_be_read_is_watched_and_not_repaired() {
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o444)).unwrap();
     fs::set_permissions(file.folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut check = Command::new(&binary);
-    check.current_dir("/").env_clear().args([
-        "check",
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "backfill",
-        "--database",
-    ]);
+    check
+        .current_dir("/")
+        .env_clear()
+        .args(words("check --preset meltano --missed-first backfill --database"));
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         check.uid(65_534).gid(65_534);
     }
@@ -663,19 +654,7 @@ async fn rows_with_values_beyond_every_measure_are_counted_and_cost_no_pass() {
 #[tokio::test]
 async fn a_path_that_names_no_database_file_is_named_for_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_owned();
-    let store = || {
-        let path = path.clone();
-        SqliteStore::new(SqliteSettings {
-            address: Box::new(move || Ok(path.clone())),
-            mapping: mapping(),
-            poll_timeout: Duration::from_secs(10),
-            seed_tolerance: Duration::from_millis(5),
-            instance: "test/1".into(),
-            discovery: DiscoverySetting::Auto,
-            action: Action::Observe,
-        })
-    };
-    let said = schema_error(store().observe(&look(Coverage::Full)).await);
+    let mut store = SqliteStore::new(stores::on_file(folder.path(), mapping(), Action::Observe));
+    let said = schema_error(store.observe(&look(Coverage::Full)).await);
     assert!(said.contains("is a folder: name the database file"), "{said}");
 }

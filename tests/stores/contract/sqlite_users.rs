@@ -2,6 +2,7 @@
 //! nothing had been there, nothing foreign lies beside it, and the file alone is complete.
 
 use super::sqlite_file::COLUMNS;
+use crate::support::beatwarden::words;
 use rusqlite::Connection;
 use rustix::{
     process::{Gid, Uid, getuid},
@@ -348,15 +349,7 @@ fn a_writer_beats_beside_a_watch_of_any_user_as_if_it_were_alone() {
                     place
                         .command(
                             user,
-                            &[
-                                "watch",
-                                "--poll-interval",
-                                "100ms",
-                                "--init-deadline",
-                                "300ms",
-                                "--missed-first",
-                                "fail",
-                            ],
+                            &words("watch --poll-interval 100ms --init-deadline 300ms --missed-first fail"),
                         )
                         .stdout(Stdio::null())
                         .stderr(Stdio::null())

@@ -2,7 +2,7 @@
 //! the ledger, value by value.
 
 use super::{
-    DEADLINE, job, repair, repair_of, snapshot,
+    DEADLINE, job, made, repair, repair_of, snapshot,
     sqlite_file::{COLUMNS, File},
 };
 use beatwarden::{
@@ -274,9 +274,7 @@ async fn the_ledger_has_the_promised_columns_indexes_and_times() {
         "looking creates nothing"
     );
     let repair_2 = repair_of(&snapshot(&mut store).await, 2, Action::Backfill);
-    let Outcome::Repaired(id) = repair(&mut store, &repair_2).await else {
-        panic!("not repaired");
-    };
+    let id = made(repair(&mut store, &repair_2).await);
     let columns: String = file.one(
         "SELECT group_concat(name || ' ' || lower(type) || CASE pk WHEN 1 THEN ' key' ELSE '' END, ', ')
            FROM pragma_table_info('beatwarden_repairs')",

@@ -2,7 +2,7 @@
 //! only where that costs less.
 
 use super::{Place, ids};
-use crate::support::eventually;
+use crate::support::{Session, eventually};
 use beatwarden::{
     app::{self, AnyStore},
     config::{DatabaseSource, Secret},
@@ -66,7 +66,7 @@ async fn reads(place: &Place, table: &str) -> i64 {
     let others = "FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     let end = format!("SELECT pg_terminate_backend(pid) {others}");
-    client.batch_execute(&end).await.unwrap();
+    client.run(&end).await;
     let left = format!("SELECT count(*) {others}");
     let none_left = async || {
         let row = client.query_one(&left, &[]).await.unwrap();

@@ -1,6 +1,7 @@
 //! Tables whose names are alike or long, beside each other: each has a guard, an index and a ledger of its own.
 
 use crate::support::{
+    Session,
     beatwarden::run,
     postgres::{self, TestDatabase},
 };
@@ -42,10 +43,7 @@ async fn server(tables: &[&str]) -> (TestDatabase, tokio_postgres::Client) {
     let database = postgres::shared().database().await;
     let client = database.client().await;
     for table in tables {
-        client
-            .batch_execute(&format!("CREATE TABLE \"{table}\" {COLUMNS}"))
-            .await
-            .unwrap();
+        client.run(&format!("CREATE TABLE \"{table}\" {COLUMNS}")).await;
     }
     (database, client)
 }
@@ -61,7 +59,7 @@ async fn tables_that_share_forty_characters_are_guarded_apart() {
     let (database, client) = server(&[&one, &other]).await;
     for table in [&one, &other] {
         let row = format!("INSERT INTO \"{table}\" (id, state, started_at) VALUES (1, 'IDLE', '2026-11-01 10:00')");
-        client.batch_execute(&row).await.unwrap();
+        client.run(&row).await;
     }
     let both = config(&database.url, &[&one, &other], "");
     ok(&both, &["guard", "install"]);
@@ -70,7 +68,7 @@ async fn tables_that_share_forty_characters_are_guarded_apart() {
         2
     );
     let start = format!("UPDATE \"{one}\" SET state = 'RUNNING'");
-    client.batch_execute(&start).await.unwrap();
+    client.run(&start).await;
     assert_eq!((beats(&client, &one).await, beats(&client, &other).await), (1, 0));
     ok(&config(&database.url, &[&one], ""), &["guard", "remove"]);
     let said = ok(&config(&database.url, &[&other], ""), &["guard", "status"]);
@@ -91,7 +89,7 @@ async fn a_guard_whose_function_another_table_calls_writes_to_neither_for_it() {
         INSERT INTO runs (id, state, started_at) VALUES (1, 'RUNNING', now()); ALTER TABLE runs ENABLE TRIGGER USER;
         INSERT INTO copies (id, state, started_at) VALUES (1, 'IDLE', now()), (2, 'RUNNING', now());
         UPDATE copies SET state = 'RUNNING' WHERE id = 1";
-    client.batch_execute(scene).await.unwrap();
+    client.run(scene).await;
     assert_eq!((beats(&client, "runs").await, beats(&client, "copies").await), (0, 0));
     let (code, said) = beatwarden(&config(&database.url, &["copies"], ""), &["guard", "status"]);
     assert!(code == 1 && said.contains("which is not the guard's"), "{said}");
@@ -108,12 +106,12 @@ async fn a_partitioned_table_is_guarded_with_its_partitions() {
         "CREATE TABLE runs {table} PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF runs FOR VALUES FROM (0) TO (10);
          CREATE TABLE high PARTITION OF runs FOR VALUES FROM (10) TO (100)"
     );
-    client.batch_execute(&scene).await.unwrap();
+    client.run(&scene).await;
     let folder = config(&database.url, &["runs"], "");
     ok(&folder, &["guard", "install"]);
     let starts = "INSERT INTO runs (id, state, started_at) VALUES (1, 'RUNNING', now()), (11, 'RUNNING', now()), (2, 'IDLE', now());
         UPDATE runs SET state = 'RUNNING' WHERE id = 2; INSERT INTO high (id, state, started_at) VALUES (12, 'RUNNING', now())";
-    client.batch_execute(starts).await.unwrap();
+    client.run(starts).await;
     assert_eq!(beats(&client, "runs").await, 4);
     ok(&folder, &["guard", "remove"]);
 }
@@ -133,7 +131,7 @@ async fn a_name_of_sixty_three_bytes_in_any_script_can_be_watched_and_repaired()
     for name in &names {
         let row =
             format!("INSERT INTO \"{name}\" (id, state, started_at) VALUES (1, 'RUNNING', now() AT TIME ZONE 'UTC')");
-        client.batch_execute(&row).await.unwrap();
+        client.run(&row).await;
         // The ledger of one is as long as its table's name.
         let ledger: String = format!("z{name}");
         let mut ledger = ledger.as_str();
@@ -146,7 +144,7 @@ async fn a_name_of_sixty_three_bytes_in_any_script_can_be_watched_and_repaired()
         ok(&folder, &["guard", "status"]);
         ok(&folder, &["guard", "install", "--index"]);
         let grants = ok(&folder, &["grants", "--role", "postgres"]);
-        client.batch_execute(&grants).await.unwrap();
+        client.run(&grants).await;
         let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
         let count: i64 = client.query_one(indexes, &[&ledger]).await.unwrap().get(0);
         assert_eq!(count, 5, "the ledger's key and its four indexes: {ledger}");
@@ -161,7 +159,7 @@ async fn two_ledgers_that_share_forty_characters_have_their_own_indexes() {
     for (table, ledger) in ["runs", "others"].iter().zip(&ledgers) {
         let folder = config(&database.url, &[table], &format!("repair.ledger = '{ledger}'"));
         let grants = ok(&folder, &["grants", "--role", "postgres"]);
-        client.batch_execute(&grants).await.unwrap();
+        client.run(&grants).await;
         let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
         assert_eq!(
             client.query_one(indexes, &[ledger]).await.unwrap().get::<_, i64>(0),
@@ -196,7 +194,7 @@ async fn what_an_earlier_version_installed_is_recognised_brought_over_and_remove
              CREATE TRIGGER zz_beatwarden_guard_start AFTER UPDATE OF state ON \"{table}\" FOR EACH ROW EXECUTE FUNCTION \"{former}\"();
              CREATE INDEX \"{index}\" ON \"{table}\" (id) WHERE state IN ('RUNNING')"
         );
-        client.batch_execute(&install).await.unwrap();
+        client.run(&install).await;
         let folder = config(&database.url, &[table], "");
         let status = || ok(&folder, &["guard", "status"]);
         assert!(
@@ -215,14 +213,10 @@ async fn what_an_earlier_version_installed_is_recognised_brought_over_and_remove
             "nothing is there twice"
         );
         ok(&folder, &["guard", "remove"]);
+        client.run("DROP FUNCTION IF EXISTS beatwarden_guard_runs()").await;
         client
-            .batch_execute("DROP FUNCTION IF EXISTS beatwarden_guard_runs()")
-            .await
-            .unwrap();
-        client
-            .batch_execute(install.rsplit_once("CREATE INDEX").unwrap().0.trim_end())
-            .await
-            .unwrap();
+            .run(install.rsplit_once("CREATE INDEX").unwrap().0.trim_end())
+            .await;
         ok(&folder, &["guard", "remove"]);
         let none = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'beatwarden%'";
         assert_eq!(client.query_one(none, &[]).await.unwrap().get::<_, i64>(0), 0);
@@ -245,7 +239,7 @@ async fn guards_that_shared_a_function_are_taken_apart() {
              CREATE TRIGGER zz_beatwarden_guard_start AFTER UPDATE OF state ON {table} FOR EACH ROW EXECUTE FUNCTION {former}();"
         ));
     }
-    client.batch_execute(&install).await.unwrap();
+    client.run(&install).await;
     let (first, second) = (config(&database.url, &[&one], ""), config(&database.url, &[&other], ""));
     let (code, said) = beatwarden(&first, &["guard", "status"]);
     assert!(code == 1 && said.contains("has another body"), "{said}");
@@ -333,9 +327,9 @@ async fn the_printed_sql_takes_names_that_try_to_end_its_quotes() {
     );
     fs::write(folder.path().join("b.toml"), text).unwrap();
     let install = ok(&folder, &["guard", "install", "--print"]);
-    client.batch_execute(&install).await.unwrap();
+    client.run(&install).await;
     ok(&folder, &["guard", "status"]);
     let remove = ok(&folder, &["guard", "remove", "--print"]);
-    client.batch_execute(&remove).await.unwrap();
+    client.run(&remove).await;
     assert_eq!(beatwarden(&folder, &["guard", "status"]).0, 1);
 }

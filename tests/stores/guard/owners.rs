@@ -1,12 +1,11 @@
 //! Whose the guard's function is: a stranger who could change it would run code as the writer.
 
 use crate::support::{
+    Session,
     beatwarden::run,
     postgres::{self, TestDatabase},
+    runs::TABLE,
 };
-
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp, \
-                     ended_at timestamp, payload varchar, last_heartbeat_at timestamp)";
 
 /// A database whose table belongs to one role, with another that may create in its schema.
 struct Scene {
@@ -27,7 +26,7 @@ impl Scene {
             "CREATE ROLE {owner} LOGIN; CREATE ROLE {stranger} LOGIN; {TABLE}; ALTER TABLE runs OWNER TO {owner};
              GRANT CREATE ON SCHEMA public TO {owner}, {stranger}"
         );
-        client.batch_execute(&scene).await.unwrap();
+        client.run(&scene).await;
         Self {
             _database: database,
             client,
@@ -56,7 +55,7 @@ impl Scene {
 
     async fn as_role(&self, role: &str, sql: &str) {
         let script = format!("SET SESSION AUTHORIZATION {role}; {sql}; RESET SESSION AUTHORIZATION");
-        self.client.batch_execute(&script).await.unwrap();
+        self.client.run(&script).await;
     }
 }
 
@@ -71,7 +70,7 @@ async fn the_function_belongs_to_the_owner_of_the_table_no_matter_who_installs_i
     }
     // A role that may make triggers on the table could have made this one, too.
     let rights = format!("GRANT SELECT, TRIGGER ON runs TO {0}", scene.stranger);
-    scene.client.batch_execute(&rights).await.unwrap();
+    scene.client.run(&rights).await;
     scene.ok(&scene.stranger, &["install"]);
     assert_eq!(
         scene.holder().await,
@@ -80,7 +79,7 @@ async fn the_function_belongs_to_the_owner_of_the_table_no_matter_who_installs_i
     );
     assert!(scene.ok("postgres", &["status"]).contains("installed and sound"));
     let no_more = format!("REVOKE TRIGGER ON runs FROM {}", scene.stranger);
-    scene.client.batch_execute(&no_more).await.unwrap();
+    scene.client.run(&no_more).await;
     let (code, said) = scene.guard("postgres", &["status"]);
     assert!(code == 1 && said.contains("belongs to the role"), "{said}");
 }
@@ -105,7 +104,7 @@ async fn a_function_that_a_stranger_made_first_is_refused() {
         refused.as_db_error().unwrap().message().contains("belongs to"),
         "{refused:?}"
     );
-    scene.client.batch_execute("ROLLBACK").await.unwrap();
+    scene.client.run("ROLLBACK").await;
     let triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'runs'::regclass";
     assert_eq!(scene.client.query_one(triggers, &[]).await.unwrap().get::<_, i64>(0), 0);
     assert_eq!(scene.holder().await, scene.stranger);
@@ -151,11 +150,7 @@ async fn every_change_of_the_function_or_its_triggers_is_named() {
     ];
     for (change, word) in changes {
         scene.ok(&scene.owner, &["install"]);
-        scene
-            .client
-            .batch_execute(&change)
-            .await
-            .unwrap_or_else(|error| panic!("{change}: {error}"));
+        scene.client.run(&change).await;
         let (code, said) = scene.guard(&scene.owner, &["status"]);
         assert!(code == 1 && said.contains(word), "{change}: {said}");
         let as_json = scene.guard(&scene.owner, &["status", "--json"]).1;
@@ -166,8 +161,7 @@ async fn every_change_of_the_function_or_its_triggers_is_named() {
         scene.ok("postgres", &["remove"]);
         scene
             .client
-            .batch_execute("DROP FUNCTION IF EXISTS public.mine(), public.beatwarden_guard_runs()")
-            .await
-            .unwrap();
+            .run("DROP FUNCTION IF EXISTS public.mine(), public.beatwarden_guard_runs()")
+            .await;
     }
 }

@@ -3,16 +3,16 @@
 use crate::{
     hostile::values::{HostileRow, Shape},
     support::{
+        Session,
         postgres::{self, TestDatabase},
-        runs,
+        runs, stores,
     },
 };
 use beatwarden::{
-    connection::SslMode,
     domain::Action,
     store::{
         DiscoverySetting, Mapping, Store, TimeFormat,
-        postgres::{PostgresSettings, PostgresStore, Target},
+        postgres::{PostgresSettings, PostgresStore},
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -93,7 +93,7 @@ impl PostgresBed {
             "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at {time}, ended_at {time},
                 payload varchar, last_heartbeat_at {time})"
         );
-        client.batch_execute(&table).await.unwrap();
+        client.run(&table).await;
         Self {
             shape,
             database,
@@ -104,7 +104,7 @@ impl PostgresBed {
 
 impl Bed for PostgresBed {
     async fn insert(&self, rows: &[HostileRow]) {
-        self.client.batch_execute("SET extra_float_digits = 3").await.unwrap();
+        self.client.run("SET extra_float_digits = 3").await;
         let all = inserts(self.shape, rows);
         let all = format!("BEGIN; {}; COMMIT", all.join(";\n"));
         let inserted = self.client.batch_execute(&all).await;
@@ -125,15 +125,10 @@ impl Bed for PostgresBed {
     }
 
     fn store(&self, action: Action) -> impl Store {
-        let url = self.database.url.clone();
+        let settings = stores::on_server(&self.database.url, mapping(self.shape), action);
         PostgresStore::new(PostgresSettings {
-            address: Box::new(move || Ok(Target::new(&url, SslMode::Disable, None)?)),
-            mapping: mapping(self.shape),
-            action,
-            poll_timeout: Duration::from_secs(10),
-            seed_tolerance: Duration::from_millis(5),
-            instance: "test/1".into(),
             discovery: DiscoverySetting::State,
+            ..settings
         })
     }
 }
@@ -200,15 +195,10 @@ impl Bed for SqliteBed {
     }
 
     fn store(&self, action: Action) -> impl Store {
-        let path = self.folder.path().join("jobs.db");
+        let settings = stores::on_file(&self.folder.path().join("jobs.db"), mapping(self.shape), action);
         SqliteStore::new(SqliteSettings {
-            address: Box::new(move || Ok(path.clone())),
-            mapping: mapping(self.shape),
-            action,
-            poll_timeout: Duration::from_secs(10),
-            seed_tolerance: Duration::from_millis(5),
-            instance: "test/1".into(),
             discovery: DiscoverySetting::State,
+            ..settings
         })
     }
 }

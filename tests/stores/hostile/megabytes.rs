@@ -1,8 +1,10 @@
 //! Ten megabytes in a name, in a state and in the error column, of every row: neither memory nor a pass is lost to it.
 
 use crate::support::{
-    beatwarden::Beatwarden,
+    Session,
+    beatwarden::{Beatwarden, words},
     postgres::{self},
+    runs, written,
 };
 use std::time::Duration;
 
@@ -20,20 +22,7 @@ fn peak(dog: &Beatwarden) -> u64 {
 }
 
 async fn watch(url: &str) -> Beatwarden {
-    Beatwarden::watch(&[
-        "--database",
-        url,
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "fail",
-        "--poll-interval",
-        "1s",
-        "--init-deadline",
-        "2s",
-        "--heartbeat-timeout",
-        "2s",
-    ])
+    Beatwarden::watch(&words(&format!("--database {url} --preset meltano --missed-first fail --poll-interval 1s --init-deadline 2s --heartbeat-timeout 2s")))
     .await
 }
 
@@ -54,21 +43,16 @@ async fn are_ended_within_bounds(url: &str, jobs: f64) {
 /// Four dead jobs, and as many rows in states that no list names.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_megabytes_in_each_text_on_postgresql() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
+    let (database, client) = postgres::shared().database_with(runs::TABLE).await;
     client
-        .batch_execute(
-            "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-                ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
-                last_heartbeat_at timestamp);
-             INSERT INTO runs (id, job_name, state, started_at, payload)
+        .run(
+            "INSERT INTO runs (id, job_name, state, started_at, payload)
              SELECT i, repeat('name', 2500000) || i, CASE WHEN i <= 4 THEN 'RUNNING' ELSE repeat('state', 2000000) END,
                     now() AT TIME ZONE 'UTC' - interval '10 min',
                     CASE WHEN i = 1 THEN '{\"a\": \"' || repeat('x', 10000000) || '\"}' END
                FROM generate_series(1, 8) AS i",
         )
-        .await
-        .unwrap();
+        .await;
     are_ended_within_bounds(&database.url, 4.0).await;
 }
 
@@ -102,17 +86,15 @@ async fn of_texts(rows: &str) -> (Beatwarden, postgres::TestDatabase, tempfile::
     // A long key that compresses well fits the index.
     let create =
         "CREATE TABLE jobs (id text PRIMARY KEY, name text, state text, started_at timestamptz, beat timestamptz)";
-    client.batch_execute(create).await.unwrap();
-    client.batch_execute(&format!("INSERT INTO jobs {rows}")).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
+    client.run(create).await;
+    client.run(&format!("INSERT INTO jobs {rows}")).await;
     let configuration = format!(
         "[[watch]]\nname = \"texts\"\ndatabase = \"{}\"\npoll_interval = \"1s\"\ninit_deadline = \"4s\"\n[watch.table]\n\
          name = \"jobs\"\nid = \"id\"\njob_name = \"name\"\nstate = \"state\"\nrunning = [\"on\"]\n\
          started_at = \"started_at\"\nlast_heartbeat_at = \"beat\"\n",
         database.url
     );
-    std::fs::write(&file, configuration).unwrap();
+    let (folder, file) = written("beatwarden.toml", configuration);
     let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
     (dog, database, folder)
 }
@@ -149,28 +131,23 @@ async fn rows_that_take_too_much_memory_fail_the_pass_with_words() {
     assert!(log.contains("takes more than 64 MiB"), "{log}");
     assert!(peak < 220_000, "{peak} kB");
     let fewer = "DELETE FROM jobs WHERE id::integer > 1000";
-    database.client().await.batch_execute(fewer).await.unwrap();
+    database.client().await.run(fewer).await;
     dog.metric_becomes("up{watch=\"texts\"}", 1.0, LONG).await;
 }
 
 /// A role that may write the ledger puts megabytes into its entries, for jobs that run and for none.
 #[tokio::test(flavor = "multi_thread")]
 async fn megabytes_in_the_ledger_cost_no_pass_and_no_memory() {
-    let database = postgres::shared().database().await;
-    let client = database.client().await;
+    let (database, client) = postgres::shared().database_with(runs::TABLE).await;
     client
-        .batch_execute(
-            "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-                ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
-                last_heartbeat_at timestamp);
-             INSERT INTO runs (id, state, started_at) SELECT i, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min'
+        .run(
+            "INSERT INTO runs (id, state, started_at) SELECT i, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min'
                FROM generate_series(1, 2) AS i",
         )
-        .await
-        .unwrap();
+        .await;
     are_ended_within_bounds(&database.url, 2.0).await;
     client
-        .batch_execute(
+        .run(
             "INSERT INTO runs (id, state, started_at) VALUES (3, 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min');
              INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, job_name, reason, action, instance, started_at,
                                              repaired_at, before, after, version)
@@ -179,7 +156,6 @@ async fn megabytes_in_the_ledger_cost_no_pass_and_no_memory() {
                     jsonb_build_object('x', repeat(i::text, 400000)), jsonb_build_object('x', repeat('x', 5000000)), version
                FROM beatwarden_repairs, generate_series(1, 200) AS i WHERE job_id = '1'",
         )
-        .await
-        .unwrap();
+        .await;
     are_ended_within_bounds(&database.url, 1.0).await;
 }

@@ -1,7 +1,8 @@
 //! What `fail` is configured to write, with the real commands under a role that has what `grants` prints, and no more.
 
-use super::TABLES;
+use super::tables;
 use crate::support::{
+    Session,
     beatwarden::run,
     postgres::{TestDatabase, connect, shared},
 };
@@ -17,17 +18,15 @@ struct Scene {
 
 impl Scene {
     async fn new(fail: &str) -> Self {
-        let database = shared().database().await;
-        let owner = database.client().await;
-        owner
-            .batch_execute(&format!(
-                "{TABLES}; CREATE TABLE calls (job integer); CREATE SCHEMA own;
+        let (database, owner) = shared()
+            .database_with(&format!(
+                "{}; CREATE TABLE calls (job integer); CREATE SCHEMA own;
                  CREATE FUNCTION own.finish(job integer, state text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
                    INSERT INTO public.calls VALUES (job); UPDATE public.runs SET state = $2 WHERE id = job; END $$;
-                 REVOKE EXECUTE ON FUNCTION own.finish FROM PUBLIC; DELETE FROM runs WHERE id <> 2"
+                 REVOKE EXECUTE ON FUNCTION own.finish FROM PUBLIC; DELETE FROM runs WHERE id <> 2",
+                tables()
             ))
-            .await
-            .unwrap();
+            .await;
         let role = format!("fail_of_{}", database.url.rsplit('/').next().unwrap());
         let scene = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -37,10 +36,7 @@ impl Scene {
         scene.configure("fail", fail);
         let (code, sql, log) = scene.run(&["grants", "--role", &role]);
         assert_eq!(code, 0, "{log}");
-        owner
-            .batch_execute(&format!("CREATE ROLE {role} LOGIN; {sql}"))
-            .await
-            .unwrap_or_else(|error| panic!("{error}: {sql}"));
+        owner.run(&format!("CREATE ROLE {role} LOGIN; {sql}")).await;
         scene
     }
 
@@ -120,20 +116,16 @@ async fn the_role_of_further_columns_sets_them_and_nothing_else() {
     // A right that is withdrawn is named; one that another action doesn't need is taken back.
     let owner = scene.database.client().await;
     owner
-        .batch_execute(&format!("REVOKE UPDATE (trigger) ON runs FROM {}", scene.role))
-        .await
-        .unwrap();
+        .run(&format!("REVOKE UPDATE (trigger) ON runs FROM {}", scene.role))
+        .await;
     let (code, said, _) = scene.run(&["check"]);
     assert!(
         code == 1 && said.contains("no right to change: GRANT UPDATE (\"trigger\")"),
         "{said}"
     );
     scene.configure("observe", SET);
-    let (_, sql, log) = scene.run(&["grants", "--role", &scene.role]);
-    owner
-        .batch_execute(&sql)
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {sql}{log}"));
+    let (_, sql, _) = scene.run(&["grants", "--role", &scene.role]);
+    owner.run(&sql).await;
     let kept = role.batch_execute("SELECT run_id FROM runs").await;
     assert!(kept.is_err(), "observe reads no further column");
 }
@@ -166,9 +158,8 @@ async fn the_role_of_a_function_calls_it_and_writes_nothing_itself() {
         .await;
     assert!(written.is_err());
     owner
-        .batch_execute(&format!("REVOKE EXECUTE ON FUNCTION own.finish FROM {}", scene.role))
-        .await
-        .unwrap();
+        .run(&format!("REVOKE EXECUTE ON FUNCTION own.finish FROM {}", scene.role))
+        .await;
     let (code, said, _) = scene.run(&["check"]);
     assert!(
         code == 1 && said.contains("GRANT EXECUTE ON FUNCTION own.finish(job integer, state text)"),
@@ -178,9 +169,6 @@ async fn the_role_of_a_function_calls_it_and_writes_nothing_itself() {
         "backfill",
         r#"{ call = { function = "own.finish", args = ["{id}", "DEAD"] } }"#,
     );
-    let (_, sql, log) = scene.run(&["grants", "--role", &scene.role]);
-    owner
-        .batch_execute(&sql)
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {sql}{log}"));
+    let (_, sql, _) = scene.run(&["grants", "--role", &scene.role]);
+    owner.run(&sql).await;
 }

@@ -1,8 +1,12 @@
 //! A hardened server: EXECUTE of one function after the other is withdrawn from PUBLIC. Under the role of `grants` the rows are
 //! read all the same, and `check` names what is missing.
 
-use super::{ACTIONS, TABLES, roles};
-use crate::support::{beatwarden::run, postgres::shared};
+use super::{ACTIONS, roles, tables};
+use crate::support::{
+    Session,
+    beatwarden::{run, words},
+    postgres::shared,
+};
 
 /// A function, what `check` says of it for `observe`, and whether jobs are repaired without it.
 const FUNCTIONS: [(&str, &str, bool); 12] = [
@@ -35,22 +39,14 @@ const FUNCTIONS: [(&str, &str, bool); 12] = [
 #[tokio::test]
 async fn each_function_can_be_withdrawn_and_rows_are_read_all_the_same() {
     for (function, note, repairs) in FUNCTIONS {
-        let database = shared().database().await;
-        let owner = database.client().await;
-        owner.batch_execute(TABLES).await.unwrap();
+        let (database, owner) = shared().database_with(&tables()).await;
         let urls = roles(&database).await;
         let withdrawn = format!("REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC");
-        owner.batch_execute(&withdrawn).await.unwrap();
+        owner.run(&withdrawn).await;
         for (action, url) in ACTIONS.into_iter().zip(&urls) {
-            let (status, said, log) = run(&[
-                "check",
-                "--database",
-                url,
-                "--preset",
-                "meltano",
-                "--missed-first",
-                action,
-            ]);
+            let (status, said, log) = run(&words(&format!(
+                "check --database {url} --preset meltano --missed-first {action}"
+            )));
             assert_eq!(
                 status.success(),
                 repairs || action == "observe",
@@ -71,19 +67,10 @@ async fn each_function_can_be_withdrawn_and_rows_are_read_all_the_same() {
         if !function.contains("lsn()") && !function.contains("advisory") {
             continue;
         }
-        let (status, said, log) = run(&[
-            "repair",
-            "--now",
-            "--action",
-            "fail",
-            "--yes",
-            "--job",
-            "1",
-            "--database",
-            &urls[2],
-            "--preset",
-            "meltano",
-        ]);
+        let (status, said, log) = run(&words(&format!(
+            "repair --now --action fail --yes --job 1 --database {} --preset meltano",
+            urls[2]
+        )));
         assert_eq!(status.success(), repairs, "{function}: {said}{log}");
     }
 }

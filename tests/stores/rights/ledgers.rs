@@ -2,7 +2,8 @@
 //! no ledger of someone else's table.
 
 use crate::support::{
-    beatwarden::run,
+    Session,
+    beatwarden::{run, words},
     postgres::{TestDatabase, shared},
 };
 use tokio_postgres::Client;
@@ -19,23 +20,15 @@ impl Site {
         let database = shared().database().await;
         let owner = database.client().await;
         let role = format!("dog_{}", database.url.rsplit('/').next().unwrap());
-        owner.batch_execute(super::TABLES).await.unwrap();
-        owner.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await.unwrap();
+        owner.run(&super::tables()).await;
+        owner.run(&format!("CREATE ROLE {role} LOGIN")).await;
         Self { database, owner, role }
     }
 
     fn run(&self, user: &str, action: &str, arguments: &[&str]) -> (i32, String) {
         let url = self.database.url.replacen("postgres@", &format!("{user}@"), 1);
-        let common = [
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            action,
-            "--listen",
-            "127.0.0.1:1",
-        ];
+        let common = format!("--database {url} --preset meltano --missed-first {action} --listen 127.0.0.1:1");
+        let common = words(&common);
         let (status, out, log) = run(&[arguments, &common].concat());
         (status.code().unwrap(), format!("{out}{log}"))
     }
@@ -48,17 +41,11 @@ impl Site {
 
     async fn grant(&self, action: &str) {
         let sql = self.grants(action);
-        self.owner
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+        self.owner.run(&sql).await;
     }
 
     async fn sql(&self, statement: &str) {
-        self.owner
-            .batch_execute(statement)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}: {statement}"));
+        self.owner.run(statement).await;
     }
 
     async fn one(&self, query: &str) -> String {

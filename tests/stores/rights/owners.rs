@@ -2,9 +2,11 @@
 //! of it reaches the next watch through our connections, and what it can do at once stands in the documents.
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     eventually,
     postgres::{TestDatabase, connect, shared},
+    runs::TABLE,
 };
 use std::time::Duration;
 
@@ -16,21 +18,20 @@ async fn site() -> (TestDatabase, tempfile::TempDir, String) {
     let owner = database.client().await;
     let name = database.url.rsplit('/').next().unwrap().to_owned();
     let (role, folder) = (format!("dog_{name}"), tempfile::tempdir().unwrap());
-    owner.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await.unwrap();
+    owner.run(&format!("CREATE ROLE {role} LOGIN")).await;
     let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
     let mut watches = String::new();
     for schema in ["app", "vic"] {
         owner
-            .batch_execute(&format!(
+            .run(&format!(
                 "CREATE ROLE {schema}_{name}; CREATE SCHEMA {schema} AUTHORIZATION {schema}_{name};
-                 CREATE TABLE {schema}.runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-                    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp);
+                 {};
                  ALTER TABLE {schema}.runs OWNER TO {schema}_{name};
                  INSERT INTO {schema}.runs (id, job_name, state, started_at, last_heartbeat_at, payload)
-                    VALUES (7, 'alive', 'RUNNING', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' + interval '1 hour', '{{}}')"
+                    VALUES (7, 'alive', 'RUNNING', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' + interval '1 hour', '{{}}')",
+                TABLE.replacen("runs", &format!("{schema}.runs"), 1)
             ))
-            .await
-            .unwrap();
+            .await;
         watches.push_str(&format!(
             "[[watch]]\nname = \"{schema}\"\npreset = \"meltano\"\ndatabase = \"{url}\"\npoll_interval = \"200ms\"\n\
              init_deadline = \"1s\"\nheartbeat_timeout = \"1s\"\n[watch.table]\nname = \"{schema}.runs\"\n[watch.repair]\nmissed_first = \"fail\"\n"
@@ -39,21 +40,14 @@ async fn site() -> (TestDatabase, tempfile::TempDir, String) {
     let file = folder.path().join("beatwarden.toml");
     std::fs::write(&file, watches).unwrap();
     for schema in ["app", "vic"] {
-        let arguments = [
-            "grants",
-            "--config",
-            file.to_str().unwrap(),
-            "--watch",
-            schema,
-            "--role",
-            &role,
-        ];
+        let arguments = format!(
+            "grants --config {} --watch {schema} --role {role}",
+            file.to_str().unwrap()
+        );
+        let arguments = words(&arguments);
         let (status, sql, log) = run(&arguments);
         assert!(status.success(), "{log}");
-        owner
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+        owner.run(&sql).await;
     }
     (database, folder, role)
 }
@@ -75,7 +69,7 @@ const LEAVES: &str = "CREATE FUNCTION app.leave() RETURNS trigger LANGUAGE plpgs
 async fn what_a_trigger_leaves_in_a_session_reaches_no_other_watch_and_ends_with_the_pass() {
     let (database, folder, role) = site().await;
     let owner = database.client().await;
-    owner.batch_execute(LEAVES).await.unwrap();
+    owner.run(LEAVES).await;
     let file = folder.path().join("beatwarden.toml");
     let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
     let dead = |schema: &str, id: u32| {
@@ -87,7 +81,7 @@ async fn what_a_trigger_leaves_in_a_session_reaches_no_other_watch_and_ends_with
     let repaired =
         |schema: &str| format!("repairs_total{{action=\"fail\",reason=\"missed_first\",watch=\"{schema}\"}}");
     for round in 1..=2_u32 {
-        owner.batch_execute(&dead("app", round)).await.unwrap();
+        owner.run(&dead("app", round)).await;
         dog.metric_becomes(&repaired("app"), f64::from(round), SOON).await;
         // The lock is gone, and with it the session.
         eventually(format_args!("no lock is left: {}", dog.whole_log()), SOON, async || {
@@ -101,7 +95,7 @@ async fn what_a_trigger_leaves_in_a_session_reaches_no_other_watch_and_ends_with
             locks.is_empty().then_some(())
         })
         .await;
-        owner.batch_execute(&dead("vic", round)).await.unwrap();
+        owner.run(&dead("vic", round)).await;
         dog.metric_becomes(&repaired("vic"), f64::from(round), SOON).await;
     }
     // The owner's millisecond may be too short for the end of a repair of its own table, which is tried again then.
@@ -151,12 +145,12 @@ async fn what_an_owner_can_do_with_the_role_of_another_owner_is_as_documented() 
             "CREATE OR REPLACE FUNCTION app.attempt() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {attempt}; RETURN NEW; END $f$;
              CREATE OR REPLACE TRIGGER attempt BEFORE UPDATE ON app.runs FOR EACH ROW EXECUTE FUNCTION app.attempt()"
         );
-        owner.batch_execute(&trigger).await.unwrap();
-        client.batch_execute("BEGIN").await.unwrap();
+        owner.run(&trigger).await;
+        client.run("BEGIN").await;
         let made = client
             .batch_execute("UPDATE app.runs SET state = 'FAIL' WHERE id = 7")
             .await;
-        client.batch_execute("ROLLBACK").await.unwrap();
+        client.run("ROLLBACK").await;
         let code = made
             .err()
             .map(|error| error.code().map_or("none", |code| code.code()).to_owned());

@@ -2,7 +2,8 @@
 //! columns' types, the path and the command: operators, functions, aggregates, types, tables.
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     postgres::{Cluster, TestDatabase, shared},
 };
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl Stage {
             payload,
         } = scene;
         owner
-            .batch_execute(&format!(
+            .run(&format!(
                 "CREATE SCHEMA IF NOT EXISTS app; {setup}
                  CREATE TABLE {schema}.runs (id {key} PRIMARY KEY, job_name varchar, state {state}, started_at {time}, ended_at {time},
                     payload {payload}, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at {time});
@@ -101,8 +102,7 @@ impl Stage {
                       FROM generate_series(1, 6) AS i;
                  CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET search_path = {path}; GRANT USAGE ON SCHEMA app TO {role}"
             ))
-            .await
-            .unwrap();
+            .await;
         let folder = tempfile::tempdir().unwrap();
         // The first one is found by the path.
         let qualified = match *schema {
@@ -131,15 +131,12 @@ missed_first = \"fail\"
         };
         let rights = stage.command(&["grants", "--role", &stage.role], "postgres");
         assert_eq!(rights.0, 0, "{}", rights.2);
-        owner.batch_execute(&rights.1).await.unwrap();
+        owner.run(&rights.1).await;
         for planted in ["public", "app"] {
             let sql = include_str!("planted.sql")
                 .replace("{{schema}}", planted)
                 .replace("{{mark}}", &stage.mark);
-            owner
-                .batch_execute(&sql)
-                .await
-                .unwrap_or_else(|error| panic!("{planted}: {error:?}"));
+            owner.run(&sql).await;
         }
         stage
     }
@@ -232,14 +229,7 @@ async fn nothing_planted_is_called(cluster: &Cluster, number: usize, path: &str)
         .map(String::as_str)
         .filter(|word| !["--listen", "127.0.0.1:1"].contains(word))
         .collect();
-    arguments.extend([
-        "--poll-interval",
-        "200ms",
-        "--init-deadline",
-        "1s",
-        "--heartbeat-timeout",
-        "1s",
-    ]);
+    arguments.extend(words("--poll-interval 200ms --init-deadline 1s --heartbeat-timeout 1s"));
     let dog = Beatwarden::watch(&arguments).await;
     dog.metric_becomes(
         "repairs_total{action=\"fail\",reason=\"missed_first\",watch=\"meltano\"}",

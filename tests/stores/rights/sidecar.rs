@@ -1,8 +1,9 @@
 //! The sidecar under the role of its action: it does its whole work, and says what it lacks when a right is withdrawn.
 
-use super::{TABLES, roles};
+use super::{roles, tables};
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     eventually,
     postgres::shared,
 };
@@ -17,43 +18,29 @@ const FRESH: &str = "DELETE FROM runs; DELETE FROM beatwarden_repairs;
        SELECT i, 'job ' || i, 'RUNNING', now() AT TIME ZONE 'UTC', '{\"customer\": 1}' FROM generate_series(1, 3) AS i";
 
 async fn watching(url: &str, action: &str) -> Beatwarden {
-    Beatwarden::watch(&[
-        "--database",
-        url,
-        "--preset",
-        "meltano",
-        "--missed-first",
-        action,
-        "--poll-interval",
-        "100ms",
-        "--init-deadline",
-        "500ms",
-        // The server of the tests may have started just now, and what is as old as it has to be watched for so long.
-        "--heartbeat-timeout",
-        "1s",
-    ])
+    // The server of the tests may have started just now, and what is as old as it has to be watched for `heartbeat_timeout`.
+    Beatwarden::watch(&words(&format!(
+        "--database {url} --preset meltano --missed-first {action} --poll-interval 100ms --init-deadline 500ms --heartbeat-timeout 1s"
+    )))
     .await
 }
 
 /// The sidecar itself under the role of its action: it repairs, and writes down what turns out.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watch_does_its_whole_work_under_the_role_of_its_action() {
-    let database = shared().database().await;
-    let owner = database.client().await;
-    owner.batch_execute(TABLES).await.unwrap();
+    let (database, owner) = shared().database_with(&tables()).await;
     let urls = roles(&database).await;
     for (action, url, outcome) in [
         ("backfill", &urls[1], "late_heartbeat"),
         ("fail", &urls[2], "false_repair"),
     ] {
-        owner.batch_execute(FRESH).await.unwrap();
+        owner.run(FRESH).await;
         let dog = watching(url, action).await;
         let repaired = format!("repairs_total{{action=\"{action}\",reason=\"missed_first\",watch=\"meltano\"}}");
         dog.metric_becomes(&repaired, 3.0, SOON).await;
         owner
-            .batch_execute("UPDATE runs SET last_heartbeat_at = now() AT TIME ZONE 'UTC' WHERE id = 2")
-            .await
-            .unwrap();
+            .run("UPDATE runs SET last_heartbeat_at = now() AT TIME ZONE 'UTC' WHERE id = 2")
+            .await;
         eventually(
             format_args!("{outcome} in the ledger: {}", dog.whole_log()),
             SOON,
@@ -77,12 +64,10 @@ async fn the_watch_does_its_whole_work_under_the_role_of_its_action() {
 /// A right that is withdrawn while we watch is found and named, nothing is tried without it, and repairs continue once it is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
-    let database = shared().database().await;
-    let owner = database.client().await;
-    owner.batch_execute(TABLES).await.unwrap();
+    let (database, owner) = shared().database_with(&tables()).await;
     let url = roles(&database).await.swap_remove(2);
     let role = format!("fail_of_{}", database.url.rsplit('/').next().unwrap());
-    owner.batch_execute("DELETE FROM runs").await.unwrap();
+    owner.run("DELETE FROM runs").await;
     let dog = watching(&url, "fail").await;
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, SOON).await;
     for (right, cause) in [
@@ -90,16 +75,13 @@ async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
         ("SELECT (payload) ON runs", "rights"),
         ("INSERT ON beatwarden_repairs", "no_ledger"),
     ] {
-        owner
-            .batch_execute(&format!("REVOKE {right} FROM {role}"))
-            .await
-            .unwrap();
+        owner.run(&format!("REVOKE {right} FROM {role}")).await;
         // Rights are not asked for at every pass.
         dog.metric_becomes("repair_enabled{watch=\"meltano\"}", 0.0, SOON).await;
-        owner.batch_execute(FRESH).await.unwrap();
+        owner.run(FRESH).await;
         let withheld = format!("withheld_repairs{{cause=\"{cause}\",watch=\"meltano\"}}");
         dog.metric_becomes(&withheld, 3.0, SOON).await;
-        owner.batch_execute(&format!("GRANT {right} TO {role}")).await.unwrap();
+        owner.run(&format!("GRANT {right} TO {role}")).await;
         eventually(
             format_args!("three repairs after {right}: {}", dog.whole_log()),
             SOON,
@@ -112,23 +94,16 @@ async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
     }
     // Without its schema the table can't even be named: that is no missing table.
     owner
-        .batch_execute(&format!("REVOKE USAGE ON SCHEMA public FROM PUBLIC, {role}"))
-        .await
-        .unwrap();
-    let words = "in schema public, which this role may not use: GRANT USAGE ON SCHEMA public";
+        .run(&format!("REVOKE USAGE ON SCHEMA public FROM PUBLIC, {role}"))
+        .await;
+    let no_right = "in schema public, which this role may not use: GRANT USAGE ON SCHEMA public";
     let asked = || {
-        run(&[
-            "check",
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "fail",
-            "--database",
-            &url,
-        ])
+        run(&words(&format!(
+            "check --preset meltano --missed-first fail --database {url}"
+        )))
         .1
     };
-    assert!(asked().contains(words), "{}", asked());
+    assert!(asked().contains(no_right), "{}", asked());
     dog.metric_becomes("up{watch=\"meltano\"}", 0.0, SOON).await;
     assert_eq!(
         dog.metric("poll_failures_total{cause=\"schema\",watch=\"meltano\"}"),
@@ -141,17 +116,11 @@ async fn withdrawn_rights_withhold_repairs_until_they_are_back() {
 /// What the server says of a row that it refuses has the row in it, the writer's payload included.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_server_shows_no_payload() {
-    let database = shared().database().await;
-    let owner = database.client().await;
-    owner.batch_execute(TABLES).await.unwrap();
+    let (database, owner) = shared().database_with(&tables()).await;
     owner
-        .batch_execute("ALTER TABLE runs ADD CONSTRAINT no_end CHECK (state <> 'FAIL')")
-        .await
-        .unwrap();
-    owner
-        .batch_execute("UPDATE runs SET started_at = now() AT TIME ZONE 'UTC'")
-        .await
-        .unwrap();
+        .run("ALTER TABLE runs ADD CONSTRAINT no_end CHECK (state <> 'FAIL')")
+        .await;
+    owner.run("UPDATE runs SET started_at = now() AT TIME ZONE 'UTC'").await;
     let dog = watching(&database.url, "fail").await;
     eventually(format_args!("failed repairs: {}", dog.whole_log()), SOON, async || {
         (dog.metric(FAILURES) >= Some(6.0)).then_some(())

@@ -1,15 +1,13 @@
 //! What `check`, `guard` and `watch` say of a role that may more than it needs, and of what stands around a table.
 
 use crate::support::{
-    beatwarden::{Beatwarden, run},
-    eventually,
+    Session,
+    beatwarden::{Beatwarden, run, words},
     postgres::{TestDatabase, shared},
+    runs::TABLE,
+    written,
 };
 use std::time::Duration;
-
-const TABLE: &str =
-    "(id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp, ended_at timestamp,
-    payload varchar, last_heartbeat_at timestamp)";
 
 struct Scene {
     database: TestDatabase,
@@ -23,20 +21,17 @@ impl Scene {
         let client = database.client().await;
         let name = database.url.rsplit('/').next().unwrap().to_owned();
         let scene = format!(
-            "CREATE ROLE app_{name} LOGIN; CREATE ROLE bw_{name} LOGIN; CREATE TABLE runs {TABLE};
+            "CREATE ROLE app_{name} LOGIN; CREATE ROLE bw_{name} LOGIN; {TABLE};
              ALTER TABLE runs OWNER TO app_{name}; GRANT CREATE ON SCHEMA public TO app_{name};
              GRANT SELECT, UPDATE ON runs TO bw_{name}"
         );
-        client.batch_execute(&scene).await.unwrap();
+        client.run(&scene).await;
         Self { database, client, name }
     }
 
     async fn sql(&self, sql: &str) {
         let sql = sql.replace("{n}", &self.name);
-        self.client
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.client.run(&sql).await;
     }
 
     fn beatwarden(&self, role: &str, command: &[&str]) -> (i32, String) {
@@ -101,10 +96,8 @@ async fn a_role_that_may_more_than_it_needs_is_named_with_what_it_may() {
         "{said}"
     );
     let dog = Beatwarden::watch(&["--database", &url, "--preset", "meltano", "--poll-interval", "100ms"]).await;
-    eventually("it is said at the start", Duration::from_secs(20), async || {
-        dog.log().contains("the role `postgres` is a superuser").then_some(())
-    })
-    .await;
+    dog.says("the role `postgres` is a superuser", Duration::from_secs(20))
+        .await;
     assert_eq!(dog.log().matches("is a superuser").count(), 1, "{}", dog.log());
     // Where the table is its own, no one gains anything by it.
     scene.sql("ALTER TABLE runs OWNER TO postgres").await;
@@ -120,8 +113,9 @@ async fn a_role_that_several_owners_share_is_named_with_them() {
     let scene = Scene::new().await;
     scene
         .sql(&format!(
-            "CREATE ROLE vic_{{n}}; CREATE TABLE theirs {TABLE}; ALTER TABLE theirs OWNER TO vic_{{n}};
-             GRANT SELECT, UPDATE (state) ON theirs TO bw_{{n}}"
+            "CREATE ROLE vic_{{n}}; {}; ALTER TABLE theirs OWNER TO vic_{{n}};
+             GRANT SELECT, UPDATE (state) ON theirs TO bw_{{n}}",
+            TABLE.replacen("runs", "theirs", 1)
         ))
         .await;
     let (code, said) = scene.beatwarden("bw_{n}", &["check"]);
@@ -180,15 +174,9 @@ async fn nothing_is_repaired_through_a_cast_of_the_owner() {
         .await;
     let url = shared().url(&format!("bw_{}", scene.name), &scene.name);
     let check = |action: &str| {
-        let (status, said, complaint) = run(&[
-            "check",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            action,
-        ]);
+        let (status, said, complaint) = run(&words(&format!(
+            "check --database {url} --preset meltano --missed-first {action}"
+        )));
         (status.code().unwrap(), said + &complaint)
     };
     let (_, said) = check("observe");
@@ -213,13 +201,11 @@ async fn of_a_view_neither_an_index_nor_a_repair_is_promised() {
         .sql("CREATE VIEW seen AS SELECT * FROM runs; GRANT SELECT ON seen TO bw_{n};
               INSERT INTO runs (id, state, started_at) VALUES (1, 'RUNNING', now() AT TIME ZONE 'UTC'), (2, NULL, now())")
         .await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("b.toml");
     let url = shared().url(&format!("bw_{}", scene.name), &scene.name);
     let text = format!(
         "[[watch]]\nname = 'v'\ndatabase = '{url}'\npreset = 'meltano'\ntable.name = 'seen'\nrepair.missed_first = 'observe'\n"
     );
-    std::fs::write(&file, text).unwrap();
+    let (_folder, file) = written("b.toml", text);
     let (status, said, complaint) = run(&["check", "--config", file.to_str().unwrap()]);
     assert!(status.success(), "NULL alone is no failure: {said}{complaint}");
     assert!(

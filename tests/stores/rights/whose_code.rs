@@ -2,7 +2,8 @@
 //! logs itself and its user, and then every command is run. docs/operations.md has the same table.
 
 use crate::support::{
-    beatwarden::run,
+    Session,
+    beatwarden::{run, words},
     postgres::{TestDatabase, shared},
 };
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ impl Site {
                 (1, 'job', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '1 hour', '{{}}');
              RESET SESSION AUTHORIZATION"
         );
-        client.batch_execute(&scene).await.unwrap();
+        client.run(&scene).await;
         let site = Self {
             database,
             folder: tempfile::tempdir().unwrap(),
@@ -51,25 +52,21 @@ impl Site {
         let (code, grants) = site.command(&["grants", "--role", &site.role], &owner);
         assert_eq!(code, 0, "{grants}");
         client
-            .batch_execute(&format!(
+            .run(&format!(
                 "SET SESSION AUTHORIZATION {owner}; {grants}; {after}; RESET SESSION AUTHORIZATION"
             ))
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}"));
+            .await;
         site
     }
 
     fn command(&self, arguments: &[&str], user: &str) -> (i32, String) {
         let url = self.database.url.replacen("postgres@", &format!("{user}@"), 1);
         let file = self.folder.path().join("b.toml");
-        let more = [
-            "--config",
-            file.to_str().unwrap(),
-            "--database",
-            &url,
-            "--listen",
-            "127.0.0.1:1",
-        ];
+        let more = format!(
+            "--config {} --database {url} --listen 127.0.0.1:1",
+            file.to_str().unwrap()
+        );
+        let more = words(&more);
         let (status, said, complaint) = run(&[arguments, &more].concat());
         (status.code().unwrap(), format!("{said}{complaint}"))
     }
@@ -107,7 +104,7 @@ impl Site {
     }
 }
 
-fn words(text: &str) -> BTreeSet<String> {
+fn kinds(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -135,11 +132,11 @@ async fn what_runs_when_a_table_is_read_and_when_a_job_is_repaired() {
     // The planner works out what is constant, whatever the statement asks.
     assert_eq!(
         reading,
-        words("constant_in_index constant_in_predicate constant_in_statistics")
+        kinds("constant_in_index constant_in_predicate constant_in_statistics")
     );
     assert_eq!(
         besides,
-        words("trigger constraint domain generated index predicate constraint_of_the_ledger default_of_the_ledger")
+        kinds("trigger constraint domain generated index predicate constraint_of_the_ledger default_of_the_ledger")
     );
 }
 
@@ -147,12 +144,12 @@ async fn what_runs_when_a_table_is_read_and_when_a_job_is_repaired() {
 async fn a_policy_and_a_cast_run_when_a_table_is_read_and_withhold_its_repairs() {
     let policy = "ALTER TABLE app.runs ENABLE ROW LEVEL SECURITY; CREATE POLICY all_of_it ON app.runs USING (app.seen('policy'))";
     let site = Site::new("varchar", "SELECT 1", policy).await;
-    assert_eq!(site.whose_code_runs(false).await, [words("policy"), words("")]);
+    assert_eq!(site.whose_code_runs(false).await, [kinds("policy"), kinds("")]);
     let kind = "CREATE TYPE app.st AS ENUM ('RUNNING', 'SUCCESS', 'FAIL', 'DEAD', 'IDLE', 'STATE_EDIT')";
     let cast = "CREATE FUNCTION app.cast(app.st) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM app.seen('cast'); RETURN enum_out($1); END $$;
         CREATE CAST (app.st AS text) WITH FUNCTION app.cast(app.st)";
     let site = Site::new("app.st", kind, cast).await;
-    assert_eq!(site.whose_code_runs(false).await, [words("cast"), words("")]);
+    assert_eq!(site.whose_code_runs(false).await, [kinds("cast"), kinds("")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,5 +161,5 @@ async fn a_view_runs_what_it_is_made_of_when_it_is_read() {
         &format!("{view}; GRANT SELECT ON app.runs TO PUBLIC"),
     )
     .await;
-    assert_eq!(site.whose_code_runs(false).await, [words("view"), words("")]);
+    assert_eq!(site.whose_code_runs(false).await, [kinds("view"), kinds("")]);
 }

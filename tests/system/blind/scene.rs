@@ -2,9 +2,12 @@
 
 use super::conversation::{Conversation, Silence, Step};
 use crate::support::{
-    beatwarden::Beatwarden,
+    Session,
+    beatwarden::{Beatwarden, failures, of_watch},
     eventually, http,
     postgres::{self, Cluster, TestDatabase},
+    runs::TABLE,
+    written,
 };
 use std::{
     collections::BTreeSet,
@@ -13,9 +16,7 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-const TABLE: &str = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-    ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp);
-    CREATE INDEX by_state ON runs (state)";
+const BY_STATE: &str = "CREATE INDEX by_state ON runs (state)";
 /// A dead job between one that beats and one that has ended.
 const JOBS: &str = "INSERT INTO runs (id, job_name, state, started_at, last_heartbeat_at) VALUES
     (1, 'alive', 'RUNNING', now() AT TIME ZONE 'UTC' - interval '10 min', now() AT TIME ZONE 'UTC'),
@@ -167,7 +168,7 @@ impl Stage {
         let cluster = Cluster::start_with("max_connections = 200\n");
         let admin = postgres::connect(&cluster.url("postgres", "postgres")).await;
         let role = "CREATE ROLE dog SUPERUSER LOGIN PASSWORD 'bone'";
-        admin.batch_execute(role).await.unwrap();
+        admin.run(role).await;
         cluster.require_password("dog").await;
         Self { cluster }
     }
@@ -190,30 +191,29 @@ impl Scene {
         // A poll by an index is never stretched, however slow this machine is at the moment.
         let by_index =
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database()); END $$";
-        client.batch_execute(by_index).await.unwrap();
+        client.run(by_index).await;
         if plot != Plot::NoTable {
-            client.batch_execute(TABLE).await.unwrap();
-            client.batch_execute(JOBS).await.unwrap();
+            for statements in [TABLE, BY_STATE, JOBS] {
+                client.run(statements).await;
+            }
         }
         if plot == Plot::KeyTail {
             // Known keys far below the newest are asked for one by one.
             let far = "UPDATE runs SET id = 1000000 WHERE id = 3";
-            client.batch_execute(far).await.unwrap();
-            client.batch_execute(OLDER_LEDGER).await.unwrap();
+            client.run(far).await;
+            client.run(OLDER_LEDGER).await;
         }
         if plot == Plot::NotBornRunning {
-            client.batch_execute(OLDER_LEDGER).await.unwrap();
-            client.batch_execute("DELETE FROM beatwarden_repairs").await.unwrap();
+            client.run(OLDER_LEDGER).await;
+            client.run("DELETE FROM beatwarden_repairs").await;
         }
         match plot {
-            Plot::Elsewhere => client.batch_execute(HEARTBEATS).await.unwrap(),
-            Plot::Function => client.batch_execute(FUNCTION).await.unwrap(),
+            Plot::Elsewhere => client.run(HEARTBEATS).await,
+            Plot::Function => client.run(FUNCTION).await,
             _ => {}
         }
         let proxy = Conversation::start(stage.cluster.port(), silences).await;
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("beatwarden.toml");
-        std::fs::write(&file, configuration(plot, &database, &proxy)).unwrap();
+        let (folder, file) = written("beatwarden.toml", configuration(plot, &database, &proxy));
         let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
         let writer = tokio::spawn(write(database.client().await, plot));
         Self {
@@ -235,8 +235,9 @@ impl Scene {
     pub async fn ends_well(&self) {
         if self.plot == Plot::NoTable {
             self.dog.metric_becomes(&failures("schema"), 1.0, LONG).await;
-            self.client.batch_execute(TABLE).await.unwrap();
-            self.client.batch_execute(JOBS).await.unwrap();
+            for statements in [TABLE, BY_STATE, JOBS] {
+                self.client.run(statements).await;
+            }
         }
         self.dog.metric_becomes(&of_watch("up"), 1.0, LONG).await;
         self.is_repaired_and_noted().await;
@@ -303,8 +304,9 @@ impl Scene {
         self.proxy.lift();
         let lifted = Instant::now();
         if self.plot == Plot::NoTable {
-            self.client.batch_execute(TABLE).await.unwrap();
-            self.client.batch_execute(JOBS).await.unwrap();
+            for statements in [TABLE, BY_STATE, JOBS] {
+                self.client.run(statements).await;
+            }
         }
         while self.dog.metric(&of_watch("up")) != Some(1.0) {
             assert!(lifted.elapsed() < LONG, "{}", what("not up again"));
@@ -383,14 +385,6 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.writer.abort();
     }
-}
-
-fn of_watch(name: &str) -> String {
-    format!("{name}{{watch=\"meltano\"}}")
-}
-
-fn failures(cause: &str) -> String {
-    format!("poll_failures_total{{cause=\"{cause}\",watch=\"meltano\"}}")
 }
 
 fn configuration(plot: Plot, database: &TestDatabase, proxy: &Conversation) -> String {

@@ -1,7 +1,7 @@
 //! Whose word `status` and `explain` take: that of the running instance, if it watches the same table.
 
 use super::{text, with_rows};
-use crate::support::beatwarden::{Beatwarden, command, run};
+use crate::support::beatwarden::{Beatwarden, command, run, words};
 use serde_json::Value;
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -10,14 +10,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// An instance on this table that has read it. Its first heartbeat is due earlier than by the commands of these tests.
 async fn instance(table: &Path, more: &[&str]) -> Beatwarden {
-    let flags = [
-        "--database",
-        text(table),
-        "--preset",
-        "meltano",
-        "--poll-interval",
-        "100ms",
-    ];
+    let flags = format!("--database {} --preset meltano --poll-interval 100ms", text(table));
+    let flags = words(&flags);
     Beatwarden::watch(
         &[
             &flags[..],

@@ -2,7 +2,7 @@
 
 use super::{job_table, text};
 use crate::support::{
-    beatwarden::{Beatwarden, command, run},
+    beatwarden::{Beatwarden, command, run, words},
     http,
 };
 use std::{
@@ -96,15 +96,7 @@ impl Dog {
         let address = free.local_addr().unwrap();
         drop(free);
         let child = command(folder)
-            .args([
-                "watch",
-                "--database",
-                "jobs.db",
-                "--preset",
-                "meltano",
-                "--poll-interval",
-                "100ms",
-            ])
+            .args(words("watch --database jobs.db --preset meltano --poll-interval 100ms"))
             .args(["--log-level", "trace", "--listen", &address.to_string()])
             .stderr(stderr)
             .spawn()
@@ -282,16 +274,7 @@ async fn names_of_others_are_harmless_in_the_log_and_in_json() {
     let trigger = format!("CREATE TRIGGER no BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, '{raise}'); END");
     connection.execute_batch(&trigger).unwrap();
     for format in ["text", "json"] {
-        let arguments = [
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "fail",
-            "--init-deadline",
-            "2s",
-            "--poll-interval",
-            "200ms",
-        ];
+        let arguments = words("--preset meltano --missed-first fail --init-deadline 2s --poll-interval 200ms");
         let more = [
             "--log-format",
             format,
@@ -386,16 +369,7 @@ fn what_is_wrong_before_the_start_is_json_for_those_who_want_json() {
         &["watch", "--log-format=json", "--no-such-flag"],
         &["watch", "--config", "bad.toml"],
         &["check", "--log-format", "json", "--config", "nowhere.toml"],
-        &[
-            "explain",
-            "1",
-            "--log-format",
-            "json",
-            "--database",
-            "nowhere.db",
-            "--preset",
-            "meltano",
-        ],
+        &words("explain 1 --log-format json --database nowhere.db --preset meltano"),
         &["healthcheck", "--log-format", "json", "--listen", "127.0.0.1:1"],
     ] {
         let output = command(folder.path()).args(arguments).output().unwrap();
@@ -461,7 +435,7 @@ async fn a_watch_says_where_its_page_is_and_dumps_no_memory() {
     let table = job_table(&folder);
     let dog = Beatwarden::watch(&["--database", text(&table), "--preset", "meltano"]).await;
     let page = format!("page=\"http://{}/\"", dog.address);
-    crate::support::eventually(&page, SOON, async || dog.log().contains(&page).then_some(())).await;
+    dog.says(&page, SOON).await;
     let filter = std::fs::read_to_string(format!("/proc/{}/coredump_filter", dog.id())).unwrap();
     assert_eq!(u32::from_str_radix(filter.trim(), 16), Ok(0), "{filter}");
 }

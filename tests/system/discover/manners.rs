@@ -2,6 +2,7 @@
 
 use super::{JOBS_OF_A_FILE as JOBS, checked, discovered, file, in_force, server};
 use crate::support::{
+    Session,
     beatwarden::{command, run},
     postgres,
 };
@@ -85,7 +86,7 @@ async fn a_server_counts_no_change_and_no_session_stays() {
     let changes = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint, (SELECT count(*) FROM pg_class)
                      FROM pg_stat_user_tables";
     let counted = async || {
-        client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+        client.run("SELECT pg_stat_force_next_flush()").await;
         let row = client.query_one(changes, &[]).await.unwrap();
         (row.get::<_, i64>(0), row.get::<_, i64>(1))
     };
@@ -131,13 +132,13 @@ async fn of_five_hundred_tables_none_is_taken_for_one_of_jobs() {
 async fn a_table_that_is_locked_is_named_and_not_waited_for() {
     let database = server(JOBS).await;
     let holder = database.client().await;
-    holder.batch_execute("BEGIN; LOCK TABLE jobs").await.unwrap();
+    holder.run("BEGIN; LOCK TABLE jobs").await;
     let said = discovered(&database.url);
     assert!(
         said.contains("its rows were not read: ") && said.contains("# running = [\"running\"]"),
         "{said}"
     );
-    holder.batch_execute("COMMIT").await.unwrap();
+    holder.run("COMMIT").await;
     assert!(discovered(&database.url).contains("\nrunning = [\"running\"]\n"));
 }
 
@@ -146,10 +147,7 @@ async fn a_table_that_may_not_be_read_is_named_with_what_is_missing() {
     let database = server(JOBS).await;
     let client = database.client().await;
     let role = format!("stranger_{}", std::process::id());
-    client
-        .batch_execute(&format!("CREATE ROLE {role} LOGIN"))
-        .await
-        .unwrap();
+    client.run(&format!("CREATE ROLE {role} LOGIN")).await;
     let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
     assert_ne!(url, database.url);
     let said = discovered(&url);
@@ -157,10 +155,7 @@ async fn a_table_that_may_not_be_read_is_named_with_what_is_missing() {
         said.contains("`jobs` looks like a table of jobs") && said.contains("this role may not read `id`, `state`"),
         "{said}"
     );
-    client
-        .batch_execute(&format!("GRANT SELECT ON jobs TO {role}"))
-        .await
-        .unwrap();
+    client.run(&format!("GRANT SELECT ON jobs TO {role}")).await;
     let said = discovered(&url);
     assert!(!said.contains("may not read"), "{said}");
     assert!(checked(&said).0, "{said}");
@@ -200,13 +195,13 @@ async fn the_code_of_others_is_not_run() {
     )
     .await;
     let client = database.client().await;
-    client.batch_execute(SNARES).await.unwrap();
+    client.run(SNARES).await;
     let role = format!("careful_{}", std::process::id());
     let grants = format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
          ALTER ROLE {role} SET search_path = evil, public, pg_catalog; GRANT USAGE ON SCHEMA evil TO {role}"
     );
-    client.batch_execute(&grants).await.unwrap();
+    client.run(&grants).await;
     let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
     // Each of the snares works.
     let stranger = postgres::connect(&url).await;

@@ -1,6 +1,7 @@
 //! The zone of times that say none: shown by the data, or asked for.
 
 use super::{checked, discovered, file, in_force, server};
+use crate::support::Session;
 
 const COLUMNS: &str = "(id integer PRIMARY KEY, state text, started_at timestamp, heartbeat_at timestamp)";
 
@@ -27,7 +28,7 @@ async fn a_zone_is_taken_where_a_new_time_shows_it() {
     )
     .await;
     let client = local.client().await;
-    client.batch_execute(&rows("now()")).await.unwrap();
+    client.run(&rows("now()")).await;
     let said = discovered(&local.url);
     assert!(
         in_force(&said).contains(&"time_zone = \"Asia/Kolkata\"") && !said.contains("decide"),
@@ -72,14 +73,13 @@ async fn heartbeats_in_another_table_may_be_written_in_another_zone() {
     .await;
     let client = database.client().await;
     client
-        .batch_execute(
+        .run(
             "CREATE TABLE trials (id integer PRIMARY KEY, state text, started_at timestamp);
              CREATE TABLE trial_heartbeats (trial integer PRIMARY KEY REFERENCES trials, heartbeat timestamp);
              INSERT INTO trials VALUES (1, 'running', now() AT TIME ZONE 'UTC');
              INSERT INTO trial_heartbeats VALUES (1, now());",
         )
-        .await
-        .unwrap();
+        .await;
     let said = discovered(&database.url);
     let line = "last_heartbeat_at = { table = \"trial_heartbeats\", key = \"trial\", column = \"heartbeat\", time_zone = \"Asia/Kolkata\" }";
     assert!(

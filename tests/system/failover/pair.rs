@@ -3,6 +3,7 @@
 use crate::{
     stress::judge,
     support::{
+        Session,
         beatwarden::{Beatwarden, run},
         eventually,
         postgres::{Cluster, connect, free_port, replication::REWINDABLE},
@@ -35,16 +36,13 @@ pub fn configuration(url: &str, action: &str) -> String {
 /// Makes the audited table, the role of the watch with the rights that it asks for, and the ledger.
 pub async fn furnish(owner: &str, action: &str, folder: &std::path::Path) {
     let client = connect(owner).await;
-    client.batch_execute(judge::TABLES).await.unwrap();
+    client.run(judge::TABLES).await;
     let file = folder.join("owner.toml");
     std::fs::write(&file, configuration(owner, action)).unwrap();
     let (status, grants, log) = run(&["grants", "--config", file.to_str().unwrap(), "--role", "dog"]);
     assert!(status.success(), "{log}");
-    client
-        .batch_execute(&format!("CREATE ROLE dog LOGIN; {grants}"))
-        .await
-        .unwrap();
-    client.batch_execute(judge::AUDIT).await.unwrap();
+    client.run(&format!("CREATE ROLE dog LOGIN; {grants}")).await;
+    client.run(judge::AUDIT).await;
 }
 
 impl Pair {
@@ -107,7 +105,7 @@ pub async fn beat(client: &Client, job: i32) {
 
 /// Begins a transaction that holds the jobs' rows: a repair passes them by.
 pub async fn hold(client: &Client, jobs: &[i32]) {
-    client.batch_execute("BEGIN").await.unwrap();
+    client.run("BEGIN").await;
     let lock = "SELECT id FROM runs WHERE id = ANY ($1) FOR UPDATE";
     assert_eq!(client.query(lock, &[&jobs]).await.unwrap().len(), jobs.len());
 }

@@ -1,11 +1,13 @@
 //! One table that hangs, a long way to the database, and many watches: each is the matter of its own watch alone.
 
 use crate::support::{
+    Session,
     beatwarden::Beatwarden,
     eventually,
     http::get,
     postgres::{Cluster, TestDatabase},
     proxy::Proxy,
+    written,
 };
 use std::{
     fmt::Write as _,
@@ -35,9 +37,7 @@ fn of(watch: &str, name: &str) -> String {
 }
 
 async fn dog(configuration: &str) -> (Beatwarden, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
-    std::fs::write(&file, configuration).unwrap();
+    let (folder, file) = written("beatwarden.toml", configuration);
     let dog = Beatwarden::watch(&["--config", file.to_str().unwrap()]).await;
     (dog, folder)
 }
@@ -78,12 +78,10 @@ async fn polls(dog: &Beatwarden, name: &str, more: f64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_to_the_database_is_no_cost_of_a_scan() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(&table("jobs")).await.unwrap();
+    let (database, client) = cluster.database_with(&table("jobs")).await;
     // Large enough for a scan that costs something, and that a quick machine makes in a few milliseconds.
     let more = "INSERT INTO jobs SELECT n, 'done', now(), now() FROM generate_series(2, 60000) AS n; ANALYZE jobs";
-    client.batch_execute(more).await.unwrap();
+    client.run(more).await;
     let (url, _proxy) = far(&database.url, Duration::from_millis(15)).await;
     let (dog, _folder) = dog(&watch(
         "far",
@@ -105,19 +103,16 @@ async fn the_way_to_the_database_is_no_cost_of_a_scan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dear_scan_stretches_the_interval_by_what_it_costs_the_server() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(&table("jobs")).await.unwrap();
+    let (database, client) = cluster.database_with(&table("jobs")).await;
     // A scan of a few rows that takes the server its time, and that the planner knows to be expensive.
     client
-        .batch_execute(
+        .run(
             "INSERT INTO jobs SELECT n, 'done', now(), now() FROM generate_series(2, 30000) AS n; ANALYZE jobs;
              CREATE FUNCTION slow(integer) RETURNS text LANGUAGE plpgsql COST 100000 AS
                $$ BEGIN PERFORM pg_sleep(CASE WHEN $1 = 7 THEN 0.1 ELSE 0 END); RETURN 'done'; END $$;
              CREATE VIEW slow_jobs AS SELECT id, CASE WHEN id = 7 THEN slow(id) ELSE state END AS state, started_at, beat FROM jobs",
         )
-        .await
-        .unwrap();
+        .await;
     let lines = "poll_interval = \"200ms\"\npoll_timeout = \"5s\"\ninit_deadline = \"20s\"\ndiscovery = \"state\"\n";
     let (dog, _folder) = dog(&watch("dear", &database.url, "slow_jobs", lines)).await;
     dog.metric_becomes(&of("dear", "up"), 1.0, SOON).await;
@@ -141,7 +136,7 @@ async fn many_watches_of_a_far_database_keep_their_interval() {
     let (url, _proxy) = far(&database.url, Duration::from_millis(5)).await;
     let mut configuration = String::new();
     for number in 0..WATCHES {
-        client.batch_execute(&table(&format!("jobs_{number}"))).await.unwrap();
+        client.run(&table(&format!("jobs_{number}"))).await;
         let name = format!("w{number}");
         write!(configuration, "{}", watch(&name, &url, &format!("jobs_{number}"), "")).unwrap();
     }
@@ -176,7 +171,7 @@ async fn a_server_is_asked_once_for_all_watches_who_it_is() {
     let client = database.client().await;
     let mut configuration = String::new();
     for number in 0..5 {
-        client.batch_execute(&table(&format!("jobs_{number}"))).await.unwrap();
+        client.run(&table(&format!("jobs_{number}"))).await;
         let lines = "poll_interval = \"1s\"\n";
         configuration += &watch(&format!("w{number}"), &database.url, &format!("jobs_{number}"), lines);
     }
@@ -195,22 +190,21 @@ async fn hangs_beside_a_healthy_one(hanging: &str, hold: Option<&str>) {
     let database = cluster.database().await;
     let client = database.client().await;
     for name in ["well", "ill"] {
-        client.batch_execute(&table(name)).await.unwrap();
+        client.run(&table(name)).await;
     }
-    client.batch_execute(hanging).await.unwrap();
+    client.run(hanging).await;
     let lines = "poll_interval = \"1s\"\npoll_timeout = \"8s\"\ninit_deadline = \"4s\"\nheartbeat_timeout = \"5s\"\n";
     let ill = if hold.is_some() { "ill" } else { "hanging" };
     let both = watch("ill", &database.url, ill, lines) + &watch("well", &database.url, "well", lines);
     let holder = database.client().await;
     if let Some(hold) = hold {
-        holder.batch_execute(hold).await.unwrap();
+        holder.run(hold).await;
     }
     let (dog, _folder) = dog(&both).await;
     dog.metric_becomes(&of("well", "up"), 1.0, SOON).await;
     client
-        .batch_execute("INSERT INTO well VALUES (2, 'on', now() - interval '1 hour', NULL)")
-        .await
-        .unwrap();
+        .run("INSERT INTO well VALUES (2, 'on', now() - interval '1 hour', NULL)")
+        .await;
     let repairs = "repairs_total{action=\"fail\",reason=\"missed_first\",watch=\"well\"}";
     // One deadline, two intervals, one pass; and the first waits until it moves to another connection.
     dog.metric_becomes(repairs, 1.0, Duration::from_secs(15)).await;
@@ -225,11 +219,10 @@ async fn hangs_beside_a_healthy_one(hanging: &str, hold: Option<&str>) {
     let open = connections(&database).await;
     assert!(open <= 4, "{open} connections for two watches");
     // Peace: what was needed for it is given back.
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    holder.run("ROLLBACK").await;
     client
-        .batch_execute("CREATE OR REPLACE VIEW hanging AS SELECT id, state, started_at, beat FROM ill")
-        .await
-        .unwrap();
+        .run("CREATE OR REPLACE VIEW hanging AS SELECT id, state, started_at, beat FROM ill")
+        .await;
     dog.metric_becomes(&of("ill", "up"), 1.0, Duration::from_secs(60)).await;
     eventually("two connections are left", Duration::from_secs(90), async || {
         (connections(&database).await <= 2).then_some(())

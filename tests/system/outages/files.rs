@@ -2,7 +2,7 @@
 //! written.
 
 use super::{REPAIRS, SOON, fails, is_reported_by_http, of_watch};
-use crate::support::beatwarden::Beatwarden;
+use crate::support::beatwarden::{Beatwarden, words};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -28,16 +28,10 @@ fn make(path: &Path, journal: &str) {
 }
 
 async fn watch(path: &Path) -> Beatwarden {
-    Beatwarden::watch(&[
-        "--database",
-        path.to_str().unwrap(),
-        "--preset",
-        "meltano",
-        "--poll-interval",
-        "200ms",
-        "--init-deadline",
-        "1s",
-    ])
+    Beatwarden::watch(&words(&format!(
+        "--database {} --preset meltano --poll-interval 200ms --init-deadline 1s",
+        path.to_str().unwrap()
+    )))
     .await
 }
 

@@ -2,6 +2,7 @@
 
 use super::{DEAD_JOB, REPAIRS, SOON, TABLE, watch};
 use crate::support::{
+    Session,
     beatwarden::{Beatwarden, run},
     eventually,
     postgres::{Cluster, TestDatabase},
@@ -11,10 +12,8 @@ const GATE: &str = "SELECT pg_advisory_lock(1111834964, 'runs'::regclass::oid::i
 
 /// A database with a job that was repaired, so that there is a ledger, and the watch that repaired it.
 async fn repaired(cluster: &Cluster) -> (TestDatabase, Beatwarden) {
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
+    client.run(DEAD_JOB).await;
     let dog = watch(&database).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
     (database, dog)
@@ -42,13 +41,13 @@ async fn a_stranger_who_holds_the_gate_is_named() {
     let cluster = Cluster::start_own();
     let (database, dog) = repaired(&cluster).await;
     let client = database.client().await;
-    client.batch_execute("CREATE ROLE mallory LOGIN").await.unwrap();
+    client.run("CREATE ROLE mallory LOGIN").await;
     let url = database.url.replace("postgres@", "mallory@") + "?application_name=quiet%20cat";
     assert!(url.contains("mallory"), "{url}");
     let stranger = crate::support::postgres::connect(&url).await;
-    stranger.batch_execute(GATE).await.unwrap();
+    stranger.run(GATE).await;
     let pid: i32 = stranger.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     let line = warned(&dog).await;
     for part in [
         "gate",
@@ -81,11 +80,8 @@ async fn a_session_that_idles_in_its_transaction_on_the_row_is_named() {
     let client = database.client().await;
     let holder = database.client().await;
     let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    client.batch_execute(DEAD_JOB).await.unwrap();
-    holder
-        .batch_execute("BEGIN; SELECT FROM runs WHERE id = 2 FOR UPDATE")
-        .await
-        .unwrap();
+    client.run(DEAD_JOB).await;
+    holder.run("BEGIN; SELECT FROM runs WHERE id = 2 FOR UPDATE").await;
     let line = warned(&dog).await;
     for part in ["the job's row", &format!("pid={pid}"), "idle in transaction"] {
         assert!(line.contains(part), "{part}: {line}");
@@ -94,7 +90,7 @@ async fn a_session_that_idles_in_its_transaction_on_the_row_is_named() {
     assert_eq!(dog.metric(withheld), Some(1.0));
     let said = examined(&database, &dog, &["explain", "2"]);
     assert!(said.contains(&format!("session {pid}")), "{said}");
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    holder.run("ROLLBACK").await;
     dog.metric_becomes(REPAIRS, 2.0, SOON).await;
     assert!(dog.stop().success());
 }
@@ -106,12 +102,9 @@ async fn sessions_that_hold_a_row_together_are_named_by_their_locks_on_the_table
     let (database, dog) = repaired(&cluster).await;
     let client = database.client().await;
     let (one, other) = (database.client().await, database.client().await);
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     for holder in [&one, &other] {
-        holder
-            .batch_execute("BEGIN; SELECT FROM runs WHERE id = 2 FOR SHARE")
-            .await
-            .unwrap();
+        holder.run("BEGIN; SELECT FROM runs WHERE id = 2 FOR SHARE").await;
     }
     let line = warned(&dog).await;
     assert!(line.contains("a lock on the table"), "{line}");
@@ -124,11 +117,9 @@ async fn sessions_that_hold_a_row_together_are_named_by_their_locks_on_the_table
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_is_held_before_the_first_repair_is_named_too() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let stranger = database.client().await;
-    stranger.batch_execute(TABLE).await.unwrap();
-    stranger.batch_execute(DEAD_JOB).await.unwrap();
-    stranger.batch_execute(GATE).await.unwrap();
+    let (database, stranger) = cluster.database_with(TABLE).await;
+    stranger.run(DEAD_JOB).await;
+    stranger.run(GATE).await;
     let dog = watch(&database).await;
     assert!(warned(&dog).await.contains("gate"));
     assert_eq!(

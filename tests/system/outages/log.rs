@@ -1,7 +1,7 @@
 //! What the log has of faults that hold on: each once, with what a database says cut short, and never nothing.
 
 use super::{DEAD_JOB, REPAIRS, SOON, TABLE, failures, of_watch, watch};
-use crate::support::{eventually, postgres::Cluster};
+use crate::support::{Session, eventually, postgres::Cluster};
 use std::time::Duration;
 
 /// The lines of the log with these words.
@@ -12,19 +12,16 @@ fn lines<'a>(log: &'a str, words: &str) -> Vec<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_is_another_text_each_time_is_one_line_and_a_short_one() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     client
-        .batch_execute(
+        .run(
             "CREATE FUNCTION flood() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                RAISE EXCEPTION '% %', random(), repeat('é', 150000) USING DETAIL = repeat('d', 100000); END $$;
              CREATE TRIGGER flood BEFORE UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION flood()",
         )
-        .await
-        .unwrap();
+        .await;
     for _ in 0..3 {
-        client.batch_execute(DEAD_JOB).await.unwrap();
+        client.run(DEAD_JOB).await;
     }
     let dog = watch(&database).await;
     eventually("thirty failed repairs", SOON, async || {
@@ -41,7 +38,7 @@ async fn an_error_that_is_another_text_each_time_is_one_line_and_a_short_one() {
     );
     assert!(log.lines().all(|line| line.len() < 3_000), "a line is too long");
     // What is fixed and breaks again is news.
-    client.batch_execute("DROP TRIGGER flood ON runs").await.unwrap();
+    client.run("DROP TRIGGER flood ON runs").await;
     dog.metric_becomes(REPAIRS, 3.0, SOON).await;
     assert!(dog.stop().success());
 }
@@ -49,17 +46,14 @@ async fn an_error_that_is_another_text_each_time_is_one_line_and_a_short_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_fails_with_another_text_each_time_is_reported_once() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client
-        .batch_execute(
+    let (database, _client) = cluster
+        .database_with(
             "CREATE FUNCTION flood() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
                RAISE EXCEPTION '% %', random(), repeat('z', 300000); END $$;
              CREATE VIEW runs AS SELECT 1 AS id, 'j'::varchar AS job_name, flood() AS state, now()::timestamp AS started_at,
                NULL::timestamp AS ended_at, NULL::varchar AS payload, NULL::timestamp AS last_heartbeat_at",
         )
-        .await
-        .unwrap();
+        .await;
     let dog = watch(&database).await;
     eventually("four failed passes", SOON, async || {
         (dog.metric(&failures("query")) >= Some(4.0)).then_some(())
@@ -74,18 +68,15 @@ async fn a_pass_that_fails_with_another_text_each_time_is_reported_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_refused_is_a_cause_and_reported_once() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     client
-        .batch_execute(
+        .run(
             "CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
                RAISE EXCEPTION 'no tables here, said at %', random(); END $$;
              CREATE EVENT TRIGGER no_ddl ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_ddl()",
         )
-        .await
-        .unwrap();
-    client.batch_execute(DEAD_JOB).await.unwrap();
+        .await;
+    client.run(DEAD_JOB).await;
     let dog = watch(&database).await;
     let withheld = "withheld_repairs{cause=\"no_ledger\",watch=\"meltano\"}";
     dog.metric_becomes(withheld, 1.0, SOON).await;
@@ -102,13 +93,13 @@ async fn a_ledger_that_is_refused_is_a_cause_and_reported_once() {
         "{log}"
     );
     // The job ends before the ledger may be created: whether it may is asked all the same.
-    client.batch_execute("UPDATE runs SET state = 'FAIL'").await.unwrap();
-    client.batch_execute("DROP EVENT TRIGGER no_ddl").await.unwrap();
+    client.run("UPDATE runs SET state = 'FAIL'").await;
+    client.run("DROP EVENT TRIGGER no_ddl").await;
     dog.metric_becomes(&of_watch("repair_enabled"), 1.0, SOON).await;
     let log = dog.log();
     assert_eq!(lines(&log, "stuck job has ended").len(), 1, "{log}");
     assert!(lines(&log, "stuck job has ended")[0].contains("FAIL"), "{log}");
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
     assert!(dog.stop().success());
 }
@@ -116,12 +107,10 @@ async fn a_ledger_that_is_refused_is_a_cause_and_reported_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_job_is_reported_with_its_name_and_age_and_so_is_what_becomes_of_it() {
     let cluster = Cluster::start_own();
-    let database = cluster.database().await;
-    let client = database.client().await;
-    client.batch_execute(TABLE).await.unwrap();
+    let (database, client) = cluster.database_with(TABLE).await;
     let dog = watch(&database).await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
-    client.batch_execute(DEAD_JOB).await.unwrap();
+    client.run(DEAD_JOB).await;
     dog.metric_becomes(REPAIRS, 1.0, SOON).await;
     let log = dog.log();
     let stuck = lines(&log, "job is stuck");
@@ -132,11 +121,8 @@ async fn a_stuck_job_is_reported_with_its_name_and_age_and_so_is_what_becomes_of
     let repaired = lines(&log, "repaired");
     assert!(repaired[0].contains("name=\"job\""), "{}", repaired[0]);
     assert!(lines(&log, "awaiting_writer").is_empty(), "{log}");
-    client.batch_execute("DELETE FROM runs").await.unwrap();
-    eventually("its row is gone", SOON, async || {
-        dog.log().contains("stuck job is gone").then_some(())
-    })
-    .await;
+    client.run("DELETE FROM runs").await;
+    dog.says("stuck job is gone", SOON).await;
     drop(client);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(lines(&dog.log(), "stuck job is gone").len(), 1);

@@ -2,18 +2,16 @@
 
 use super::{CANARY, SOON, SOUGHT};
 use crate::support::{
-    beatwarden::{Beatwarden, command},
-    certificates, eventually, http,
+    beatwarden::{Beatwarden, command, words},
+    certificates, eventually, http, written,
 };
 use std::fs;
 
 /// Passwords of our own HTTP server, as hashes.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_web_configuration_is_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let web = folder.path().join("web.yml");
     let hash = bcrypt::hash(CANARY, 4).unwrap();
-    fs::write(&web, format!("basic_auth_users:\n  someone: {hash}\n")).unwrap();
+    let (folder, web) = written("web.yml", format!("basic_auth_users:\n  someone: {hash}\n"));
     let configuration = folder.path().join("beatwarden.toml");
     let text = format!(
         "web_config_file = {:?}\n[[watch]]\ndatabase = \"jobs.db\"\npreset = \"meltano\"\n",
@@ -89,14 +87,8 @@ async fn no_private_key_is_ever_shown() {
     };
     let web = file("web.yml", &inline(&identity.key));
     let database = file("jobs.db", "");
-    let common = [
-        "--database",
-        &database,
-        "--preset",
-        "meltano",
-        "--web-config-file",
-        &web,
-    ];
+    let common = format!("--database {database} --preset meltano --web-config-file {web}");
+    let common = words(&common);
     let dog = Beatwarden::watch(&[&common[..], &["--log-level", "trace"]].concat()).await;
     let broken = [
         identity.key.replace("-----END", "--END"),

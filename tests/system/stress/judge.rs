@@ -2,6 +2,7 @@
 //! asked of it in the end. Knows the table, the ledger's columns as documented, and nothing else of Beatwarden.
 
 use super::{kind::Kind, verdict::Verdict};
+use crate::support::Session;
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
@@ -173,7 +174,7 @@ pub async fn judge_by(url: &str, questions: &[Question]) -> Verdict {
     let indexes = "CREATE INDEX IF NOT EXISTS audit_by_transaction ON audit (xid);
         CREATE INDEX IF NOT EXISTS audit_by_job ON audit ((new->>'id')) WHERE relation = 'runs';
         CREATE INDEX IF NOT EXISTS audit_by_other ON audit ((new->>'job')) WHERE relation <> 'runs'; ANALYZE audit";
-    client.batch_execute(indexes).await.unwrap();
+    client.run(indexes).await;
     let mut violations = Vec::new();
     for (meaning, question) in questions {
         let rows = client

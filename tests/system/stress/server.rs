@@ -7,9 +7,11 @@ use super::{
     writer::{self, Jobs, Place},
 };
 use crate::support::{
+    Session,
     beatwarden::{Beatwarden, run},
     postgres::{Cluster, connect},
     proxy::Proxy,
+    written,
 };
 use std::{
     path::PathBuf,
@@ -59,18 +61,15 @@ struct Site {
 async fn prepare(cluster: &Cluster, kind: Kind) -> String {
     let owner = cluster.database().await.url;
     let client = connect(&owner).await;
-    client.batch_execute(judge::TABLES).await.unwrap();
-    client.batch_execute(kind.tables()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("owner.toml");
-    std::fs::write(&file, kind.configuration(&owner)).unwrap();
+    client.run(judge::TABLES).await;
+    client.run(kind.tables()).await;
+    let (_folder, file) = written("owner.toml", kind.configuration(&owner));
     let (status, grants, log) = run(&["grants", "--config", file.to_str().unwrap(), "--role", "dog"]);
     assert!(status.success(), "{log}");
     client
-        .batch_execute(&format!("CREATE ROLE dog LOGIN; {grants}; {}", kind.rights()))
-        .await
-        .unwrap();
-    client.batch_execute(judge::AUDIT).await.unwrap();
+        .run(&format!("CREATE ROLE dog LOGIN; {grants}; {}", kind.rights()))
+        .await;
+    client.run(judge::AUDIT).await;
     owner
 }
 
@@ -81,9 +80,7 @@ impl Site {
         let proxy = Proxy::start(cluster.port()).await;
         let name = owner.rsplit('/').next().unwrap();
         let url = format!("postgres://dog@{}/{name}", proxy.address);
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("dog.toml");
-        std::fs::write(&file, kind.configuration(&url)).unwrap();
+        let (folder, file) = written("dog.toml", kind.configuration(&url));
         let mut replicas = Vec::new();
         for _ in 0..REPLICAS {
             replicas.push(Some(replica(&file).await));
@@ -244,10 +241,7 @@ async fn the_judge_of_a_server_reports_wrong_changes() {
     let owner = prepare(&cluster, Kind::Meltano).await;
     let writer = connect(&owner).await;
     // More than it needs, so that it can do what it must not.
-    writer
-        .batch_execute("GRANT ALL ON runs, beatwarden_repairs TO dog")
-        .await
-        .unwrap();
+    writer.run("GRANT ALL ON runs, beatwarden_repairs TO dog").await;
     let dog = connect(&owner.replace("postgres@", "dog@")).await;
     let start = |id: u32| {
         format!(
@@ -267,50 +261,34 @@ async fn the_judge_of_a_server_reports_wrong_changes() {
         format!("UPDATE runs SET last_heartbeat_at = started_at + interval '{seconds} s' WHERE id = {id}")
     };
     for id in 1..9 {
-        writer.batch_execute(&start(id)).await.unwrap();
+        writer.run(&start(id)).await;
     }
     let right = format!("BEGIN; {}; {}; COMMIT", fail(1), enter(1));
-    dog.batch_execute(&right).await.unwrap();
+    dog.run(&right).await;
     assert_eq!(judge::judge(&owner).await.kinds(), [].into());
 
     // Entry and change in transactions of their own; another column; a row that beat.
     for statement in [fail(2), enter(2)] {
-        dog.batch_execute(&statement).await.unwrap();
+        dog.run(&statement).await;
     }
-    dog.batch_execute("UPDATE runs SET job_name = 'mine' WHERE id = 3")
-        .await
-        .unwrap();
-    writer.batch_execute(&beat(4, 5.0)).await.unwrap();
-    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(4), enter(4)))
-        .await
-        .unwrap();
+    dog.run("UPDATE runs SET job_name = 'mine' WHERE id = 3").await;
+    writer.run(&beat(4, 5.0)).await;
+    dog.run(&format!("BEGIN; {}; {}; COMMIT", fail(4), enter(4))).await;
     // An entry that is changed, one incident twice, and a false repair that none can be.
-    dog.batch_execute("UPDATE beatwarden_repairs SET after = '{\"state\": 1}' WHERE job_id = '1'")
-        .await
-        .unwrap();
-    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5)))
-        .await
-        .unwrap();
-    writer
-        .batch_execute("UPDATE runs SET state = 'RUNNING' WHERE id = 5")
-        .await
-        .unwrap();
-    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5)))
-        .await
-        .unwrap();
-    dog.batch_execute("UPDATE beatwarden_repairs SET outcome = 'false_repair' WHERE job_id = '1'")
-        .await
-        .unwrap();
+    dog.run("UPDATE beatwarden_repairs SET after = '{\"state\": 1}' WHERE job_id = '1'")
+        .await;
+    dog.run(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5))).await;
+    writer.run("UPDATE runs SET state = 'RUNNING' WHERE id = 5").await;
+    dog.run(&format!("BEGIN; {}; {}; COMMIT", fail(5), enter(5))).await;
+    dog.run("UPDATE beatwarden_repairs SET outcome = 'false_repair' WHERE job_id = '1'")
+        .await;
     // A beat in time, by the server's clock, of a job that is failed all the same.
-    writer.batch_execute(&start(20)).await.unwrap();
+    writer.run(&start(20)).await;
     writer
-        .batch_execute("UPDATE runs SET started_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = 20")
-        .await
-        .unwrap();
-    writer.batch_execute(&beat(20, 0.5)).await.unwrap();
-    dog.batch_execute(&format!("BEGIN; {}; {}; COMMIT", fail(20), enter(20)))
-        .await
-        .unwrap();
+        .run("UPDATE runs SET started_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = 20")
+        .await;
+    writer.run(&beat(20, 0.5)).await;
+    dog.run(&format!("BEGIN; {}; {}; COMMIT", fail(20), enter(20))).await;
     let meanings = Kind::Meltano.questions().iter().map(|(meaning, _)| *meaning).collect();
     assert_eq!(judge::judge(&owner).await.kinds(), meanings);
 }
@@ -338,7 +316,7 @@ async fn shown(kind: Kind, right: &[String], wrong: &[String], own: &[judge::Que
     let owner = prepare(&cluster, kind).await;
     let writer = connect(&owner).await;
     let all = "GRANT ALL ON ALL TABLES IN SCHEMA public TO dog";
-    writer.batch_execute(all).await.unwrap();
+    writer.run(all).await;
     let dog = connect(&owner.replace("postgres@", "dog@")).await;
     let run = async |statements: &[String]| {
         for statement in statements {
@@ -347,9 +325,7 @@ async fn shown(kind: Kind, right: &[String], wrong: &[String], own: &[judge::Que
             } else {
                 &dog
             };
-            who.batch_execute(statement)
-                .await
-                .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+            who.run(statement).await;
         }
         judge::judge_by(&owner, &kind.questions()).await.kinds()
     };

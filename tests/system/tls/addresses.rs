@@ -3,6 +3,7 @@
 
 use super::{Site, TABLE};
 use crate::support::{
+    Session,
     beatwarden::command,
     postgres::{self, Cluster},
 };
@@ -44,7 +45,7 @@ fn psql(url: &str, environment: &[(&str, &str)]) -> String {
 async fn the_server_that_is_watched_is_the_one_that_psql_reaches() {
     let (other, ours) = (Cluster::start_own(), Cluster::start_own());
     let (database, ours_database) = (other.database().await, ours.database().await);
-    ours_database.client().await.batch_execute(TABLE).await.unwrap();
+    ours_database.client().await.run(TABLE).await;
     let name = database.url.rsplit('/').next().unwrap();
     assert_eq!(Some(name), ours_database.url.rsplit('/').next());
     let (elsewhere, port) = (other.port(), ours.port().to_string());
@@ -113,12 +114,7 @@ async fn the_server_that_is_watched_is_the_one_that_psql_reaches() {
     let several = |user: &str, database: &str, first: u16| {
         format!("postgresql://{user}@127.0.0.1:{first},127.0.0.1:{port}/{database}")
     };
-    ours_database
-        .client()
-        .await
-        .batch_execute("CREATE DATABASE only_here")
-        .await
-        .unwrap();
+    ours_database.client().await.run("CREATE DATABASE only_here").await;
     for (user, database, cause) in [
         ("postgres", "only_here", "FAIL connect"),
         ("stranger", name, "FAIL auth"),
@@ -166,7 +162,7 @@ async fn the_password_is_found_where_libpq_finds_it_and_is_asked_for_by_name_els
     let site = Site::new().await;
     let admin = postgres::connect(&site.cluster.url("postgres", &site.database)).await;
     let role = "CREATE ROLE dog LOGIN PASSWORD 'kennel'; GRANT SELECT ON runs TO dog";
-    admin.batch_execute(role).await.unwrap();
+    admin.run(role).await;
     let hba = site.cluster.folder().join("data").join("pg_hba.conf");
     fs::write(
         &hba,

@@ -2,7 +2,8 @@
 
 use super::{Site, give_to_server};
 use crate::support::{
-    beatwarden::{Beatwarden, run},
+    Session,
+    beatwarden::{Beatwarden, run, words},
     certificates::{authority, identity},
     eventually, postgres,
 };
@@ -39,14 +40,7 @@ async fn rotated_certificates_and_keys_are_taken_up_without_a_restart() {
         site.cluster.port(),
         site.database
     );
-    let arguments = [
-        "--preset",
-        "meltano",
-        "--missed-first",
-        "observe",
-        "--poll-interval",
-        "200ms",
-    ];
+    let arguments = words("--preset meltano --missed-first observe --poll-interval 200ms");
     let dog = Beatwarden::watch(&[&["--database", &url][..], &arguments].concat()).await;
     dog.metric_becomes("up{watch=\"meltano\"}", 1.0, Duration::from_secs(20))
         .await;
@@ -74,14 +68,10 @@ async fn client_certificates_and_channel_binding_work() {
     let admin = site.cluster.url("postgres", "postgres");
     let client = postgres::connect(&admin).await;
     client
-        .batch_execute("SET password_encryption = 'scram-sha-256'; CREATE ROLE dog LOGIN PASSWORD 'kennel'")
-        .await
-        .unwrap();
+        .run("SET password_encryption = 'scram-sha-256'; CREATE ROLE dog LOGIN PASSWORD 'kennel'")
+        .await;
     let grants = postgres::connect(&site.cluster.url("postgres", &site.database)).await;
-    grants
-        .batch_execute("GRANT SELECT ON runs TO dog, postgres")
-        .await
-        .unwrap();
+    grants.run("GRANT SELECT ON runs TO dog, postgres").await;
     let rules =
         "local all all trust\nhost all dog 127.0.0.1/32 scram-sha-256\nhostssl all postgres 127.0.0.1/32 cert\n";
     let hba = data.join("pg_hba.conf");
@@ -104,15 +94,9 @@ async fn client_certificates_and_channel_binding_work() {
             site.cluster.port(),
             site.database
         );
-        let (status, said, complaint) = run(&[
-            "check",
-            "--database",
-            &url,
-            "--preset",
-            "meltano",
-            "--missed-first",
-            "observe",
-        ]);
+        let (status, said, complaint) = run(&words(&format!(
+            "check --database {url} --preset meltano --missed-first observe"
+        )));
         (status.success(), format!("{said}{complaint}"))
     };
     let (good, said) = as_dog(":kennel", &format!("{full}&channel_binding=require"));

@@ -3,6 +3,8 @@
 
 use super::Site;
 use crate::support::{
+    Session,
+    beatwarden::words,
     certificates::{Identity, authority, identity},
     postgres,
 };
@@ -144,34 +146,13 @@ fn make(folder: &Path, kind: &Kind) -> Identity {
             fs::copy(folder.join("server.crt"), folder.join("root.crt")).unwrap();
         }
         How::Signed(extensions, digest) => {
-            let root = [
-                "-days",
-                "30",
-                "-nodes",
-                "-subj",
-                "/CN=root.example",
-                "-keyout",
-                "root.key",
-                "-out",
-                "root.crt",
-            ];
+            let root = words("-days 30 -nodes -subj /CN=root.example -keyout root.key -out root.crt");
             openssl(folder, &[&["req", "-x509", "-newkey", "rsa:2048"][..], &root].concat());
             openssl(
                 folder,
                 &[&["req", "-new", "-out", "server.csr"][..], kind.key, &subject].concat(),
             );
-            let sign = [
-                "x509",
-                "-req",
-                "-in",
-                "server.csr",
-                "-days",
-                "30",
-                "-CA",
-                "root.crt",
-                "-CAkey",
-                "root.key",
-            ];
+            let sign = words("x509 -req -in server.csr -days 30 -CA root.crt -CAkey root.key");
             let mut sign = [&sign[..], &["-CAcreateserial", "-out", "server.crt", digest]].concat();
             if !extensions.is_empty() {
                 fs::write(folder.join("extensions"), extensions).unwrap();
@@ -352,9 +333,8 @@ async fn the_older_protocol_and_bound_passwords_take_every_kind_as_well() {
     let root = folder.path().join("root.crt");
     let client = postgres::connect(&site.cluster.url("postgres", "postgres")).await;
     client
-        .batch_execute("SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD 'kennel'")
-        .await
-        .unwrap();
+        .run("SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD 'kennel'")
+        .await;
     let rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(site.cluster.folder().join("data/pg_hba.conf"), rules).unwrap();
     for kind in KINDS

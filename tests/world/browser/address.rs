@@ -4,10 +4,7 @@
 use super::{beating, entry, examine, stuck, verdict};
 use crate::{
     browser::chromium::Chromium,
-    support::{
-        http::get,
-        served::{Found, NOW, served},
-    },
+    support::served::{Found, NOW, served},
 };
 use beatwarden::domain::{LateOutcome, LedgerAction, LedgerEntry, Timestamp};
 use std::time::Duration;
@@ -109,7 +106,7 @@ async fn twenty_healthy_watches_fit_on_one_screen_and_fifty_sick_ones_make_a_sma
 
     served.add_watches(&watches);
     stuck(&served);
-    let page = get(served.address, "/").text();
+    let page = served.page();
     assert!(page.len() < 200_000, "{} bytes", page.len());
     examine(&mut browser, &served, "fifty");
     has_sound_identities(&mut browser);

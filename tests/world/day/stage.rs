@@ -1,6 +1,7 @@
 //! A real server with three job tables and real replicas of Beatwarden, and what they export in each state of a day.
 
 use crate::support::{
+    Session,
     beatwarden::{Beatwarden, run},
     eventually, http,
     postgres::{Cluster, TestDatabase, connect},
@@ -68,12 +69,11 @@ impl Stage {
         let database_name = database.url.rsplit('/').next().unwrap();
         let url = cluster.url("dog", database_name);
         client
-            .batch_execute("CREATE ROLE dog LOGIN; GRANT ALL ON SCHEMA public TO dog")
-            .await
-            .unwrap();
+            .run("CREATE ROLE dog LOGIN; GRANT ALL ON SCHEMA public TO dog")
+            .await;
         for (name, action) in WATCHES {
             client
-                .batch_execute(&format!(
+                .run(&format!(
                     "CREATE TABLE {name}_runs (id serial PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
                         ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar,
                         last_heartbeat_at timestamp);
@@ -81,8 +81,7 @@ impl Stage {
                      INSERT INTO {name}_runs (job_name, state, started_at, last_heartbeat_at)
                      SELECT 'alive', 'RUNNING', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'"
                 ))
-                .await
-                .unwrap();
+                .await;
             configuration += &format!(
                 "[[watch]]\nname = \"{name}\"\ndatabase = \"{url}\"\npreset = \"meltano\"\npoll_interval = \"200ms\"\n\
                  init_deadline = \"2s\"\nheartbeat_timeout = \"5s\"\n[watch.table]\nname = \"{name}_runs\"\n\
@@ -90,7 +89,7 @@ impl Stage {
             );
         }
         // A job that is hardly younger than its server is not failed at once.
-        client.batch_execute("SELECT pg_sleep(5)").await.unwrap();
+        client.run("SELECT pg_sleep(5)").await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("beatwarden.toml"), configuration).unwrap();
         tokio::spawn(beat(database.url.clone()));
@@ -112,7 +111,7 @@ impl Stage {
     }
 
     pub async fn sql(&self, statement: &str) {
-        self.client().await.batch_execute(statement).await.unwrap();
+        self.client().await.run(statement).await;
     }
 
     /// A job that never sent a heartbeat and started so many seconds ago.

@@ -2,8 +2,9 @@
 
 use super::{Contained, documents, judge, root, said, text};
 use crate::support::{
-    eventually, http,
+    Session, eventually, http,
     postgres::{self, Cluster},
+    written,
 };
 use serde_json::Value;
 use std::{
@@ -52,9 +53,10 @@ fn the_compose_file_fits_the_compose_specification() {
     };
     let right = check(&root().join("docker-compose.yml"));
     assert!(right.status.success(), "{}", said(&right));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("docker-compose.yml");
-    std::fs::write(&path, text("docker-compose.yml").replacen("read_only:", "readonly:", 1)).unwrap();
+    let (_folder, path) = written(
+        "docker-compose.yml",
+        text("docker-compose.yml").replacen("read_only:", "readonly:", 1),
+    );
     assert!(!check(&path).status.success(), "a misspelt key is not noticed");
 }
 
@@ -65,12 +67,7 @@ async fn the_tour_of_compose_works_without_containers() {
     let services = compose()["services"].take();
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
-    database
-        .client()
-        .await
-        .batch_execute("CREATE ROLE meltano SUPERUSER LOGIN")
-        .await
-        .unwrap();
+    database.client().await.run("CREATE ROLE meltano SUPERUSER LOGIN").await;
     let name = database.url.rsplit('/').next().unwrap().to_owned();
     let contained = Contained::new();
     let place = format!("127.0.0.1:{}/{name}", cluster.port());

@@ -2,7 +2,7 @@
 //! docs/presets.md for the large systems. `make engines BESIDE=1000000` takes as many as there.
 
 use super::cluster;
-use crate::support::{beatwarden, postgres::connect};
+use crate::support::{Session, beatwarden, postgres::connect, written};
 use std::fs;
 
 /// How many jobs run.
@@ -97,33 +97,27 @@ pub(super) async fn are_as_documented(preset: &str, url: &str) {
     let (_, [running, ended], tables, found_by) = SYSTEMS.iter().find(|system| system.0 == preset).unwrap();
     let client = connect(url).await;
     let (beside, all) = (finished(), finished() + RUNNING);
-    client
-        .batch_execute("SET session_replication_role = replica")
-        .await
-        .unwrap();
+    client.run("SET session_replication_role = replica").await;
     for (table, each, values) in *tables {
         client
-            .batch_execute(&format!(
+            .run(&format!(
                 "INSERT INTO {table} SELECT copy.* FROM (SELECT written FROM {table} AS written LIMIT 1) AS template
                    CROSS JOIN generate_series(1, {all} * {each}) AS i
                    CROSS JOIN LATERAL (SELECT (i - 1) % {all} + 1 AS job) AS numbered
                    CROSS JOIN LATERAL (SELECT CASE WHEN job > {beside} THEN '{running}' ELSE '{ended}' END AS state) AS stated
                    CROSS JOIN LATERAL jsonb_populate_record(template.written, jsonb_build_object({values})) AS copy"
             ))
-            .await
-            .unwrap();
-        client.batch_execute(&format!("VACUUM ANALYZE {table}")).await.unwrap();
+            .await;
+        client.run(&format!("VACUUM ANALYZE {table}")).await;
     }
     let explain = "DO $$ BEGIN
         EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = auto_explain', current_database());
         EXECUTE format('ALTER DATABASE %I SET auto_explain.log_min_duration = 0', current_database());
     END $$";
-    client.batch_execute(explain).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("beatwarden.toml");
+    client.run(explain).await;
     let age = if preset == "n8n" { "max_runtime = \"1h\"" } else { "" };
     let text = format!("[[watch]]\ndatabase = \"{url}\"\npreset = \"{preset}\"\n{age}\n");
-    fs::write(&file, text).unwrap();
+    let (_folder, file) = written("beatwarden.toml", text);
     let log = || fs::read_to_string(cluster().folder().join("log")).unwrap();
     let before = log().len();
     for _ in 0..CHECKS {
