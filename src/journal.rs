@@ -13,7 +13,7 @@ use crate::{
     pass::{Audience, FailedPass, GoodPass},
     present::{safe, time::rounded, words},
 };
-use facts::{Facts, code_of, subject_of};
+use facts::{Facts, code_of, failure_of};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::HashSet,
@@ -296,7 +296,7 @@ impl Audience for Journal {
         if memory.good_since.take().is_some_and(|since| since.elapsed() > CALM) {
             memory.failures.clear();
         }
-        let fact = format!("{} {}", pass.failure.as_str(), subject_of(&pass.error));
+        let fact = format!("{} {}", pass.failure.as_str(), failure_of(&pass.error));
         if let Some(times) = memory.failures.is_due(fact) {
             memory.is_down = true;
             tracing::error!(

@@ -1,5 +1,5 @@
 //! Which facts the log has: each is reported once in a while, however often it comes back. What a database says is no part of a
-//! fact, since it may be another text each time.
+//! fact, since it may be another text each time; what we or the operating system say is.
 
 use std::{
     collections::HashMap,
@@ -64,13 +64,26 @@ impl Facts {
 }
 
 /// What a text of an error is about: the place before its first colon, which is our own, and the SQLSTATE, if it has one.
-pub(super) fn subject_of(error: &str) -> String {
+fn subject_of(error: &str) -> String {
     const CODE: &str = "(SQLSTATE ";
     let place: String = error.split(": ").next().unwrap_or_default().chars().take(120).collect();
     let code = error.find(CODE).map(|at| &error[at + CODE.len()..]);
     match code {
         Some(code) => format!("{} {place}", code.chars().take(5).collect::<String>()),
         None => place,
+    }
+}
+
+/// What a failed pass is about: where no server said it, all that is said but for numbers, such as times. What stood in the way
+/// may have been fixed, and something else stand there now.
+pub(super) fn failure_of(error: &str) -> String {
+    match error.contains("(SQLSTATE ") {
+        true => subject_of(error),
+        false => error
+            .chars()
+            .filter(|letter| !letter.is_ascii_digit())
+            .take(300)
+            .collect(),
     }
 }
 
@@ -111,7 +124,21 @@ mod tests {
             subject_of(&error("x")),
             subject_of("reading the ledger failed: x (SQLSTATE P0001)")
         );
+        assert_eq!(failure_of(&error("0.1")), failure_of(&error("0.2: x")));
         assert_eq!(code_of("0.1 x (SQLSTATE P0001); detail"), "P0001");
         assert_eq!(code_of("0.2: y (SQLSTATE P0001)"), "P0001");
+    }
+
+    #[test]
+    fn another_reason_is_another_failure_and_another_time_is_not() {
+        let error = |text: &str| format!("no connection to the database: {text}");
+        assert_ne!(
+            failure_of(&error("it is a folder")),
+            failure_of(&error("it is a pipe to whose end no one wrote"))
+        );
+        assert_eq!(
+            failure_of(&error("the certificate expired 10 s ago")),
+            failure_of(&error("the certificate expired 310 s ago"))
+        );
     }
 }
