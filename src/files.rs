@@ -32,8 +32,13 @@ const BETWEEN: Duration = Duration::from_millis(10);
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     // Otherwise opening a pipe would wait for its writer.
     let not_blocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = File::options().read(true).custom_flags(not_blocking).open(path)?;
-    let is_pipe = file.metadata()?.file_type().is_fifo();
+    let opened = File::options().read(true).custom_flags(not_blocking).open(path);
+    let file = opened.map_err(|error| in_words(path, error))?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"));
+    }
+    let is_pipe = kind.is_fifo();
     let (mut file, mut bytes) = (file.take(most + 1), Vec::new());
     let until = Instant::now() + PIPE_WITHIN;
     loop {
@@ -56,6 +61,20 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Why a path can't be opened, where the system's words hide it.
+fn in_words(path: &Path, error: io::Error) -> io::Error {
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        return io::Error::new(error.kind(), "it is a socket, not a file");
+    }
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == ErrorKind::NotFound => {
+            let words = format!("it is a link to {}, which is not there", target.display());
+            io::Error::new(ErrorKind::NotFound, words)
+        }
+        _ => error,
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "reading a file blocks, and never on a worker of the runtime"
@@ -69,10 +88,11 @@ fn pause() {
 /// # Errors
 /// What the system says, that it is no regular file, or that there is more in it.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+    match fs::metadata(path).map_err(|error| in_words(path, error))?.file_type() {
+        kind if kind.is_file() => read(path, most),
+        kind if kind.is_dir() => Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")),
+        _ => Err(io::Error::other("it is no regular file")),
     }
-    read(path, most)
 }
 
 /// A file that every user of this host may read or write. Its text says so, and what to do.
@@ -132,6 +152,24 @@ mod tests {
         assert_eq!(read(Path::new("/dev/null"), 0).expect("nothing is in it"), b"");
         assert!(read_regular(Path::new("/dev/null"), 1_000).is_err());
         assert!(read_regular(Path::new("/proc"), 1_000).is_err());
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_file_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        std::os::unix::fs::symlink("nowhere", &link).expect("a link");
+        for (path, expected) in [
+            (folder.path(), "it is a folder, not a file"),
+            (&socket, "it is a socket, not a file"),
+            (&link, "it is a link to nowhere, which is not there"),
+        ] {
+            let error = read(path, 1_000).expect_err("no file");
+            assert_eq!(error.to_string(), expected);
+        }
+        let missing = read_regular(&link, 1_000).expect_err("no file");
+        assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
     }
 
     #[test]

@@ -122,7 +122,12 @@ impl<'a> Project<'a> {
             let place = error.marker();
             unparsable(format!("line {}, column {}", place.line(), place.col() + 1))
         })?;
-        let dotenv = read(&root.join(".env"))?.unwrap_or_default();
+        let dotenv = root.join(".env");
+        // A virtual environment may have this name; Meltano passes over a folder, too.
+        let dotenv = match dotenv.is_dir() {
+            true => String::new(),
+            false => read(&dotenv)?.unwrap_or_default(),
+        };
         Ok(Self {
             root,
             yaml: documents.drain(..).next().unwrap_or(Yaml::Null),
@@ -327,6 +332,12 @@ mod tests {
         let folder = project(&[("meltano.yml", yaml)]);
         let (uri, _) = address(folder.path(), &[("MELTANO_DATABASE_URI", "sqlite:////prod.db")]);
         assert!(uri.ends_with(".meltano/meltano.db"), "{uri}");
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_dotenv_says_nothing() {
+        let folder = project(&[("meltano.yml", "version: 1\n"), (".env/bin/python", "")]);
+        assert!(address(folder.path(), &[]).0.ends_with(".meltano/meltano.db"));
     }
 
     #[test]

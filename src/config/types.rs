@@ -2,6 +2,7 @@
 //!
 //! Owns the types only; how they come about is in `layers` and `validate`.
 
+use super::text::shown;
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
 use crate::domain::{Action, DiscoverySetting, Noun};
 use crate::files;
@@ -149,8 +150,8 @@ impl DatabaseSource {
                     reason: error.to_string(),
                 })?;
                 DatabaseUrl::parse_secret(&text).map_err(|problem| ConfigError::Database {
-                    key: format!("database_file {path:?}"),
-                    problem,
+                    key: "database_file".to_owned(),
+                    problem: format!("{}: {problem}", shown(&path.to_string_lossy())),
                 })
             }
         }

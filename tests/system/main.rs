@@ -13,6 +13,7 @@ mod discover;
 mod elsewhere;
 mod failover;
 mod http;
+mod in_place;
 mod many;
 mod mapping;
 mod nouns;

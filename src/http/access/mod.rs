@@ -183,6 +183,13 @@ impl AccessControl {
             return Ok(false);
         }
         let rules = Arc::new(AccessRules::read(path)?);
+        // A file that is just being written is empty for a moment, and on a full disk for longer: TLS and passwords don't end by that.
+        if rules.made_of.first().is_some_and(|(_, content)| content.is_empty()) {
+            return Err(WebFileError::new(
+                path,
+                "it is empty; to serve without TLS and passwords, write a comment into it",
+            ));
+        }
         *self.in_force.write() = rules;
         Ok(true)
     }
