@@ -14,7 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::{Body as _, Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
 use serde_json::Value;
@@ -109,6 +109,11 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     if !is_read {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    // The body is never read, and where it ends may be judged otherwise by a proxy in front: what comes behind it is not taken for
+    // a request (RFC 9112, section 6.1).
+    if !request.body().is_end_stream() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     match refused {
         Some(Refusal::Password) => {

@@ -1,6 +1,9 @@
 //! HTTP under attack: whatever is thrown at the port, a scrape is answered, passes continue, and memory stays bounded.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod shapes;
+mod tls_probes;
+
 use crate::support::{
     beatwarden::{Beatwarden, words},
     eventually,
