@@ -72,8 +72,12 @@ impl PostgresUrl {
         &self.open
     }
 
-    /// From what stands behind `://`.
-    pub(super) fn from_url(rest: &str, readers: Readers, defaults: &Defaults) -> Result<Self, String> {
+    /// From what stands before and behind `://`.
+    pub(super) fn from_url(
+        (scheme, rest): (&str, &str),
+        readers: Readers,
+        defaults: &Defaults,
+    ) -> Result<Self, String> {
         let (parts, said) = match readers {
             Readers::Libpq => read_as_libpq(rest)?,
             Readers::Both => read_as_both(rest, defaults)?,
@@ -85,8 +89,11 @@ impl PostgresUrl {
         let mut url = Self::complete(said, defaults)?;
         let in_query = parts.keywords.iter().any(|(name, _)| name == "password");
         url.has_password = in_query || matches!(&parts.credentials, Some((_, Some(_))));
-        url.shown = shown_url(&parts, Hidden::Starred);
-        url.open = shown_url(&parts, Hidden::LeftOut);
+        // The scheme that everyone knows, unless the two who know it read the rest in two ways.
+        let is_clear = readers == Readers::Both || read_as_both(rest, defaults).is_ok();
+        let scheme = if is_clear { "postgresql" } else { scheme };
+        url.shown = shown_url(scheme, &parts, Hidden::Starred);
+        url.open = shown_url(scheme, &parts, Hidden::LeftOut);
         Ok(url)
     }
 
@@ -391,7 +398,7 @@ enum Hidden {
     LeftOut,
 }
 
-fn shown_url(parts: &Parts, secrets: Hidden) -> String {
+fn shown_url(scheme: &str, parts: &Parts, secrets: Hidden) -> String {
     let credentials = match &parts.credentials {
         None => String::new(),
         Some((user, Some(_))) if secrets == Hidden::Starred => format!("{user}:***@"),
@@ -414,7 +421,7 @@ fn shown_url(parts: &Parts, secrets: Hidden) -> String {
     } else {
         format!("?{}", keywords.join("&"))
     };
-    format!("postgresql://{credentials}{}{}{query}", parts.authority, parts.path)
+    format!("{scheme}://{credentials}{}{}{query}", parts.authority, parts.path)
 }
 
 /// Writes a value so that it is read back.

@@ -51,7 +51,7 @@ impl DatabaseUrl {
             return match (dialect, driver) {
                 ("postgres" | "postgresql", _) => {
                     let readers = readers(dialect, driver)?;
-                    PostgresUrl::from_url(rest, readers, defaults).map(Self::Postgres)
+                    PostgresUrl::from_url((&scheme, rest), readers, defaults).map(Self::Postgres)
                 }
                 ("sqlite", None | Some("pysqlite" | "aiosqlite")) => {
                     sqlite_url(rest.strip_prefix('/').unwrap_or(rest)).map(Self::Sqlite)
@@ -96,7 +96,15 @@ impl DatabaseUrl {
     /// The URL for logs and pages, without any secret.
     pub fn redacted(&self) -> String {
         match self {
-            Self::Sqlite(path) => format!("sqlite:///{}", path.display()),
+            Self::Sqlite(path) => {
+                let shown = path.display().to_string();
+                // Behind `sqlite:` a name with a ? or a % would be another one.
+                match sqlite_url(&shown) {
+                    Ok(found) if found == *path => format!("sqlite:///{shown}"),
+                    _ if shown.starts_with(['/', '.']) => shown,
+                    _ => format!("./{shown}"),
+                }
+            }
             Self::Postgres(url) => url.redacted().to_owned(),
         }
     }

@@ -406,3 +406,23 @@ fn the_variables_that_complete_a_url_are_named_and_its_password_is_not() {
     assert!(!url.has_password() && !format!("{url:?}").contains("hunter2"));
     assert!(url.text.expose().contains("password='hunter2'"));
 }
+
+/// Whoever copies what is shown means the same database.
+#[test]
+fn what_is_shown_is_read_as_it_was_written() {
+    for (written, shown) in [
+        // As postgresql:// two readers would go to two ports.
+        ("postgres://a,b:2/d", "postgres://a,b:2/d"),
+        ("postgres://h/d", "postgresql://h/d"),
+        ("jobs.db", "sqlite:///jobs.db"),
+        ("/var/jobs.db", "sqlite:////var/jobs.db"),
+        ("jobs?00.db", "./jobs?00.db"),
+        ("/var/jobs%20new.db", "/var/jobs%20new.db"),
+        ("./jobs?.db", "./jobs?.db"),
+    ] {
+        for text in [written, shown] {
+            let parsed = DatabaseUrl::parse_in(text, &defaults()).expect(text);
+            assert_eq!(parsed.redacted(), shown, "{text}");
+        }
+    }
+}
