@@ -1,6 +1,6 @@
 //! The web configuration file: which keys there are, and what they may say.
 
-use crate::files;
+use crate::{files, present::safe};
 use bcrypt::HashParts;
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
@@ -22,7 +22,7 @@ impl WebFileError {
     pub(super) fn new(path: &Path, problem: impl Display) -> Self {
         Self {
             path: path.to_path_buf(),
-            problem: without_hashes(&problem.to_string()),
+            problem: safe::line(&without_hashes(&problem.to_string())).into_owned(),
         }
     }
 }
