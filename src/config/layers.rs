@@ -49,10 +49,13 @@ impl Layer {
         }
     }
 
-    /// Whether something other than an empty text was said about a key.
+    /// Whether something was said about a key. An empty text says nothing, nor does YAML's key without a value.
     pub(super) fn says(&self, path: &str) -> bool {
-        self.get(path)
-            .is_some_and(|setting| !matches!(&setting.value, ValueKind::String(text) if text.is_empty()))
+        self.get(path).is_some_and(|setting| match &setting.value {
+            ValueKind::String(text) => !text.is_empty(),
+            ValueKind::Nil => false,
+            _ => true,
+        })
     }
 
     /// Puts a stronger layer over this one. A URL in it takes the place of a file with one below, and the other way

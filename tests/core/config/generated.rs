@@ -202,6 +202,27 @@ fn url() -> impl Strategy<Value = String> {
     vec(piece, 0..14).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_key_without_a_value_loses_no_watch() {
+    for key in keys::KEYS {
+        let mut document = json!({"watch": [
+            {"name": "a", "preset": "meltano", "database": "a.db"},
+            {"name": "b", "preset": "meltano", "database": "b.db"},
+        ]});
+        put(&mut document["watch"][0], key.path, Value::Null);
+        match Given::file("beatwarden.yaml", &document.to_string()).load() {
+            Ok(loaded) => {
+                let watches = &loaded.config.watches;
+                assert_eq!(watches.len(), 2, "{}", key.path);
+                let mapping = &watches[0].mapping;
+                let is_judged = mapping.last_heartbeat_at.is_some() || mapping.max_runtime.is_some();
+                assert!(is_judged, "{}", key.path);
+            }
+            Err(ConfigErrors(mistakes)) => assert!(!mistakes.is_empty(), "{}", key.path),
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_a_yaml_file_says_is_a_configuration_or_mistakes_with_their_keys(document in document()) {
