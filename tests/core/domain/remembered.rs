@@ -90,7 +90,7 @@ fn a_stuck_job_that_ends_or_is_gone_is_reported_as_left_and_how() {
         job(3, "RUNNING", Some(-1000.0), None),
     ];
     dog.look(5.0);
-    let name: Option<Arc<str>> = Some("pipeline".into());
+    let name: Option<SharedText> = Some("pipeline".into());
     let ended = Event::Left(JobId::new("1"), name.clone(), Left::Ended(Some("SUCCESS".into())));
     let gone = Event::Left(JobId::new("2"), name, Left::Gone);
     let left: Vec<_> = dog
