@@ -130,3 +130,23 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_ended_incidents_are_remembered_the_newest() {
+        let incident = |number| Incident {
+            job: JobId::from_number(number),
+            started_at: None,
+        };
+        let mut ended = Ended::default();
+        let most = i64::try_from(ENDED_REMEMBERED).unwrap();
+        assert!((0..most).all(|number| ended.insert(incident(number))));
+        assert!(!ended.insert(incident(0)) && ended.contains(&incident(0)));
+        assert!(ended.insert(incident(most)));
+        assert!(!ended.contains(&incident(0)) && ended.contains(&incident(1)));
+        assert_eq!(ended.incidents.len(), ENDED_REMEMBERED);
+    }
+}

@@ -111,12 +111,18 @@ fn a_start_that_comes_back_has_no_second_init() {
         dog.look(now);
     }
     assert_eq!(dog.inits(), (2, 0));
-    // So does one that lost a deletion.
-    dog.rows.clear();
+    // So does one that lost a deletion; what was not decided before it is decided after it.
+    dog.rows = vec![
+        job(2, "RUNNING", Some(16.0), Some(17.0)),
+        job(3, "RUNNING", Some(16.0), None),
+    ];
     dog.look(20.0);
-    dog.rows = vec![job(1, "RUNNING", Some(1.0), Some(21.0))];
+    let beating = |id| job(id, "RUNNING", Some(16.0), Some(26.0));
+    dog.rows.clear();
     dog.look(25.0);
-    assert_eq!(dog.inits(), (2, 0));
+    dog.rows = vec![beating(2), beating(3)];
+    dog.look(30.0);
+    assert_eq!(dog.inits(), (4, 0));
 }
 
 /// The events of a look at a table with so many rows without a key, and such a guard.

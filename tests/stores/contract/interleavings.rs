@@ -529,6 +529,35 @@ async fn waiting(client: &tokio_postgres::Client, count: i64) -> bool {
     false
 }
 
+/// What a writer commits while an undo waits for its row counts, as what it committed before does.
+#[tokio::test]
+async fn an_undo_that_waits_for_a_writer_meets_what_that_leaves() {
+    use beatwarden::store::{Ledger, Undo};
+    for (action, change) in [
+        (Action::Fail, "state = 'SUCCESS'"),
+        (Action::Fail, "ended_at = NULL"),
+        (Action::Fail, "started_at = started_at + interval '1 s'"),
+        (Action::Backfill, "last_heartbeat_at = started_at + interval '1 s'"),
+    ] {
+        let bed = PostgresBed::new().await;
+        with_victim(&bed).await;
+        let id = super::operator::repaired(&bed, action).await;
+        let mut store = bed.store(action);
+        snapshot(&mut store).await;
+        let writer = bed
+            .client_in_transaction(&format!("UPDATE runs SET {change} WHERE id = 2"))
+            .await;
+        let watcher = bed.session().await;
+        let commit = async {
+            waiting(&watcher, 1).await;
+            writer.batch_execute("COMMIT").await.unwrap();
+        };
+        let (undone, ()) = tokio::join!(store.undo(id), commit);
+        let undone = undone.unwrap();
+        assert!(matches!(undone, Undo::Refused(_)), "{change}: {undone:?}");
+    }
+}
+
 /// A repair that began before its job was due, and came to its row afterwards: the time of its transaction counts, for the
 /// guard as for the entry. Where the machine is too busy for that moment, nothing is said.
 #[tokio::test]

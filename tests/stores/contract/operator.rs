@@ -21,6 +21,7 @@ contract!(
     a_late_heartbeat_is_acknowledged_too,
     a_late_heartbeat_is_read_until_it_is_acknowledged,
     the_fuse_is_acknowledged_for_all_replicas,
+    an_acknowledged_fuse_is_read_however_many_repairs_came_after_it,
     a_ledger_that_is_not_there_is_empty,
     a_ledger_of_a_newer_version_withholds_all_repairs,
     a_row_that_another_session_holds_is_reported_and_left_alone,
@@ -305,6 +306,39 @@ async fn the_fuse_is_acknowledged_for_all_replicas(bed: impl Bed) {
     let mut other = bed.store(Action::Fail);
     let newest = snapshot(&mut other).await.newest_repairs;
     assert_eq!((newest[0].repair_id, newest[0].action), (id, LedgerAction::AckFuse));
+}
+
+/// More than a pass reads of a day.
+async fn an_acknowledged_fuse_is_read_however_many_repairs_came_after_it(bed: impl Bed) {
+    with_victim(&bed).await;
+    let mut store = bed.store(Action::Fail);
+    let id = store.acknowledge_fuse().await.unwrap();
+    let (numbers, of_number, later) = if bed.locks_the_file() {
+        (
+            "RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100)",
+            "printf('%08x-0000-0000-0000-000000000000', i)",
+            "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '1 seconds')",
+        )
+    } else {
+        (
+            "n (i) AS (SELECT generate_series(1, 2100))",
+            "md5(i::text)::uuid",
+            "now() + interval '1 second'",
+        )
+    };
+    bed.sql(&format!(
+        "INSERT INTO beatwarden_repairs (repair_id, watch, table_name, job_id, reason, action, instance, repaired_at, before, after,
+                                         version)
+         WITH {numbers} SELECT {of_number}, watch, table_name, '9', reason, 'backfill', instance, {later}, before, after, version
+           FROM beatwarden_repairs, n"
+    ))
+    .await;
+    let newest = snapshot(&mut store).await.newest_repairs;
+    assert!(
+        newest.len() > 2_000 && newest.iter().any(|entry| entry.repair_id == id),
+        "{}",
+        newest.len()
+    );
 }
 
 async fn a_ledger_that_is_not_there_is_empty(bed: impl Bed) {
