@@ -1,7 +1,7 @@
 //! What a pass remembers of the last one: names and their labels, starts that were left, and events that are reported once.
 
 use super::*;
-use beatwarden::domain::Left;
+use beatwarden::domain::{Left, SharedText};
 
 fn named(id: u32, name: &str, beat: f64) -> Job {
     Job {
