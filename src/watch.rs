@@ -5,7 +5,7 @@ mod repairing;
 
 use crate::{
     domain::{
-        self, Cause, Coverage, JobId, Memory, Noted, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force,
+        self, Cause, Coverage, JobId, Memory, Observation, Obstacle, Plan, Policy, SCANS, interval_in_force,
         judges_late,
     },
     pass::{Audience, Clock, FailedPass, GoodPass},
@@ -65,7 +65,7 @@ pub struct Watch<S, C, A> {
     /// How long after it the next one begins.
     full_look_after: Duration,
     failures: u32,
-    /// Whether the last pass wrote to the ledger.
+    /// Whether the last pass wrote to the ledger, or found something that belongs into it.
     wrote: bool,
     /// Whether a ledger of an earlier version was given the indexes that it is read by.
     is_ledger_migrated: bool,
@@ -223,8 +223,8 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         self.migrate_ledger(&observation, &plan).await;
         let noted = self.note(&plan).await;
         let attempts = self.repair(&plan).await;
-        let is_written = |noted: &Noted| !matches!(noted, Noted::NotWritten(_));
-        self.wrote |= !attempts.is_empty() || noted.iter().any(is_written);
+        // What is found here may have been noted and acknowledged by others meanwhile, which shows nowhere but in its entry.
+        self.wrote |= !attempts.is_empty() || !noted.is_empty();
         if let Some(reason) = &self.ledger_refused
             && observation
                 .snapshot

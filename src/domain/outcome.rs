@@ -39,6 +39,7 @@ pub struct Attempted {
 /// Applies the outcomes of a pass: jobs that were failed leave the plan, those that were not repaired get their cause, and
 /// memory keeps what the next pass needs.
 pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempted]) {
+    // Those that run no longer: only as they were when they were repaired, since a job may run again by now.
     let mut failed = Vec::new();
     for attempted in attempts {
         let Attempted { repair, outcome } = attempted;
@@ -52,7 +53,8 @@ pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempte
                 memory.move_to_back(id);
             }
         }
-        if matches!(outcome, Outcome::Repaired(_)) && repair.action == Repairing::Fail {
+        let runs_as_then = memory.jobs.get(id).is_some_and(|known| known.job == repair.job);
+        if matches!(outcome, Outcome::Repaired(_)) && repair.action == Repairing::Fail && runs_as_then {
             failed.push(id);
         }
         // A job that is no longer overdue, as after an answer that came late, has no cause.
@@ -60,10 +62,10 @@ pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempte
         if let Some(cause) = cause_after(attempted)
             && let Some(view) = plan.jobs.iter_mut().find(overdue)
         {
-            view.cause = Some(cause);
+            // What was found out about an earlier repair takes no precedence over why there is no other one now.
+            view.cause = Some(view.cause.map_or(cause, |before| before.min(cause)));
         }
     }
-    // Only as it was when it was repaired: a job that runs again since then stays.
     plan.jobs
         .retain(|view| !view.phase.is_overdue() || !failed.contains(&&view.id));
     for view in &plan.jobs {

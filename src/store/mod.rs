@@ -54,8 +54,8 @@ pub struct ObserveRequest {
     pub budget: TimeBudget,
     /// How far back a first pass reads jobs that have ended: the window of the success ratio.
     pub window: Duration,
-    /// Whether the caller wrote to the ledger since it looked last, or found written what it meant to write: then entries are
-    /// asked for at once.
+    /// Whether the caller wrote to the ledger since it observed last, or found something that belongs into it: then entries are asked
+    /// for at once.
     pub wrote: bool,
 }
 

@@ -789,6 +789,46 @@ fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
 }
 
 #[test]
+fn a_late_answer_takes_no_job_out_of_the_counts_that_runs_again_by_now() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let plan = dog.look_through(0.0, 60.0);
+    dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
+    // Failed, started again, and dead again before the answer is known.
+    dog.rows = vec![job(1, "RUNNING", Some(62.0), None)];
+    let plan = dog.look_through(65.0, 130.0);
+    let attempts = |repair| {
+        let outcome = Outcome::Repaired(RepairId(7));
+        vec![Attempted { repair, outcome }]
+    };
+    let report = dog.conclude(130.0, plan.clone(), attempts(plan.unresolved.clone().unwrap()));
+    assert_eq!(report.phases[&Phase::MissedFirst], 1);
+    let report = dog.conclude(130.0, plan.clone(), attempts(plan.repairs[0].clone()));
+    assert_eq!(report.phases[&Phase::MissedFirst], 0, "as it was when it was failed");
+}
+
+#[test]
+fn what_becomes_of_an_earlier_repair_does_not_hide_why_there_is_no_other() {
+    let mut dog = Watchdog::new(Action::Fail);
+    dog.rows = vec![job(1, "RUNNING", Some(-1000.0), None)];
+    let plan = dog.look_through(0.0, 60.0);
+    dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
+    let undo = LedgerEntry {
+        undo_of: Some(RepairId(1)),
+        ..entry(LedgerAction::Undo, 1, Some(-1000.0))
+    };
+    dog.ledger = vec![entry(LedgerAction::Fail, 1, Some(-1000.0)), undo];
+    let plan = dog.look(65.0);
+    let repair = plan.unresolved.clone().unwrap();
+    let outcome = Outcome::NotLeader;
+    let report = dog.conclude(65.0, plan, vec![Attempted { repair, outcome }]);
+    assert_eq!(
+        (report.withheld[&Cause::Undone], report.withheld[&Cause::NotLeader]),
+        (1, 0)
+    );
+}
+
+#[test]
 fn a_withheld_job_is_counted_once_for_each_cause() {
     let mut dog = Watchdog::over(Action::Backfill, vec![job(1, "RUNNING", Some(-1000.0), None)]);
     let mut causes = Vec::new();
