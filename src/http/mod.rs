@@ -62,6 +62,11 @@ impl HttpState {
         Self { viewed, ..self }
     }
 
+    /// The status page as it is now, opened without a query.
+    pub fn page(&self) -> String {
+        page::render(self, &page::Asked::from_query(None))
+    }
+
     /// All watches, as they are now.
     fn views(&self) -> Vec<View> {
         View::all(&self.roster.boards(), self.clock.moment())

@@ -1,4 +1,4 @@
-//! The judge of what becomes of jobs that were failed. I8: a false repair is noted of a job that showed life since, and of no other;
+//! The judge of what becomes of jobs that were failed. I11: a false repair is noted of a job that showed life since, and of no other;
 //! of each such job while it still shows it.
 
 use super::{
@@ -6,7 +6,7 @@ use super::{
     server::{Micros, Row},
     world::World,
 };
-use beatwarden::domain::{LateOutcome, LedgerAction, LedgerEntry, Timestamp};
+use beatwarden::domain::{Action, LateOutcome, LedgerAction, LedgerEntry, Timestamp};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -86,7 +86,7 @@ impl World {
         let lived = incident_of(entry).is_some_and(|incident| self.failed.lived.contains_key(&incident));
         if entry.outcome == Some(LateOutcome::FalseRepair) && !lived {
             self.wrong(format!(
-                "I8: a false repair is noted of job {}, which showed no life",
+                "I11: a false repair is noted of job {}, which showed no life",
                 entry.job_id
             ));
         }
@@ -101,6 +101,7 @@ impl World {
         let entries: Vec<Arc<LedgerEntry>> = self.server.ledger().to_vec();
         for entry in entries {
             let unnoted = entry.action == LedgerAction::Fail && entry.outcome.is_none();
+            let unnoted = unnoted && !self.server.has_undo_of(entry.repair_id);
             let Some(incident) = incident_of(&entry).filter(|_| unnoted) else {
                 continue;
             };
@@ -109,10 +110,12 @@ impl World {
             };
             let row = self.server.rows().get(&incident.0);
             let is_there = row.is_some_and(|row| row.started_at == incident.1);
-            let mut dogs = self.dogs.iter();
-            if is_there && dogs.any(|dog| dog.alive && dog.good_passes.since(since)) {
+            // Who only observes writes nothing.
+            let writes = |dog: &usize| self.dogs[*dog].alive && self.rules(*dog).action != Action::Observe;
+            let mut writing = (0..self.dogs.len()).filter(writes);
+            if is_there && writing.any(|dog| self.dogs[dog].good_passes.since(since)) {
                 self.wrong(format!(
-                    "I8: job {} was failed, lives, and no false repair is noted",
+                    "I11: job {} was failed, lives, and no false repair is noted",
                     incident.0
                 ));
             }

@@ -1,8 +1,11 @@
 //! A watchdog process in the simulation: the production watch over a store, a clock and an audience of the simulated world.
 
 use super::{
+    rules::Rules,
+    scenario::Scenario,
     server::{Micros, RUNNING, WAITING, micros},
     store::{POLL_TIMEOUT, SimStore},
+    surfaces::Surfaces,
     world::{Shared, lock},
 };
 use crate::runs::{self, list};
@@ -54,7 +57,9 @@ impl Future for Nap {
     }
 }
 
-struct SimClock {
+/// The clocks of one process.
+#[derive(Clone)]
+pub struct SimClock {
     world: Shared,
     dog: usize,
 }
@@ -74,10 +79,41 @@ impl Clock for SimClock {
 struct SimAudience {
     world: Shared,
     dog: usize,
+    surfaces: Option<Arc<Surfaces>>,
 }
 
 impl Audience for SimAudience {
     fn good(&self, pass: Arc<GoodPass>) {
+        self.judge_good(&pass);
+        if let Some(surfaces) = &self.surfaces {
+            surfaces.good(pass);
+            surfaces.judge(&self.world, self.dog);
+        }
+    }
+
+    fn failed(&self, pass: FailedPass) {
+        {
+            let mut world = lock(&self.world);
+            world.totals.count("failed passes");
+            let (dog, now) = (self.dog, world.now);
+            world.say(|| format!("dog {dog}: failed pass, {}", pass.error));
+            let process = &mut world.dogs[dog];
+            process.last_pass = now;
+            process.seen.disturbed = now;
+            let expected = &mut process.expected;
+            (expected.has_failed, expected.polls, expected.failures) =
+                (true, expected.polls + 1, expected.failures + 1);
+        }
+        if let Some(surfaces) = &self.surfaces {
+            surfaces.failed(pass);
+            surfaces.judge(&self.world, self.dog);
+        }
+    }
+}
+
+impl SimAudience {
+    /// What the judge makes of a good pass.
+    fn judge_good(&self, pass: &GoodPass) {
         let mut world = lock(&self.world);
         world.totals.count("good passes");
         if pass
@@ -123,6 +159,8 @@ impl Audience for SimAudience {
         world.dogs[self.dog].fuse_open = report.fuse_open;
         world.dogs[self.dog].last_pass = now;
         world.dogs[self.dog].good_passes.add(now);
+        world.judge_counts(self.dog, report);
+        world.visit(self.dog, report);
         world.judge_pass(self.dog, report.fuse_open);
         let dog = self.dog;
         world.say(|| {
@@ -134,22 +172,50 @@ impl Audience for SimAudience {
             format!("dog {dog}: pass, {} events {:?}", views.join(" "), report.events)
         });
     }
+}
 
-    fn failed(&self, pass: FailedPass) {
-        let mut world = lock(&self.world);
-        world.totals.count("failed passes");
-        let (dog, now) = (self.dog, world.now);
-        world.dogs[dog].last_pass = now;
-        world.dogs[dog].seen.disturbed = now;
-        world.say(|| format!("dog {dog}: failed pass, {}", pass.error));
+/// A process: its life, and what it shows, in the histories in which that is compared.
+pub struct Process {
+    pub life: Pin<Box<dyn Future<Output = ()>>>,
+    pub surfaces: Option<Arc<Surfaces>>,
+}
+
+impl Process {
+    pub fn begin(world: &Shared, dog: usize) -> Self {
+        let (scenario, rules, author) = {
+            let world = lock(world);
+            (world.scenario.clone(), world.rules(dog), world.author(dog))
+        };
+        let policy = policy(&scenario, &rules, author.watch);
+        let clock = SimClock {
+            world: world.clone(),
+            dog,
+        };
+        let surfaces = scenario
+            .is_shown
+            .then(|| Surfaces::new(&clock, &policy, rules.interval));
+        let surfaces = surfaces.map(Arc::new);
+        let pace = Pace {
+            poll_interval: rules.interval,
+            poll_timeout: POLL_TIMEOUT,
+            full_look_interval: scenario.full_look_interval,
+            full_looks: FullLooks::Gradual,
+        };
+        let audience = SimAudience {
+            world: world.clone(),
+            dog,
+            surfaces: surfaces.clone(),
+        };
+        Self {
+            life: Box::pin(live(clock, audience, policy, pace)),
+            surfaces,
+        }
     }
 }
 
-/// The life of one process: as `Watch::run`, by virtual time.
-pub async fn live(world: Shared, dog: usize) {
-    let scenario = lock(&world).scenario.clone();
-    let policy = Policy {
-        watch: "sim".to_owned(),
+fn policy(scenario: &Scenario, rules: &Rules, watch: &str) -> Policy {
+    Policy {
+        watch: watch.to_owned(),
         states: States {
             running: list(&[RUNNING]),
             success: list(&["SUCCESS"]),
@@ -158,39 +224,30 @@ pub async fn live(world: Shared, dog: usize) {
             ignore: Vec::new(),
             null: scenario.shape.null,
         },
-        init_deadline: scenario.deadline,
-        max_runtime: scenario.longest,
-        heartbeat_timeout: scenario.heartbeat_timeout,
-        action: scenario.action,
-        fuse_min_jobs: scenario.fuse_min_jobs,
-        writer_stale_after: None,
-        writer_stale_after_without_heartbeat: None,
+        init_deadline: rules.deadline,
+        max_runtime: rules.longest,
+        heartbeat_timeout: rules.heartbeat_timeout,
+        max_age: rules.max_age,
+        action: rules.action,
+        fuse_min_jobs: rules.fuse_min_jobs,
+        max_per_pass: rules.max_per_pass,
+        writer_stale_after: Some(rules.heartbeat_timeout * 2),
+        writer_stale_after_without_heartbeat: Some(rules.deadline * 8),
         ..runs::policy()
-    };
-    let pace = Pace {
-        poll_interval: scenario.interval,
-        poll_timeout: POLL_TIMEOUT,
-        full_look_interval: scenario.full_look_interval,
-        full_looks: FullLooks::Gradual,
-    };
+    }
+}
+
+/// As `Watch::run`, by virtual time.
+async fn live(clock: SimClock, audience: SimAudience, policy: Policy, pace: Pace) {
+    let (world, dog) = (clock.world.clone(), clock.dog);
     let store = SimStore::new(&world, dog, &policy);
-    let clock = SimClock {
-        world: world.clone(),
-        dog,
-    };
-    let audience = SimAudience {
-        world: world.clone(),
-        dog,
-    };
-    let mut watch = Watch::new(store, clock, audience, policy, pace, CancellationToken::new());
-    let clock = SimClock {
-        world: world.clone(),
-        dog,
-    };
-    loop {
+    let stop = CancellationToken::new();
+    lock(&world).dogs[dog].stop = stop.clone();
+    let mut watch = Watch::new(store, clock.clone(), audience, policy, pace, stop.clone());
+    while !stop.is_cancelled() {
         let began = clock.moment();
         let wait = match watch.pass().await {
-            Ok(()) => scenario.interval.saturating_sub(clock.moment().since(began)),
+            Ok(()) => pace.poll_interval.saturating_sub(clock.moment().since(began)),
             Err(retry_in) => retry_in,
         };
         Nap::new(&world, dog, micros(wait)).await;

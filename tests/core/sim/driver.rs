@@ -2,11 +2,12 @@
 //! SQL does, and decides nothing.
 
 use super::{
+    parts::Hidden,
     scenario::Scenario,
     server::{Committed, Micros, Row, Server},
 };
 use beatwarden::{
-    domain::{Access, LateOutcome, LedgerEntry, Timestamp},
+    domain::{Access, Cause, JobId, LateOutcome, LedgerEntry, Obstacle, Timestamp},
     store::question::{AccessPlan, Answer, Facts, LedgerMark, LongestRun, Moment, Page, Question, Rows, Span},
 };
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct View<'a> {
     /// True time, and the database's own.
     pub now: Micros,
     pub db: Micros,
+    /// What the server refused to report when the connection was made.
+    pub refused: Hidden,
     /// Whether a statement that may give up does.
     pub gives_up: bool,
 }
@@ -34,9 +37,12 @@ impl View<'_> {
             Question::LongestRun => Answer::LongestRun(self.longest_run()),
             Question::Moment => Answer::Moment(Moment {
                 now: Timestamp::from_micros(self.db),
-                server: self.server.identity(),
-                server_started_at: Some(self.server.started_at()),
-                version: (!scenario.is_file).then(|| committed.ledger.is_some().to_string()),
+                server: self.server.identity(self.refused),
+                server_started_at: (!self.refused.started).then(|| Timestamp::from_micros(self.server.started_at)),
+                version: (!scenario.is_file).then(|| {
+                    let is_read_only = self.server.obstacle == Some(Cause::ReadOnly);
+                    format!("{}/{is_read_only}", committed.ledger.is_some())
+                }),
                 // Some databases don't number them.
                 transactions: (!scenario.is_file && scenario.key_step != 1).then(|| self.server.transactions()),
             }),
@@ -70,16 +76,11 @@ impl View<'_> {
             }
             Question::Keyless => Answer::Keyless(0),
             Question::Known(ids) => {
-                let found = ids.iter().filter_map(|id| {
-                    let key = id.number()?;
-                    Some(committed.rows.get(&key)?.job(key))
-                });
+                let found = ids.iter().filter_map(JobId::number);
+                let found = found.flat_map(|key| committed.rows_of(key).map(move |row| row.job(key)));
                 Answer::Rows(found.collect::<Vec<_>>().into())
             }
-            Question::Facts => Answer::Facts(Facts {
-                ledger_readable: committed.ledger.is_some(),
-                ..Facts::default()
-            }),
+            Question::Facts => Answer::Facts(self.facts()),
             Question::LedgerProbe { since } => Answer::LedgerProbe(self.ledger_mark(*since)),
             Question::LedgerOfJobs(jobs) => {
                 let entries = committed.entries().iter();
@@ -87,11 +88,31 @@ impl View<'_> {
                 Answer::LedgerOfJobs(of_jobs.map(|entry| (**entry).clone()).collect())
             }
             Question::LedgerNewest => {
-                let newest = committed.entries().iter().rev().take(100);
+                let newest = committed.entries().iter().rev();
                 let newest: Vec<_> = newest.map(|entry| (**entry).clone()).collect();
                 let rows = newest.len();
                 Answer::LedgerNewest(newest, rows)
             }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let has_ledger = self.committed.ledger.is_some();
+        // That a ledger can't be created shows only where one is to be.
+        let shows = |cause: &Cause| *cause != Cause::NoLedger || has_ledger;
+        // Where no constraint makes the key unique, nothing can be repaired.
+        let of_key = (!self.scenario.is_unique).then_some(Cause::Rights);
+        let obstacle = of_key
+            .or_else(|| self.server.obstacle.filter(shows))
+            .map(|cause| Obstacle {
+                cause,
+                reason: "it is refused".to_owned(),
+            });
+        Facts {
+            obstacles: obstacle.into_iter().collect(),
+            ledger_readable: has_ledger,
+            ledger_exists: has_ledger,
+            ..Facts::default()
         }
     }
 
@@ -136,8 +157,10 @@ impl View<'_> {
 
     /// Rows in the order of their keys.
     fn some(&self, wanted: impl Fn(i64, &Row) -> bool) -> Rows {
-        let rows = self.committed.rows.iter().filter(|(key, row)| wanted(**key, row));
-        rows.map(|(key, row)| row.job(*key)).collect::<Vec<_>>().into()
+        let keys = self.committed.rows.keys();
+        let rows = keys.flat_map(|key| self.committed.rows_of(*key).map(move |row| (*key, row)));
+        let rows = rows.filter(|(key, row)| wanted(*key, row));
+        rows.map(|(key, row)| row.job(key)).collect::<Vec<_>>().into()
     }
 
     fn tail(&self, span: &Span) -> Rows {

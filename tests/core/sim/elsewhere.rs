@@ -2,7 +2,6 @@
 //! owners that come and go.
 
 use super::{
-    judge::gap,
     server::{Micros, SECOND, Server},
     world::{Event, World},
     writers::{Habit, Step, Ticket},
@@ -93,7 +92,7 @@ impl World {
         self.totals.count("heartbeats in another table");
         if self.rng.u32(..3) == 0 {
             // Late enough that a process which watches all the time has seen the heartbeat.
-            let after = gap(&self.scenario) + SECOND;
+            let after = self.scenario.gap() + SECOND;
             self.after(after, Event::Writer(ticket, Step::OwnerGone(at)));
         }
         self.has_beat(ticket, habit, left);

@@ -29,7 +29,7 @@ impl World {
     /// What else a fail does: a function may end another job, and a job that is put back is run again.
     pub fn ends(&mut self, job: i64, ending: Ending) {
         // Where no heartbeat tells them apart, a row that its writer writes back looks as if nothing had been.
-        let ends_another = ending == Ending::Calls && self.scenario.longest.is_none() && self.rng.u32(..4) == 0;
+        let ends_another = ending == Ending::Calls && self.scenario.rules.longest.is_none() && self.rng.u32(..4) == 0;
         let other = job + self.scenario.key_step;
         if ends_another && self.server.end_another(other, self.now) {
             self.totals.count("functions that end another job, too");

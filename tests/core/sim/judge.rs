@@ -4,15 +4,18 @@
 //! I1 nothing is repaired that beat, or was not watched for a whole deadline. I2 a repair is reported exactly if it was
 //! committed. I3 no incident is repaired twice. I4 every dead job is found and repaired in time. I5 every init is counted
 //! once. I6 the fuse holds. I7 a snapshot that claims to be whole misses no running row, and none misses a new one.
-//! I8, on what became of repairs, stands in `aftermath`.
+//! The others stand elsewhere: that counts miss none in `counts`, I8 and I9, on what is shown, in `surfaces`, I10, on what people
+//! decide, in `operator`, I11, on what became of repairs, in `aftermath`.
 
 use super::{
-    scenario::Scenario,
+    operator::Decided,
+    parts::Truth,
+    rules::Rules,
     server::{Committed, Micros, RUNNING, Row, SECOND, UNLISTED, WAITING, micros},
     world::{Sent, World},
 };
 use beatwarden::{
-    domain::{Action, Job, LateOutcome, LedgerEntry, Repair, RepairId, Repairing},
+    domain::{Action, Job, JobId, LedgerEntry, Repair, RepairId, Repairing, Timestamp},
     store::question::LongestRun,
 };
 use std::{
@@ -31,6 +34,9 @@ const REPAIR: Micros = 50_000;
 /// Keys of the smallest page of a full look.
 const SMALLEST_PAGE: i64 = 1_000;
 
+/// What an entry of the ledger is about: a job, its start, and the action.
+type Entered = (JobId, Option<Timestamp>, &'static str);
+
 /// A job and one of its starts.
 pub type Incident = (i64, Micros);
 
@@ -40,7 +46,9 @@ pub struct Seen {
     /// Starts that lay ahead of the database's clock when they were first read.
     ahead: BTreeSet<Incident>,
     /// The row as it was read, and since when it was the same in every reading.
-    rows: HashMap<i64, (Job, Micros)>,
+    pub rows: HashMap<i64, (Job, Micros)>,
+    /// Its own clock then.
+    pub moment: Micros,
     /// The jobs that ran at the last good pass.
     ran: Vec<i64>,
     /// When the last look was begun, and when its rows were read at the server.
@@ -49,11 +57,14 @@ pub struct Seen {
     db: Micros,
     first_db: Option<Micros>,
     server: String,
+    truth: Truth,
+    connection: Option<u64>,
     /// When the server was another than before.
     server_changed: Option<Micros>,
-    /// What the ledger had at the last reading: repaired incidents, and whether a false repair was left to be acknowledged.
-    entered: HashSet<(String, Option<Micros>, &'static str)>,
-    false_repair: bool,
+    /// What the ledger had at the last reading: repaired incidents, and what people decided.
+    entered: HashSet<Entered>,
+    pub decided: Decided,
+    pub decided_before: Decided,
     /// The last pass that found the fuse closed.
     fuse_closed: Micros,
     /// The last time that something stood in its way.
@@ -66,6 +77,8 @@ pub struct Seen {
     inits: HashMap<Incident, usize>,
     /// Whether good runs take too long for jobs to be failed for their age.
     too_long: bool,
+    /// Whether the catalog said that no repair can be made.
+    is_hindered: bool,
     /// When the tail of the key that is followed began, the least key from which on it knows what is missing, and the newest.
     tail: Option<(Micros, i64)>,
     newest: Option<i64>,
@@ -76,6 +89,9 @@ pub struct Reading {
     /// The rows, and when each was read by true time.
     pub rows: BTreeMap<i64, (Job, Micros)>,
     pub server: String,
+    /// The same with what it refused to report, and the connection, where only that shows a restart.
+    pub truth: Truth,
+    pub connection: Option<u64>,
     /// By true time: when it was asked for, when its first statement was sent, and when that was answered.
     pub asked: Micros,
     pub began: Micros,
@@ -85,6 +101,8 @@ pub struct Reading {
     pub ledger: Vec<Arc<LedgerEntry>>,
     /// Rows that run, and were not read.
     pub missed: Vec<(i64, Row)>,
+    /// A key of which two rows run, and one was read.
+    pub hidden: Option<i64>,
     /// Whether a full look was completed that began with an earlier pass.
     pub is_full: bool,
     /// Whether running rows are found by their keys, and whether that is another way than before.
@@ -99,38 +117,46 @@ pub struct Reading {
     pub tail_from: Option<i64>,
     /// Whether good runs were found to take too long, where that was asked.
     pub too_long: Option<bool>,
-}
-
-/// Two readings this far apart say nothing about what was between them.
-pub fn gap(scenario: &Scenario) -> Micros {
-    let (interval, deadline) = (micros(scenario.interval), micros(scenario.deadline));
-    (3 * interval).max((5 * SECOND).min(deadline / 2))
+    /// What the catalog said, where it was asked: whether something keeps all repairs from being made.
+    pub is_hindered: Option<bool>,
 }
 
 fn start_of(job: &Job) -> Micros {
-    job.started_at.at().unwrap().as_micros()
+    job.started_at.at().map_or(i64::MIN, Timestamp::as_micros)
 }
 
-fn incident_of(repair: &Repair) -> (String, Option<Micros>, &'static str) {
-    let start = repair.job.started_at.at().map(beatwarden::domain::Timestamp::as_micros);
-    (repair.job.id.to_string(), start, repair.action.as_str())
+fn about(repair: &Repair) -> Entered {
+    let job = &repair.job;
+    (job.id.clone(), job.started_at.at(), repair.action.as_str())
+}
+
+fn entered(entry: &LedgerEntry) -> Entered {
+    (entry.job_id.clone(), entry.started_at, entry.action.as_str())
 }
 
 impl World {
     /// A repair leaves a process: I3 and I6 by what it has just read.
     pub fn judge_sending(&mut self, dog: usize, repair: &Repair) {
-        let seen = &self.dogs[dog].seen;
-        let (again, trusted) = (seen.entered.contains(&incident_of(repair)), !seen.false_repair);
-        let unwanted = seen.too_long || self.scenario.action == Action::Observe;
+        let (rules, seen) = (self.rules(dog), &self.dogs[dog].seen);
+        let (again, trusted) = (seen.entered.contains(&about(repair)), !seen.decided.has_false_repair);
+        let is_undone = seen.decided.has_undone(&repair.job.id, repair.job.started_at.at());
+        let unwanted =
+            seen.too_long || seen.is_hindered || self.dogs[dog].is_stopping || rules.action == Action::Observe;
         let job = &repair.job.id;
         if again {
             self.wrong(format!(
                 "I3: job {job} is repaired again, although its process has read the entry"
             ));
         }
+        if is_undone {
+            self.wrong(format!(
+                "I10: job {job} is repaired, although its process has read that its repair was undone"
+            ));
+        }
         if unwanted {
             self.wrong(format!(
-                "I1: job {job} is repaired, although good runs take too long, or nothing is to be repaired"
+                "I1: job {job} is repaired, although good runs take too long, all repairs are refused, the process is \
+                 stopping, or nothing is to be repaired"
             ));
         }
         if !trusted && repair.action == Repairing::Fail {
@@ -142,7 +168,8 @@ impl World {
 
     /// I1: whether the row that is about to be changed may be, by what the judge has seen itself.
     pub fn judge_change(&mut self, dog: usize, sent: &Sent) {
-        let deadline = micros(self.scenario.deadline);
+        let rules = self.rules(dog);
+        let deadline = micros(rules.deadline);
         let job = sent.repair.job.id.number().unwrap();
         let row = self.server.rows()[&job].clone();
         let db = self.server.clock(self.now);
@@ -151,7 +178,7 @@ impl World {
                 "I1: job {job} has a heartbeat, does not run, or is no job: {row:?}"
             ));
         }
-        if row.started_at > db - self.scenario.overdue_after() {
+        if row.started_at > db - rules.overdue_after() {
             self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
         }
         if self.now - row.changed_at < deadline {
@@ -169,13 +196,11 @@ impl World {
 
     /// A repair was committed: I3 and I6.
     pub fn judge_commit(&mut self, job: i64, repair: &Repair) {
-        let wanted = incident_of(repair);
-        let same = |entry: &&Arc<LedgerEntry>| {
-            let start = entry.started_at.map(beatwarden::domain::Timestamp::as_micros);
-            (entry.job_id.to_string(), start, entry.action.as_str()) == wanted
-        };
-        let times = self.server.ledger().iter().filter(same).count();
-        if times != 1 {
+        let wanted = about(repair);
+        let entries = self.server.ledger().iter();
+        let times = entries.filter(|entry| entered(entry) == wanted).count();
+        // Two versions give a repair two identities: what its writer put back exactly as it was meanwhile is repaired by both.
+        if times != 1 && !(self.scenario.has_former && times == 2) {
             self.wrong(format!("I3: job {job} has {times} entries for one incident"));
         }
         if self.mass.contains(&(job, start_of(&repair.job))) && !self.acknowledged {
@@ -198,7 +223,7 @@ impl World {
 
     /// A process counts an init: I5.
     pub fn judge_init(&mut self, dog: usize, job: i64) {
-        if self.scenario.longest.is_some() {
+        if self.scenario.rules.longest.is_some() {
             self.wrong(format!("I5: an init of job {job}, whose writer makes no heartbeats"));
         }
         let seen = &mut self.dogs[dog].seen;
@@ -217,11 +242,16 @@ impl World {
 
     /// The judge's record of a reading by one process; I4 as far as finding goes.
     pub fn record(&mut self, dog: usize, read: &Reading) {
-        let (gap, now) = (gap(&self.scenario), self.now);
+        let (rules, now, moment) = (self.rules(dog), self.now, self.moment(dog));
+        let gap = rules.gap();
         let seen = &mut self.dogs[dog].seen;
+        seen.moment = moment;
         let slack = if seen.tampered { UNNOTICED } else { 0 };
         let distance = seen.last.map(|(_, last)| read.began - last);
-        let other = seen.server != read.server;
+        // Who fails jobs may not rest on what was before a restart, whatever the server reports of it.
+        let fails = rules.action == Action::Fail;
+        let other = seen.server != read.server
+            || fails && (seen.truth != read.truth || read.connection.is_some() && seen.connection != read.connection);
         if other && seen.last.is_some() {
             seen.server_changed = Some(now);
         }
@@ -249,20 +279,18 @@ impl World {
         }
         seen.last = Some((read.began, read.at));
         seen.too_long = read.too_long.unwrap_or(seen.too_long);
+        if let Some(is_hindered) = read.is_hindered {
+            if seen.is_hindered && !is_hindered {
+                seen.disturbed = now;
+            }
+            seen.is_hindered = is_hindered;
+        }
         seen.db = read.db;
         seen.server.clone_from(&read.server);
-        seen.entered = read
-            .ledger
-            .iter()
-            .map(|entry| {
-                let start = entry.started_at.map(beatwarden::domain::Timestamp::as_micros);
-                (entry.job_id.to_string(), start, entry.action.as_str())
-            })
-            .collect();
-        seen.false_repair = read
-            .ledger
-            .iter()
-            .any(|entry| entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none());
+        seen.truth = read.truth;
+        seen.connection = read.connection;
+        seen.entered = read.ledger.iter().map(|entry| entered(entry)).collect();
+        seen.decided_before = std::mem::replace(&mut seen.decided, Decided::read(&read.ledger, read.db));
         if let Some(from) = read.tail_from {
             (seen.tail, seen.newest) = (Some((read.at, from)), None);
         }
@@ -293,6 +321,11 @@ impl World {
         ];
         for (_, what) in happened.iter().filter(|(happened, _)| *happened) {
             self.totals.count(what);
+        }
+        if let Some(key) = read.hidden {
+            self.wrong(format!(
+                "I7: two rows of key {key} run, and one is left out of a good pass"
+            ));
         }
         for (key, row) in &read.missed {
             self.judge_claim(read, *key, row);
@@ -333,7 +366,7 @@ impl World {
     /// I4: a running row stays unread for as long as it takes to the next full look and through its pages, at most.
     fn judge_finding(&mut self, dog: usize, key: i64, row: &Row) {
         let scenario = &self.scenario;
-        let pass = micros(scenario.interval) + PASS;
+        let pass = micros(self.rules(dog).interval) + PASS;
         let cut = self.server.rows().len() / scenario.newcomers;
         let passes = 2 * self.pages() + 1 + i64::try_from(cut).unwrap();
         let within = micros(scenario.full_look_interval) + passes * pass;
@@ -357,7 +390,7 @@ impl World {
 
     /// A good pass of a process is over, its repairs included: I4 and I5.
     pub fn judge_pass(&mut self, dog: usize, fuse_open: bool) {
-        let now = self.now;
+        let (now, rules) = (self.now, self.rules(dog));
         let seen = &mut self.dogs[dog].seen;
         let first = *seen.first_db.get_or_insert(seen.db);
         let ran = seen
@@ -370,7 +403,7 @@ impl World {
         } else {
             seen.fuse_closed = now;
         }
-        let deadline = micros(self.scenario.deadline);
+        let deadline = micros(rules.deadline);
         let mut uncounted = Vec::new();
         for (id, (row, _)) in &seen.rows {
             let start = start_of(row);
@@ -380,7 +413,12 @@ impl World {
                 .is_some_and(|beat| beat.as_micros() > start + 5_000);
             let decided = beat && row.state.as_deref() == Some(RUNNING)
                 || ![Some(RUNNING), Some(UNLISTED), Some(WAITING), None].contains(&row.state.as_deref());
-            let counts = decided && self.scenario.longest.is_none();
+            // A running one that is silent for so long is in no count but its own.
+            let is_abandoned = || {
+                let last = row.heartbeat_at.at().map_or(start, Timestamp::as_micros);
+                row.state.as_deref() == Some(RUNNING) && seen.db - last > micros(rules.max_age)
+            };
+            let counts = decided && rules.longest.is_none() && !is_abandoned();
             if counts && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
                 uncounted.push(*id);
             }
@@ -395,45 +433,52 @@ impl World {
 
     /// I4: whether a dead job that this process reads should have been repaired by now.
     fn judge_delay(&mut self, dog: usize, (job, start): Incident) {
-        let seen = &self.dogs[dog].seen;
+        let (rules, seen) = (self.rules(dog), &self.dogs[dog].seen);
         let Some((_, since)) = seen.rows.get(&job).filter(|(row, _)| start_of(row) == start) else {
             return;
         };
-        if !self.wants_repair((job, start))
+        if !self.wants_repair(&rules, (job, start))
             || seen.too_long
+            || seen.is_hindered
+            || self.server.obstacle.is_some()
             || seen.ahead.contains(&(job, start))
             || self.server.holds(job)
         {
             return;
         }
-        let (deadline, interval) = (micros(self.scenario.deadline), micros(self.scenario.interval));
+        let (deadline, interval) = (micros(rules.deadline), micros(rules.interval));
         // A job that is older than the server's last restart is watched for as long as a living one may be silent.
         let changed = seen.server_changed.max(self.server_changed);
         let old = self.clocks_off || changed.is_some_and(|at| start < at + UNNOTICED + SECOND);
-        let watch_for = match old && self.scenario.action == Action::Fail {
-            true => deadline.max(micros(self.scenario.heartbeat_timeout)),
+        let watch_for = match old && rules.action == Action::Fail {
+            true => deadline.max(micros(rules.heartbeat_timeout)),
             false => deadline,
         };
         let db = self.server.clock(self.now);
-        let by_clock = self.now - (db - start - self.scenario.overdue_after());
+        let by_clock = self.now - (db - start - rules.overdue_after());
         let from = (*since).max(seen.disturbed).max(self.disturbed) + watch_for;
-        let pass = PASS + REPAIR * i64::try_from(self.dead.len()).unwrap();
-        let late = self.now - (from.max(by_clock) + 2 * interval + pass);
+        let dead = i64::try_from(self.dead.len()).unwrap();
+        let more_passes = dead / i64::try_from(rules.max_per_pass).unwrap();
+        let passes = PASS + REPAIR * dead + more_passes * (interval + PASS);
+        let late = self.now - (from.max(by_clock) + 2 * interval + passes);
         if late > 0 {
             self.wrong(format!("I4: job {job} is dead, and its repair is {late} us late"));
         }
     }
 
-    /// Whether a dead job is one that the action would change, and did not yet.
-    fn wants_repair(&self, (job, start): Incident) -> bool {
+    /// Whether a dead job is one that the action of a watch would change, and did not yet.
+    fn wants_repair(&self, rules: &Rules, (job, start): Incident) -> bool {
+        let db = self.server.clock(self.now);
         let row = self.server.rows().get(&job).filter(|row| row.started_at == start);
         row.is_some_and(|row| {
-            let changes = match self.scenario.action {
+            let last = row.heartbeat_at.unwrap_or(start);
+            let changes = match rules.action {
+                _ if db - last > micros(rules.max_age) => false,
                 Action::Fail => !row.beats(),
                 Action::Backfill => row.heartbeat_at.is_none(),
                 Action::Observe => false,
             };
-            row.runs() && row.is_job && changes
+            row.runs() && row.is_job && row.has_start && changes && !self.is_undone((job, start))
         })
     }
 
@@ -441,7 +486,7 @@ impl World {
     pub fn is_too_long(&self, longest: LongestRun) -> bool {
         match longest {
             LongestRun::NoneGood => false,
-            LongestRun::Took(took) => self.scenario.longest.is_some_and(|allowed| took * 2 > allowed),
+            LongestRun::Took(took) => self.scenario.rules.longest.is_some_and(|allowed| took * 2 > allowed),
             LongestRun::Unknown => true,
         }
     }
@@ -458,18 +503,25 @@ impl World {
                 }
             }
         }
-        let fail = self.scenario.action == Action::Fail;
         let db = self.server.clock(self.now);
-        let deadline = micros(self.scenario.deadline);
         for (job, (died, start)) in self.dead.clone() {
             // A start that lay ahead is never repaired on its own, and an open fuse holds all.
-            let mut watching = self.dogs.iter().filter(|dog| dog.alive);
-            let excused = watching
-                .all(|dog| dog.seen.too_long || dog.seen.ahead.contains(&(job, start)) || dog.fuse_open && fail);
-            let overdue = start + self.scenario.overdue_after() + deadline <= db;
+            let wants = |dog: &usize| {
+                let rules = self.rules(*dog);
+                let is_overdue = start + rules.overdue_after() + micros(rules.deadline) <= db;
+                self.dogs[*dog].alive && is_overdue && self.wants_repair(&rules, (job, start))
+            };
+            let excused = |dog: usize| {
+                let (fails, dog) = (self.rules(dog).action == Action::Fail, &self.dogs[dog]);
+                dog.seen.too_long
+                    || !self.scenario.is_unique
+                    || dog.seen.ahead.contains(&(job, start))
+                    || dog.fuse_open && fails
+            };
+            let mut wanting = (0..self.dogs.len()).filter(wants).filter(|dog| !excused(*dog));
             // Time enough for the longest of the rules, since it died and since the last disturbance.
             let enough = self.now - died >= self.scenario.calm - 20 * SECOND;
-            if self.wants_repair((job, start)) && overdue && enough && !excused {
+            if enough && wanting.next().is_some() {
                 self.wrong(format!(
                     "I4: job {job} is dead and was not repaired in {} us",
                     self.now - died
@@ -481,7 +533,7 @@ impl World {
         for number in 0..self.dogs.len() {
             let dog = &self.dogs[number];
             let held = self.now - dog.seen.fuse_closed.max(dog.born);
-            if dog.alive && dog.fuse_open && held > 15 * SECOND + 6 * micros(self.scenario.interval) {
+            if dog.alive && dog.fuse_open && held > 15 * SECOND + 6 * micros(self.rules(number).interval) {
                 self.wrong(format!(
                     "I4: the fuse of process {number} is open for {held} us, and all is acknowledged"
                 ));

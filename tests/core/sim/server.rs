@@ -1,11 +1,11 @@
 //! The simulated database server: one job table with its ledger and the sequence of its keys, transactions that take time,
 //! and a past that a failover can fall back to. Owns what is committed; knows nothing of watchdogs and writers.
 
-use super::shape::Ending;
+use super::{parts::Hidden, rules::Author, shape::Ending};
 use beatwarden::{
     domain::{
-        Finding, Job, JobId, LateOutcome, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId, Repairing,
-        ServerIdentity, SharedText, TimeValue, Timestamp,
+        Cause, Finding, Job, JobId, LEDGER_LAYOUT, LedgerAction, LedgerEntry, Noted, Outcome, Repair, RepairId,
+        Repairing, SharedText, TimeValue, Timestamp,
     },
     store::{Resolution, question::Transactions},
 };
@@ -57,6 +57,8 @@ pub struct Row {
     pub born_at: Micros,
     /// Whether it is one of the rows that are jobs.
     pub is_job: bool,
+    /// Whether its start is written.
+    pub has_start: bool,
 }
 
 impl Row {
@@ -76,7 +78,7 @@ impl Row {
             id: JobId::from_number(id),
             name: Some(NAMES[usize::try_from(id % 7).unwrap()].clone()),
             state: (self.state != NULL).then(|| STATE_TEXTS[state].clone()),
-            started_at: TimeValue::from_micros(self.started_at),
+            started_at: reading(self.has_start.then_some(self.started_at)),
             heartbeat_at: reading(self.heartbeat_at),
             ended_at: reading(self.ended_at),
         }
@@ -89,6 +91,8 @@ pub struct Committed {
     pub rows: BTreeMap<i64, Row>,
     /// Nothing before the ledger is created.
     pub ledger: Option<Vec<Arc<LedgerEntry>>>,
+    /// Second rows of keys that have one, where nothing keeps a key from having two.
+    pub doubles: BTreeMap<i64, Row>,
     /// The newest heartbeat of each key in the other table, where they stand in one.
     pub beats: BTreeMap<i64, Micros>,
     /// The last key that the sequence gave out.
@@ -106,6 +110,18 @@ impl Committed {
         Arc::new(jobs)
     }
 
+    /// Every row of a key.
+    pub fn rows_of(&self, key: i64) -> impl Iterator<Item = &Row> {
+        self.rows.get(&key).into_iter().chain(self.doubles.get(&key))
+    }
+
+    /// Keys of which two rows run, since before then.
+    pub fn doubled(&self, before: Micros) -> impl Iterator<Item = i64> {
+        let keys = self.doubles.keys().copied();
+        let runs = move |row: &&Row| row.runs() && row.in_state_since < before;
+        keys.filter(move |key| self.rows_of(*key).filter(runs).count() > 1)
+    }
+
     pub fn entries(&self) -> &[Arc<LedgerEntry>] {
         self.ledger.as_deref().unwrap_or_default()
     }
@@ -117,23 +133,34 @@ struct Open {
     id: RepairId,
     job: i64,
     repair: Repair,
-    instance: String,
+    author: Author,
     began_db: Micros,
 }
 
 /// One server, or the pair of a primary and its standby.
 pub struct Server {
-    system: u32,
-    timeline: u32,
-    started_at: Micros,
+    pub system: u32,
+    pub timeline: u32,
+    pub started_at: Micros,
+    /// Where it listens: another host after a failover, unless an address of its own moves with it.
+    pub host: u32,
+    pub moves: bool,
+    /// What it refuses to report, how many connections there were, and how often all of them ended.
+    pub hidden: Hidden,
+    pub sessions: u64,
+    pub life: u64,
     clock_offset: Micros,
     pub up: bool,
+    /// Why all repairs are refused, if they are.
+    pub obstacle: Option<Cause>,
     /// Whether heartbeats stand in another table.
     pub elsewhere: bool,
     /// Jobs whose rows are held by open transactions of the other table.
     pub references: Vec<i64>,
     pub now: Arc<Committed>,
     past: VecDeque<Arc<Committed>>,
+    /// The rows of a state that are jobs.
+    of_jobs: Option<(Arc<Committed>, Arc<Committed>)>,
     /// The last key that was given out, whether or not its row was committed.
     sequence: i64,
     births: u64,
@@ -157,12 +184,19 @@ impl Server {
             system: 1,
             timeline: 1,
             started_at: now - 3600 * SECOND,
+            host: 1,
+            moves: false,
+            hidden: Hidden::default(),
+            sessions: 0,
+            life: 0,
             clock_offset: 0,
             up: true,
+            obstacle: None,
             elsewhere: false,
             references: Vec::new(),
             now: Arc::default(),
             past: VecDeque::new(),
+            of_jobs: None,
             sequence: 0,
             births: 0,
             open: BTreeMap::new(),
@@ -175,14 +209,6 @@ impl Server {
         now + self.clock_offset
     }
 
-    pub fn identity(&self) -> ServerIdentity {
-        ServerIdentity(format!("{}/{}/{}", self.system, self.timeline, self.started_at))
-    }
-
-    pub fn started_at(&self) -> Timestamp {
-        Timestamp::from_micros(self.started_at)
-    }
-
     pub fn rows(&self) -> &BTreeMap<i64, Row> {
         &self.now.rows
     }
@@ -191,9 +217,12 @@ impl Server {
         self.now.entries()
     }
 
-    /// All that is committed now, as a watchdog reads it.
-    pub fn snapshot(&self) -> Arc<Committed> {
-        self.now.jobs()
+    /// All that is committed now, as a watchdog reads it; made once for each state.
+    pub fn snapshot(&mut self) -> Arc<Committed> {
+        if !self.of_jobs.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, &self.now)) {
+            self.of_jobs = Some((self.now.clone(), self.now.jobs()));
+        }
+        self.of_jobs.as_ref().map(|(_, jobs)| jobs.clone()).unwrap_or_default()
     }
 
     /// The next key of the sequence, which no rollback returns.
@@ -239,15 +268,20 @@ impl Server {
         if restart {
             self.sequence = 0;
         }
-        self.change().rows.clear();
+        let committed = self.change();
+        committed.rows.clear();
+        committed.doubles.clear();
         true
     }
 
-    /// Creates the ledger, where there is none.
-    pub fn create_ledger(&mut self) {
-        if self.now.ledger.is_none() {
+    /// Creates the ledger, where there is none; false where that is refused.
+    pub fn create_ledger(&mut self) -> bool {
+        let is_missing = self.now.ledger.is_none();
+        let is_refused = is_missing && self.obstacle.is_some();
+        if is_missing && !is_refused {
             self.change().ledger = Some(Vec::new());
         }
+        !is_refused
     }
 
     /// The clock of the host jumps.
@@ -258,12 +292,14 @@ impl Server {
     /// Every open transaction is gone, every session as well.
     pub fn crash(&mut self) {
         self.up = false;
+        self.life += 1;
         self.open.clear();
         self.references.clear();
     }
 
     pub fn start(&mut self, now: Micros, skipped: i64) {
         self.up = true;
+        self.life += 1;
         self.sequence += skipped;
         self.open.clear();
         self.started_at = self.clock(now);
@@ -287,6 +323,8 @@ impl Server {
         self.sequence += skipped;
         // It has run for long: its start doesn't show the promotion.
         self.timeline += 1;
+        self.life += 1;
+        self.host += u32::from(!self.moves);
         self.up = true;
         any
     }
@@ -328,10 +366,13 @@ impl Server {
     }
 
     /// The statement of a repair: gate, lock and guards, as `repair_fail.sql` has them.
-    pub fn begin(&mut self, repair: &Repair, id: RepairId, instance: String, now: Micros) -> Begun {
+    pub fn begin(&mut self, repair: &Repair, id: RepairId, author: Author, refused: Hidden, now: Micros) -> Begun {
         let db = self.clock(now);
-        if !self.open.is_empty() || repair.server != self.identity() {
+        if !self.open.is_empty() || repair.server != self.identity(refused) {
             return Begun::Over(Outcome::NotLeader);
+        }
+        if let Some(cause) = self.obstacle {
+            return Begun::Over(Outcome::Failed(cause.to_string()));
         }
         // A failover may have lost the ledger itself.
         if self.now.ledger.is_none() {
@@ -344,7 +385,7 @@ impl Server {
         let Some(row) = self.now.rows.get(&job).filter(|row| row.is_job) else {
             return Begun::Over(Outcome::LostRace);
         };
-        let overdue = row.started_at <= db - micros(repair.deadline);
+        let overdue = row.has_start && row.started_at <= db - micros(repair.deadline);
         if row.job(job) != repair.job || !overdue {
             return Begun::Over(Outcome::LostRace);
         }
@@ -356,7 +397,7 @@ impl Server {
             id,
             job,
             repair: repair.clone(),
-            instance,
+            author,
             began_db: db,
         };
         self.open.insert(self.next_transaction, open);
@@ -397,11 +438,13 @@ impl Server {
             Repairing::Backfill => row.job(open.job).heartbeat_at,
         };
         committed.ledger.get_or_insert_default().push(Arc::new(LedgerEntry {
-            watch: "sim".to_owned(),
+            watch: open.author.watch.to_owned(),
             job_id: open.repair.job.id.clone(),
-            instance: open.instance,
+            instance: open.author.instance,
             started_at: open.repair.job.started_at.at(),
-            heartbeat_after: Some(heartbeat_after),
+            // The first layout has no heartbeat in its after-image.
+            heartbeat_after: (!open.author.is_former).then_some(heartbeat_after),
+            version: if open.author.is_former { 1 } else { LEDGER_LAYOUT },
             ..LedgerEntry::new(open.id, action, at)
         }));
         Some((open.id, open.job, open.repair))
@@ -433,6 +476,9 @@ impl Server {
     }
 
     pub fn note(&mut self, finding: &Finding, now: Micros) -> Noted {
+        if self.has_undo_of(finding.repair_id) {
+            return Noted::Known;
+        }
         let at = Timestamp::from_micros(self.clock(now));
         let entries = Arc::make_mut(&mut self.now).ledger.get_or_insert_default();
         let entry = entries.iter_mut().find(|entry| entry.repair_id == finding.repair_id);
@@ -443,25 +489,6 @@ impl Server {
                 Noted::First
             }
             _ => Noted::Known,
-        }
-    }
-
-    /// An operator acknowledges every false repair, and the fuse's rule if that is wanted.
-    pub fn acknowledge(&mut self, fuse: bool, now: Micros) {
-        let at = Timestamp::from_micros(self.clock(now));
-        let ledger = Arc::make_mut(&mut self.now).ledger.get_or_insert_default();
-        for entry in ledger.iter_mut() {
-            if entry.outcome == Some(LateOutcome::FalseRepair) && entry.acknowledged_at.is_none() {
-                Arc::make_mut(entry).acknowledged_at = Some(at);
-            }
-        }
-        if fuse {
-            let id = RepairId((u128::from(ledger.len() as u64) + 1) | (1 << 127));
-            ledger.push(Arc::new(LedgerEntry {
-                watch: "sim".to_owned(),
-                instance: "operator".to_owned(),
-                ..LedgerEntry::new(id, LedgerAction::AckFuse, at)
-            }));
         }
     }
 }

@@ -5,17 +5,17 @@ use super::{
     dog::Nap,
     driver::{View, keys_in},
     judge::Reading,
+    parts::{Hidden, Session, Truth},
     server::{Committed, Micros, SECOND, micros},
     world::{Shared, World, lock},
 };
 use crate::runs;
 use beatwarden::{
-    domain::{Action, Coverage, Discovery, Finding, Job, Noted, Outcome, Policy, Repair, Snapshot},
+    domain::{Action, Coverage, Discovery, Finding, Job, Noted, Outcome, Policy, Repair, Snapshot, Unknowns},
     store::{
         Mapping, ObserveRequest, Resolution, Store, StoreError, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{Answer, Frame, Question, Round},
-        repair_id,
     },
 };
 use std::{
@@ -37,7 +37,7 @@ pub struct SimStore {
     action: Action,
     seed_tolerance: Duration,
     carried: Carried,
-    is_connected: bool,
+    session: Option<Session>,
     discovery: Option<Discovery>,
     /// Since when, by the judge's own record, a full look is in progress.
     full_since: Option<Micros>,
@@ -49,6 +49,9 @@ struct Sight {
     /// What its snapshot sees; of a file, what its last statement saw.
     committed: Arc<Committed>,
     server: String,
+    /// The same as only the judge knows it.
+    truth: Truth,
+    session: Session,
     began: Micros,
     at: Micros,
     db: Micros,
@@ -57,9 +60,12 @@ struct Sight {
     /// The greatest key that was seen, and the least from which on a tail that begins with this pass knows what is missing.
     greatest: Option<i64>,
     tail_from: Option<i64>,
-    has_ledger: bool,
+    /// What the ledger had when it was asked for, where it was.
+    ledger: Option<Arc<Committed>>,
     /// Whether good runs were found to take too long for jobs to be failed for their age, where that was asked.
     too_long: Option<bool>,
+    /// Whether the catalog said that no repair can be made, where it was asked.
+    is_hindered: Option<bool>,
 }
 
 impl SimStore {
@@ -79,7 +85,7 @@ impl SimStore {
             action: policy.action,
             seed_tolerance: policy.seed_tolerance,
             carried: Carried::default(),
-            is_connected: false,
+            session: None,
             discovery: None,
             full_since: None,
         }
@@ -100,7 +106,8 @@ impl SimStore {
             wanted: scenario.wanted,
             grows: scenario.grows,
             lowest: scenario.lowest_key,
-            is_unique: true,
+            // A file is never believed.
+            is_unique: scenario.is_unique && !is_file,
             keyless: if is_file { Keyless::Asked } else { Keyless::InAnswers },
             facts: None,
             newcomers_for: Duration::from_secs(1),
@@ -163,13 +170,19 @@ impl SimStore {
         if round.frame == Frame::First {
             *sight = Sight {
                 began: lock(&self.world).now,
+                session: sight.session,
                 // Rows in unknown states were read before, and how long good runs take was asked.
                 read: std::mem::take(&mut sight.read),
                 too_long: sight.too_long,
+                // A snapshot that is read again keeps the facts.
+                is_hindered: sight.is_hindered,
                 ..Sight::default()
             };
         }
         self.reach().await?;
+        if !lock(&self.world).server.keeps(&sight.session) {
+            return Err(broken());
+        }
         let mut answers = Vec::with_capacity(round.questions.len());
         let is_file = lock(&self.world).scenario.is_file;
         for question in &round.questions {
@@ -181,8 +194,12 @@ impl SimStore {
         }
         self.travel().await;
         let mut world = lock(&self.world);
-        let is_other = !sight.server.is_empty() && sight.server != world.server.identity().0;
-        if is_other || !world.reaches_server(self.dog) || world.faulty() && world.rng.u32(..800) == 0 {
+        let is_other = !sight.server.is_empty() && sight.truth != world.server.truth();
+        if is_other
+            || !world.server.keeps(&sight.session)
+            || !world.reaches_server(self.dog)
+            || world.faulty() && world.rng.u32(..800) == 0
+        {
             return Err(broken());
         }
         Ok(answers)
@@ -191,11 +208,18 @@ impl SimStore {
     /// One pass over the table by the production look.
     async fn look(&self, request: &ObserveRequest) -> Result<(Snapshot, Carried, Sight), StoreError> {
         let asked = self.instant();
-        if !self.is_connected {
-            self.reach().await?;
-            self.travel().await;
-        }
-        let mut sight = Sight::default();
+        let session = match self.session {
+            Some(session) => session,
+            None => {
+                self.reach().await?;
+                self.travel().await;
+                lock(&self.world).server.connect()
+            }
+        };
+        let mut sight = Sight {
+            session,
+            ..Sight::default()
+        };
         let (mut look, mut round) = Look::begin(request, self.table(), &self.carried, asked, self.instant());
         loop {
             let answers = self.ask(&round, &mut sight).await?;
@@ -230,19 +254,20 @@ impl SimStore {
             .collect();
         let running = sight.committed.rows.iter().filter(|(_, row)| row.runs());
         let missed = running.filter(|(key, _)| !rows.contains_key(key));
+        // Of a file it is known only where both were there before its first statement.
+        let hidden = sight.committed.doubled(sight.began).find(|key| rows.contains_key(key));
         Reading {
             missed: missed.map(|(key, row)| (*key, row.clone())).collect(),
+            hidden,
             rows,
             server: sight.server,
+            truth: sight.truth,
+            connection: sight.session.evidence(),
             asked,
             began: sight.began,
             at: sight.at,
             db: sight.db,
-            ledger: if sight.has_ledger {
-                sight.committed.entries().to_vec()
-            } else {
-                Vec::new()
-            },
+            ledger: sight.ledger.map_or_else(Vec::new, |read| read.entries().to_vec()),
             is_full: since.is_some_and(|since| since < sight.at),
             whole_before,
             by_key: snapshot.discovery == Discovery::KeyTail,
@@ -254,6 +279,7 @@ impl SimStore {
             committed: sight.committed,
             tail_from: sight.tail_from,
             too_long: sight.too_long,
+            is_hindered: sight.is_hindered,
         }
     }
 }
@@ -265,7 +291,8 @@ impl Sight {
         let gives_up = world.rng.u32(..10) == 0;
         if matches!(question, Question::Moment) {
             (self.at, self.db) = (now, db);
-            self.server = world.server.identity().0;
+            self.server = world.server.identity(self.session.refused).0;
+            self.truth = world.server.truth();
         }
         if world.scenario.is_file || frame == Frame::Apart || matches!(question, Question::Moment) {
             self.committed = world.server.snapshot();
@@ -276,6 +303,7 @@ impl Sight {
             scenario: &world.scenario,
             now,
             db: self.db,
+            refused: self.session.refused,
             gives_up,
         };
         let answer = view.answer(question);
@@ -289,8 +317,9 @@ impl Sight {
                 self.greatest = self.greatest.max(keys.iter().max().copied());
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
             }
-            // What is as it was is known.
-            Answer::LedgerProbe(_) | Answer::LedgerNewest(..) => self.has_ledger = true,
+            // Asked first; what is as it was is known.
+            Answer::LedgerProbe(_) => self.ledger = Some(self.committed.clone()),
+            Answer::Facts(facts) => self.is_hindered = Some(!facts.obstacles.is_empty()),
             Answer::LongestRun(longest) => self.too_long = Some(world.is_too_long(*longest)),
             _ => {}
         }
@@ -305,20 +334,38 @@ fn broken() -> StoreError {
     }
 }
 
+fn refused() -> StoreError {
+    StoreError::Rights("this may not be written".to_owned())
+}
+
 impl Store for SimStore {
     async fn observe(&mut self, request: &ObserveRequest) -> Result<Snapshot, StoreError> {
         let asked = lock(&self.world).now;
         match self.look(request).await {
             Ok((snapshot, carried, sight)) => {
                 self.carried = carried;
-                self.is_connected = true;
+                let (session, connection) = (sight.session, sight.session.evidence());
+                self.session = Some(session);
                 let reading = self.reading(asked, request, &snapshot, sight);
-                lock(&self.world).record(self.dog, &reading);
-                Ok(snapshot)
+                let mut world = lock(&self.world);
+                world.record(self.dog, &reading);
+                if session.refused.any() {
+                    world.totals.count("passes by a part of the identity");
+                }
+                Ok(Snapshot {
+                    unknowns: Unknowns {
+                        connection,
+                        ..Unknowns::default()
+                    },
+                    ..snapshot
+                })
             }
             Err(error) => {
+                if matches!(error, StoreError::Schema(_)) {
+                    lock(&self.world).totals.count("passes that fail for a key of two rows");
+                }
                 self.carried.begin_again();
-                self.is_connected = false;
+                self.session = None;
                 Err(error)
             }
         }
@@ -326,14 +373,16 @@ impl Store for SimStore {
 
     async fn prepare_ledger(&mut self) -> Result<(), StoreError> {
         self.reach().await?;
-        lock(&self.world).server.create_ledger();
-        Ok(())
+        match lock(&self.world).server.create_ledger() {
+            true => Ok(()),
+            false => Err(refused()),
+        }
     }
 
     async fn repair(&mut self, repair: &Repair) -> Outcome {
-        let id = repair_id("runs", repair);
         let (number, breaks) = {
             let mut world = lock(&self.world);
+            let id = world.author(self.dog).repair_id(repair);
             if !world.reaches_server(self.dog) {
                 return Outcome::Failed("no connection".to_owned());
             }
@@ -342,7 +391,8 @@ impl Store for SimStore {
             if breaks.is_some() {
                 world.totals.count("connections that break under a repair");
             }
-            (world.send(self.dog, repair.clone(), id, travel), breaks)
+            let refused = self.session.map_or_else(Hidden::default, |session| session.refused);
+            (world.send(self.dog, repair.clone(), id, refused, travel), breaks)
         };
         let sent_at = lock(&self.world).now;
         loop {
@@ -365,11 +415,11 @@ impl Store for SimStore {
     }
 
     async fn resolve(&mut self, repair: &Repair) -> Result<Resolution, StoreError> {
-        let id = repair_id("runs", repair);
         self.reach().await?;
         let resolution = {
             let world = lock(&self.world);
-            world.server.resolve(id, &world.dogs[self.dog].instance(self.dog))
+            let author = world.author(self.dog);
+            world.server.resolve(author.repair_id(repair), &author.instance)
         };
         self.travel().await;
         Ok(resolution)
@@ -378,6 +428,9 @@ impl Store for SimStore {
     async fn note(&mut self, finding: &Finding) -> Result<Noted, StoreError> {
         self.reach().await?;
         let mut world = lock(&self.world);
+        if world.server.obstacle.is_some() {
+            return Err(refused());
+        }
         let now = world.now;
         let noted = world.server.note(finding, now);
         if noted == Noted::First {

@@ -2,18 +2,24 @@
 //! to come, and what was found to be wrong. Deterministic: the same seed gives the same history.
 
 use super::{
+    Run,
     aftermath::{Failed, GoodPasses},
     judge::{Incident, Seen},
-    scenario::{Fault, Scenario},
+    parts::Hidden,
+    scenario::{Fault, SHOWN, Scenario},
     server::{Begun, Micros, SECOND, Server},
     shape::Beats,
+    surfaces::Expected,
+    visited::Phases,
     writers::{Habit, Step, Ticket},
 };
-use beatwarden::domain::{Action, Outcome, Repair, RepairId, Repairing, Timestamp};
+use beatwarden::domain::{Outcome, Repair, RepairId, Repairing, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard},
 };
+
+use tokio_util::sync::CancellationToken;
 
 /// The beginning of every history, by true time.
 pub const BEGINNING: Micros = 1_700_000_000 * SECOND;
@@ -31,8 +37,12 @@ pub enum Event {
     Commit(usize, u64, u64),
     /// Something goes wrong, or right again.
     Fault(Fault),
+    /// Someone asks a process for its metrics, page and status.
+    Scrape(usize),
     /// An operator reviews the false repairs and the fuse.
     Operator { fuse: bool },
+    /// An operator takes a repair back.
+    Undo,
 }
 
 /// A repair on its way: what the watchdog waits for.
@@ -40,6 +50,8 @@ pub enum Event {
 pub struct Sent {
     pub repair: Repair,
     pub id: RepairId,
+    /// What the server refused to report to the one who sent it.
+    pub refused: Hidden,
     /// What the server has answered.
     pub answer: Option<Outcome>,
 }
@@ -66,31 +78,53 @@ pub struct Dog {
     pub good_passes: GoodPasses,
     pub sent: BTreeMap<u64, Sent>,
     pub fuse_open: bool,
-}
-
-impl Dog {
-    /// As the ledger names the process.
-    pub fn instance(&self, number: usize) -> String {
-        format!("{number}/{}", self.process)
-    }
+    /// How it is asked to end; whether that comes with its next repair, and whether it was.
+    pub stop: CancellationToken,
+    pub is_to_stop: bool,
+    pub is_stopping: bool,
+    /// What it must show.
+    pub expected: Expected,
+    /// The phases of the jobs at its last good pass.
+    pub phases: Phases,
 }
 
 /// How often each thing happened, for the totals: by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals(BTreeMap<&'static str, u64>);
+pub struct Totals {
+    counts: BTreeMap<&'static str, u64>,
+    visited: BTreeMap<Visited, u64>,
+}
+
+/// Something that was visited: of which enumeration, which of it, and for a way, where it leads.
+type Visited = (&'static str, &'static str, &'static str);
 
 impl Totals {
     pub fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
+        *self.counts.entry(what).or_default() += 1;
     }
 
     pub fn of(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or_default()
+        self.counts.get(what).copied().unwrap_or_default()
+    }
+
+    pub fn visit(&mut self, kind: &'static str, what: &'static str, to: &'static str) {
+        *self.visited.entry((kind, what, to)).or_default() += 1;
+    }
+
+    pub fn visits(&self, what: Visited) -> u64 {
+        self.visited.get(&what).copied().unwrap_or_default()
+    }
+
+    pub fn visited(&self) -> impl Iterator<Item = (&Visited, &u64)> {
+        self.visited.iter()
     }
 
     pub fn add(&mut self, other: &Self) {
-        for (what, times) in &other.0 {
-            *self.0.entry(what).or_default() += times;
+        for (what, times) in &other.counts {
+            *self.counts.entry(what).or_default() += times;
+        }
+        for (what, times) in &other.visited {
+            *self.visited.entry(*what).or_default() += times;
         }
     }
 }
@@ -129,6 +163,11 @@ pub struct World {
     pub totals: Totals,
     pub violations: Vec<String>,
     pub trace: Option<Vec<String>>,
+    /// What the history is made of, and what of it is left out, by its number.
+    pub pieces: Vec<String>,
+    without: BTreeSet<usize>,
+    /// Whether a violation is planted, for the test of what finds shorter histories.
+    is_planted: bool,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -138,9 +177,12 @@ pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
 }
 
 impl World {
-    pub fn new(seed: u64, trace: bool) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let scenario = Scenario::draw(&mut rng);
+    pub fn new(run: &Run) -> Self {
+        let mut rng = fastrand::Rng::with_seed(run.seed);
+        let scenario = Scenario {
+            is_shown: run.seed.is_multiple_of(SHOWN),
+            ..Scenario::draw(&mut rng)
+        };
         let mut world = Self {
             now: BEGINNING,
             rng,
@@ -164,27 +206,17 @@ impl World {
             failovers: 0,
             totals: Totals::default(),
             violations: Vec::new(),
-            trace: trace.then(Vec::new),
+            trace: run.trace.then(Vec::new),
+            pieces: Vec::new(),
+            without: run.without.clone(),
+            is_planted: run.is_planted,
             scenario,
         };
+        (world.server.hidden, world.server.moves) = (world.scenario.hidden, world.scenario.moves);
         world.server.elsewhere = world.scenario.shape.beats != Beats::InTheRow;
-        for name in world.scenario.shape.names() {
+        let names: Vec<_> = world.scenario.names().collect();
+        for name in names {
             world.totals.count(name);
-        }
-        if world.scenario.zone != 0 {
-            world.totals.count("wrong time zones");
-        }
-        if world.scenario.is_file {
-            world.totals.count("histories of a file");
-        }
-        if world.scenario.longest.is_some() {
-            world.totals.count(match world.scenario.action {
-                Action::Observe => "histories without heartbeats that are observed",
-                _ => "histories without heartbeats",
-            });
-        }
-        if world.scenario.old_rows * world.scenario.old_step > 60_000 {
-            world.totals.count("histories of a table of several pages");
         }
         world.script();
         world
@@ -200,6 +232,20 @@ impl World {
     pub fn wrong(&mut self, text: String) {
         self.say(|| format!("VIOLATION {text}"));
         self.violations.push(text);
+    }
+
+    /// The next piece of the history: whether it is one of those that happen.
+    pub fn keeps(&mut self, piece: String) -> bool {
+        self.pieces.push(piece);
+        !self.without.contains(&(self.pieces.len() - 1))
+    }
+
+    /// A piece that is one event.
+    pub fn piece(&mut self, time: Micros, event: Event) {
+        let seconds = (time - BEGINNING) as f64 / 1e6;
+        if self.keeps(format!("{seconds:7.3}  {event:?}")) {
+            self.at(time, event);
+        }
     }
 
     pub fn at(&mut self, time: Micros, event: Event) {
@@ -235,18 +281,38 @@ impl World {
         self.server.up && self.dogs[dog].cut_until <= self.now
     }
 
+    /// A process has ended as it was asked to; it begins again after some time.
+    pub fn has_ended(&mut self, dog: usize) {
+        self.totals.count("watchdogs that end as they are asked to");
+        let process = &mut self.dogs[dog];
+        assert!(process.is_stopping, "a process ended on its own");
+        process.alive = false;
+        // An answer that was missing is asked for by no one any more.
+        self.kills += 1;
+        let after = self.rng.i64(SECOND / 10..5 * SECOND);
+        self.after(after, Event::Fault(Fault::Begin(dog)));
+    }
+
     /// A repair leaves a watchdog; its statement arrives after `travel`.
-    pub fn send(&mut self, dog: usize, repair: Repair, id: RepairId, travel: Micros) -> u64 {
+    pub fn send(&mut self, dog: usize, repair: Repair, id: RepairId, refused: Hidden, travel: Micros) -> u64 {
         self.judge_sending(dog, &repair);
         self.next_sent += 1;
         let number = self.next_sent;
         let sent = Sent {
             repair,
             id,
+            refused,
             answer: None,
         };
         self.dogs[dog].sent.insert(number, sent);
         self.after(travel, Event::Arrive(dog, number));
+        let faulty = self.faulty();
+        let process = &mut self.dogs[dog];
+        if std::mem::take(&mut process.is_to_stop) && faulty {
+            process.stop.cancel();
+            process.is_stopping = true;
+            self.say(|| format!("dog {dog}: is asked to end"));
+        }
         number
     }
 
@@ -258,8 +324,8 @@ impl World {
         if !self.server.up {
             return;
         }
-        let instance = self.dogs[dog].instance(dog);
-        match self.server.begin(&sent.repair, sent.id, instance, self.now) {
+        let author = self.author(dog);
+        match self.server.begin(&sent.repair, sent.id, author, sent.refused, self.now) {
             Begun::Over(outcome) => {
                 self.say(|| format!("dog {dog}: repair of {} is over: {outcome:?}", sent.repair.job.id));
                 if let Some(sent) = self.dogs[dog].sent.get_mut(&number) {
@@ -314,6 +380,9 @@ impl World {
         }
         self.say(|| format!("dog {dog}: repair of {job} is committed"));
         self.totals.count("repairs");
+        if self.is_planted && self.totals.of("crashes of the server") > 0 {
+            self.wrong("I0: a repair after a crash".to_owned());
+        }
         *self.commits.entry(id).or_default() += 1;
         self.judge_commit(job, &repair);
         if let Some(sent) = self.dogs[dog].sent.get_mut(&number) {

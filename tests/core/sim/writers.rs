@@ -2,7 +2,6 @@
 
 use super::{
     elsewhere::Landing,
-    judge::gap,
     server::{Micros, RUNNING, Row, SECOND, micros},
     shape::Beats,
     world::{Event, World},
@@ -101,8 +100,8 @@ pub enum Restart {
 
 impl World {
     pub fn habit(&mut self) -> Habit {
-        let deadline = micros(self.scenario.deadline);
-        let timeout = micros(self.scenario.heartbeat_timeout);
+        let deadline = micros(self.scenario.rules.deadline);
+        let timeout = micros(self.scenario.rules.heartbeat_timeout);
         let rng = &mut self.rng;
         let first = match rng.u32(..24) {
             0..8 => First::Dies,
@@ -144,8 +143,9 @@ impl World {
             birth: self.server.next_birth(),
             state: RUNNING,
             started_at: start,
-            heartbeat_at: seeds.then_some(start).filter(|_| self.scenario.longest.is_none()),
+            heartbeat_at: seeds.then_some(start).filter(|_| self.scenario.rules.longest.is_none()),
             is_job: true,
+            has_start: true,
             ended_at: None,
             changed_at: self.now,
             in_state_since: self.now,
@@ -220,6 +220,14 @@ impl World {
             Step::Again(habit, restart) => self.again(ticket, habit, restart, step),
             Step::WriteBack(row) => {
                 let Some(now) = self.row_of(ticket) else { return };
+                // A heartbeat in another table is none of its columns.
+                let row = match self.scenario.shape.beats {
+                    Beats::InTheRow => row,
+                    Beats::Elsewhere { .. } => Row {
+                        heartbeat_at: now.heartbeat_at,
+                        ..row
+                    },
+                };
                 // What is there already is no sign of life to anyone.
                 let is_as_written = now.job(ticket.key) == row.job(ticket.key);
                 let changed_at = if is_as_written { now.changed_at } else { self.now };
@@ -304,14 +312,14 @@ impl World {
         match habit.first {
             First::Dies => self.dies(ticket.key, start),
             First::Beats(after) => {
-                if after >= micros(self.scenario.deadline) {
+                if after >= micros(self.scenario.rules.deadline) {
                     self.totals.count("jobs that come back after their deadline");
                 }
                 self.after(after, Event::Writer(ticket, Step::Beat(habit, habit.beats)));
             }
             First::Finishes(after) => {
                 self.totals.count("jobs blocked until their end");
-                if after >= micros(self.scenario.deadline) {
+                if after >= micros(self.scenario.rules.deadline) {
                     self.totals.count("jobs that finish late");
                 }
                 if habit.whole_row {
@@ -348,7 +356,7 @@ impl World {
             self.beat_elsewhere(ticket, habit, left, refers);
             return;
         }
-        let beat = match self.scenario.longest {
+        let beat = match self.scenario.rules.longest {
             None => Row {
                 heartbeat_at: Some(self.writer_now()),
                 changed_at: self.now,
@@ -403,7 +411,7 @@ impl World {
             }
             End::RunsAgain(restart) => {
                 // Where no heartbeat tells them apart, late enough that a process which watches all the time has seen the end.
-                let unseen = self.scenario.longest.map_or(0, |_| gap(&self.scenario) + SECOND);
+                let unseen = self.scenario.rules.longest.map_or(0, |_| self.scenario.gap() + SECOND);
                 let again = Event::Writer(ticket, Step::Again(habit, restart));
                 self.after(habit.period * 2 + unseen, again);
                 Step::End("SUCCESS")
