@@ -170,6 +170,7 @@ async fn every_order_of<B: Bed>(
     bed.write(&Written::running(1).started(-600.0).beat(-1.0)).await;
     snapshot(&mut stores[0]).await;
     stores[0].prepare_ledger().await.unwrap();
+    let session = bed.session().await;
     let mut met_at_all = BTreeMap::new();
     for (number, order) in (0_u32..).zip(&orders) {
         let id = 100 + number;
@@ -180,7 +181,6 @@ async fn every_order_of<B: Bed>(
                 .find(|row| row["id"].as_deref() == Some(&id.to_string()))
         };
         let before = row_of(id).await.unwrap();
-        let session = bed.session().await;
         // What is expected of the row: the moves in the order in which they are committed.
         let mut expected = Some(before.clone());
         let (mut open, mut moved, mut committed) = (false, false, false);
