@@ -426,19 +426,36 @@ async fn a_function_is_called_for_no_job_that_beats_in_another_table() {
 }
 
 /// The same where the system's own function ends the job.
+async fn every_order_with_a_function(writer: Move) {
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "CREATE FUNCTION finish(job integer) RETURNS void LANGUAGE sql AS
+         $$ UPDATE runs SET state = 'FAIL', ended_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = job $$",
+    )
+    .await;
+    let stores = [(); 2].map(|()| bed.store_with(calling("finish", vec![Argument::Id]), Action::Fail));
+    let ended = |row| set(row, &[("state", Some("FAIL")), ("ended_at", Some(SOME_TIME))]);
+    every_order_of(bed, stores, writer, (ended, None)).await;
+}
+
 #[tokio::test]
-async fn every_order_of_each_move_and_two_repairers_that_call_a_function() {
-    for writer in [BEAT, FINISH, RESTART, DELETION] {
-        let bed = PostgresBed::new().await;
-        bed.sql(
-            "CREATE FUNCTION finish(job integer) RETURNS void LANGUAGE sql AS
-             $$ UPDATE runs SET state = 'FAIL', ended_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE id = job $$",
-        )
-        .await;
-        let stores = [(); 2].map(|()| bed.store_with(calling("finish", vec![Argument::Id]), Action::Fail));
-        let ended = |row| set(row, &[("state", Some("FAIL")), ("ended_at", Some(SOME_TIME))]);
-        every_order_of(bed, stores, writer, (ended, None)).await;
-    }
+async fn every_order_of_a_beat_and_two_repairers_that_call_a_function() {
+    every_order_with_a_function(BEAT).await;
+}
+
+#[tokio::test]
+async fn every_order_of_a_finish_and_two_repairers_that_call_a_function() {
+    every_order_with_a_function(FINISH).await;
+}
+
+#[tokio::test]
+async fn every_order_of_a_restart_and_two_repairers_that_call_a_function() {
+    every_order_with_a_function(RESTART).await;
+}
+
+#[tokio::test]
+async fn every_order_of_a_deletion_and_two_repairers_that_call_a_function() {
+    every_order_with_a_function(DELETION).await;
 }
 
 /// Between its statement and its COMMIT a repair holds gate and row: the second repairer does not wait and is not the
