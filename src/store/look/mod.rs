@@ -136,6 +136,8 @@ struct Seen {
     fresh_facts: Option<Facts>,
     facts: Option<Facts>,
     is_rest_asked: bool,
+    /// Known jobs were asked for one by one: their rows come behind the others.
+    has_late_rows: bool,
     ledger: Reading,
     entries: Option<Entries>,
 }
@@ -345,6 +347,7 @@ impl<'a> Look<'a> {
             questions.push(Question::Facts);
         }
         if !known.is_empty() {
+            self.seen.has_late_rows = true;
             questions.push(Question::Known(known));
         }
         Ok((!questions.is_empty()).then_some(Round {
@@ -400,8 +403,11 @@ impl<'a> Look<'a> {
             server: moment.server,
             server_started_at: moment.server_started_at,
             unknowns: Unknowns::default(),
-            // Known jobs that were asked for one by one came last.
-            rows: one_of_each(seen.rows),
+            rows: if seen.has_late_rows {
+                one_of_each(seen.rows)
+            } else {
+                seen.rows
+            },
             keyless: seen.keyless + if by_keys_alone { self.carried.keyless } else { 0 },
             coverage: if seen.is_full {
                 domain::Coverage::Full
