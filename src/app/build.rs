@@ -4,6 +4,7 @@ use super::{any_store::AnyStore, error::AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::Policy,
+    mapping::Naming,
     status::{JobNameLabels, WatchTerms},
     store::{
         self, Ending, Identifier, Settings,
@@ -70,16 +71,25 @@ pub fn fail_in_words(watch: &WatchConfig) -> Option<String> {
 
 /// The statement that creates the index which makes finding running jobs cheap.
 pub fn index_for(watch: &WatchConfig) -> String {
-    match watch.database.resolve() {
-        Ok(DatabaseUrl::Postgres(_)) => store::postgres::index_advice(&watch.mapping),
-        _ => store::sqlite::index_advice(&watch.mapping),
+    match watch.naming {
+        Naming::OfAServer => store::postgres::index_advice(&watch.mapping),
+        Naming::OfAFile => store::sqlite::index_advice(&watch.mapping),
     }
 }
 
-/// The database of a watch.
+/// The database of a watch, of the kind that its names were read for: a file that names it may have changed since.
 fn database_of(watch: &WatchConfig) -> Result<DatabaseUrl, AppError> {
     let url = watch.database.resolve();
-    url.map_err(|error| AppError::of_address(watch, error))
+    let url = url.map_err(|error| AppError::of_address(watch, error))?;
+    let naming = match url {
+        DatabaseUrl::Postgres(_) => Naming::OfAServer,
+        DatabaseUrl::Sqlite(_) => Naming::OfAFile,
+    };
+    if naming == watch.naming {
+        Ok(url)
+    } else {
+        Err(AppError::of_address(watch, changed_kind()))
+    }
 }
 
 /// The SQL that a database administrator runs for `role`: the least rights that the configuration of a watch needs.

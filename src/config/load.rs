@@ -126,7 +126,7 @@ pub(super) fn load_databases(sources: &Sources) -> Result<(Config, Vec<DatabaseS
     };
     for (label, layer) in &layers {
         let mut reader = Reader::new(Scope::Watch, label, layer);
-        let found = watch::database(&mut reader, layer, &help);
+        let found = watch::database(&mut reader, layer, &help).map(|(source, _)| source);
         mistakes.append(&mut reader.mistakes);
         databases.extend(found.filter(|found| !databases.contains(found)));
     }

@@ -1,8 +1,9 @@
 //! Configuration: what the user wrote, in five places, made into values that need no further check.
 //!
 //! Owns precedence (defaults < preset < file < environment < flags), the table of known keys, and the words for every
-//! mistake. It knows the settings of `domain` and the shape of a `mapping`, and nothing else of jobs and databases. The process's environment is handed in, so that
-//! every case can be tested; only what libpq would take where a database URL is silent is read here (`defaults`).
+//! mistake. It knows the settings of `domain` and the shape of a `mapping`, and nothing else of jobs and databases. The
+//! process's environment is handed in, so that every case can be tested; only what libpq would take where a database URL is
+//! silent is read here (`defaults`).
 //!
 //! Sources become one flat layer each (`layers`, `environment`), layers are merged for the program and for each watch
 //! (`load`), and the merged values are judged one by one (`validate`, `watch`) and together (`rules`).

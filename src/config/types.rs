@@ -6,7 +6,7 @@ use super::text::shown;
 use super::{ConfigError, DatabaseUrl, MeltanoVersion, Secret};
 use crate::domain::{Action, DiscoverySetting, Noun};
 use crate::files;
-use crate::mapping::{Ending, Mapping};
+use crate::mapping::{Ending, Mapping, Naming};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct WatchConfig {
     pub name: String,
     /// Where the table is.
     pub database: DatabaseSource,
+    /// The kind of database that the names in the mapping were read for: no other is watched by them.
+    pub naming: Naming,
     /// The preset that the values came from, if any.
     pub preset: Option<String>,
     /// What people call a job of it.

@@ -34,11 +34,12 @@ pub(super) fn check(
     let before = mistakes.len();
     let mut reader = Reader::new(Scope::Watch, label, layer);
     let database = database(&mut reader, layer, database_help);
-    let (naming, calls_functions) = match database.as_ref().map(DatabaseSource::resolve) {
-        Some(Ok(DatabaseUrl::Postgres(_))) => (Naming::OfAServer, true),
-        Some(Ok(DatabaseUrl::Sqlite(_))) => (Naming::OfAFile, false),
-        // Which one it is, is not known: nothing is wrong that is right in one of them.
-        _ => (Naming::OfAFile, true),
+    let (database, url) = database.unzip();
+    let (naming, calls_functions) = match url.flatten() {
+        Some(DatabaseUrl::Postgres(_)) => (Naming::OfAServer, true),
+        Some(DatabaseUrl::Sqlite(_)) => (Naming::OfAFile, false),
+        // Refused already; nothing else is wrong that is right in one of them.
+        None => (Naming::OfAFile, true),
     };
     reader.naming = naming;
     let preset = reader.text("preset");
@@ -90,8 +91,12 @@ pub fn known_systems() -> Vec<KnownSystem> {
     preset_names().filter_map(known).collect()
 }
 
-/// The database of a watch.
-pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Option<DatabaseSource> {
+/// The database of a watch, and what it is now; where that can't be found out, it is a mistake.
+pub(super) fn database(
+    reader: &mut Reader<'_>,
+    layer: &Layer,
+    help: &str,
+) -> Option<(DatabaseSource, Option<DatabaseUrl>)> {
     let (url, file) = (reader.text("database"), reader.text("database_file"));
     let source = match (url, file) {
         (Some(url), None) => DatabaseSource::Url(Secret::new(url)),
@@ -118,7 +123,7 @@ pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Op
             return None;
         }
     };
-    if let Err(mistake) = source.resolve() {
+    let url = source.resolve().map_err(|mistake| {
         let path = if matches!(source, DatabaseSource::Url(_)) {
             "database"
         } else {
@@ -126,8 +131,8 @@ pub(super) fn database(reader: &mut Reader<'_>, layer: &Layer, help: &str) -> Op
         };
         let key = format!("{} ({})", reader.full_key(path), reader.origin(path));
         reader.mistakes.push(mistake.of_key(key));
-    }
-    Some(source)
+    });
+    Some((source, url.ok()))
 }
 
 /// The table, its columns, and what `fail` writes.
@@ -240,6 +245,7 @@ fn times_and_rest(
     Some(WatchConfig {
         name: name.to_owned(),
         database: database?,
+        naming: reader.naming,
         preset,
         noun: noun?,
         poll_interval: poll_interval?,

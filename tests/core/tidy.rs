@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "discover", "domain", "http", "journal", "metrics", "pass", "status", "store", "watch",
+            "config", "discover", "domain", "http", "journal", "mapping", "metrics", "pass", "status", "store", "watch",
         ],
     ),
     (

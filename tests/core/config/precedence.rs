@@ -260,6 +260,24 @@ fn a_database_file_is_read_again_at_every_connect() {
     assert!(message.contains("the database URL is empty"), "{message}");
 }
 
+/// The names were read by the rules of the one kind: in a file a schema means nothing, and on a server another table.
+#[test]
+fn a_database_file_that_names_another_kind_by_now_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("url");
+    fs::write(&url, "jobs.db").unwrap();
+    let given = Given::toml(MELTANO)
+        .variable("BEATWARDEN__WATCH__MELTANO__DATABASE_FILE", url.to_str().unwrap())
+        .variable("BEATWARDEN__WATCH__MELTANO__TABLE__NAME", "app.runs");
+    let watch = given.good().config.watches.remove(0);
+    assert!(beatwarden::app::store_of(&watch).is_ok());
+    fs::write(&url, "postgres://u@h/d").unwrap();
+    let Err(error) = beatwarden::app::store_of(&watch) else {
+        panic!("a server is watched by the names of a file");
+    };
+    assert!(format!("{error:?}").contains("another kind of database"), "{error:?}");
+}
+
 #[test]
 fn yaml_says_the_same_as_toml() {
     let yaml = "listen: 127.0.0.1:1\nwatch:\n  - preset: meltano\n    database: m.db\n    poll_interval: 2s\n    table:\n      ended_at: ~\n      success: [OK]\n    repair: { max_per_pass: 7 }\n";
