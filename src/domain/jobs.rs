@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Job, Moment, TimeValue, Timestamp, causes::Causes, names::Label};
+    use crate::domain::{Job, Moment, TimeValue, Timestamp};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -120,23 +120,7 @@ mod tests {
             heartbeat_at: TimeValue::ABSENT,
             ended_at: TimeValue::ABSENT,
         };
-        Known {
-            job,
-            first_seen: Timestamp::MIN,
-            unchanged_since: Moment::default(),
-            beat_seen: None,
-            start_stand_in: None,
-            heartbeat_stand_in: None,
-            init: None,
-            seen_starting: false,
-            noted_unreadable: false,
-            noted_unknown: false,
-            phase: None,
-            causes: Causes::default(),
-            attempt: 0,
-            label: Label::Nameless,
-            read_in: 0,
-        }
+        Known::first_sight(job, Timestamp::MIN, Moment::default())
     }
 
     fn merged(old: &BTreeSet<i64>, gone: &BTreeSet<i64>, fresh: &BTreeSet<i64>) -> Jobs {

@@ -30,7 +30,8 @@ pub(super) fn remember<'a>(
             if let Some(before) = place.as_deref() {
                 leave(pass, before, runs);
             }
-            let mut known = Known::first_sight(row.clone(), pass.observation);
+            let (now, finished) = (pass.observation.snapshot.database_now, pass.observation.finished);
+            let mut known = Known::first_sight(row.clone(), now, finished);
             if pass.memory.ended.contains(&row.incident()) {
                 // The same incident runs again: its init was decided when it ended.
                 known.init = Some(Init::Succeeded);

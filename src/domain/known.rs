@@ -46,12 +46,12 @@ pub struct Known {
 const START_AHEAD: Duration = Duration::from_secs(2);
 
 impl Known {
-    /// A job seen for the first time.
-    pub fn first_sight(job: Job, observation: &Observation) -> Self {
+    /// A job seen for the first time: at the database's time `now`, by a pass that ended at `finished`.
+    pub fn first_sight(job: Job, now: Timestamp, finished: Moment) -> Self {
         let mut known = Self {
             job,
-            first_seen: observation.snapshot.database_now,
-            unchanged_since: observation.finished,
+            first_seen: now,
+            unchanged_since: finished,
             beat_seen: None,
             start_stand_in: None,
             heartbeat_stand_in: None,
@@ -65,8 +65,8 @@ impl Known {
             label: Label::Nameless,
             read_in: 0,
         };
-        known.substitute_start(observation.snapshot.database_now);
-        known.substitute_heartbeat(observation.snapshot.database_now);
+        known.substitute_start(now);
+        known.substitute_heartbeat(now);
         known
     }
 
