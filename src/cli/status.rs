@@ -221,7 +221,12 @@ fn next(job: &Value, now: Timestamp) -> String {
         due_at: time_in(&job["due_at"]),
         cause: text("withheld_cause").and_then(Cause::from_spelling),
     });
-    let next = next.map_or_else(|| "-".to_owned(), |next| next.words(now, span));
+    let next = match (next, text("withheld_cause")) {
+        // A watch of a newer version may have a cause that this one has no words for.
+        (Some(Next { cause: None, .. }), Some(cause)) => format!("withheld: {cause}"),
+        (Some(next), _) => next.words(now, span),
+        (None, _) => "-".to_owned(),
+    };
     let repair = text("repair_id").map(|id| format!(" {id}"));
     let blocking = text("blocking_words").map(|words| format!("; {words}"));
     [Some(next), repair, blocking].into_iter().flatten().collect()
@@ -244,5 +249,21 @@ fn repairs(watch: &Value) {
                 .as_str()
                 .map_or_else(String::new, |outcome| format!("  {outcome}")),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_cause_of_another_version_withholds_as_well() {
+        let mut job = json!({"phase": "missed_first", "next_action": "fail", "due_at": "2027-01-15T08:01:00Z"});
+        let now = time_in(&json!("2027-01-15T08:00:00Z")).unwrap();
+        let in_time = "it is ended as failed in 1m, at 08:01:00 UTC, if it stays silent";
+        assert_eq!(next(&job, now), in_time);
+        job["withheld_cause"] = json!("of_tomorrow");
+        assert_eq!(next(&job, now), "withheld: of_tomorrow");
     }
 }
