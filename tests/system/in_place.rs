@@ -156,7 +156,7 @@ impl Site {
     }
 }
 
-/// What is logged anew until these words come.
+/// Waits until a line of the log behind its first `before` bytes has these words.
 async fn is_logged(dog: &Beatwarden, before: usize, words: &[&str]) {
     eventually(format_args!("{words:?}: {}", dog.whole_log()), BACK, async || {
         let log = dog.log();
@@ -178,6 +178,12 @@ async fn others_continue(dog: &Beatwarden) {
     })
     .await;
     assert_eq!(dog.metric("up{watch=\"other\"}"), Some(1.0));
+}
+
+/// It ends in order, and nothing that it read has filled the memory.
+fn ends_small(dog: Beatwarden) {
+    assert!(dog.most_memory() < 128, "{} MiB", dog.most_memory());
+    assert!(dog.stop().success());
 }
 
 /// Runs a command to its end, which must come soon: whether it succeeded, and what it said.
@@ -328,8 +334,7 @@ async fn under_a_watch_the_pass_fails_with_it_and_the_good_file_is_found_again()
         replace(&url, &site.text("jobs.db"));
         dog.metric_becomes("up{watch=\"meltano\"}", 1.0, BACK).await;
     }
-    assert!(dog.most_memory() < 128, "{} MiB", dog.most_memory());
-    assert!(dog.stop().success());
+    ends_small(dog);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,8 +352,7 @@ async fn in_the_place_of_the_database_it_is_named_and_the_good_file_is_found_aga
         fs::rename(&kept, &table).unwrap();
         dog.metric_becomes("up{watch=\"meltano\"}", 1.0, BACK).await;
     }
-    assert!(dog.most_memory() < 128, "{} MiB", dog.most_memory());
-    assert!(dog.stop().success());
+    ends_small(dog);
 }
 
 #[tokio::test(flavor = "multi_thread")]

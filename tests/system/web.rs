@@ -22,13 +22,13 @@ const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "right horse battery";
 
 /// A folder with a job table, certificates and a web configuration.
-struct Site {
-    folder: TempDir,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
 }
 
 impl Site {
     /// With `server` as our certificate; `authority.pem` is who signed it.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let this = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -69,7 +69,7 @@ impl Site {
         self.file("web.yml", text)
     }
 
-    async fn start(&self, text: &str) -> Beatwarden {
+    pub(crate) async fn start(&self, text: &str) -> Beatwarden {
         self.web(text);
         Beatwarden::watch(&words(&format!(
             "--database {} --preset meltano --missed-first observe --poll-interval 200ms --web-config-file {}",
@@ -80,7 +80,7 @@ impl Site {
     }
 
     /// Status and body, by curl; status 0 where there was no answer.
-    fn curl(&self, dog: &Beatwarden, path: &str, arguments: &[&str]) -> (u16, String) {
+    pub(crate) fn curl(&self, dog: &Beatwarden, path: &str, arguments: &[&str]) -> (u16, String) {
         let out = Command::new("curl")
             .current_dir(self.folder.path())
             .args([

@@ -2,50 +2,26 @@
 //! client that makes a whole handshake is served meanwhile.
 
 use super::SOON;
-use crate::support::{
-    beatwarden::Beatwarden,
-    certificates::{authority, identity},
-};
+use crate::{support::beatwarden::Beatwarden, web::Site};
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpStream,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
-struct Site {
-    folder: TempDir,
+struct Served {
+    site: Site,
     dog: Beatwarden,
 }
 
-impl Site {
+impl Served {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let ours = authority("our authority");
-        let server = identity("localhost", Some(&ours), |_| {});
-        fs::write(path("authority.pem"), ours.pem()).unwrap();
-        fs::write(path("server.crt"), server.certificate).unwrap();
-        fs::write(path("server.key"), server.key).unwrap();
-        let web = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
-        fs::write(path("web.yml"), web).unwrap();
-        rusqlite::Connection::open(path("jobs.db"))
-            .unwrap()
-            .execute_batch(include_str!("../../../src/demo/schema.sql"))
-            .unwrap();
-        let (database, web) = (path("jobs.db"), path("web.yml"));
-        let dog = Beatwarden::watch(&[
-            "--database",
-            database.to_str().unwrap(),
-            "--preset",
-            "meltano",
-            "--web-config-file",
-            web.to_str().unwrap(),
-        ])
-        .await;
-        Self { folder, dog }
+        let site = Site::new();
+        let dog = site
+            .start("tls_server_config: {cert_file: server.crt, key_file: server.key}\n")
+            .await;
+        Self { site, dog }
     }
 
     /// What `openssl s_client` says, given `input` after its handshake.
@@ -54,7 +30,7 @@ impl Site {
             .args(["20", "openssl", "s_client", "-CAfile", "authority.pem", "-connect"])
             .arg(self.dog.address.to_string())
             .args(arguments)
-            .current_dir(self.folder.path())
+            .current_dir(self.site.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -68,25 +44,10 @@ impl Site {
     }
 
     fn is_served(&self) {
-        let url = format!("https://localhost:{}/metrics", self.dog.address.port());
-        let out = Command::new("curl")
-            .current_dir(self.folder.path())
-            .args([
-                "--silent",
-                "--show-error",
-                "--max-time",
-                "10",
-                "--cacert",
-                "authority.pem",
-                &url,
-            ])
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout);
+        let (status, body) = self.site.curl(&self.dog, "/metrics", &[]);
         assert!(
-            said.contains("beatwarden_build_info"),
-            "{said}{}",
-            String::from_utf8_lossy(&out.stderr)
+            status == 200 && body.contains("beatwarden_build_info"),
+            "{status} {body}"
         );
     }
 
@@ -112,7 +73,7 @@ const REQUEST: &str = "GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_whole_handshakes_of_versions_without_known_holes_are_made() {
-    let site = Site::start().await;
+    let site = Served::start().await;
     let quiet = ["-quiet", "-no_ign_eof", "-ign_eof"];
     for good in [
         &["-tls1_2"][..],
@@ -155,7 +116,7 @@ async fn only_whole_handshakes_of_versions_without_known_holes_are_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_and_endless_handshakes_end() {
-    let site = Site::start().await;
+    let site = Served::start().await;
     let heartbeat = b"\x18\x03\x02\x00\x03\x01\x40\x00";
     let greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     let change = b"\x14\x03\x03\x00\x01\x01";

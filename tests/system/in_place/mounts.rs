@@ -6,6 +6,7 @@ use crate::support::{
     certificates::{authority, identity},
     eventually, http,
     postgres::Cluster,
+    runs::TABLE,
 };
 use std::{fs, os::unix::fs::symlink, process::Command};
 
@@ -15,9 +16,7 @@ async fn on_a_server_it_is_met_at_the_next_connect_one_kind_after_the_other() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
     let owner = database.client().await;
-    let table = "CREATE TABLE runs (id integer PRIMARY KEY, job_name varchar, state varchar, started_at timestamp,
-        ended_at timestamp, payload varchar, payload_flags integer, run_id uuid, trigger varchar, last_heartbeat_at timestamp)";
-    owner.batch_execute(table).await.unwrap();
+    owner.batch_execute(TABLE).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("url");
     replace(&url, &database.url);
