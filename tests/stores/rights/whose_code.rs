@@ -163,3 +163,79 @@ async fn a_view_runs_what_it_is_made_of_when_it_is_read() {
     .await;
     assert_eq!(site.whose_code_runs(false).await, [kinds("view"), kinds("")]);
 }
+
+/// Kinds that are met less often, beside a table that is repaired.
+const RARER: &str = "
+    CREATE DOMAIN app.inner_note AS varchar CHECK (app.text('inner_domain', VALUE) IS NOT DISTINCT FROM VALUE);
+    CREATE DOMAIN app.plain AS app.inner_note;
+    ALTER TABLE app.runs ALTER payload TYPE app.inner_note, ADD COLUMN remark app.plain;
+    CREATE FUNCTION app.late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM app.seen('at_the_commit'); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON app.runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.late();
+    CREATE FUNCTION app.silent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+    CREATE TRIGGER sometimes BEFORE UPDATE ON app.runs FOR EACH ROW WHEN (app.seen('condition_of_a_trigger')) EXECUTE FUNCTION app.silent();
+    CREATE TYPE app.boxed AS (inside text);
+    CREATE FUNCTION app.boxed(varchar) RETURNS app.boxed LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN PERFORM app.seen('cast_in_a_constraint'); RETURN ROW($1)::app.boxed; END $$;
+    CREATE CAST (varchar AS app.boxed) WITH FUNCTION app.boxed(varchar);
+    ALTER TABLE app.runs ADD CONSTRAINT by_cast CHECK ((state::app.boxed).inside IS NOT NULL);
+    ALTER TABLE app.runs ADD CONSTRAINT alone EXCLUDE (app.text('exclusion', state) WITH =);
+    CREATE FUNCTION app.same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN app.seen('operator'); END $$;
+    CREATE OPERATOR app.=== (LEFTARG = text, RIGHTARG = text, FUNCTION = app.same);
+    ALTER TABLE app.runs ADD CONSTRAINT by_operator CHECK (state::text OPERATOR(app.===) 'x'::text)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rarer_kinds_run_when_a_job_is_repaired_and_check_names_them() {
+    let site = Site::new("varchar", "SELECT 1", RARER).await;
+    let [reading, besides] = site.whose_code_runs(true).await;
+    assert_eq!(reading, kinds(""));
+    assert_eq!(
+        besides,
+        kinds("inner_domain at_the_commit condition_of_a_trigger cast_in_a_constraint exclusion operator")
+    );
+    let (_, said) = site.command(&["check"], &site.role);
+    for name in [
+        "remark",
+        "payload",
+        "late",
+        "sometimes",
+        "by_cast",
+        "alone",
+        "by_operator",
+    ] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_constant_in_a_constraint_of_a_child_table_runs_when_the_table_is_read() {
+    let child = "CREATE TABLE app.child (CONSTRAINT of_child CHECK (state <> app.text('constant_of_a_child', 'x'))) INHERITS (app.runs);
+        INSERT INTO app.child (id, state) VALUES (2, 'SUCCESS')";
+    let site = Site::new("varchar", "SELECT 1", child).await;
+    let [reading, besides] = site.whose_code_runs(false).await;
+    assert_eq!((reading, besides), (kinds("constant_of_a_child"), kinds("")));
+    let (_, said) = site.command(&["check"], &site.role);
+    assert!(said.contains("app.child"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_and_a_view_of_its_invoker_are_as_rules_and_views_are() {
+    let rule = "CREATE RULE also AS ON UPDATE TO app.runs DO ALSO SELECT app.seen('rule')";
+    let site = Site::new("varchar", "SELECT 1", rule).await;
+    assert_eq!(site.whose_code_runs(false).await, [kinds(""), kinds("")]);
+    let view = "ALTER TABLE app.runs RENAME TO hidden; GRANT SELECT ON app.hidden TO PUBLIC;
+        CREATE VIEW app.runs WITH (security_invoker) AS SELECT * FROM app.hidden WHERE app.seen('view'); GRANT SELECT ON app.runs TO PUBLIC";
+    let site = Site::new("varchar", "SELECT 1", view).await;
+    assert_eq!(site.whose_code_runs(false).await, [kinds("view"), kinds("")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_partitioned_table_and_a_policy_of_a_partition() {
+    let key = "ALTER TABLE app.runs RENAME TO old;
+        CREATE TABLE app.runs (LIKE app.old) PARTITION BY LIST ((app.text('partition_key', state)));
+        CREATE TABLE app.part PARTITION OF app.runs FOR VALUES IN ('RUNNING'); CREATE TABLE app.rest PARTITION OF app.runs DEFAULT;
+        ALTER TABLE app.part ENABLE ROW LEVEL SECURITY; CREATE POLICY all_of_it ON app.part USING (app.seen('policy_of_a_partition'));
+        INSERT INTO app.runs SELECT * FROM app.old; GRANT SELECT, UPDATE ON app.runs TO PUBLIC";
+    let site = Site::new("varchar", "SELECT 1", key).await;
+    let [reading, besides] = site.whose_code_runs(false).await;
+    assert_eq!((reading, besides), (kinds(""), kinds("")));
+}

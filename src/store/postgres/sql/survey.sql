@@ -1,11 +1,16 @@
 /* beatwarden: survey */
 -- Returns what stands around the table ($1, oid), its mapped columns ($2) and a ledger ($3, quoted), a row each: `kind` is role, trusted,
 -- power, owner, or the kind of a neighbour; `name` and `detail` are names. Catalog only. 200 rows at most.
-WITH me AS (SELECT role.oid, role.rolname, role.rolsuper FROM pg_catalog.pg_roles AS role WHERE role.rolname OPERATOR(pg_catalog.=) current_user),
+WITH RECURSIVE me AS (SELECT role.oid, role.rolname, role.rolsuper FROM pg_catalog.pg_roles AS role WHERE role.rolname OPERATOR(pg_catalog.=) current_user),
 watched AS (SELECT class.oid, class.relowner FROM pg_catalog.pg_class AS class WHERE class.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid),
 columns AS (SELECT attribute.attname, attribute.attnum, attribute.atttypid FROM pg_catalog.pg_attribute AS attribute, watched
              WHERE attribute.attrelid OPERATOR(pg_catalog.=) watched.oid AND attribute.attnum OPERATOR(pg_catalog.>) 0
                AND NOT attribute.attisdropped),
+-- The types of the columns, and those that a domain is made over.
+types AS (SELECT columns.attname, columns.atttypid AS oid FROM columns
+           UNION
+          SELECT types.attname, domain.typbasetype FROM types JOIN pg_catalog.pg_type AS domain ON domain.oid OPERATOR(pg_catalog.=) types.oid
+           WHERE domain.typtype OPERATOR(pg_catalog.=) 'd'),
 own_functions AS (SELECT depend.classid, depend.objid, pg_catalog.format('%s', depend.refobjid::pg_catalog.regprocedure) AS called
                     FROM pg_catalog.pg_depend AS depend
                    WHERE depend.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
@@ -67,8 +72,8 @@ SELECT 'generated', columns.attname::pg_catalog.text, '' FROM columns, watched, 
  WHERE attribute.attrelid OPERATOR(pg_catalog.=) watched.oid AND attribute.attnum OPERATOR(pg_catalog.=) columns.attnum
    AND attribute.attgenerated OPERATOR(pg_catalog.<>) ''
 UNION ALL
-SELECT 'domain', columns.attname::pg_catalog.text, own_functions.called
-  FROM columns JOIN pg_catalog.pg_constraint AS rule ON rule.contypid OPERATOR(pg_catalog.=) columns.atttypid AND rule.contypid OPERATOR(pg_catalog.<>) '0'::pg_catalog.oid
+SELECT 'domain', types.attname::pg_catalog.text, own_functions.called
+  FROM types JOIN pg_catalog.pg_constraint AS rule ON rule.contypid OPERATOR(pg_catalog.=) types.oid AND rule.contypid OPERATOR(pg_catalog.<>) '0'::pg_catalog.oid
   JOIN own_functions ON own_functions.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_constraint'::pg_catalog.regclass AND own_functions.objid OPERATOR(pg_catalog.=) rule.oid
 UNION ALL
 SELECT 'constraint', rule.conname::pg_catalog.text, own_functions.called
