@@ -25,7 +25,7 @@ pub(super) struct Column {
     pub named_type: String,
     /// The operator that decides whether two of its values are the same, with its schema.
     pub equality: String,
-    /// The name of the type, or of the type under a domain.
+    /// The name of the type, or of the type under a domain and all that it is made over.
     pub base: String,
     pub is_domain: bool,
     /// Longest text that it takes, where that is limited.

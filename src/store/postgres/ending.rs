@@ -183,9 +183,14 @@ pub(super) async fn try_state(link: &Link, mapping: &Mapping, state: &Column) ->
     }
 }
 
-/// Why a value is none of a type; nothing where it is one.
+/// Why a value is none of a type; nothing where it is one, or where the type can't be asked without running its owner's code.
 pub(super) async fn refusal_of(link: &Link, value: &Literal, named_type: &str) -> Result<Option<String>, StoreError> {
     const WHAT: &str = "trying a value of watch.repair.fail";
+    let is_tried = link.ask(include_str!("sql/is_tried.sql"), vec![&named_type]);
+    let rows = link.within(WHAT, is_tried).await?;
+    if !rows.first().is_some_and(|row| row.get("is_tried")) {
+        return Ok(None);
+    }
     let statement = format!(
         "/* beatwarden: try value */ SELECT {}::{named_type} IS NULL AS is_null",
         literal(value.text())

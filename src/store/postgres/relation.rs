@@ -85,7 +85,9 @@ pub(super) async fn read(link: &Link, named: &TableName, key: &str) -> Result<Re
 
 /// The question for the columns, with the expression that says which of them may be read.
 fn with_rights(readable: &str) -> String {
-    part(include_str!("sql/columns.sql"), &[("readable", part(readable, &[]))])
+    let bottom_type = part(include_str!("sql/bottom_type.sql"), &[]);
+    let names = [("readable", part(readable, &[])), ("bottom_type", bottom_type)];
+    part(include_str!("sql/columns.sql"), &names)
 }
 
 fn column(row: &Row) -> Column {

@@ -68,6 +68,7 @@ impl Statements {
             &mapping.states.running,
         );
         names.push(("ledger_flaw", part(include_str!("sql/ledger_flaw.sql"), &[])));
+        names.push(("bottom_type", part(include_str!("sql/bottom_type.sql"), &[])));
         names.push(("guard_state", part(include_str!("sql/guard_state.sql"), &[])));
         // Parts are filled by themselves, so that no statement is filled twice.
         names.push(("job", part(include_str!("sql/job.sql"), &names)));

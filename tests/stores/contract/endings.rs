@@ -1,9 +1,13 @@
 //! What a fail writes beside state, end and error text, the same for every database: further columns, and a state that puts the
 //! job back to be run again.
 
-use super::{Bed, Coverage, PostgresBed, SqliteBed, bed::mapping, look, refused, repaired, snapshot, with_victim};
+use super::{
+    Bed, Coverage, PostgresBed, SqliteBed,
+    bed::{Written, mapping},
+    look, refused, repair, repair_of, repaired, snapshot, with_victim,
+};
 use beatwarden::{
-    domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, RepairId},
+    domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, Outcome, RepairId},
     store::{Ending, Entries, ErrorTextRemoval, Identifier, Ledger, Mapping, Store, StoreError, Undo},
 };
 use serde_json::{Value, json};
@@ -435,10 +439,13 @@ async fn a_state_that_its_column_does_not_take_is_found_before_any_repair() {
     for (sql_type, said) in [
         ("varchar(3)", "takes 3 characters, and `FAIL`"),
         ("word", "is word, which doesn't take 'FAIL'"),
+        ("over_word", "is over_word, which doesn't take 'FAIL'"),
+        ("over_short", "takes 3 characters, and `FAIL`"),
     ] {
         let bed = PostgresBed::new().await;
         bed.sql(&format!(
-            "CREATE DOMAIN word AS text CHECK (VALUE IN ('RUNNING', 'SUCCESS'));
+            "CREATE DOMAIN word AS text CHECK (VALUE IN ('RUNNING', 'SUCCESS')); CREATE DOMAIN over_word AS word;
+             CREATE DOMAIN short AS varchar(3); CREATE DOMAIN over_short AS short;
              ALTER TABLE runs ALTER COLUMN state TYPE {sql_type} USING NULL"
         ))
         .await;
@@ -450,6 +457,57 @@ async fn a_state_that_its_column_does_not_take_is_found_before_any_repair() {
         assert!(text.contains("column `state`") && text.contains(said), "{text}");
         snapshot(&mut bed.store_with(mapping(), Action::Backfill)).await;
     }
+}
+
+#[tokio::test]
+async fn domains_over_domains_are_as_the_type_that_they_are_made_over() {
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "CREATE DOMAIN word AS varchar(9) CHECK (VALUE <> 'DEAD'); CREATE DOMAIN over_word AS word;
+         CREATE DOMAIN moment AS timestamp; CREATE DOMAIN over_moment AS moment;
+         CREATE DOMAIN number AS integer; CREATE DOMAIN over_number AS number;
+         CREATE DOMAIN note AS varchar(30); CREATE DOMAIN over_note AS note;
+         ALTER TABLE runs ALTER id TYPE over_number, ALTER state TYPE over_word, ALTER started_at TYPE over_moment,
+            ALTER last_heartbeat_at TYPE over_moment, ALTER ended_at TYPE over_moment, ALTER payload TYPE over_note,
+            ALTER \"trigger\" TYPE over_note",
+    )
+    .await;
+    with_victim(&bed).await;
+    let before = bed.rows().await;
+    let mut store = bed.store_with(setting(&[("trigger", Assigned::Error)]), Action::Fail);
+    let id = failed(&mut store).await;
+    let after = bed.rows().await;
+    assert_eq!(after[1]["state"].as_deref(), Some("FAIL"));
+    assert_eq!(
+        after[1]["payload"], before[1]["payload"],
+        "there is no room for the text"
+    );
+    assert_eq!(after[1]["trigger"].as_deref(), Some("Beatwarden: no heartbeat withi"));
+    assert!(matches!(store.undo(id).await.unwrap(), Undo::Done { .. }));
+    assert_eq!(bed.rows().await, before);
+    bed.write(&Written::running(5).started(-120.0)).await;
+    repaired(&mut bed.store(Action::Backfill), 5, Action::Backfill).await;
+}
+
+#[tokio::test]
+async fn an_error_text_that_a_domain_refuses_ends_no_job_and_says_why() {
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "CREATE DOMAIN quiet AS text CONSTRAINT says_nothing CHECK (VALUE NOT LIKE '%heartbeat%'); CREATE DOMAIN note AS quiet;
+         ALTER TABLE runs ALTER payload TYPE note",
+    )
+    .await;
+    with_victim(&bed).await;
+    let before = bed.rows().await;
+    let mut store = bed.store(Action::Fail);
+    let observed = snapshot(&mut store).await;
+    let outcome = repair(&mut store, &repair_of(&observed, 2, Action::Fail)).await;
+    let Outcome::Failed(why) = outcome else {
+        panic!("the type refuses it: {outcome:?}")
+    };
+    assert!(why.contains("says_nothing"), "{why}");
+    assert_eq!(bed.rows().await, before);
+    assert_eq!(store.entries(Entries::Newest(1)).await.unwrap(), []);
 }
 
 #[tokio::test]

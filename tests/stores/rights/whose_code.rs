@@ -239,3 +239,36 @@ async fn the_key_of_a_partitioned_table_and_a_policy_of_a_partition() {
     let [reading, besides] = site.whose_code_runs(false).await;
     assert_eq!((reading, besides), (kinds(""), kinds("")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_runs_where_a_value_of_it_is_made() {
+    let word = "CREATE DOMAIN app.inner_word AS varchar CHECK (app.text('inner_word', VALUE) IS NOT NULL AND app.seen('constant_of_a_domain'));
+        CREATE DOMAIN app.word AS app.inner_word CHECK (app.text('word', VALUE) IS NOT NULL)";
+    let site = Site::new("app.word", word, "SELECT 1").await;
+    assert_eq!(
+        site.whose_code_runs(true).await,
+        [kinds(""), kinds("inner_word word constant_of_a_domain")]
+    );
+    let (_, said) = site.command(&["check"], &site.role);
+    assert!(
+        said.contains("column `state` is a domain that calls app.text(text,text)"),
+        "{said}"
+    );
+    // A key is looked for as a value of its type.
+    let key = "CREATE DOMAIN app.inner_key AS integer CHECK (app.seen('key')); CREATE DOMAIN app.key AS app.inner_key;
+        ALTER TABLE app.runs ALTER id TYPE app.key";
+    let site = Site::new("varchar", "SELECT 1", key).await;
+    assert_eq!(site.whose_code_runs(true).await, [kinds("key"), kinds("")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cast_of_the_type_under_a_domain_withholds_repairs() {
+    let cast = "CREATE TYPE app.one AS ENUM ('1'); CREATE DOMAIN app.inner_key AS app.one; CREATE DOMAIN app.key AS app.inner_key;
+        CREATE FUNCTION app.of_one(app.one) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM app.seen('cast'); RETURN enum_out($1); END $$;
+        ALTER TABLE app.runs ALTER id TYPE app.key USING '1'; CREATE CAST (app.one AS text) WITH FUNCTION app.of_one(app.one)";
+    let site = Site::new("varchar", "SELECT 1", cast).await;
+    assert_eq!(site.whose_code_runs(false).await, [kinds("cast"), kinds("")]);
+    let (_, said) = site.command(&["check"], &site.role);
+    let withheld = "has a cast from or to text that calls app.of_one(app.one): a repair would run it";
+    assert!(said.contains(withheld), "{said}");
+}

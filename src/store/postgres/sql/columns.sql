@@ -1,9 +1,10 @@
 /* beatwarden: columns */
 -- Returns the columns of a table ($1, quoted): the table's oid, name, type as people write it, the type to cast to, with its
--- schema and without its length, the operator of its equality, its category, whether it is an enum, the longest text it takes
--- (or -1), whether it may be NULL, and whether it alone is unique by a valid constraint. Row locks and "exactly one row" rest
--- on that uniqueness, so partial, deferrable and invalid indexes don't count; `is_unique_at_commit` counts deferrable ones as
--- well, which is enough for reading. The operator is that of the type's default order, which only a superuser can name.
+-- schema and without its length, the operator of its equality, the name of the type, or of the type under a domain and all the
+-- domains that this is made over, whether it is a domain, the longest text it takes (or -1), whether it may be NULL, and whether
+-- it alone is unique by a valid constraint. Row locks and "exactly one row" rest on that uniqueness, so partial, deferrable and
+-- invalid indexes don't count; `is_unique_at_commit` counts deferrable ones as well, which is enough for reading. The operator is
+-- that of the type's default order, which only a superuser can name.
 SELECT attribute.attrelid AS oid, attribute.attname::pg_catalog.text AS name, pg_catalog.format_type(attribute.atttypid, NULL) AS type,
        pg_catalog.concat(pg_catalog.quote_ident(namespace.nspname), '.', pg_catalog.quote_ident(type.typname)) AS named_type,
        coalesce((SELECT pg_catalog.concat('OPERATOR(', pg_catalog.quote_ident(home.nspname), '.', operator.oprname, ')')
@@ -13,11 +14,11 @@ SELECT attribute.attrelid AS oid, attribute.attname::pg_catalog.text AS name, pg
                         AND member.amoplefttype OPERATOR(pg_catalog.=) class.opcintype AND member.amoprighttype OPERATOR(pg_catalog.=) class.opcintype
                    JOIN pg_catalog.pg_operator AS operator ON operator.oid OPERATOR(pg_catalog.=) member.amopopr
                    JOIN pg_catalog.pg_namespace AS home ON home.oid OPERATOR(pg_catalog.=) operator.oprnamespace
-                  WHERE class.opcdefault AND class.opcintype OPERATOR(pg_catalog.=) coalesce(base.oid, type.oid) LIMIT 1),
+                  WHERE class.opcdefault AND class.opcintype OPERATOR(pg_catalog.=) base.oid LIMIT 1),
                 'OPERATOR(pg_catalog.=)') AS equality,
-       coalesce(base.typname, type.typname)::pg_catalog.text AS base, type.typtype::pg_catalog.text AS kind,
-       CASE WHEN attribute.atttypid OPERATOR(pg_catalog.=) ANY ('{varchar,bpchar}'::pg_catalog.regtype[]) AND attribute.atttypmod OPERATOR(pg_catalog.>) 4
-            THEN attribute.atttypmod OPERATOR(pg_catalog.-) 4 ELSE -1 END AS longest,
+       base.name::pg_catalog.text AS base, type.typtype::pg_catalog.text AS kind,
+       CASE WHEN base.oid OPERATOR(pg_catalog.=) ANY ('{varchar,bpchar}'::pg_catalog.regtype[]) AND base.modifier OPERATOR(pg_catalog.>) 4
+            THEN base.modifier OPERATOR(pg_catalog.-) 4 ELSE -1 END AS longest,
        coalesce(uniqueness.is_immediate, false) AS is_unique, uniqueness.is_immediate IS NOT NULL AS is_unique_at_commit,
        NOT attribute.attnotnull AS nullable,
        {{readable}} AS readable,
@@ -30,6 +31,6 @@ SELECT attribute.attrelid AS oid, attribute.attname::pg_catalog.text AS name, pg
                       WHERE index.indrelid OPERATOR(pg_catalog.=) attribute.attrelid AND index.indisunique AND index.indisvalid
                         AND index.indpred IS NULL AND index.indnkeyatts OPERATOR(pg_catalog.=) 1
                         AND index.indkey[0] OPERATOR(pg_catalog.=) attribute.attnum) AS uniqueness ON true
-  LEFT JOIN pg_catalog.pg_type AS base ON type.typtype OPERATOR(pg_catalog.=) 'd' AND base.oid OPERATOR(pg_catalog.=) type.typbasetype
+  CROSS JOIN LATERAL ({{bottom_type}}) AS base
  WHERE attribute.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1::pg_catalog.text) AND attribute.attnum OPERATOR(pg_catalog.>) 0 AND NOT attribute.attisdropped
  ORDER BY attribute.attnum

@@ -21,10 +21,10 @@ SELECT pg_catalog.now() AS now, {{identity}} AS server, {{server_started_at}} AS
        ARRAY(SELECT used.other FROM pg_catalog.unnest($10::pg_catalog.text[]) AS used(other)
               WHERE pg_catalog.row_security_active(pg_catalog.to_regclass(used.other)::pg_catalog.oid)) AS other_row_security,
        ARRAY(SELECT pg_catalog.concat(attribute.attname, E'\n', pg_catalog.format('%s', foreign_cast.castfunc::pg_catalog.regprocedure))
-               FROM pg_catalog.pg_attribute AS attribute
+               FROM pg_catalog.pg_attribute AS attribute CROSS JOIN LATERAL ({{bottom_type}}) AS base
                JOIN pg_catalog.pg_cast AS foreign_cast ON foreign_cast.castfunc OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
-                AND (foreign_cast.castsource OPERATOR(pg_catalog.=) attribute.atttypid AND foreign_cast.casttarget OPERATOR(pg_catalog.=) '25'::pg_catalog.oid
-                     OR foreign_cast.casttarget OPERATOR(pg_catalog.=) attribute.atttypid AND foreign_cast.castsource OPERATOR(pg_catalog.=) '25'::pg_catalog.oid)
+                AND (foreign_cast.castsource OPERATOR(pg_catalog.=) base.oid AND foreign_cast.casttarget OPERATOR(pg_catalog.=) '25'::pg_catalog.oid
+                     OR foreign_cast.casttarget OPERATOR(pg_catalog.=) base.oid AND foreign_cast.castsource OPERATOR(pg_catalog.=) '25'::pg_catalog.oid)
               WHERE attribute.attrelid OPERATOR(pg_catalog.=) relation.oid AND NOT attribute.attisdropped
                 AND attribute.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.text[])
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS extension

@@ -53,12 +53,12 @@ SELECT 'trigger', trigger.tgname::pg_catalog.text, pg_catalog.format('%s', trigg
   FROM watched JOIN pg_catalog.pg_trigger AS trigger ON trigger.tgrelid OPERATOR(pg_catalog.=) watched.oid
  WHERE NOT trigger.tgisinternal AND trigger.tgname::pg_catalog.text OPERATOR(pg_catalog.<>) ALL (ARRAY[$4::pg_catalog.text, $4::pg_catalog.text OPERATOR(pg_catalog.||) '_start'])
 UNION ALL
-SELECT 'cast', columns.attname::pg_catalog.text, pg_catalog.format('%s', cast_.castfunc::pg_catalog.regprocedure)
-  FROM columns JOIN pg_catalog.pg_type AS type ON type.oid OPERATOR(pg_catalog.=) columns.atttypid
+SELECT 'cast', type.attname::pg_catalog.text, pg_catalog.format('%s', cast_.castfunc::pg_catalog.regprocedure)
+  FROM types AS type
   JOIN pg_catalog.pg_cast AS cast_ ON cast_.castfunc OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
    AND (cast_.castsource OPERATOR(pg_catalog.=) type.oid AND cast_.casttarget OPERATOR(pg_catalog.=) '25'::pg_catalog.oid
         OR cast_.casttarget OPERATOR(pg_catalog.=) type.oid AND cast_.castsource OPERATOR(pg_catalog.=) '25'::pg_catalog.oid)
- WHERE columns.attname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])
+ WHERE type.attname::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.text[])
 UNION ALL
 SELECT 'policy', policy.polname::pg_catalog.text, '' FROM watched JOIN pg_catalog.pg_policy AS policy ON policy.polrelid OPERATOR(pg_catalog.=) watched.oid
 UNION ALL
