@@ -424,6 +424,16 @@ mod tests {
             tail.page_read(Some(0), Duration::ZERO, budget);
         }
         assert_eq!(tail.page, PAGE.2);
+        tail.page_read(Some(0), budget / 4, budget);
+        assert_eq!(tail.page, PAGE.2);
+        tail.page_read(Some(0), budget * 2, budget);
+        assert_eq!(tail.page, PAGE.2 / 2);
+        tail.page_read(Some(0), budget / 4, budget);
+        assert_eq!(
+            tail.page,
+            PAGE.2 / 2,
+            "a quarter of what it may take is no reason for more"
+        );
         for _ in 0..20 {
             tail.page_read(Some(0), budget * 2, budget);
         }

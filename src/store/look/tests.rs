@@ -1,6 +1,8 @@
 //! What is asked, and in how many round trips, without a database: a scripted one answers.
 
+mod carried;
 mod cost;
+mod keys;
 mod ledger;
 mod rows;
 mod tail;
@@ -65,7 +67,15 @@ fn job(id: i64, state: &str) -> Job {
 struct Scripted {
     mapping: Mapping,
     rows: BTreeMap<i64, &'static str>,
+    /// Rows that have the key of another one.
+    twins: Vec<(i64, &'static str)>,
+    is_unique: bool,
+    /// How many running rows have no key, and who counts them.
+    keyless: (Keyless, u64),
+    action: Action,
     server: &'static str,
+    /// That of the catalog's entry of the table.
+    version: &'static str,
     plan: AccessPlan,
     grows: bool,
     share: usize,
@@ -78,6 +88,7 @@ struct Scripted {
     seconds: i64,
     wrote: bool,
     facts: Facts,
+    longest: LongestRun,
     carried: Carried,
     transactions: Option<Transactions>,
     newcomers_for: Duration,
@@ -92,7 +103,12 @@ impl Scripted {
         Self {
             mapping: mapping(),
             rows: rows.into_iter().collect(),
+            twins: Vec::new(),
+            is_unique: true,
+            keyless: (Keyless::None, 0),
+            action: Action::Fail,
             server: "a/1",
+            version: "1",
             plan: AccessPlan {
                 access: if by_key { Access::Scan } else { Access::Index },
                 is_expensive: by_key,
@@ -108,6 +124,7 @@ impl Scripted {
                 ledger_readable: true,
                 ..Facts::default()
             },
+            longest: LongestRun::NoneGood,
             carried: Carried::default(),
             transactions: None,
             newcomers_for: Duration::from_secs(1),
@@ -117,8 +134,11 @@ impl Scripted {
     }
 
     fn some(&self, wanted: impl Fn(i64, &str) -> bool) -> Rows {
-        let found = self.rows.iter().filter(|(id, state)| wanted(**id, state));
-        found.map(|(id, state)| job(*id, state)).collect::<Vec<_>>().into()
+        let rows = self.rows.iter().map(|(id, state)| (*id, *state));
+        let found = rows
+            .chain(self.twins.iter().copied())
+            .filter(|(id, state)| wanted(*id, state));
+        found.map(|(id, state)| job(id, state)).collect::<Vec<_>>().into()
     }
 
     fn history(&self) -> Rows {
@@ -130,15 +150,21 @@ impl Scripted {
         match question {
             Question::AccessPlan => Answer::AccessPlan(self.plan),
             Question::Unknown => Answer::Unknown(Some(self.some(|_, state| state == "ODD").jobs)),
-            Question::LongestRun => Answer::LongestRun(LongestRun::NoneGood),
+            Question::LongestRun => Answer::LongestRun(self.longest),
             Question::Moment => Answer::Moment(Moment {
                 now: at(self.seconds),
                 server: ServerIdentity(self.server.into()),
                 server_started_at: None,
-                version: Some("1".into()),
+                version: Some(self.version.into()),
                 transactions: self.transactions,
             }),
-            Question::Running { .. } => Answer::Running(self.some(|_, state| state == "RUNNING"), self.cost),
+            Question::Running { .. } => {
+                let mut rows = self.some(|_, state| state == "RUNNING");
+                if self.keyless.0 == Keyless::InAnswers {
+                    rows.keyless = self.keyless.1;
+                }
+                Answer::Running(rows, self.cost)
+            }
             Question::Tail(span) => {
                 let asked = |id: i64, state: &str| state == "RUNNING" || span.gaps.contains(&id);
                 let rows = self.some(|id, state| id >= span.newest || id >= span.from && asked(id, state));
@@ -155,7 +181,7 @@ impl Scripted {
                 below: self.rows.range(..keys.start()).next_back().map(|(id, _)| *id),
                 cost: self.cost,
             }),
-            Question::Keyless => Answer::Keyless(0),
+            Question::Keyless => Answer::Keyless(self.keyless.1),
             Question::Known(ids) => Answer::Rows(self.some(|id, _| ids.contains(&JobId::from_number(id)))),
             Question::Facts => Answer::Facts(self.facts.clone()),
             Question::LedgerProbe { since } => Answer::LedgerProbe(self.mark(*since)),
@@ -176,6 +202,15 @@ impl Scripted {
     }
 
     fn pass_within(&mut self, coverage: domain::Coverage, known: &[i64], budget: TimeBudget) -> Snapshot {
+        self.try_pass(coverage, known, budget).unwrap()
+    }
+
+    fn try_pass(
+        &mut self,
+        coverage: domain::Coverage,
+        known: &[i64],
+        budget: TimeBudget,
+    ) -> Result<Snapshot, StoreError> {
         let request = ObserveRequest {
             budget,
             wrote: self.wrote,
@@ -184,13 +219,13 @@ impl Scripted {
         let mapping = self.mapping.clone();
         let table = Table {
             mapping: &mapping,
-            action: Action::Fail,
+            action: self.action,
             seed_tolerance: Duration::ZERO,
             wanted: DiscoverySetting::Auto,
             grows: self.grows,
             lowest: i64::MIN,
-            is_unique: true,
-            keyless: Keyless::None,
+            is_unique: self.is_unique,
+            keyless: self.keyless.0,
             facts: None,
             newcomers_for: self.newcomers_for,
             database: Database {
@@ -210,11 +245,11 @@ impl Scripted {
             let answers = round.questions.iter().map(|question| self.answer(question)).collect();
             self.asked.push(round);
             self.now += self.way;
-            match look.take(answers, self.now).unwrap() {
+            match look.take(answers, self.now)? {
                 Step::Ask(next) => round = next,
                 Step::Done(snapshot, after) => {
                     self.carried = after;
-                    return snapshot;
+                    return Ok(snapshot);
                 }
             }
         }
@@ -276,7 +311,7 @@ fn facts_that_are_due_travel_with_the_first_round_and_hold_for_their_time() {
     let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
     database.pass(ORDINARY, &[]);
     assert!(database.asks(asks_facts));
-    for (after, due) in [(29, false), (2, true)] {
+    for (after, due) in [(29, false), (1, true)] {
         database.now += Duration::from_secs(after);
         database.pass(ORDINARY, &[1]);
         assert_eq!(database.asks(asks_facts), due);
@@ -319,6 +354,10 @@ fn a_table_whose_key_does_not_grow_is_asked_for_unknown_states_apart() {
     let snapshot = database.pass(FULL, &[]);
     let frames: Vec<Frame> = database.asked.iter().map(|round| round.frame).collect();
     assert_eq!(frames, [Frame::Apart, Frame::Apart, Frame::First, Frame::Last]);
+    assert!(
+        !database.asks(|question| matches!(question, Question::Newest { .. })),
+        "no key is newer than others"
+    );
     assert_eq!((ids(&snapshot), snapshot.coverage), (vec![1, 2], FULL));
     database.pass(ORDINARY, &[1]);
     assert_eq!(database.asked.len(), 2);
@@ -373,62 +412,6 @@ fn newcomers_beyond_one_answer_are_read_by_the_same_pass_as_long_as_it_has_time(
         let rows = database.pass(ORDINARY, &[1, 50_002]).rows.len();
         assert!(rows < 10_100, "{rows}");
     }
-}
-
-#[test]
-fn a_sequence_that_skips_and_rollbacks_of_the_past_ask_for_few_keys_in_each_pass() {
-    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
-    database.transactions = Some(Transactions { oldest: 5, next: 5 });
-    database.pass_within(FULL, &[], TimeBudget::Unlimited);
-    database.rows.extend((0..600).map(|n| (n * 10 + 2, "SUCCESS")));
-    database.pass(ORDINARY, &[1]);
-    database.pass(ORDINARY, &[1]);
-    let mut asked = Vec::new();
-    for _ in 0..100 {
-        database.pass(ORDINARY, &[1]);
-        let questions = database.asked.iter().flat_map(|round| &round.questions);
-        asked.push(questions.map(keys_of).sum::<usize>());
-    }
-    assert!(asked.iter().all(|keys| (64..80).contains(keys)), "{asked:?}");
-    // A late one is found by its turn.
-    database.rows.insert(5_005, "SUCCESS");
-    assert!((0..100).any(|_| ids(&database.pass(ORDINARY, &[1])).contains(&5_005)));
-}
-
-/// How many keys are asked for one by one.
-fn keys_of(question: &Question) -> usize {
-    match question {
-        Question::Known(ids) => ids.len(),
-        Question::Tail(span) => span.gaps.len(),
-        _ => 0,
-    }
-}
-
-#[test]
-fn a_sequence_that_begins_again_and_another_server_begin_the_tail_again() {
-    for discovery in [Discovery::State, Discovery::KeyTail] {
-        let mut database = Scripted::new(discovery, [(100, "RUNNING")]);
-        database.pass(ORDINARY, &[]);
-        database.rows = BTreeMap::from([(1, "RUNNING")]);
-        assert_eq!(ids(&database.pass(ORDINARY, &[100])), [1]);
-        assert!(database.asks(|question| *question == Question::Top));
-        database.server = "b/1";
-        database.rows.insert(2, "SUCCESS");
-        assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 2]);
-        assert!(database.asks(|question| matches!(question, Question::Newest { .. })));
-        database.rows.insert(3, "RUNNING");
-        assert!(ids(&database.pass(ORDINARY, &[1])).contains(&3));
-    }
-}
-
-#[test]
-fn a_deleted_newest_row_costs_one_question_and_begins_nothing_again() {
-    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (2, "RUNNING")]);
-    database.pass_within(FULL, &[], TimeBudget::Unlimited);
-    database.rows.remove(&2);
-    database.rows.insert(3, "RUNNING");
-    assert_eq!(ids(&database.pass(ORDINARY, &[1, 2])), [1, 3]);
-    assert!(!database.asks(|question| matches!(question, Question::Newest { .. })));
 }
 
 #[test]

@@ -183,4 +183,75 @@ fn another_server_or_a_clock_that_was_set_back_has_the_ledger_read_again() {
         (database.ledger_questions(), database.asked.len()),
         (vec![PROBE, NEWEST], 2)
     );
+    // What counts is when it was read last, not first.
+    database.seconds += 5;
+    database.pass(ORDINARY, &[]);
+    database.seconds -= 2;
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.ledger_questions(), whole);
+}
+
+#[test]
+fn an_entry_that_grows_old_is_no_news() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.repair(1);
+    database.pass(ORDINARY, &[]);
+    for (wrote, asked) in [(false, vec![PROBE]), (true, vec![PROBE, NEWEST]), (false, vec![PROBE])] {
+        database.seconds += 100;
+        database.wrote = wrote;
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), asked);
+    }
+}
+
+#[test]
+fn an_empty_ledger_is_asked_for_no_job() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.rows.insert(2, "RUNNING");
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+}
+
+#[test]
+fn as_many_new_entries_as_a_pass_reads_may_hide_others() {
+    for (entries, asked) in [(1_999, vec![PROBE]), (2_000, vec![PROBE, NEWEST])] {
+        let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+        for job in 0..entries {
+            database.repair(100 + job);
+        }
+        for _ in 0..2 {
+            database.pass(ORDINARY, &[]);
+        }
+        assert_eq!(database.ledger_questions(), asked, "{entries}");
+    }
+}
+
+#[test]
+fn what_someone_deletes_from_the_ledger_holds_nothing_back() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.repair(1);
+    for _ in 0..2 {
+        assert_eq!(database.pass(ORDINARY, &[]).precedents.len(), 1);
+    }
+    database.ledger.clear();
+    let snapshot = database.pass(ORDINARY, &[]);
+    assert_eq!((snapshot.precedents.len(), snapshot.newest_repairs.len()), (0, 0));
+}
+
+#[test]
+fn jobs_that_are_gone_are_forgotten_once_they_are_many_more_than_the_others() {
+    let mut database = Scripted::new(Discovery::State, (0..4_101).map(|id| (id, "RUNNING")));
+    database.repair(20_000);
+    database.pass(ORDINARY, &[]);
+    for (newcomer, is_forgotten) in [(9_000, false), (9_001, true)] {
+        database.rows = BTreeMap::from([(0, "RUNNING"), (1, "RUNNING"), (newcomer, "RUNNING")]);
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), [PROBE, Some(1)]);
+        // One that was gone returns.
+        database.rows.remove(&newcomer);
+        database.rows.insert(2, "RUNNING");
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions().contains(&Some(1)), is_forgotten);
+    }
 }

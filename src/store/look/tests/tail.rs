@@ -28,3 +28,99 @@ fn where_no_key_comes_late_the_tail_only_moves_on() {
     tail.advance_to(7);
     assert_eq!((tail.newest(), tail.ask(Instant::now()).len()), (9, 0));
 }
+
+#[test]
+fn a_sequence_that_skips_and_rollbacks_of_the_past_ask_for_few_keys_in_each_pass() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
+    database.transactions = Some(Transactions { oldest: 5, next: 5 });
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.extend((0..600).map(|n| (n * 10 + 2, "SUCCESS")));
+    database.pass(ORDINARY, &[1]);
+    database.pass(ORDINARY, &[1]);
+    let mut asked = Vec::new();
+    for _ in 0..100 {
+        database.pass(ORDINARY, &[1]);
+        let questions = database.asked.iter().flat_map(|round| &round.questions);
+        asked.push(questions.map(keys_of).sum::<usize>());
+    }
+    assert!(asked.iter().all(|keys| (64..80).contains(keys)), "{asked:?}");
+    // A late one is found by its turn.
+    database.rows.insert(5_005, "SUCCESS");
+    assert!((0..100).any(|_| ids(&database.pass(ORDINARY, &[1])).contains(&5_005)));
+}
+
+/// How many keys are asked for one by one.
+fn keys_of(question: &Question) -> usize {
+    match question {
+        Question::Known(ids) => ids.len(),
+        Question::Tail(span) => span.gaps.len(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn a_sequence_that_begins_again_and_another_server_begin_the_tail_again() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(100, "RUNNING")]);
+        database.pass(ORDINARY, &[]);
+        database.rows = BTreeMap::from([(1, "RUNNING")]);
+        assert_eq!(ids(&database.pass(ORDINARY, &[100])), [1]);
+        assert!(database.asks(|question| *question == Question::Top));
+        assert!(database.asks(|question| matches!(question, Question::Newest { .. })));
+        database.server = "b/1";
+        database.rows.insert(2, "SUCCESS");
+        assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 2]);
+        assert!(database.asks(|question| matches!(question, Question::Newest { .. })));
+        database.rows.insert(3, "RUNNING");
+        assert!(ids(&database.pass(ORDINARY, &[1])).contains(&3));
+    }
+}
+
+#[test]
+fn a_deleted_newest_row_costs_one_question_and_begins_nothing_again() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (2, "RUNNING")]);
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.remove(&2);
+    database.rows.insert(3, "RUNNING");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 2])), [1, 3]);
+    assert!(!database.asks(|question| matches!(question, Question::Newest { .. })));
+}
+
+#[test]
+fn the_lowest_known_key_of_a_range_is_asked_for_where_it_ended_and_a_lonely_one_that_is_gone_only_once() {
+    let mut database = Scripted::new(
+        Discovery::KeyTail,
+        [(1, "RUNNING"), (999_990, "RUNNING"), (1_000_000, "RUNNING")],
+    );
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.insert(999_990, "SUCCESS");
+    let snapshot = database.pass(ORDINARY, &[1, 999_990, 1_000_000]);
+    assert_eq!(ids(&snapshot), [1, 999_990, 1_000_000]);
+    database.rows.remove(&1);
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 1_000_000])), [1_000_000]);
+    assert_eq!(database.asked.len(), 2, "the first round has asked for it");
+}
+
+#[test]
+fn known_and_missing_keys_close_to_the_newest_are_read_with_it_and_only_the_others_one_by_one() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING"), (1_000_000, "RUNNING")]);
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.insert(1_000_300, "RUNNING");
+    database.pass(ORDINARY, &[1, 1_000_000]);
+    for known in [&[1, 1_000_000, 1_000_300][..], &[1, 1_000_300]] {
+        database.pass(ORDINARY, known);
+        let questions = database.asked.iter().flat_map(|round| &round.questions);
+        let alone = questions.filter_map(|question| match question {
+            Question::Known(ids) => Some(ids.len()),
+            _ => None,
+        });
+        assert_eq!(alone.sum::<usize>(), 1, "{known:?}");
+    }
+}
+
+#[test]
+fn newcomers_are_read_for_an_eighth_of_a_deadline_and_half_a_second_at_most() {
+    let ms = Duration::from_millis;
+    assert_eq!(newcomers_for(ms(2_000)), ms(250));
+    assert_eq!(newcomers_for(ms(30_000)), ms(500));
+}
