@@ -88,21 +88,11 @@ impl TypedValueParser for Suggests {
 }
 
 /// Commands that have no use for most of these flags, and those that they do use. The others are taken and not listed.
-const USED: [(&str, &[&str]); 4] = [
-    ("completions", &[]),
-    (
-        "discover",
-        &[
-            "config",
-            "database",
-            "database_file",
-            "watch",
-            "log_format",
-            "log_level",
-        ],
-    ),
-    ("healthcheck", &["config", "listen", "log_format"]),
-    ("demo", &["listen", "log_format", "log_level"]),
+const USED: [(&str, &str); 4] = [
+    ("completions", ""),
+    ("discover", "config database database_file watch log_format log_level"),
+    ("healthcheck", "config listen log_format"),
+    ("demo", "listen log_format log_level"),
 ];
 
 /// The command line, with flags that mean nothing to a command left out of its help.
@@ -115,7 +105,7 @@ pub fn listed(mut command: Command) -> Command {
     for (name, used) in USED {
         let unused = common
             .iter()
-            .filter(|argument| !used.contains(&argument.get_id().as_str()));
+            .filter(|argument| used.split(' ').all(|used| used != argument.get_id().as_str()));
         let unused: Vec<Arg> = unused.map(|argument| argument.clone().hide(true)).collect();
         command = command.mut_subcommand(name, |command| command.args(unused));
     }

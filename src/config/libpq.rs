@@ -45,6 +45,7 @@ const fn keyword(name: &'static str, variable: &'static str, treatment: Treatmen
 }
 
 /// Every libpq keyword that has a meaning here.
+#[rustfmt::skip]
 pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("host", "PGHOST", Ours),
     keyword("hostaddr", "PGHOSTADDR", Ours),
@@ -60,21 +61,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("keepalives_idle", "", Pass(integer)),
     keyword("keepalives_interval", "", Pass(integer)),
     keyword("keepalives_count", "", Rename("keepalives_retries", natural)),
-    keyword(
-        "sslnegotiation",
-        "PGSSLNEGOTIATION",
-        Pass(|value| ["postgres", "direct"].contains(&value)),
-    ),
-    keyword(
-        "channel_binding",
-        "PGCHANNELBINDING",
-        Pass(|value| ["disable", "prefer", "require"].contains(&value)),
-    ),
-    keyword(
-        "load_balance_hosts",
-        "PGLOADBALANCEHOSTS",
-        Pass(|value| ["disable", "random"].contains(&value)),
-    ),
+    keyword("sslnegotiation", "PGSSLNEGOTIATION", Pass(|value| ["postgres", "direct"].contains(&value))),
+    keyword("channel_binding", "PGCHANNELBINDING", Pass(|value| ["disable", "prefer", "require"].contains(&value))),
+    keyword("load_balance_hosts", "PGLOADBALANCEHOSTS", Pass(|value| ["disable", "random"].contains(&value))),
     keyword("sslmode", "PGSSLMODE", Ours),
     keyword("sslrootcert", "PGSSLROOTCERT", Ours),
     keyword("sslcert", "PGSSLCERT", Ours),
@@ -91,16 +80,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("tty", "", Ignored),
     keyword("gssencmode", "PGGSSENCMODE", Kept(|value| value != "require")),
     keyword("sslcertmode", "PGSSLCERTMODE", Kept(|value| value == "allow")),
-    keyword(
-        "ssl_min_protocol_version",
-        "PGSSLMINPROTOCOLVERSION",
-        Kept(|value| ["TLSv1", "TLSv1.1", "TLSv1.2"].contains(&value)),
-    ),
-    keyword(
-        "ssl_max_protocol_version",
-        "PGSSLMAXPROTOCOLVERSION",
-        Kept(|value| value == "TLSv1.3"),
-    ),
+    keyword("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION",
+        Kept(|value| ["TLSv1", "TLSv1.1", "TLSv1.2"].contains(&value))),
+    keyword("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Kept(|value| value == "TLSv1.3")),
     keyword("require_auth", "PGREQUIREAUTH", Refused),
     keyword("requirepeer", "PGREQUIREPEER", Refused),
     keyword("service", "PGSERVICE", Refused),

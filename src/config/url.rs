@@ -155,24 +155,14 @@ fn readers(dialect: &str, driver: Option<&str>) -> Result<Readers, String> {
 
 /// That a scheme is none of ours. It is a piece of the text, so only names that are known are repeated.
 fn other_scheme(scheme: &str, dialect: &str) -> String {
-    const OTHERS: &[(&[&str], &str)] = &[
-        (&["mysql", "mariadb"], "MySQL and MariaDB are not supported: "),
-        (&["mssql", "sqlserver"], "Microsoft SQL Server is not supported: "),
-        (&["oracle"], "Oracle is not supported: "),
-        (&["mongodb"], "MongoDB is not supported: "),
-        (&["redis", "rediss"], "Redis is not supported: "),
-        (
-            &[
-                "cockroachdb",
-                "redshift",
-                "snowflake",
-                "bigquery",
-                "duckdb",
-                "clickhouse",
-                "db2",
-            ],
-            "that database is not supported: ",
-        ),
+    const THAT: &str = "cockroachdb redshift snowflake bigquery duckdb clickhouse db2";
+    const OTHERS: [(&str, &str); 6] = [
+        ("mysql mariadb", "MySQL and MariaDB are not supported: "),
+        ("mssql sqlserver", "Microsoft SQL Server is not supported: "),
+        ("oracle", "Oracle is not supported: "),
+        ("mongodb", "MongoDB is not supported: "),
+        ("redis rediss", "Redis is not supported: "),
+        (THAT, "that database is not supported: "),
     ];
     if scheme.contains('=') {
         return format!("there is a name with = before the database URL; keep the URL alone ({FORMS})");
@@ -185,7 +175,9 @@ fn other_scheme(scheme: &str, dialect: &str) -> String {
     if dialect == "file" {
         return FILE_URI.to_owned();
     }
-    let other = OTHERS.iter().find(|(names, _)| names.contains(&dialect));
+    let other = OTHERS
+        .iter()
+        .find(|(names, _)| names.split(' ').any(|name| name == dialect));
     let cure = match nearest(dialect, ["postgresql", "postgres", "sqlite"]) {
         Some(meant) if other.is_none() => format!("did you mean {meant}://? "),
         _ => String::new(),

@@ -197,6 +197,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A struct of what is read, or nothing where one thing is missing. All of it is read before: no mistake hides another.
+macro_rules! whole {
+    ($type:ident { $($field:ident: $read:expr),+ $(,)? }) => {{
+        $(let $field = $read;)+
+        Some($type { $($field: $field?),+ })
+    }};
+}
+pub(super) use whole;
+
 /// What the database can't take for a name.
 pub(super) fn misnamed(key: String, error: &IdentifierError) -> ConfigError {
     let (problem, remedy) = match error {

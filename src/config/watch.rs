@@ -8,7 +8,7 @@ use super::layers::{self, Layer};
 use super::preset::{preset_names, writer_of};
 use super::rules::Rules;
 use super::types::{DatabaseSource, RepairConfig, WatchConfig};
-use super::validate::{Reader, echo};
+use super::validate::{Reader, echo, whole};
 use super::{ConfigError, Secret};
 use crate::connection::SslMode;
 use crate::domain::{Action, DiscoverySetting, NullState, States, TimeFormat};
@@ -135,58 +135,42 @@ pub(super) fn database(
     Some((source, url.ok()))
 }
 
-/// The table, its columns, and what `fail` writes.
+/// The table, its columns, and what `fail` writes. What may be left out is read whole all the same.
 fn mapping(reader: &mut Reader<'_>, watch: &str) -> Option<Mapping> {
-    let (table, ledger) = (reader.table("table.name"), reader.table("repair.ledger"));
-    let id = reader.column("table.id");
-    let born_running = reader.switch("table.born_running");
-    let job_name = reader.column("table.job_name");
-    let state = reader.column("table.state");
-    let states = states(reader);
-    let only = reader.conditions("table.only");
-    let started_at = reader.time("table.started_at");
-    let last_heartbeat_at = reader.time("table.last_heartbeat_at");
-    let ended_at = reader.column("table.ended_at");
-    let time_format = reader.choice("table.time_format", TimeFormat::from_spelling);
-    let time_zone = reader.text("table.time_zone");
-    let (column, key) = (reader.column("table.error.column"), reader.text("table.error.json_key"));
-    let max_runtime = reader.span("max_runtime");
-    let ending = ending(reader);
-    Some(Mapping {
-        watch: watch.to_owned(),
-        table: table?,
-        ledger: ledger?,
-        id: id?,
-        job_name,
-        state: state?,
-        states: states?,
-        only: only?,
-        started_at: started_at?,
-        last_heartbeat_at,
-        max_runtime,
-        ended_at,
-        time_format: time_format?,
-        time_zone: time_zone?,
-        error: column.zip(key).map(|(column, key)| ErrorText { column, key }),
-        born_running: born_running?,
-        ending,
+    whole!(Mapping {
+        watch: Some(watch.to_owned()),
+        table: reader.table("table.name"),
+        ledger: reader.table("repair.ledger"),
+        id: reader.column("table.id"),
+        born_running: reader.switch("table.born_running"),
+        job_name: Some(reader.column("table.job_name")),
+        state: reader.column("table.state"),
+        states: states(reader),
+        only: reader.conditions("table.only"),
+        started_at: reader.time("table.started_at"),
+        last_heartbeat_at: Some(reader.time("table.last_heartbeat_at")),
+        ended_at: Some(reader.column("table.ended_at")),
+        time_format: reader.choice("table.time_format", TimeFormat::from_spelling),
+        time_zone: reader.text("table.time_zone"),
+        error: Some(error(reader)),
+        max_runtime: Some(reader.span("max_runtime")),
+        ending: Some(ending(reader)),
     })
 }
 
+fn error(reader: &mut Reader<'_>) -> Option<ErrorText> {
+    let (column, key) = (reader.column("table.error.column"), reader.text("table.error.json_key"));
+    column.zip(key).map(|(column, key)| ErrorText { column, key })
+}
+
 fn states(reader: &mut Reader<'_>) -> Option<States> {
-    let running = reader.texts("table.running");
-    let success = reader.texts("table.success");
-    let failure = reader.texts("table.failure");
-    let waiting = reader.texts("table.waiting");
-    let ignore = reader.texts("table.ignore");
-    let null = reader.choice("table.null_state", NullState::from_spelling);
-    Some(States {
-        running: running?,
-        success: success?,
-        failure: failure?,
-        waiting: waiting?,
-        ignore: ignore?,
-        null: null?,
+    whole!(States {
+        running: reader.texts("table.running"),
+        success: reader.texts("table.success"),
+        failure: reader.texts("table.failure"),
+        waiting: reader.texts("table.waiting"),
+        ignore: reader.texts("table.ignore"),
+        null: reader.choice("table.null_state", NullState::from_spelling),
     })
 }
 
@@ -206,17 +190,12 @@ fn ending(reader: &mut Reader<'_>) -> Ending {
 }
 
 fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
-    let missed_first = reader.choice("repair.missed_first", Action::from_spelling);
-    let overrun = reader.choice("repair.overrun", Action::from_spelling);
-    let max_per_pass = reader.count("repair.max_per_pass");
-    let fuse_min_jobs = reader.count("repair.fuse_min_jobs");
-    let fuse_share = reader.share("repair.fuse_share");
-    Some(RepairConfig {
-        missed_first: missed_first?,
-        overrun: overrun?,
-        max_per_pass: max_per_pass?,
-        fuse_min_jobs: fuse_min_jobs?,
-        fuse_share: fuse_share?,
+    whole!(RepairConfig {
+        missed_first: reader.choice("repair.missed_first", Action::from_spelling),
+        overrun: reader.choice("repair.overrun", Action::from_spelling),
+        max_per_pass: reader.count("repair.max_per_pass"),
+        fuse_min_jobs: reader.count("repair.fuse_min_jobs"),
+        fuse_share: reader.share("repair.fuse_share"),
     })
 }
 
@@ -228,42 +207,28 @@ fn times_and_rest(
     mapping: Option<Mapping>,
     repair: Option<RepairConfig>,
 ) -> Option<WatchConfig> {
-    let noun = reader.noun("noun");
-    let poll_interval = reader.span("poll_interval");
-    let poll_timeout = reader.span("poll_timeout");
-    let init_deadline = reader.span("init_deadline");
-    let heartbeat_timeout = reader.span("heartbeat_timeout");
-    let seed_tolerance = reader.span("seed_tolerance");
-    let max_age = reader.span("max_age");
-    let init_window = reader.span("init_window");
-    let init_objective = reader.share("init_objective");
-    let writer_stale_after = reader.span("writer_stale_after");
-    let writer_stale_after_without_heartbeat = reader.span("writer_stale_after_without_heartbeat");
-    let discovery = reader.choice("discovery", DiscoverySetting::from_spelling);
-    let full_look_interval = reader.span("full_look_interval");
-    let job_name_label = reader.switch("job_name_label");
-    Some(WatchConfig {
-        name: name.to_owned(),
-        database: database?,
-        naming: reader.naming,
-        preset,
-        noun: noun?,
-        poll_interval: poll_interval?,
-        poll_timeout: poll_timeout?,
-        init_deadline: init_deadline?,
-        heartbeat_timeout: heartbeat_timeout?,
-        seed_tolerance: seed_tolerance?,
-        max_age: max_age?,
-        init_window: init_window?,
-        init_objective: init_objective?,
-        writer_stale_after,
-        writer_stale_after_without_heartbeat,
-        discovery: discovery?,
-        full_look_interval: full_look_interval?,
-        job_name_label: job_name_label?,
-        mapping: mapping?,
-        repair: repair?,
-        meltano: None,
+    whole!(WatchConfig {
+        name: Some(name.to_owned()),
+        database: database,
+        naming: Some(reader.naming),
+        preset: Some(preset),
+        noun: reader.noun("noun"),
+        poll_interval: reader.span("poll_interval"),
+        poll_timeout: reader.span("poll_timeout"),
+        init_deadline: reader.span("init_deadline"),
+        heartbeat_timeout: reader.span("heartbeat_timeout"),
+        seed_tolerance: reader.span("seed_tolerance"),
+        max_age: reader.span("max_age"),
+        init_window: reader.span("init_window"),
+        init_objective: reader.share("init_objective"),
+        writer_stale_after: Some(reader.span("writer_stale_after")),
+        writer_stale_after_without_heartbeat: Some(reader.span("writer_stale_after_without_heartbeat")),
+        discovery: reader.choice("discovery", DiscoverySetting::from_spelling),
+        full_look_interval: reader.span("full_look_interval"),
+        job_name_label: reader.switch("job_name_label"),
+        mapping: mapping,
+        repair: repair,
+        meltano: Some(None),
     })
 }
 

@@ -156,33 +156,13 @@ mod tests {
         let hosts = "127.0.0.1 localhost\n127.0.1.1\tBox.example.org box # not evil\n# 127.0.0.1 evil\n192.0.2.7 db.lan\n::1 ip6-localhost\nnonsense\n";
         let ours = names_of("Box\n", hosts);
         let is_own_name = |host: &str| super::is_own_name(host, &ours);
-        for ours in [
-            "",
-            "localhost",
-            "LOCALHOST.",
-            "127.0.0.1",
-            "::1",
-            "BOX",
-            "box.example.org.",
-            "ip6-localhost",
-            "x.internal",
-            "a.b.svc",
-        ] {
-            assert!(is_own_name(ours), "{ours}");
+        let own = "localhost LOCALHOST. 127.0.0.1 ::1 BOX box.example.org. ip6-localhost x.internal a.b.svc";
+        for own in own.split(' ').chain([""]) {
+            assert!(is_own_name(own), "{own}");
         }
-        for foreign in [
-            "evil.example",
-            "evil",
-            "evil.local",
-            "local",
-            "a.b.svc.cluster.local",
-            "box.evil.com",
-            "db.lan",
-            "localhost.evil.com",
-            "127.0.0.1.nip.io",
-            "svc.com",
-            "?.x",
-        ] {
+        let foreign = "evil.example evil evil.local local a.b.svc.cluster.local box.evil.com db.lan localhost.evil.com \
+                       127.0.0.1.nip.io svc.com ?.x";
+        for foreign in foreign.split(' ') {
             assert!(!is_own_name(foreign), "{foreign}");
         }
     }
