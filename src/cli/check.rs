@@ -100,8 +100,7 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
     };
     let other = other.filter(|other| other.discovery != poll.discovery);
     let policy = app::policy_of(watch);
-    let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    let shown = first.rows.iter().filter(is_running).chain(&good_runs);
+    let shown = running(&first, &policy).chain(&good_runs);
     let silence = Silence::of(shown, first.database_now, &policy);
     let writer = Writer {
         guard,
@@ -124,6 +123,12 @@ async fn check(watch: &WatchConfig) -> Result<Vec<Line>, AppError> {
         lines.splice(place + 1..=place, sql);
     }
     Ok(lines)
+}
+
+/// The rows in a running state.
+fn running<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> impl Iterator<Item = &'a Job> {
+    let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
+    snapshot.rows.iter().filter(is_running)
 }
 
 /// What was found out about who writes the table.
@@ -200,23 +205,12 @@ const OF_NULL: &str = "NULL can't stand in a list: such rows are counted as unkn
 
 /// Whether the rows' states are those of the configuration.
 fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
-    let kind = |job: &Job| policy.states.kind_of(job.state.as_deref());
-    let running = snapshot
-        .rows
-        .iter()
-        .filter(|job| kind(job) == StateKind::Running)
-        .count();
-    let unknown: BTreeSet<String> = snapshot
-        .rows
-        .iter()
-        .filter(|job| kind(job) == StateKind::Unknown)
-        .map(|job| {
-            job.state
-                .as_ref()
-                .map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", state.escape_debug()))
-        })
-        .take(1_000)
-        .collect();
+    let running = running(snapshot, policy).count();
+    let states = snapshot.rows.iter().map(|job| job.state.as_deref());
+    let unknown = states.filter(|state| policy.states.kind_of(*state) == StateKind::Unknown);
+    let shown =
+        |state: Option<&str>| state.map_or_else(|| "NULL".to_owned(), |state| format!("`{}`", state.escape_debug()));
+    let unknown: BTreeSet<String> = unknown.map(shown).take(1_000).collect();
     let known = watch.mapping.states.running.join(", ");
     if unknown.is_empty() {
         let (jobs, are) = (policy.noun.of(running as u64), if running == 1 { "is" } else { "are" });
@@ -247,17 +241,9 @@ fn states(watch: &WatchConfig, snapshot: &Snapshot, policy: &Policy) -> Line {
 /// Whether the running rows can be judged: by their keys and by their times.
 async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnyStore) -> Vec<Line> {
     let policy = app::policy_of(watch);
-    let running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    let running: Vec<&Job> = snapshot.rows.iter().filter(running).collect();
+    let running: Vec<&Job> = running(snapshot, &policy).collect();
     let unreadable: Vec<&&Job> = running.iter().filter(|job| job.is_unreadable()).collect();
     let mut lines = Vec::new();
-    let verdict = |unjudged: usize| {
-        if unjudged == running.len() {
-            Verdict::Bad
-        } else {
-            Verdict::Note
-        }
-    };
     if let Some(job) = unreadable.first() {
         let stand = store.times_of(&job.id).await.unwrap_or_default();
         let stand: Vec<String> = stand
@@ -279,7 +265,8 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
                 TimeFormat::EpochMillis => "a number of milliseconds since 1970",
             }
         );
-        lines.push((verdict(unreadable.len()), text));
+        let are_all = unreadable.len() == running.len();
+        lines.push(if are_all { bad(text) } else { note(text) });
     }
     if snapshot.keyless > 0 {
         let text = format!(
@@ -288,14 +275,7 @@ async fn times(watch: &WatchConfig, snapshot: &Snapshot, store: &mut app::AnySto
             words::counted(snapshot.keyless, "row", "rows"),
             watch.mapping.id.as_str()
         );
-        lines.push((
-            if running.is_empty() {
-                Verdict::Bad
-            } else {
-                Verdict::Note
-            },
-            text,
-        ));
+        lines.push(if running.is_empty() { bad(text) } else { note(text) });
     }
     lines
 }
@@ -392,12 +372,7 @@ fn clock(snapshot: &Snapshot, policy: &Policy, skew: i64) -> Line {
         );
         return bad(text);
     }
-    let is_running = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    let beats = snapshot
-        .rows
-        .iter()
-        .filter(is_running)
-        .filter_map(|job| job.heartbeat_at.at());
+    let beats = running(snapshot, policy).filter_map(|job| job.heartbeat_at.at());
     let behind = beats
         .max()
         .map_or(0, |newest| snapshot.database_now.micros_since(newest));

@@ -31,7 +31,13 @@ impl Reader<'_> {
         names.sort();
         for column in names {
             let value = &table[column].kind;
-            match assigned(value) {
+            match word_or_value(
+                value,
+                &Assigned::WORDS,
+                Assigned::from_text,
+                Assigned::Literal,
+                "column",
+            ) {
                 Ok(value) => columns.push((column.clone(), value)),
                 Err(expected) => self.mistakes.push(ConfigError::Value {
                     key: self.full_key(&format!("{path}.{}", shown_key(column))),
@@ -41,7 +47,11 @@ impl Reader<'_> {
                 }),
             }
         }
-        let bytes: usize = columns.iter().map(|(_, value)| size(value)).sum();
+        let literals = columns.iter().filter_map(|(_, value)| match value {
+            Assigned::Literal(literal) => Some(literal.text().len()),
+            _ => None,
+        });
+        let bytes: usize = literals.sum();
         if columns.len() > MOST_COLUMNS || bytes > MOST_BYTES {
             let expected = format!("at most {MOST_COLUMNS} columns, and at most {MOST_BYTES} bytes of values together");
             self.refuse(key, setting, expected);
@@ -61,7 +71,7 @@ impl Reader<'_> {
         };
         let mut arguments = Vec::with_capacity(items.len());
         for item in items {
-            match argument(&item.kind) {
+            match word_or_value(&item.kind, &words, Argument::from_text, Argument::Literal, "argument") {
                 Ok(argument) => arguments.push(argument),
                 Err(expected) => {
                     self.refuse(key, setting, format!("each of them {expected}"));
@@ -69,7 +79,11 @@ impl Reader<'_> {
                 }
             }
         }
-        let bytes: usize = arguments.iter().map(bytes_of).sum();
+        let literals = arguments.iter().filter_map(|argument| match argument {
+            Argument::Literal(literal) => Some(literal.text().len()),
+            _ => None,
+        });
+        let bytes: usize = literals.sum();
         if arguments.len() > MOST_COLUMNS || bytes > MOST_BYTES {
             let expected = format!(
                 "at most {MOST_COLUMNS} of {} or values of at most {MOST_BYTES} bytes together",
@@ -82,49 +96,23 @@ impl Reader<'_> {
     }
 }
 
-/// What a function is given in one place, or what was expected.
-fn argument(value: &ValueKind) -> Result<Argument, String> {
-    let words = Argument::WORDS;
+/// What a column is set to, or a function given in one place: one of the `words`, or a value of its own; else what was expected.
+fn word_or_value<T>(
+    value: &ValueKind,
+    words: &[&'static str],
+    from_text: fn(&str) -> T,
+    from_literal: fn(Literal) -> T,
+    taken_by: &str,
+) -> Result<T, String> {
     if let ValueKind::String(text) = value {
-        let argument = Argument::from_text(text);
-        if matches!(argument, Argument::Literal(_)) {
-            literal_text(text, &words)?;
+        if !words.contains(&text.as_str()) {
+            literal_text(text, words)?;
         }
-        return Ok(argument);
+        return Ok(from_text(text));
     }
-    literal(value).map(Argument::Literal).ok_or_else(|| {
-        format!(
-            "one of {}, or a text, a number, true or false, as the argument's type reads it",
-            words.join(", ")
-        )
-    })
-}
-
-fn bytes_of(argument: &Argument) -> usize {
-    match argument {
-        Argument::Literal(literal) => literal.text().len(),
-        Argument::Id | Argument::Error | Argument::Now => 0,
-    }
-}
-
-/// What a column is set to, or what was expected.
-fn assigned(value: &ValueKind) -> Result<Assigned, String> {
-    let words = Assigned::WORDS;
-    if let ValueKind::String(text) = value {
-        let value = Assigned::from_text(text);
-        return match value {
-            Assigned::Literal(_) => {
-                literal_text(text, &words)?;
-                Ok(value)
-            }
-            word => Ok(word),
-        };
-    }
-    literal(value).map(Assigned::Literal).ok_or_else(|| {
-        format!(
-            "one of {}, or a text, a number, true or false, as the column's type reads it",
-            words.join(", ")
-        )
+    literal(value).map(from_literal).ok_or_else(|| {
+        let words = words.join(", ");
+        format!("one of {words}, or a text, a number, true or false, as the {taken_by}'s type reads it")
     })
 }
 
@@ -162,20 +150,12 @@ fn literal_text(text: &str, words: &[&'static str]) -> Result<(), String> {
     }
 }
 
-fn size(value: &Assigned) -> usize {
-    match value {
-        Assigned::Literal(literal) => literal.text().len(),
-        _ => 0,
-    }
-}
-
 impl Rules<'_> {
     /// What `fail` writes: a state of an end or of a requeue, and columns that nothing else writes or rests on.
     pub(super) fn ending(&self, mistakes: &mut Vec<ConfigError>) {
         self.call(mistakes);
-        let texts = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
-        let state = self.quietly(|reader| reader.text("repair.fail.state"));
-        let (failure, waiting) = (texts("table.failure"), texts("table.waiting"));
+        let state = self.text("repair.fail.state");
+        let (failure, waiting) = (self.texts("table.failure"), self.texts("table.waiting"));
         if let Some(state) = state.as_ref()
             && !failure.contains(state)
             && !waiting.contains(state)
@@ -199,28 +179,20 @@ impl Rules<'_> {
     fn call(&self, mistakes: &mut Vec<ConfigError>) {
         const FUNCTION: &str = "repair.fail.call.function";
         let is_given = |path| self.layer.get(path).is_some();
-        if self.quietly(|reader| reader.text(FUNCTION)).is_none() {
+        if self.text(FUNCTION).is_none() {
             if is_given("repair.fail.call.args") && !is_given(FUNCTION) {
                 let problem = "no function is given".to_owned();
-                mistakes.push(self.conflict(
-                    "repair.fail.call.args",
-                    problem,
-                    "set repair.fail.call.function, or leave it out",
-                ));
+                let remedy = "set repair.fail.call.function, or leave it out";
+                mistakes.push(self.conflict("repair.fail.call.args", problem, remedy));
             }
             return;
         }
         if !self.calls_functions {
             let problem = "a SQLite file has no functions of its own".to_owned();
-            mistakes.push(self.conflict(
-                FUNCTION,
-                problem,
-                "say what to write in repair.fail.state and repair.fail.set",
-            ));
+            let remedy = "say what to write in repair.fail.state and repair.fail.set";
+            mistakes.push(self.conflict(FUNCTION, problem, remedy));
         }
-        let text = self
-            .quietly(|reader| reader.text("repair.fail.state"))
-            .map(|_| "repair.fail.state");
+        let text = self.text("repair.fail.state").map(|_| "repair.fail.state");
         let set = self.quietly(|reader| reader.assignments("repair.fail.set"));
         let set = set.filter(|set| !set.is_empty()).map(|_| "repair.fail.set");
         for path in text.into_iter().chain(set) {
@@ -239,8 +211,8 @@ impl Rules<'_> {
             let problem = format!("{} is longer than {LONGEST_NAME} bytes", shown(&name));
             return Some((problem, "write the name as the catalog has it"));
         }
-        let is_column = |path: &'static str| self.quietly(|reader| reader.text(path)).as_deref() == Some(column);
-        let has_error_text = self.quietly(|reader| reader.text("table.error.column")).is_some();
+        let is_column = |path| self.text(path).as_deref() == Some(column);
+        let has_error_text = self.text("table.error.column").is_some();
         // What a requeue leaves alone is free to be set; an end writes these itself, and rests on the times.
         let of_an_end = [
             ("table.ended_at", "fail writes the end into it; leave it out here"),

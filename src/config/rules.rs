@@ -46,6 +46,18 @@ impl Rules<'_> {
         read(&mut Reader::new(Scope::Watch, self.label, self.layer))
     }
 
+    pub(super) fn text(&self, path: &'static str) -> Option<String> {
+        self.quietly(|reader| reader.text(path))
+    }
+
+    pub(super) fn texts(&self, path: &'static str) -> Vec<String> {
+        self.quietly(|reader| reader.texts(path)).unwrap_or_default()
+    }
+
+    fn action(&self, path: &'static str) -> Option<Action> {
+        self.quietly(|reader| reader.choice(path, Action::from_spelling))
+    }
+
     pub(super) fn conflict(&self, path: &str, problem: String, remedy: &str) -> ConfigError {
         // What stands inside a value came with it.
         let whole = TIMES
@@ -106,7 +118,7 @@ impl Rules<'_> {
             "table.waiting",
             "table.ignore",
         ];
-        let lists = paths.map(|path| (path, self.quietly(|reader| reader.texts(path)).unwrap_or_default()));
+        let lists = paths.map(|path| (path, self.texts(path)));
         for (at, (path, states)) in lists.iter().enumerate() {
             for (earlier_path, earlier) in &lists[..at] {
                 for state in states.iter().filter(|state| earlier.contains(state)) {
@@ -138,7 +150,7 @@ impl Rules<'_> {
                 let time = self.quietly(|reader| reader.time(path));
                 time.and_then(|time| time.own().map(|column| column.as_str().to_owned()))
             } else {
-                self.quietly(|reader| reader.text(path))
+                self.text(path)
             };
             (path, column)
         });
@@ -159,7 +171,7 @@ impl Rules<'_> {
     }
 
     fn zone(&self, mistakes: &mut Vec<ConfigError>) {
-        let of_table = self.quietly(|reader| reader.text("table.time_zone"));
+        let of_table = self.text("table.time_zone");
         let own = self.times_said().into_iter();
         let own = own.filter_map(|(path, time)| Some((format!("{path}.time_zone"), time.zone?)));
         let zones = of_table
@@ -177,28 +189,28 @@ impl Rules<'_> {
 
     /// What can't be written where a time stands in another table.
     fn elsewhere(&self, mistakes: &mut Vec<ConfigError>) {
-        let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
         let Some((path, _)) = self.times_said().into_iter().find(|(_, time)| time.elsewhere.is_some()) else {
             return;
         };
-        if action == Some(Action::Backfill) {
+        if self.action("repair.missed_first") == Some(Action::Backfill) {
             let problem = format!("backfill writes the start into the heartbeat, and {path} is in another table");
             mistakes.push(self.conflict("repair.missed_first", problem, "take observe or fail"));
         }
     }
 
     fn choices(&self, mistakes: &mut Vec<ConfigError>) {
-        let action = self.quietly(|reader| reader.choice("repair.missed_first", Action::from_spelling));
+        let action = self.action("repair.missed_first");
         let failure = self.quietly(|reader| reader.texts("table.failure"));
-        let state = self.quietly(|reader| reader.text("repair.fail.state"));
-        let function = self.quietly(|reader| reader.text("repair.fail.call.function"));
-        let is_said = state.or(function).is_some();
+        let is_said = self
+            .text("repair.fail.state")
+            .or(self.text("repair.fail.call.function"))
+            .is_some();
         if action == Some(Action::Fail) && !is_said && failure.is_some_and(|states| states.is_empty()) {
             let problem = "fail writes the first of table.failure, which is empty".to_owned();
             let remedy = "set table.failure or repair.fail.state, or take observe or backfill";
             mistakes.push(self.conflict("repair.missed_first", problem, remedy));
         }
-        let overrun = self.quietly(|reader| reader.choice("repair.overrun", Action::from_spelling));
+        let overrun = self.action("repair.overrun");
         if overrun == Some(Action::Fail) {
             self.fail_by_age(mistakes);
         }
@@ -221,15 +233,13 @@ impl Rules<'_> {
     /// What `overrun = "fail"` writes and compares.
     fn fail_by_age(&self, mistakes: &mut Vec<ConfigError>) {
         const LENGTH: &str = "needs to know how long good runs take";
-        let list = |path| self.quietly(|reader| reader.texts(path)).unwrap_or_default();
-        let ended_at = self.quietly(|reader| reader.text("table.ended_at"));
         let has_end_state = self.layer.says("repair.fail.state")
             || self.layer.says("repair.fail.call.function")
-            || !list("table.failure").is_empty();
+            || !self.texts("table.failure").is_empty();
         let lacks = [
             ("table.failure", !has_end_state, "ends the job in a failure state"),
-            ("table.success", list("table.success").is_empty(), LENGTH),
-            ("table.ended_at", ended_at.is_none(), LENGTH),
+            ("table.success", self.texts("table.success").is_empty(), LENGTH),
+            ("table.ended_at", self.text("table.ended_at").is_none(), LENGTH),
         ];
         for (path, _, why) in lacks.into_iter().filter(|(_, lacks, _)| *lacks) {
             let problem = format!("fail {why}, and {path} is not set");
@@ -240,8 +250,7 @@ impl Rules<'_> {
     /// A job is judged by its heartbeat or, where there is none, by its age.
     fn without_heartbeat(&self, mistakes: &mut Vec<ConfigError>) {
         const HEARTBEAT: &str = "table.last_heartbeat_at";
-        let action = |path| self.quietly(|reader| reader.choice(path, Action::from_spelling));
-        let acts = |path| action(path).is_some_and(|action| action != Action::Observe);
+        let acts = |path| self.action(path).is_some_and(|action| action != Action::Observe);
         match (self.layer.says(HEARTBEAT), self.layer.says("max_runtime")) {
             (false, false) if self.preset().is_some() => mistakes.push(ConfigError::Missing {
                 key: format!("{}max_runtime", self.label),
@@ -278,8 +287,7 @@ impl Rules<'_> {
 
     /// The preset; none where its name is unknown, which is a mistake of its own.
     fn preset(&self) -> Option<String> {
-        self.quietly(|reader| reader.text("preset"))
-            .filter(|name| text_of(name).is_some())
+        self.text("preset").filter(|name| text_of(name).is_some())
     }
 
     /// The variable that sets a key of this watch.

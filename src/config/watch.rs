@@ -45,9 +45,7 @@ pub(super) fn check(
     let preset = reader.text("preset");
     // The name is settled already, from what is a text; what is none is refused here.
     reader.text("name");
-    let mapping = mapping(&mut reader, name);
-    let repair = repair(&mut reader);
-    let watch = times_and_rest(&mut reader, name, database, preset, mapping, repair);
+    let watch = watch(&mut reader, name, database, preset);
     mistakes.append(&mut reader.mistakes);
     let rules = Rules {
         label,
@@ -199,17 +197,17 @@ fn repair(reader: &mut Reader<'_>) -> Option<RepairConfig> {
     })
 }
 
-fn times_and_rest(
+fn watch(
     reader: &mut Reader<'_>,
     name: &str,
-    database: Option<DatabaseSource>,
+    source: Option<DatabaseSource>,
     preset: Option<String>,
-    mapping: Option<Mapping>,
-    repair: Option<RepairConfig>,
 ) -> Option<WatchConfig> {
     whole!(WatchConfig {
+        mapping: mapping(reader, name),
+        repair: repair(reader),
         name: Some(name.to_owned()),
-        database: database,
+        database: source,
         naming: Some(reader.naming),
         preset: Some(preset),
         noun: reader.noun("noun"),
@@ -226,8 +224,6 @@ fn times_and_rest(
         discovery: reader.choice("discovery", DiscoverySetting::from_spelling),
         full_look_interval: reader.span("full_look_interval"),
         job_name_label: reader.switch("job_name_label"),
-        mapping: mapping,
-        repair: repair,
         meltano: Some(None),
     })
 }

@@ -44,8 +44,8 @@ pub struct Metrics {
 
 /// What a part of a scrape is encoded from: the same source gives the same part.
 enum Source {
-    /// The process. What it uses (memory, processor time) changes at any time; it is read again in each second.
-    Process { reload: ReloadStatus, second: u64 },
+    /// The process, in this second: what it uses (memory, processor time) changes at any time, and is read again in each.
+    Process(ReloadStatus, u64),
     /// A watch.
     Watch(View),
     /// A watch that was removed and is still in its last pass. Its board is gone, so nothing says whether it changed.
@@ -55,13 +55,7 @@ enum Source {
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (
-                Self::Process { reload, second },
-                Self::Process {
-                    reload: other,
-                    second: then,
-                },
-            ) => reload == other && second == then,
+            (Self::Process(reload, second), Self::Process(other, then)) => reload == other && second == then,
             (Self::Watch(one), Self::Watch(other)) => one.is_same(other),
             _ => false,
         }
@@ -139,12 +133,9 @@ impl Metrics {
     /// What a scrape is made of now: the process, and each watch.
     fn sources(&self) -> Vec<Source> {
         let now = self.clock.moment();
-        let process = Source::Process {
-            reload: self.roster.reload_status(),
-            second: now.since(Moment::default()).as_secs(),
-        };
+        let second = now.since(Moment::default()).as_secs();
         let boards = self.roster.boards();
-        let mut sources = vec![process];
+        let mut sources = vec![Source::Process(self.roster.reload_status(), second)];
         sources.extend(View::all(&boards, now).into_iter().map(Source::Watch));
         let known: BTreeSet<&String> = boards.iter().map(|(name, _)| name).collect();
         let counters = self.counters.lock();
@@ -163,12 +154,12 @@ impl Metrics {
 
     fn encode(&self, source: &Source) -> Series {
         let mut families = match source {
-            Source::Process { .. } => self.process.gather(),
+            Source::Process(..) => self.process.gather(),
             // Fed before the board is: a view that is seen has been counted.
             Source::Watch(View { name, .. }) | Source::Leaving(name) => self.counters_as_they_stand(name),
         };
         families.extend(match source {
-            Source::Process { reload, .. } => gauges::of_process(*reload, &self.build),
+            Source::Process(reload, _) => gauges::of_process(*reload, &self.build),
             Source::Watch(view) => gauges::of_watch(view),
             Source::Leaving(_) => Vec::new(),
         });

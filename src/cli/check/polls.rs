@@ -1,10 +1,10 @@
 //! What a pass costs the database, by each way of finding running jobs.
 
-use super::{Line, Verdict, good, note};
+use super::{Line, Verdict, good, note, running};
 use crate::{
     app::{self, AppError},
     config::WatchConfig,
-    domain::{Access, Coverage, Discovery, DiscoverySetting, Job, SCANS, StateKind, interval_in_force},
+    domain::{Access, Coverage, Discovery, DiscoverySetting, SCANS, interval_in_force},
     store::{ObserveRequest, Store, StoreError},
 };
 use std::time::{Duration, Instant};
@@ -37,8 +37,7 @@ pub(super) async fn cost_of(watch: &WatchConfig, by: DiscoverySetting) -> Result
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(Err(error)),
     };
-    let runs = |job: &&Job| policy.states.kind_of(job.state.as_deref()) == StateKind::Running;
-    let running = first.rows.iter().filter(runs).map(|job| job.id.clone()).collect();
+    let running = running(&first, &policy).map(|job| job.id.clone()).collect();
     let began = Instant::now();
     let second = store.observe(&request(running)).await;
     Ok(second.map(|snapshot| Cost {

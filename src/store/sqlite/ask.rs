@@ -4,6 +4,7 @@
 use super::{
     SqliteSettings,
     access::Reason,
+    columns::all,
     connection::Open,
     guard,
     key::keys,
@@ -122,11 +123,9 @@ impl Driver<'_> {
     /// seen from the keys, where they are counted up.
     fn access_plan(&self) -> rusqlite::Result<AccessPlan> {
         let (connection, catalog) = (&self.open.connection, &self.open.catalog);
-        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", catalog.statements.running))?;
+        let explain = format!("EXPLAIN QUERY PLAN {}", catalog.statements.running);
         let states = json(&self.settings.mapping.states.running);
-        let lines: Vec<String> = explain
-            .query_map((states, 1), |row| row.get("detail"))?
-            .collect::<rusqlite::Result<_>>()?;
+        let lines: Vec<String> = all(connection, &explain, (states, 1), |row| row.get("detail"))?;
         // An index that serves a condition of `only` alone finds all jobs, not the running ones.
         let by_state = format!("{}=?", self.settings.mapping.state.as_str()).to_lowercase();
         let scans = lines.iter().any(|line| {

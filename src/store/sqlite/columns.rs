@@ -4,7 +4,7 @@ use crate::store::{
     Identifier, Mapping, StoreError, TableName,
     mapping::{in_one, no_column},
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 /// A column as the schema has it.
 pub(super) struct Column {
@@ -35,9 +35,8 @@ pub(super) fn kind_of(connection: &Connection, name: &str) -> rusqlite::Result<O
 
 /// The columns of a table or view; none where there is no such.
 pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
-    let mut statement =
-        connection.prepare("SELECT name, type, pk, \"notnull\", hidden IN (2, 3) FROM pragma_table_xinfo(?1)")?;
-    let rows = statement.query_map([table], |row| {
+    let sql = "SELECT name, type, pk, \"notnull\", hidden IN (2, 3) FROM pragma_table_xinfo(?1)";
+    all(connection, sql, [table], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,
@@ -45,8 +44,27 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
             not_null: row.get(3)?,
             is_generated: row.get(4)?,
         })
-    })?;
-    rows.collect()
+    })
+}
+
+/// The columns of each index that holds all rows of a table, the key of the rows themselves included; an expression has no name.
+pub(super) fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    let sql = include_str!("sql/other_indexes.sql");
+    let rows: Vec<(String, Option<String>)> = all(connection, sql, [table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let of_each = rows.chunk_by(|(one, _), (other, _)| one == other);
+    let names =
+        |index: &[(String, Option<String>)]| index.iter().map(|(_, name)| name.clone().unwrap_or_default()).collect();
+    Ok(of_each.map(names).collect())
+}
+
+/// All rows of an answer.
+pub(super) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare(sql)?.query_map(params, read)?.collect()
 }
 
 /// All missing columns in one error.

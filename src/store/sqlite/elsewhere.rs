@@ -2,7 +2,7 @@
 //! have, an index that finds the rows of one job above all.
 
 use super::{
-    columns::{Column, columns, find, kind_of},
+    columns::{Column, all, columns, find, indexes, kind_of},
     failures::failed,
 };
 use crate::{
@@ -98,16 +98,11 @@ fn other_columns(
 
 /// The error of a table that is not in the file.
 pub(super) fn missing_table(connection: &Connection, path: &Path, table: &TableName, key: &str) -> StoreError {
-    let tables = || -> rusqlite::Result<Vec<String>> {
-        let names =
-            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' LIMIT 500";
-        let mut statement = connection.prepare(names)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        rows.collect()
-    };
+    let names = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' LIMIT 500";
+    let tables: rusqlite::Result<Vec<String>> = all(connection, names, [], |row| row.get(0));
     let plain = table.plain();
     let is_empty = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
-    match tables() {
+    match tables {
         Ok(tables) if tables.is_empty() && is_empty => StoreError::Schema(format!(
             "table `{plain}` not found in {} (watch.table.{key}); the file is empty: wait until the writer has made its tables, or \
              check the path",
@@ -189,22 +184,4 @@ fn missing_index(
         return Err(elsewhere.too_large(&advice));
     }
     Ok(Some(advice))
-}
-
-/// The columns of each index that holds all rows of a table, the key of the rows themselves included.
-fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
-    let mut statement = connection.prepare(include_str!("sql/other_indexes.sql"))?;
-    let rows = statement.query_map([table], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
-    })?;
-    let mut indexes: Vec<(String, Vec<String>)> = Vec::new();
-    for row in rows {
-        let (index, column) = row?;
-        let column = column.unwrap_or_default();
-        match indexes.last_mut() {
-            Some((last, columns)) if *last == index => columns.push(column),
-            _ => indexes.push((index, vec![column])),
-        }
-    }
-    Ok(indexes.into_iter().map(|(_, columns)| columns).collect())
 }

@@ -3,7 +3,7 @@
 
 use super::{
     access,
-    columns::{self, is_unique},
+    columns::{self, all, indexes, is_unique},
     connection::Bare,
     failures::failed,
     thread::Thread,
@@ -127,9 +127,7 @@ impl Inventoried for SqliteInventory {
         let statement = fill(include_str!("sql/running_plan.sql"), &names);
         let states = serde_json::Value::from(running).to_string();
         self.ask("asking for a plan", move |connection| {
-            let mut statement = connection.prepare(&statement)?;
-            let lines = statement.query_map([&states], |row| row.get::<_, String>("detail"))?;
-            let lines = lines.collect::<rusqlite::Result<Vec<_>>>()?;
+            let lines: Vec<String> = all(connection, &statement, [&states], |row| row.get("detail"))?;
             let index = lines.iter().find_map(|line| {
                 let by = line.strip_prefix("SEARCH target USING ")?.split_once("INDEX ")?.1;
                 Some(by.rsplit_once(" (").map_or(by, |(name, _)| name).to_owned())
@@ -141,9 +139,8 @@ impl Inventoried for SqliteInventory {
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
-    let mut names = connection.prepare(include_str!("sql/inventory.sql"))?;
-    let names = names.query_map([MOST_COLUMNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let names: Vec<(String, String)> = names.collect::<rusqlite::Result<_>>()?;
+    let sql = include_str!("sql/inventory.sql");
+    let names: Vec<(String, String)> = all(connection, sql, [MOST_COLUMNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut inventory = Inventory {
         has_times_as_texts: true,
         // The writer of a file is a process of this machine.
@@ -189,17 +186,11 @@ fn rows(connection: &Connection, table: &str) -> Option<u64> {
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let found = columns::columns(connection, table)?;
-    let mut indexes = connection.prepare(include_str!("sql/other_indexes.sql"))?;
-    let indexes = indexes.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let indexes: Vec<(String, Option<String>)> = indexes.collect::<rusqlite::Result<_>>()?;
-    let leads = |name: &str| {
-        let is_first = |place: usize| place == 0 || indexes[place - 1].0 != indexes[place].0;
-        (0..indexes.len()).any(|place| is_first(place) && indexes[place].1.as_deref() == Some(name))
-    };
+    let indexes = indexes(connection, table)?;
     let columns = found.iter().map(|column| {
         Ok(Column {
             is_unique: is_unique(connection, table, &found, column)?,
-            leads_index: leads(&column.name),
+            leads_index: indexes.iter().any(|index| index.first() == Some(&column.name)),
             holds: holds(&column.declared),
             sql_type: column.declared.clone(),
             name: column.name.clone(),
@@ -227,15 +218,10 @@ fn holds(declared: &str) -> Holds {
 }
 
 fn references(connection: &Connection, tables: &[Table], place: usize) -> rusqlite::Result<Vec<Reference>> {
-    let mut statement = connection.prepare_cached(include_str!("sql/inventory_references.sql"))?;
-    let found = statement.query_map([&tables[place].name], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, Option<String>>(2)?,
-        ))
+    let (sql, table) = (include_str!("sql/inventory_references.sql"), &tables[place].name);
+    let found: Vec<(String, String, Option<String>)> = all(connection, sql, [table], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })?;
-    let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
     let resolved = found.into_iter().filter_map(|(column, other, key)| {
         let table = tables
             .iter()

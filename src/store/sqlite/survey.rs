@@ -1,6 +1,6 @@
 //! What stands around the table in a file: the triggers of others. A file knows no roles.
 
-use super::{SqliteStore, ledger, render::GuardNames};
+use super::{SqliteStore, columns::all, ledger, render::GuardNames};
 use crate::{
     domain::JobId,
     store::{
@@ -18,14 +18,11 @@ impl Surveyed for SqliteStore {
         self.call("looking around the table", WITHIN, |open, settings| {
             let table = &settings.mapping.table.name;
             let names = GuardNames::of(table);
-            let read = || -> rusqlite::Result<Vec<String>> {
-                let mut statement = open.connection.prepare(include_str!("sql/survey.sql"))?;
-                let ours = (table.as_str(), names.insert.as_str(), names.update.as_str());
-                let rows = statement.query_map(ours, |row| row.get::<_, String>(0))?;
-                rows.map(|name| Ok(format!("the trigger `{}`", name?.escape_debug())))
-                    .collect()
-            };
-            let neighbours = read().map_err(open.failed("looking around the table"))?;
+            let ours = (table.as_str(), names.insert.as_str(), names.update.as_str());
+            let neighbours = all(&open.connection, include_str!("sql/survey.sql"), ours, |row| {
+                Ok(format!("the trigger `{}`", row.get::<_, String>(0)?.escape_debug()))
+            });
+            let neighbours = neighbours.map_err(open.failed("looking around the table"))?;
             let missing_ledger_indexes = ledger::missing_indexes(open, settings)?;
             Ok(Surroundings {
                 missing_ledger_indexes,
