@@ -9,13 +9,11 @@ use crate::{
         reading::{HEAVIEST, Strings, too_heavy, weight, weight_of_entry},
     },
 };
+use parking_lot::Mutex;
 use std::{
     ops::ControlFlow,
     pin::pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
@@ -87,8 +85,7 @@ impl<'a> Driver<'a> {
         // A vector that doubles would be twice as large as what is in it.
         let mut jobs = Vec::with_capacity(expected);
         let mut keyless = 0;
-        let lent = || self.strings.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut strings = std::mem::take(&mut *lent());
+        let mut strings = std::mem::take(&mut *self.strings.lock());
         let keeps_utc = self.ready.catalog.all_keep_utc();
         let take = |row: &Row| {
             let Some(job) = row::job(row, keeps_utc, &mut strings) else {
@@ -103,7 +100,7 @@ impl<'a> Driver<'a> {
             self.weigh(weight)
         };
         self.link.ask_each(statement, params, take).await?;
-        *lent() = strings;
+        *self.strings.lock() = strings;
         Ok(Rows { jobs, keyless })
     }
 

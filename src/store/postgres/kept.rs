@@ -5,10 +5,10 @@
 //! So nothing is prepared unless the server sees both ends of the connection as we see them: then it is one connection, from
 //! our socket to the server's.
 
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio_postgres::{Error, Row, Statement, error::SqlState, types::Type};
@@ -61,13 +61,9 @@ struct State {
 }
 
 impl Kept {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether statements are kept, for people.
     pub(super) fn said(&self) -> &'static str {
-        match self.state().way {
+        match self.0.lock().way {
             Way::Unknown => "no, the server has not been asked yet how it sees the connection",
             Way::Direct => "yes, the connection is direct",
             Way::Indirect => {
@@ -81,7 +77,7 @@ impl Kept {
 
     /// Takes in how the server sees the connection, which has these ends.
     pub(super) fn judge(&self, ends: Option<Ends>, seen: Result<Vec<Row>, Error>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.way != Way::Unknown {
             return;
         }
@@ -98,7 +94,7 @@ impl Kept {
     /// What the server keeps of a statement with these types, if anything. What is asked for the second time is wanted from
     /// then on.
     pub(super) fn find(&self, sql: &str, types: &[Type]) -> Option<Statement> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let state = &mut *state;
         if !matches!(state.way, Way::Unknown | Way::Direct) {
             return None;
@@ -125,13 +121,13 @@ impl Kept {
 
     /// Whether the server was not asked yet how it sees the connection.
     pub(super) fn is_unproven(&self) -> bool {
-        self.state().way == Way::Unknown
+        self.0.lock().way == Way::Unknown
     }
 
     /// Takes note of an error of the pass or repair: a statement that is gone, or that no longer fits the table.
     pub(super) fn note(&self, error: &Error) {
         let is_refusal = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED];
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.way == Way::Direct && error.code().is_some_and(|code| is_refusal.contains(code)) {
             state.is_refused = true;
         }
@@ -139,12 +135,12 @@ impl Kept {
 
     /// What is to be kept, which is then no longer wanted: the texts and the types of their parameters.
     pub(super) fn take_wanted(&self) -> Vec<(String, Vec<Type>)> {
-        std::mem::take(&mut self.state().wanted)
+        std::mem::take(&mut self.0.lock().wanted)
     }
 
     /// Keeps what the server has prepared of these.
     pub(super) fn keep(&self, wanted: Vec<(String, Vec<Type>)>, kept: Result<Vec<Statement>, Error>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         match kept {
             Ok(kept) => {
                 let now = Instant::now();
@@ -165,7 +161,7 @@ impl Kept {
 
     /// Whether the pass or repair met a refusal; then nothing is kept on this connection any more.
     pub(super) fn gives_up(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let is_refused = std::mem::take(&mut state.is_refused);
         if is_refused {
             state.give_up();

@@ -5,10 +5,11 @@
 
 use super::link::Link;
 use crate::store::StoreError;
+use parking_lot::Mutex as Quick;
 use std::{
     ops::{Deref, DerefMut},
     pin::pin,
-    sync::{Arc, Mutex as Quick, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -79,38 +80,30 @@ impl Hold {
     }
 }
 
-fn locked<T>(mutex: &Quick<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Lane {
-    fn state(&self) -> MutexGuard<'_, LaneState> {
-        locked(&self.state)
-    }
-
     /// How many stand before a newcomer.
     fn load(&self) -> usize {
-        let state = self.state();
+        let state = self.state.lock();
         state.waiting + usize::from(state.hold.is_some())
     }
 
     /// Whether more stand in the queue than the way to the server lets through in this time.
     fn is_crowded(&self, within: Duration) -> bool {
-        let way = self.state().way;
+        let way = self.state.lock().way;
         by_the_way(self.load(), way) > within
     }
 
     fn is_busy(&self, patience: Duration) -> bool {
-        self.state().hold.is_some_and(|hold| hold.is_long(patience))
+        self.state.lock().hold.is_some_and(|hold| hold.is_long(patience))
     }
 
     fn settle(&self) {
-        self.state().homes += 1;
+        self.state.lock().homes += 1;
     }
 
     /// A watch leaves; a connection that none comes back for is closed.
     fn leave(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.homes = state.homes.saturating_sub(1);
         if state.homes == 0 {
             self.close_idle();
@@ -176,7 +169,7 @@ impl Slot {
     }
 
     fn begin(&self, allowed: Duration) {
-        if let Some(hold) = &mut self.lane.state().hold {
+        if let Some(hold) = &mut self.lane.state.lock().hold {
             hold.since = Instant::now();
             hold.allowed = allowed;
         }
@@ -199,13 +192,13 @@ impl DerefMut for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(hold) = self.lane.state().hold.take() else {
+        let Some(hold) = self.lane.state.lock().hold.take() else {
             return;
         };
-        let mut served = locked(&self.lanes.served);
+        let mut served = self.lanes.served.lock();
         // Where no watch got an answer meanwhile, it is the server that hangs, and further connections to it are of no use.
         let others_work = served.is_some_and(|at| at > hold.since);
-        let mut home = locked(&self.home);
+        let mut home = self.home.lock();
         // Once is a busy moment.
         home.kept_waiting = if hold.kept_waiting && others_work {
             home.kept_waiting + 1
@@ -216,7 +209,7 @@ impl Drop for Slot {
         home.calm = if is_calm { home.calm + 1 } else { 0 };
         if let Some(link) = &*self.link {
             *served = Some(Instant::now());
-            self.lane.state().way = link.way();
+            self.lane.state.lock().way = link.way();
         }
     }
 }
@@ -261,7 +254,7 @@ pub(super) struct WatchLane {
 
 impl Drop for WatchLane {
     fn drop(&mut self) {
-        locked(&self.home).lane.leave();
+        self.home.lock().lane.leave();
     }
 }
 
@@ -279,7 +272,7 @@ impl WatchLane {
     /// Closes its connection and the shared ones, if they are not in use now.
     pub(super) fn close_idle(&self) {
         self.lanes.close_idle();
-        locked(&self.home).lane.close_idle();
+        self.home.lock().lane.close_idle();
     }
 
     pub(super) fn new(lanes: Arc<Lanes>, patience: Duration) -> Self {
@@ -307,7 +300,7 @@ impl WatchLane {
         };
         self.tidy();
         loop {
-            let lane = locked(&self.home).lane.clone();
+            let lane = self.home.lock().lane.clone();
             let link = match self.wait(&lane, until).await {
                 Waited::Got(link) => link,
                 Waited::Late => return Err(late()),
@@ -316,7 +309,7 @@ impl WatchLane {
                     continue;
                 }
             };
-            let is_own = locked(&self.home).own.is_some();
+            let is_own = self.home.lock().own.is_some();
             let mut slot = self.hold(link, lane);
             if is_own && slot.is_none() {
                 let permit = self.lanes.connecting.clone().acquire_owned();
@@ -328,7 +321,7 @@ impl WatchLane {
     }
 
     fn hold(&self, link: OwnedMutexGuard<Option<Link>>, lane: Arc<Lane>) -> Slot {
-        lane.state().hold = Some(Hold {
+        lane.state.lock().hold = Some(Hold {
             since: Instant::now(),
             allowed: Duration::ZERO,
             kept_waiting: false,
@@ -346,10 +339,10 @@ impl WatchLane {
         struct Queue<'a>(&'a Lane);
         impl Drop for Queue<'_> {
             fn drop(&mut self) {
-                self.0.state().waiting -= 1;
+                self.0.state.lock().waiting -= 1;
             }
         }
-        lane.state().waiting += 1;
+        lane.state.lock().waiting += 1;
         let _queue = Queue(lane);
         let long = QUEUE.min(until.saturating_duration_since(Instant::now()) / 2);
         let crowded_at = Instant::now() + long;
@@ -362,7 +355,7 @@ impl WatchLane {
             if Instant::now() >= until {
                 return Waited::Late;
             }
-            if let Some(hold) = &mut lane.state().hold
+            if let Some(hold) = &mut lane.state.lock().hold
                 && hold.is_long(self.patience)
             {
                 hold.kept_waiting = true;
@@ -378,7 +371,7 @@ impl WatchLane {
 
     /// Before a pass: a lane of its own for a watch that keeps others waiting, and back to the first lane when all is calm.
     fn tidy(&self) {
-        let mut home = locked(&self.home);
+        let mut home = self.home.lock();
         let first = &self.lanes.shared[0];
         if home.kept_waiting >= KEPT_WAITING {
             home.kept_waiting = 0;
@@ -394,7 +387,7 @@ impl WatchLane {
 
     /// Away from a lane to the best of those that are free; from one that is kept for long also to a lane of its own.
     fn move_away(&self, from: &Arc<Lane>, is_busy: bool) {
-        let mut home = locked(&self.home);
+        let mut home = self.home.lock();
         match self.lanes.roomiest(self.patience) {
             Some(lane) if !Arc::ptr_eq(lane, from) => home.move_to(lane.clone(), None),
             _ if is_busy => self.own_lane(&mut home),

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::store::{Barrier, StoreError};
 use futures_util::TryStreamExt;
+use parking_lot::Mutex;
 use std::{
     future::Future,
     ops::ControlFlow,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -250,7 +251,7 @@ impl Link {
 
     /// Starts the deadline again: from here on the answers together may take that long.
     pub(super) fn start_deadline(&self, within: Duration) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now() + within, within);
+        *self.until.lock() = (Instant::now() + within, within);
     }
 
     /// Awaits an answer under the deadline that was started last.
@@ -259,7 +260,7 @@ impl Link {
         what: &'static str,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
-        let (until, within) = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, within) = *self.until.lock();
         match self
             .within_for(until.duration_since(Instant::now()), what, answer)
             .await

@@ -8,9 +8,10 @@ use super::{
     server_addr::ServerAddr,
 };
 use crate::store::StoreError;
+use parking_lot::Mutex;
 use std::{
     sync::{
-        Arc, Mutex as Quick, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -29,7 +30,7 @@ pub struct Links {
     repairs: Arc<Lanes>,
     /// How many full looks are in progress.
     full_looks: Arc<AtomicUsize>,
-    failover: Arc<Quick<Failover>>,
+    failover: Arc<Mutex<Failover>>,
 }
 
 impl Default for Links {
@@ -82,29 +83,25 @@ impl Links {
         Arc::strong_count(&self.failover) == 1
     }
 
-    fn failover(&self) -> MutexGuard<'_, Failover> {
-        self.failover.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where the passes look, and repairs go.
     pub(super) fn place(&self) -> Option<ServerAddr> {
-        self.failover().place.clone()
+        self.failover.lock().place.clone()
     }
 
     /// The passes look there from now on.
     pub(super) fn look_at(&self, place: &ServerAddr) {
-        self.failover().place = Some(place.clone());
+        self.failover.lock().place = Some(place.clone());
     }
 
     /// The server that takes writes, if the search has found one.
     pub(super) fn better(&self) -> Option<Link> {
-        let found = self.failover().search.try_join_next();
+        let found = self.failover.lock().search.try_join_next();
         found.and_then(|found| found.ok()?.ok()).filter(Link::is_usable)
     }
 
     /// Searches for a better server, unless that is being done already; `None` ends it.
     pub(super) fn search(&self, search: Option<impl Future<Output = Result<Link, StoreError>> + Send + 'static>) {
-        let mut failover = self.failover();
+        let mut failover = self.failover.lock();
         match search {
             None => failover.search.abort_all(),
             Some(search) if failover.search.is_empty() => {

@@ -1,10 +1,11 @@
 //! A thread for blocking work, one piece at a time, each under a deadline of the caller's.
 
 use crate::store::StoreError;
+use parking_lot::Mutex;
 use rusqlite::InterruptHandle;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -18,16 +19,16 @@ pub(super) struct Interrupt(Arc<Mutex<Option<InterruptHandle>>>);
 impl Interrupt {
     /// From here on the handle's connection can be interrupted.
     pub(super) fn arm(&self, handle: InterruptHandle) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        *self.0.lock() = Some(handle);
     }
 
     /// The work is done: a late interrupt must not hit the next.
     pub(super) fn disarm(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 
     fn fire(&self) {
-        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(handle) = &*self.0.lock() {
             handle.interrupt();
         }
     }
