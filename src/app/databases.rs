@@ -6,36 +6,21 @@ use crate::{
     store::postgres::Links,
 };
 
-/// The databases of the watches that run, each with its connections.
+/// The databases of the watches that run, each with its connections, and whether its hosts are searched for one that takes writes.
 #[derive(Debug, Default)]
-pub(super) struct Databases(Vec<(DatabaseSource, Server, Links)>);
-
-/// Which server of several the URL's hosts are searched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    /// Any that answers.
-    Any,
-    /// One that takes writes.
-    Writable,
-}
+pub(super) struct Databases(Vec<(DatabaseSource, bool, Links)>);
 
 impl Databases {
     /// The connections to the database of a watch. Those that are no longer used are forgotten.
     pub(super) fn links(&mut self, watch: &WatchConfig) -> Links {
-        let server = match watch.action() {
-            Action::Observe => Server::Any,
-            Action::Backfill | Action::Fail => Server::Writable,
-        };
+        let writes = watch.action() != Action::Observe;
         self.0.retain(|(.., links)| !links.is_last());
-        let found = self
-            .0
-            .iter()
-            .find(|(database, kind, _)| *database == watch.database && *kind == server);
-        if let Some((.., links)) = found {
+        let is_same = |known: &&(DatabaseSource, bool, Links)| known.0 == watch.database && known.1 == writes;
+        if let Some((.., links)) = self.0.iter().find(is_same) {
             return links.clone();
         }
         let links = Links::default();
-        self.0.push((watch.database.clone(), server, links.clone()));
+        self.0.push((watch.database.clone(), writes, links.clone()));
         links
     }
 }

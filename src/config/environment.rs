@@ -158,12 +158,8 @@ fn example_of(key: &Key) -> &'static str {
 fn misspelt(variables: &[(String, String)]) -> Vec<String> {
     let alike = |name: &str| {
         let upper = name.to_ascii_uppercase();
-        let words: Vec<String> = upper
-            .split(|letter: char| !letter.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect();
-        words.join("_")
+        let words = upper.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
     };
     let mut known: Vec<String> = known_top().iter().map(|name| format!("{PREFIX}{name}")).collect();
     known.sort();
@@ -201,15 +197,8 @@ fn misspelt(variables: &[(String, String)]) -> Vec<String> {
 
 /// How variables spell the name of a watch.
 pub(super) fn spelling_of(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_uppercase()
-            } else {
-                '_'
-            }
-        })
-        .collect()
+    name.to_ascii_uppercase()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// How variables spell the path of a key.

@@ -161,9 +161,7 @@ pub(super) fn flatten(scope: Scope, table: &Table, origin: &str, mistakes: &mut 
 
 /// Where an unknown key belongs, or what was meant.
 fn remedy_unknown(scope: Scope, path: &str) -> String {
-    let (prefix, leaf) = path
-        .rsplit_once('.')
-        .map_or(("", path), |(prefix, leaf)| (prefix, leaf));
+    let leaf = path.rsplit('.').next().unwrap_or(path);
     let same_leaf = |key: &&Key| key.path.rsplit('.').next() == Some(leaf);
     if let Some(key) = keys::KEYS.iter().filter(same_leaf).max_by_key(|key| key.scope == scope) {
         return format!("it belongs {}", place_of(key));
@@ -171,12 +169,8 @@ fn remedy_unknown(scope: Scope, path: &str) -> String {
     if let Some(meant) = nearest_path(scope, path) {
         return format!("did you mean {meant}?");
     }
-    let prefix = if prefix.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}.")
-    };
-    format!("known here: {}", names_below(scope, &prefix))
+    let prefix = path.strip_suffix(leaf).unwrap_or_default();
+    format!("known here: {}", names_below(scope, prefix))
 }
 
 fn place_of(key: &Key) -> String {
@@ -190,10 +184,8 @@ fn place_of(key: &Key) -> String {
 /// The known path that is nearest, also by its last part alone.
 pub(super) fn nearest_path(scope: Scope, path: &str) -> Option<&'static str> {
     let of_scope = || {
-        keys::KEYS
-            .iter()
-            .filter(move |key| key.scope == scope)
-            .map(|key| key.path)
+        let keys = keys::KEYS.iter().filter(move |key| key.scope == scope);
+        keys.map(|key| key.path)
     };
     let leaf = |path: &'static str| path.rsplit('.').next().unwrap_or(path);
     nearest(path, of_scope()).or_else(|| {

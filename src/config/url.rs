@@ -114,24 +114,16 @@ impl DatabaseUrl {
 fn bare(text: &str) -> Result<&str, String> {
     // A byte order mark, and the blank of no width, count as no blanks.
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'));
-    if text.is_empty() {
-        return Err(format!("the database URL is empty; {FORMS}"));
+    let problems = [
+        (text.is_empty(), "is empty"),
+        (text.contains(['\n', '\r']), "has more than one line"),
+        (text.contains(char::is_control), "holds a character that can't be seen"),
+        (text.starts_with('$'), "begins with $: a variable was not replaced"),
+    ];
+    if let Some((_, problem)) = problems.into_iter().find(|(is_so, _)| *is_so) {
+        return Err(format!("the database URL {problem}; {FORMS}"));
     }
-    if text.contains('\n') || text.contains('\r') {
-        return Err(format!("the database URL has more than one line; {FORMS}"));
-    }
-    if text.contains(char::is_control) {
-        return Err(format!(
-            "the database URL holds a character that can't be seen; {FORMS}"
-        ));
-    }
-    if text.starts_with('$') {
-        return Err(format!(
-            "the database URL begins with $: a variable was not replaced; {FORMS}"
-        ));
-    }
-    let has_quotes = text.starts_with(['"', '\'', '`', '<', '\u{201c}', '\u{2018}', '\u{ab}']);
-    match has_quotes {
+    match text.starts_with(['"', '\'', '`', '<', '\u{201c}', '\u{2018}', '\u{ab}']) {
         true => Err(format!(
             "there are quotes around the database URL; take them off ({FORMS})"
         )),

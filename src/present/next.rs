@@ -71,36 +71,33 @@ mod tests {
         };
         let in_time = "it is ended as failed in 1m 30s, at 08:01:30 UTC, if it stays silent";
         assert_eq!(due.words(now, span_short), in_time);
+        let (phase, cause, due_at) = (Phase::Overrun, None, Some(now));
         let overrun = Next {
-            phase: Phase::Overrun,
-            due_at: Some(now),
-            cause: None,
+            phase,
+            cause,
+            due_at,
             ..due
         };
-        let at_once = "it is ended as failed with the next pass, unless it ends before";
-        assert_eq!(overrun.words(now, span), at_once);
-        let withheld = Next {
-            cause: Some(Cause::Fuse),
-            ..due
-        };
-        assert_eq!(withheld.words(now, span), "nothing: the fuse is open");
+        let (phase, action, due_at) = (Phase::Lost, None, None);
         let lost = Next {
-            phase: Phase::Lost,
-            action: None,
-            due_at: None,
-            cause: None,
+            phase,
+            action,
+            cause,
+            due_at,
             ..due
         };
-        assert_eq!(lost.words(now, span), "reported only: lost heartbeats are not repaired");
-        let beating = Next {
-            phase: Phase::Beating,
-            ..lost
-        };
-        assert_eq!(beating.words(now, span), "nothing");
-        let repaired = Next {
-            is_repaired: true,
-            ..due
-        };
-        assert_eq!(repaired.words(now, span), "repaired by the last pass");
+        let (phase, is_repaired, fuse) = (Phase::Beating, true, Some(Cause::Fuse));
+        for (next, words) in [
+            (
+                overrun,
+                "it is ended as failed with the next pass, unless it ends before",
+            ),
+            (Next { cause: fuse, ..due }, "nothing: the fuse is open"),
+            (lost, "reported only: lost heartbeats are not repaired"),
+            (Next { phase, ..lost }, "nothing"),
+            (Next { is_repaired, ..due }, "repaired by the last pass"),
+        ] {
+            assert_eq!(next.words(now, span), words);
+        }
     }
 }

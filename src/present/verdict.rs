@@ -205,56 +205,40 @@ mod tests {
 
     #[test]
     fn a_headline_names_the_oldest_heartbeat_and_claims_no_life() {
-        let sentences = [(0, 0), (0, 1), (1, 0), (42, 0), (1_200, 3)].map(|(beating, starting)| {
+        for (beating, starting, sentence) in [
+            (0, 0, "No job is running."),
+            (0, 1, "1 job starting."),
+            (1, 0, "1 job running, oldest heartbeat 4 min ago."),
+            (42, 0, "42 jobs running, oldest heartbeat 4 min ago."),
+            (1_200, 3, "1,200 jobs running, oldest heartbeat 4 min ago; 3 starting."),
+        ] {
             let oldest = (beating > 0).then_some(Duration::from_secs(240));
-            of_living(beating, starting, oldest, &Noun::default())
-        });
-        assert_eq!(
-            sentences,
-            [
-                "No job is running.",
-                "1 job starting.",
-                "1 job running, oldest heartbeat 4 min ago.",
-                "42 jobs running, oldest heartbeat 4 min ago.",
-                "1,200 jobs running, oldest heartbeat 4 min ago; 3 starting."
-            ]
-        );
+            assert_eq!(of_living(beating, starting, oldest, &Noun::default()), sentence);
+        }
     }
 
     #[test]
     fn a_calm_table_says_what_made_it_calm() {
-        let calm = || of_living(0, 0, None, &Noun::default());
-        let news = [0, 1, 4].map(|failed| with_news(calm(), failed));
-        assert_eq!(
-            news,
-            [
-                "No job is running.",
-                "No job is running; 1 was failed in the last minute.",
-                "No job is running; 4 were failed in the last minute."
-            ]
-        );
+        for (failed, sentence) in [
+            (0, "No job is running."),
+            (1, "No job is running; 1 was failed in the last minute."),
+            (4, "No job is running; 4 were failed in the last minute."),
+        ] {
+            assert_eq!(with_news("No job is running.".to_owned(), failed), sentence);
+        }
     }
 
     #[test]
     fn how_many_stuck_jobs_block_is_in_the_headline() {
-        let said = [
-            (1, None),
-            (1, Some(0)),
-            (1, Some(1)),
-            (3, Some(1)),
-            (3, Some(2)),
-            (3, Some(3)),
-        ];
-        assert_eq!(
-            said.map(|(stuck, of_them)| blocking(stuck, of_them)),
-            [
-                "",
-                ", none blocks new runs",
-                " and blocking new runs",
-                ", 1 blocks new runs",
-                ", 2 block new runs",
-                ", all block new runs"
-            ]
-        );
+        for (stuck, of_them, words) in [
+            (1, None, ""),
+            (1, Some(0), ", none blocks new runs"),
+            (1, Some(1), " and blocking new runs"),
+            (3, Some(1), ", 1 blocks new runs"),
+            (3, Some(2), ", 2 block new runs"),
+            (3, Some(3), ", all block new runs"),
+        ] {
+            assert_eq!(blocking(stuck, of_them), words);
+        }
     }
 }

@@ -24,11 +24,18 @@ pub struct Roster(RwLock<(Arc<Boards>, ReloadStatus)>);
 impl Roster {
     /// From the boards of a configuration that was read at `at`.
     pub fn new(boards: Boards, at: Timestamp) -> Self {
-        let reload = ReloadStatus {
-            succeeded: true,
-            in_force_since: at,
-        };
-        Self(RwLock::new((Arc::new(boards), reload)))
+        Self(RwLock::new(Self::in_force(boards, at)))
+    }
+
+    fn in_force(boards: Boards, in_force_since: Timestamp) -> (Arc<Boards>, ReloadStatus) {
+        let succeeded = true;
+        (
+            Arc::new(boards),
+            ReloadStatus {
+                succeeded,
+                in_force_since,
+            },
+        )
     }
 
     /// The boards now.
@@ -43,11 +50,7 @@ impl Roster {
 
     /// Another configuration is in force since `at`.
     pub fn replace(&self, boards: Boards, at: Timestamp) {
-        let reload = ReloadStatus {
-            succeeded: true,
-            in_force_since: at,
-        };
-        *self.0.write() = (Arc::new(boards), reload);
+        *self.0.write() = Self::in_force(boards, at);
     }
 
     /// A configuration was read and refused: the one in force stays.

@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 /// How often the files are read without a request for it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the web configuration says, all of it read and checked.
+/// What the web configuration says, all of it read and checked; by default neither TLS nor passwords.
+#[derive(Default)]
 pub struct AccessRules {
     encryption: Option<Encryption>,
     logins: Option<Logins>,
@@ -41,23 +42,11 @@ pub struct AccessRules {
 }
 
 impl AccessRules {
-    /// Neither TLS nor passwords.
-    fn open() -> Self {
-        Self {
-            encryption: None,
-            logins: None,
-            headers: Vec::new(),
-            rate_limit: false,
-            made_of: Vec::new(),
-        }
-    }
-
     fn read(path: &Path) -> Result<Self, WebFileError> {
         let mut made_of = Vec::new();
         let file = WebFile::read(path, &mut made_of)?;
         let refused = |problem| WebFileError::new(path, problem);
         let encryption = file.tls.map(Encryption::new).transpose().map_err(refused)?;
-        let refused = |problem| WebFileError::new(path, problem);
         Ok(Self {
             encryption,
             logins: Logins::new(file.users).map_err(refused)?,
@@ -161,7 +150,7 @@ impl AccessControl {
     /// # Errors
     /// If the file, or one that it names, can't be read or used.
     pub fn new(path: Option<&Path>) -> Result<Self, WebFileError> {
-        let rules = path.map_or_else(|| Ok(AccessRules::open()), AccessRules::read)?;
+        let rules = path.map_or_else(|| Ok(AccessRules::default()), AccessRules::read)?;
         Ok(Self {
             path: path.map(Path::to_path_buf),
             in_force: RwLock::new(Arc::new(rules)),

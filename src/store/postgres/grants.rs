@@ -162,7 +162,7 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
     let heartbeat: Vec<&Identifier> = mapping.own_heartbeat().into_iter().collect();
     let mut end = vec![&mapping.state];
     end.extend(&mapping.ended_at);
-    let (written, no_longer) = match action {
+    let (written, no_longer): (_, Vec<&Identifier>) = match action {
         Action::Observe => (Vec::new(), [heartbeat, end].concat()),
         Action::Backfill => (heartbeat, end),
         Action::Fail => {
@@ -172,19 +172,13 @@ fn of_columns(mapping: &Mapping, action: Action, table: &str, role: &str, sql: &
             // What is written is kept in the ledger as it was, and the error text is added to what is there: both are read.
             let further = mapping.error_written().map(|error| &error.column);
             let further: Vec<&Identifier> = further.into_iter().chain(set.clone()).collect();
-            read.extend(
-                further
-                    .iter()
-                    .filter(|column| !read.contains(*column))
-                    .collect::<Vec<_>>(),
-            );
+            read.extend(&further);
             written.extend(further);
             let is_unwritten = |column: &&Identifier| !written.contains(column);
             let no_longer = [heartbeat, end].concat().into_iter().filter(is_unwritten).collect();
             (written, no_longer)
         }
     };
-    let no_longer: Vec<&Identifier> = no_longer;
     if !no_longer.is_empty() {
         sql.push_str(&format!(
             "REVOKE UPDATE ({}) ON {table} FROM {role};\n",
