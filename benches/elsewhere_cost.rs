@@ -15,8 +15,9 @@ mod support;
 use beatwarden::{
     connection::SslMode,
     domain::{Action, Coverage, JobId, TimeValue},
+    mapping::{Elsewhere, Mapping, TimeSource},
     store::{
-        DiscoverySetting, Elsewhere, Mapping, ObserveRequest, Store, TimeSource,
+        DiscoverySetting, ObserveRequest, Store,
         postgres::{PostgresSettings, PostgresStore, Target},
         sqlite::{SqliteSettings, SqliteStore},
     },

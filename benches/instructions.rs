@@ -12,11 +12,12 @@ use beatwarden::{
         Access, Action, Coverage, Discovery, Job, JobId, Memory, Moment, Newcomers, Observation, Plan, Report,
         ServerIdentity, Snapshot, Timestamp, apply_outcomes, plan, report,
     },
+    mapping::Mapping,
     metrics::{Metrics, Scrape},
     pass::{Audience, Clock, GoodPass},
     status::{Board, JobNameLabels, Roster, WatchTerms},
     store::{
-        DiscoverySetting, Mapping, ObserveRequest, TimeBudget,
+        DiscoverySetting, ObserveRequest, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{self, Answer, Facts, Question, Rows, Span},
     },

@@ -4,10 +4,10 @@ use super::{any_store::AnyStore, error::AppError, target};
 use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::Policy,
-    mapping::Naming,
+    mapping::{Ending, Identifier, Naming},
     status::{JobNameLabels, WatchTerms},
     store::{
-        self, Ending, Identifier, Settings,
+        self, Settings,
         postgres::{PassFile, PostgresStore, Security, Target},
         sqlite::SqliteStore,
     },

@@ -3,7 +3,8 @@
 use crate::{
     config::{self, WatchConfig},
     http::access::WebFileError,
-    store::{IdentifierError, Kind, StoreError},
+    mapping::IdentifierError,
+    store::{Kind, StoreError},
 };
 use std::{io, net::SocketAddr};
 

@@ -4,10 +4,8 @@ use super::{Finding, Lines, toml};
 use crate::{
     config::KnownSystem,
     domain::Action,
-    store::{
-        Identifier, Mapping, TableName, TimeSource,
-        inventory::{Holds, Inventory, Table},
-    },
+    mapping::{Identifier, Mapping, TableName, TimeSource},
+    store::inventory::{Holds, Inventory, Table},
 };
 
 /// The longest that a job of a system without heartbeats may run, until a person says better: it is only reported.

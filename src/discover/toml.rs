@@ -2,8 +2,8 @@
 
 use crate::{
     domain::{TimeFormat, ValueTest},
+    mapping::Condition,
     present::safe::is_unsafe,
-    store::Condition,
 };
 
 /// A time as a file says it: names as a catalog or a preset has them.
@@ -86,7 +86,7 @@ fn condition(condition: &Condition) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Identifier;
+    use crate::mapping::Identifier;
     use std::collections::BTreeMap;
 
     #[test]

@@ -23,10 +23,6 @@ mod template;
 mod unwritable;
 
 pub use crate::domain::{DiscoverySetting, TimeFormat};
-pub use crate::mapping::{
-    Call, Condition, Elsewhere, Ending, ErrorText, Identifier, IdentifierError, Mapping, SERVER_ZONE, TableName,
-    TimeSource,
-};
 pub use error::{Barrier, Failure, Kind, StoreError};
 pub use identity::{error_text, repair_id};
 pub use settings::Settings;
@@ -40,7 +36,9 @@ pub(crate) use unwritable::computed;
 use crate::domain::{
     Coverage, Finding, Holder, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot, Timestamp,
 };
-use crate::mapping::quoted;
+use crate::mapping::{
+    Call, Condition, Elsewhere, Ending, ErrorText, Identifier, Mapping, SERVER_ZONE, TableName, TimeSource, quoted,
+};
 use std::{future::Future, time::Duration};
 
 /// What a pass asks of the table.

@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["domain", "files", "metrics", "pass", "present", "status", "tls"],
     ),
     ("demo", &[]),
-    ("discover", &["config", "domain", "present", "store"]),
+    ("discover", &["config", "domain", "mapping", "present", "store"]),
     (
         "app",
         &[
@@ -43,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "pass", "present", "status", "store", "tls",
+            "app", "config", "demo", "domain", "mapping", "pass", "present", "status", "store", "tls",
         ],
     ),
     ("main", &["cli"]),

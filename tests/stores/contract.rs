@@ -14,7 +14,8 @@ use beatwarden::{
         Access, Action, Cause, Coverage, Job, JobId, LedgerAction, Newcomers, Outcome, Phase, Repair, RepairId,
         Snapshot, StartCheck, TimeValue, ValueTest,
     },
-    store::{Condition, Identifier, Ledger, ObserveRequest, Resolution, Store, StoreError, Undo},
+    mapping::{Condition, Identifier},
+    store::{Ledger, ObserveRequest, Resolution, Store, StoreError, Undo},
 };
 use bed::{Bed, Held, PostgresBed, SqliteBed, Written, mapping};
 use std::time::Duration;

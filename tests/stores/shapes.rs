@@ -12,9 +12,8 @@ use beatwarden::{
         Access, Action, Cause, Coverage, Heartbeat, Job, JobId, Newcomers, Outcome, Phase, Repair, Snapshot,
         StartCheck, States, TimeValue,
     },
-    store::{
-        Failure, Mapping, ObserveRequest, Store, TimeBudget, TimeFormat, postgres::PostgresStore, sqlite::SqliteStore,
-    },
+    mapping::Mapping,
+    store::{Failure, ObserveRequest, Store, TimeBudget, TimeFormat, postgres::PostgresStore, sqlite::SqliteStore},
 };
 use std::time::Duration;
 

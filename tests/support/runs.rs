@@ -2,7 +2,7 @@
 
 use beatwarden::{
     domain::{Action, Noun, Policy, States, TimeFormat},
-    store::{Ending, ErrorText, Identifier, Mapping, TableName},
+    mapping::{Ending, ErrorText, Identifier, Mapping, TableName},
 };
 use std::time::Duration;
 

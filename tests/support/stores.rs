@@ -3,8 +3,9 @@
 use beatwarden::{
     connection::SslMode,
     domain::Action,
+    mapping::Mapping,
     store::{
-        DiscoverySetting, Mapping, Settings,
+        DiscoverySetting, Settings,
         postgres::{PostgresSettings, Target},
         sqlite::SqliteSettings,
     },

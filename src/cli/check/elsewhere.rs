@@ -1,11 +1,7 @@
 //! What `check` says of times that are not in the job table: where they stand, and the indexes that are missing there.
 
 use super::{Line, bad, good, note};
-use crate::{
-    config::WatchConfig,
-    domain::Action,
-    store::{TimeSource, survey::Surroundings},
-};
+use crate::{config::WatchConfig, domain::Action, mapping::TimeSource, store::survey::Surroundings};
 
 /// All lines about them.
 pub(super) fn lines(watch: &WatchConfig, around: &Surroundings) -> Vec<Line> {

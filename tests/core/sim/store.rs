@@ -12,8 +12,9 @@ use super::{
 use crate::runs;
 use beatwarden::{
     domain::{Action, Coverage, Discovery, Finding, Job, Noted, Outcome, Policy, Repair, Snapshot, Unknowns},
+    mapping::Mapping,
     store::{
-        Mapping, ObserveRequest, Resolution, Store, StoreError, TimeBudget,
+        ObserveRequest, Resolution, Store, StoreError, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
         question::{Answer, Frame, Question, Round},
     },

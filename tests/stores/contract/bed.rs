@@ -7,8 +7,9 @@ use crate::support::{
 };
 use beatwarden::{
     domain::Action,
+    mapping::Mapping,
     store::{
-        DiscoverySetting, Ledger, Mapping, Store,
+        DiscoverySetting, Ledger, Store,
         postgres::{PostgresSettings, PostgresStore},
         sqlite::{SqliteSettings, SqliteStore},
         survey::Surveyed,

@@ -8,7 +8,8 @@ use super::{
 };
 use beatwarden::{
     domain::{Action, Assigned, Cause, LateOutcome, LedgerEntry, Literal, Outcome, RepairId},
-    store::{Ending, Entries, ErrorTextRemoval, Identifier, Ledger, Mapping, Store, StoreError, Undo},
+    mapping::{Ending, Identifier, Mapping},
+    store::{Entries, ErrorTextRemoval, Ledger, Store, StoreError, Undo},
 };
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use super::{Bed, DEADLINE, PostgresBed, bed::mapping, look, made, refused, repai
 use crate::support::Session;
 use beatwarden::{
     domain::{Action, Argument, Cause, Coverage, Literal, Outcome},
-    store::{Call, Ending, Entries, Ledger, Mapping, Store, TableName},
+    mapping::{Call, Ending, Mapping, TableName},
+    store::{Entries, Ledger, Store},
 };
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,8 @@
 use super::{Bed, PostgresBed, SqliteBed, bed::mapping, repair, repair_of, repaired, snapshot, with_victim};
 use beatwarden::{
     domain::{Action, LateOutcome, LedgerAction, Outcome, Precedent, Precedents, RepairId, Snapshot},
-    store::{Acknowledged, Entries, Ledger, Store, TableName, Undo},
+    mapping::TableName,
+    store::{Acknowledged, Entries, Ledger, Store, Undo},
 };
 
 contract!(

@@ -7,7 +7,8 @@ use super::*;
 use crate::support::Session;
 use beatwarden::{
     domain::Argument,
-    store::{Elsewhere, Entries, Identifier, Ledger, Mapping, TableName, TimeSource, Undo},
+    mapping::{Elsewhere, Identifier, Mapping, TableName, TimeSource},
+    store::{Entries, Ledger, Undo},
 };
 use bed::WholeRow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,8 @@ use super::{Bed, PostgresBed, Written, bed::mapping, ids, look, repair, repair_o
 use crate::support::{eventually, pooler::Pooler, postgres::shared, proxy::Proxy};
 use beatwarden::{
     domain::{Action, Coverage, Outcome, Snapshot},
-    store::{DiscoverySetting, Mapping, Store, TableName, postgres::PostgresStore},
+    mapping::{Mapping, TableName},
+    store::{DiscoverySetting, Store, postgres::PostgresStore},
 };
 use std::{
     net::SocketAddr,

@@ -3,7 +3,8 @@
 use super::*;
 use beatwarden::{
     domain::{Argument, Assigned},
-    store::{Ending, Entries, Identifier, Ledger, Mapping, Undo, guard::Guarded},
+    mapping::{Ending, Identifier, Mapping},
+    store::{Entries, Ledger, Undo, guard::Guarded},
 };
 use bed::mapping;
 use serde_json::{Value, json};

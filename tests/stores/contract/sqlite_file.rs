@@ -5,8 +5,9 @@ use super::{bed::mapping, look, repair, repair_of, schema_error, snapshot};
 use crate::support::{beatwarden::words, eventually, stores};
 use beatwarden::{
     domain::{Access, Action, Cause, Coverage, Outcome},
+    mapping::Mapping,
     store::{
-        Failure, Ledger, Mapping, Store, StoreError, Undo,
+        Failure, Ledger, Store, StoreError, Undo,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };

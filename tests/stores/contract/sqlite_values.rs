@@ -7,7 +7,8 @@ use super::{
 };
 use beatwarden::{
     domain::{Action, Coverage, Outcome, Phase, Repair, Snapshot, StartCheck, TimeValue},
-    store::{Identifier, ObserveRequest, Store, TimeFormat},
+    mapping::Identifier,
+    store::{ObserveRequest, Store, TimeFormat},
 };
 use std::time::Duration;
 

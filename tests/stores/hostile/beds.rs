@@ -10,8 +10,9 @@ use crate::{
 };
 use beatwarden::{
     domain::Action,
+    mapping::Mapping,
     store::{
-        DiscoverySetting, Mapping, Store, TimeFormat,
+        DiscoverySetting, Store, TimeFormat,
         postgres::{PostgresSettings, PostgresStore},
         sqlite::{SqliteSettings, SqliteStore},
     },
