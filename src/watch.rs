@@ -169,7 +169,9 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let asked = self.clock.moment();
         let coverage = self.next_coverage(asked);
         let mut known: Vec<_> = self.memory.known_jobs().cloned().collect();
+        // Of one job several repairs may wait for what becomes of them.
         known.sort_unstable();
+        known.dedup();
         let request = ObserveRequest {
             known,
             coverage,

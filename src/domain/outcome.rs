@@ -66,8 +66,7 @@ pub fn apply_outcomes(memory: &mut Memory, plan: &mut Plan, attempts: &[Attempte
             view.cause = Some(view.cause.map_or(cause, |before| before.min(cause)));
         }
     }
-    plan.jobs
-        .retain(|view| !view.phase.is_overdue() || !failed.contains(&&view.id));
+    plan.jobs.retain(|view| !failed.contains(&&view.id));
     for view in &plan.jobs {
         if let Some(cause) = view.cause
             && let Some(known) = memory.jobs.get_mut(&view.id)

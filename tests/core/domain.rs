@@ -770,6 +770,23 @@ fn an_unknown_outcome_is_kept_until_it_is_known() {
     assert_eq!(dog.look(70.0).unresolved, None);
 }
 
+/// The clock of the database was set back meanwhile, so the job that was failed is not even overdue as it was read.
+#[test]
+fn a_late_answer_ends_the_job_that_was_read_before_whatever_its_phase_is_by_now() {
+    let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-1000.0), None)]);
+    let plan = dog.look_through(0.0, 60.0);
+    dog.settle(60.0, plan, &Outcome::Unknown("connection lost".into()));
+    dog.offset = -3_600.0;
+    let plan = dog.look(65.0);
+    assert_eq!(phase(&plan), Phase::Starting);
+    let known = vec![Attempted {
+        repair: plan.unresolved.clone().expect("it is asked for first"),
+        outcome: Outcome::Repaired(RepairId(7)),
+    }];
+    let report = dog.conclude(65.0, plan, known);
+    assert_eq!((report.repaired(), report.phases.values().sum::<u64>()), (1, 0));
+}
+
 #[test]
 fn a_late_answer_does_not_withhold_a_job_that_beats_by_now() {
     for action in [Action::Backfill, Action::Fail] {
