@@ -1,7 +1,7 @@
 //! The judgement of one running job: its phase, what withholds it, and what will happen to it when.
 
 use super::{
-    Action, Cause, Event, Heartbeat, Job, JobView, Left, Phase, Policy, StateKind, TimeValue, Timestamp,
+    Action, Cause, Event, Heartbeat, Job, JobView, Left, Phase, Policy, Precedent, StateKind, TimeValue, Timestamp,
     blocking::writer_frees_at, init::decide_running, jobs::Walk, known::Known, names::Label, pass::Pass,
     phase::phase_of, watching::restarted_under, window::Init,
 };
@@ -116,7 +116,13 @@ pub(super) fn judge(pass: &mut Pass<'_>, known: &mut Known) {
         pass.plan.events.push(Event::Recovered(id.clone()));
     }
     known.phase = Some(phase);
-    let cause = phase.is_overdue().then(|| cause_of(pass, known, watched)).flatten();
+    let (watched, cause) = if phase.is_overdue() {
+        let precedent = pass.precedent(&known.job);
+        let watched = watched.min(untouched_for(precedent, now));
+        (watched, cause_of(pass, known, precedent, watched))
+    } else {
+        (watched, None)
+    };
     pass.plan.jobs.push(JobView {
         due_at: due_at(phase, known, watched, now, policy),
         last_sign: signs.last_sign(),
@@ -131,6 +137,13 @@ pub(super) fn judge(pass: &mut Pass<'_>, known: &mut Known) {
     });
 }
 
+/// For how long no repair has touched the job. What another watch repaired, and its writer put back as it was, is the same row
+/// in two passes, though it changed between them.
+fn untouched_for(precedent: Precedent, now: Timestamp) -> Duration {
+    let since = precedent.newest_at.filter(|at| *at <= now);
+    since.map_or(Duration::MAX, |at| at.age_at(now))
+}
+
 fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy: &Policy) -> Option<Timestamp> {
     let by_watching = now.plus(policy.watch_for().saturating_sub(watched));
     let acts = phase.has_time_left() || phase.is_overdue();
@@ -138,9 +151,8 @@ fn due_at(phase: Phase, known: &Known, watched: Duration, now: Timestamp, policy
 }
 
 /// The first cause that withholds an overdue job, in the order of [`Cause`], up to `Watching`; fuse and limit depend on all jobs.
-fn cause_of(pass: &Pass<'_>, known: &Known, watched: Duration) -> Option<Cause> {
+fn cause_of(pass: &Pass<'_>, known: &Known, precedent: Precedent, watched: Duration) -> Option<Cause> {
     let (policy, job) = (pass.policy, &known.job);
-    let precedent = pass.precedent(job);
     let insisted = policy.overrides_for(&job.id);
     // An incident that was undone gets the action once more only if an operator insists.
     let had = if insisted {

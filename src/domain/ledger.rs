@@ -148,6 +148,8 @@ pub struct Precedent {
     pub fail_stands: bool,
     /// The latest entry that took one of its repairs back.
     pub undone: Option<RepairId>,
+    /// When the newest entry about it was written, by the database's clock.
+    pub newest_at: Option<Timestamp>,
 }
 
 impl Precedent {
@@ -188,6 +190,7 @@ impl Precedents {
         let mut latest: HashMap<Incident, Timestamp> = HashMap::new();
         for entry in entries.into_iter().map(Borrow::borrow) {
             let precedent = known.entry(entry.incident()).or_default();
+            precedent.newest_at = precedent.newest_at.max(Some(entry.repaired_at));
             let stands = !undone.contains(&entry.repair_id);
             match entry.action {
                 LedgerAction::Backfill => {

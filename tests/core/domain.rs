@@ -736,6 +736,22 @@ fn every_cause_before_watching_has_its_place() {
     }
 }
 
+/// Another watch of the table filled in a heartbeat, and the writer took it away again: between two passes the row is the same.
+#[test]
+fn what_another_watch_repaired_and_its_writer_put_back_is_watched_from_then_on() {
+    for (ago, expected) in [(59.0, Some(Cause::Watching)), (60.0, None), (-3_600.0, None)] {
+        let mut dog = Watchdog::over(Action::Fail, vec![job(1, "RUNNING", Some(-1000.0), None)]);
+        dog.look_through(0.0, 95.0);
+        let mut backfill = entry(LedgerAction::Backfill, 1, Some(-1000.0));
+        backfill.repaired_at = at(100.0 - ago);
+        dog.ledger = vec![backfill];
+        let plan = dog.look(100.0);
+        assert_eq!(cause(&plan), expected, "{ago} s ago");
+        let due_in = if expected.is_some() { 1.0 } else { 0.0 };
+        assert_eq!(plan.jobs[0].due_at, Some(at(100.0 + due_in)), "{ago} s ago");
+    }
+}
+
 #[test]
 fn the_limit_withholds_the_rest_and_failed_attempts_go_to_the_back() {
     let mut dog = Watchdog::new(Action::Fail);
