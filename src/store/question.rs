@@ -2,7 +2,7 @@
 //! a whole [`Round`] at once, and decides nothing.
 
 use super::guard::GuardState;
-use crate::domain::{Access, Job, JobId, LedgerEntry, Obstacle, ServerIdentity, Timestamp};
+use crate::domain::{Access, Job, JobId, LedgerEntry, Obstacle, RepairId, ServerIdentity, Timestamp};
 use std::{ops::RangeInclusive, time::Duration};
 
 /// One question. Each is one statement but where it says otherwise; the statement has the question's name.
@@ -175,12 +175,12 @@ pub struct Page {
 }
 
 /// By what it is seen whether the ledger has other entries than before. Counting ends at a bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerMark {
     /// Entries since the time of the question.
     pub newer: u64,
-    /// False repairs that no one acknowledged.
-    pub false_repairs: u64,
+    /// False repairs that no one acknowledged, in order: one that is acknowledged while another is noted leaves their number.
+    pub false_repairs: Vec<RepairId>,
     /// Late heartbeats that no one acknowledged.
     pub late_heartbeats: u64,
 }

@@ -10,7 +10,7 @@ use super::{
     transaction::{begin, look_alone},
 };
 use crate::{
-    domain::{Access, Job, JobId, ServerIdentity, TimeValue, Timestamp},
+    domain::{Access, Job, JobId, RepairId, ServerIdentity, TimeValue, Timestamp},
     store::{
         StoreError,
         question::{
@@ -329,9 +329,12 @@ fn key(rows: &[Row], column: &str) -> Option<i64> {
 
 fn mark(row: &Row) -> LedgerMark {
     let count = |column| row.get::<_, i64>(column).unsigned_abs();
+    let ids: Vec<uuid::Uuid> = row.get("false_repairs");
+    let mut false_repairs: Vec<_> = ids.into_iter().map(|id| RepairId(id.as_u128())).collect();
+    false_repairs.sort_unstable();
     LedgerMark {
         newer: count("newer"),
-        false_repairs: count("false_repairs"),
+        false_repairs,
         late_heartbeats: count("late_heartbeats"),
     }
 }

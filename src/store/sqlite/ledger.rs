@@ -84,9 +84,13 @@ pub(super) fn probe(open: &Open, settings: &SqliteSettings, since: Timestamp) ->
         let mut statement = open.connection.prepare_cached(&open.catalog.statements.ledger_probe)?;
         statement.query_row((spellings(settings), rfc3339(since), WATCHED_REPAIRS), |row| {
             let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let ids = bounded(row, "false_repairs")?.unwrap_or_default();
+            let ids = ids.split(' ').filter_map(|id| uuid::Uuid::parse_str(id).ok());
+            let mut false_repairs: Vec<_> = ids.map(|id| RepairId(id.as_u128())).collect();
+            false_repairs.sort_unstable();
             Ok(LedgerMark {
                 newer: count("newer")?,
-                false_repairs: count("false_repairs")?,
+                false_repairs,
                 late_heartbeats: count("late_heartbeats")?,
             })
         })

@@ -148,9 +148,11 @@ impl View<'_> {
             entries.filter(|entry| counts(entry)).count() as u64
         };
         let waits = |entry: &LedgerEntry, outcome| entry.outcome == Some(outcome) && entry.acknowledged_at.is_none();
+        let false_repairs = self.committed.entries().iter();
+        let false_repairs = false_repairs.filter(|entry| waits(entry, LateOutcome::FalseRepair));
         LedgerMark {
             newer: count(&|entry| entry.repaired_at > since),
-            false_repairs: count(&|entry| waits(entry, LateOutcome::FalseRepair)),
+            false_repairs: false_repairs.map(|entry| entry.repair_id).collect(),
             late_heartbeats: count(&|entry| waits(entry, LateOutcome::LateHeartbeat)),
         }
     }

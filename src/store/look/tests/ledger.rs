@@ -19,16 +19,14 @@ fn entry(job: i64, seconds: i64) -> LedgerEntry {
 
 impl Scripted {
     pub(super) fn mark(&self, since: Timestamp) -> LedgerMark {
-        let count = |outcome| {
-            self.ledger
-                .iter()
-                .filter(|entry| entry.outcome == Some(outcome))
-                .count() as u64
+        let waiting = |outcome| {
+            let entries = self.ledger.iter().filter(move |entry| entry.outcome == Some(outcome));
+            entries.filter(|entry| entry.acknowledged_at.is_none())
         };
         LedgerMark {
             newer: self.ledger.iter().filter(|entry| entry.repaired_at > since).count() as u64,
-            false_repairs: count(LateOutcome::FalseRepair),
-            late_heartbeats: count(LateOutcome::LateHeartbeat),
+            false_repairs: waiting(LateOutcome::FalseRepair).map(|entry| entry.repair_id).collect(),
+            late_heartbeats: waiting(LateOutcome::LateHeartbeat).count() as u64,
         }
     }
 
@@ -87,6 +85,17 @@ fn a_day_with_five_thousand_repairs_costs_a_pass_the_question_whether_there_are_
     database.ledger[1].outcome = Some(LateOutcome::FalseRepair);
     let snapshot = database.pass(ORDINARY, &[1, 2]);
     assert_eq!(snapshot.newest_repairs[1].outcome, Some(LateOutcome::FalseRepair));
+    database.pass(ORDINARY, &[1, 2]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+    // One is acknowledged while another is noted.
+    database.ledger[1].acknowledged_at = Some(at(database.seconds));
+    database.ledger[2].outcome = Some(LateOutcome::FalseRepair);
+    let snapshot = database.pass(ORDINARY, &[1, 2]);
+    let holds: Vec<bool> = snapshot.newest_repairs[1..3]
+        .iter()
+        .map(|entry| entry.holds_the_fuse())
+        .collect();
+    assert_eq!(holds, [false, true]);
     database.pass(ORDINARY, &[1, 2]);
     assert_eq!(database.ledger_questions(), [PROBE]);
     // What is not noticed, after ten minutes.
