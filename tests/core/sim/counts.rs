@@ -23,10 +23,11 @@ impl World {
     pub fn judge_counts(&mut self, dog: usize, report: &Report) {
         if let Some(what) = {
             let seen = &self.dogs[dog].seen;
-            seen.decided.forgotten(&seen.decided_before, report)
+            seen.decided.forgotten(&seen.decided_before, &seen.shown, report)
         } {
             self.wrong(format!("I10: {what}"));
         }
+        self.dogs[dog].seen.shown = report.false_repairs.iter().map(|entry| entry.repair_id).collect();
         let shape = self.scenario.shape;
         let seen = &self.dogs[dog].seen;
         let (good_at, rows) = (seen.moment, seen.rows.values().map(|(job, _)| job));

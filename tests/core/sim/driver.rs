@@ -177,9 +177,11 @@ impl View<'_> {
 
     fn history(&self, window: Duration) -> Rows {
         let from = Timestamp::from_micros(self.db).minus(window).as_micros();
-        let newest = self.committed.rows.iter().rev().take(self.scenario.history);
-        let counts = newest.filter(|(_, row)| row.runs() || row.started_at >= from);
-        counts.map(|(key, row)| row.job(*key)).collect::<Vec<_>>().into()
+        let keys = self.committed.rows.keys().rev();
+        let newest = keys.flat_map(|key| self.committed.rows_of(*key).map(move |row| (*key, row)));
+        let counts = newest.take(self.scenario.history);
+        let counts = counts.filter(|(_, row)| row.runs() || row.started_at >= from);
+        counts.map(|(key, row)| row.job(key)).collect::<Vec<_>>().into()
     }
 }
 

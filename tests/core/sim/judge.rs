@@ -65,6 +65,8 @@ pub struct Seen {
     entered: HashSet<Entered>,
     pub decided: Decided,
     pub decided_before: Decided,
+    /// The false repairs that its last report shows.
+    pub shown: HashSet<RepairId>,
     /// The last pass that found the fuse closed.
     fuse_closed: Micros,
     /// The last time that something stood in its way.

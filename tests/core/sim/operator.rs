@@ -49,11 +49,11 @@ impl Decided {
         !self.undone.is_empty() && self.undone.contains(&(job.clone(), start))
     }
 
-    /// What a report forgets of it, and of what was read `before`: that one false repair was acknowledged and another noted
-    /// meanwhile is seen a pass later.
-    pub fn forgotten(&self, before: &Self, report: &Report) -> Option<String> {
-        let both = |id| self.acknowledged.contains(id) && before.acknowledged.contains(id);
-        if let Some(entry) = report.false_repairs.iter().find(|entry| both(&entry.repair_id)) {
+    /// What a report forgets of it, and of what was read `before`: what another process noted and a person acknowledged between two
+    /// passes may be found once more, and be `shown` by one report, until it is to be noted.
+    pub fn forgotten(&self, before: &Self, shown: &HashSet<RepairId>, report: &Report) -> Option<String> {
+        let all = |id| self.acknowledged.contains(id) && before.acknowledged.contains(id) && shown.contains(id);
+        if let Some(entry) = report.false_repairs.iter().find(|entry| all(&entry.repair_id)) {
             return Some(format!(
                 "the false repair of job {} was acknowledged, and holds the fuse",
                 entry.job_id

@@ -106,7 +106,9 @@ impl Committed {
             return self.clone();
         }
         let mut jobs = Self::clone(self);
-        jobs.rows.retain(|_, row| row.is_job);
+        let Self { rows, doubles, .. } = &mut jobs;
+        rows.retain(|_, row| row.is_job);
+        doubles.retain(|key, _| rows.contains_key(key));
         Arc::new(jobs)
     }
 
@@ -345,7 +347,9 @@ impl Server {
         if self.holds(id) {
             return false;
         }
-        self.change().rows.remove(&id);
+        let committed = self.change();
+        committed.rows.remove(&id);
+        committed.doubles.remove(&id);
         true
     }
 
