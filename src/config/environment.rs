@@ -5,7 +5,7 @@
 use super::ConfigError;
 use super::keys::{self, Fallback, Key, Kind, Scope};
 use super::layers::{Layer, from_text, inline, nearest_path};
-use super::text::{printable, shown};
+use super::text::{printable, shown, shown_key};
 use crate::nearest::nearest;
 use ::config::ValueKind;
 use std::path::PathBuf;
@@ -187,7 +187,7 @@ fn misspelt(variables: &[(String, String)]) -> Vec<String> {
             }
             Some(format!(
                 "the variable {} is not read; did you mean {meant}?",
-                printable(name)
+                shown_key(name)
             ))
         })
         .collect();
@@ -219,7 +219,7 @@ fn key_of(rest: &str) -> Result<&'static Key, Option<&'static str>> {
 
 fn unknown(variable: &str, remedy: String) -> ConfigError {
     ConfigError::UnknownKey {
-        key: printable(variable),
+        key: shown_key(variable),
         origin: "environment".to_owned(),
         remedy,
     }

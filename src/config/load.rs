@@ -7,7 +7,7 @@ use super::drafts::{self, Draft};
 use super::environment::{Environment, short_keys};
 use super::keys::{self, Scope};
 use super::layers::{self, Layer, Table, from_text};
-use super::text::{given, printable, shown};
+use super::text::{given, shown, shown_key};
 use super::types::{Config, DatabaseSource, LogFormat, LogLevel, WatchConfig};
 use super::validate::Reader;
 use super::{
@@ -172,7 +172,7 @@ fn read(sources: &Sources) -> Result<Read, ConfigErrors> {
     let mut mistakes = Vec::new();
     let environment = Environment::sort(&sources.environment, &mut mistakes);
     mistakes.extend(sources.unreadable.iter().map(|name| ConfigError::Value {
-        key: printable(name),
+        key: shown_key(name),
         origin: "environment".to_owned(),
         given: None,
         expected: "a text in UTF-8".to_owned(),

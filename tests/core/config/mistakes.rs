@@ -391,3 +391,19 @@ fn a_url_under_the_wrong_key_is_not_repeated() {
         assert!(text.contains("***") && !text.contains("hunter2"), "{text}");
     }
 }
+
+#[test]
+fn a_url_in_the_name_of_a_variable_is_not_repeated() {
+    let given = || Given::toml("[[watch]]\npreset = \"meltano\"\ndatabase = \"x.db\"\n");
+    for name in [
+        "BEATWARDEN__DATABASE__postgres://u:hunter2@h/d",
+        "BEATWARDEN__WATCH__MELTANO__DATABASE__u:hunter2@h",
+        "BEATWARDEN__WATCH__OTHER__u:hunter2@h",
+    ] {
+        let text = given().variable(name, "x").mistakes();
+        assert!(text.contains("***") && !text.contains("hunter2"), "{text}");
+    }
+    let unreadable = given().sources(|sources| sources.unreadable = vec!["BEATWARDEN__u:hunter2@h".to_owned()]);
+    let text = unreadable.mistakes();
+    assert!(text.contains("***") && !text.contains("hunter2"), "{text}");
+}
