@@ -5,7 +5,7 @@ CARGO ?= cargo
 AT_ONCE ?= 4
 STORES_AT_ONCE ?= 8
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-rows stress upgrade failover engines image-test bench instructions clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress upgrade failover engines image-test bench instructions clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -51,6 +51,9 @@ CASES ?= 20000
 fuzz: ## the parsers that are ours, and generated configurations, against CASES=n generated inputs each
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --lib whatever
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --test core whatever
+
+fuzz-coverage: ## what reads the words of others, under libFuzzer for SECONDS=n each; takes a nightly compiler
+	FUZZ_SECONDS=$(SECONDS) scripts/fuzz-coverage
 
 ROWS ?= 100
 fuzz-rows: ## ROWS=n tables of hostile rows for each shape of a table, and payloads on both databases

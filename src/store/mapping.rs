@@ -266,7 +266,7 @@ impl Mapping {
     ///
     /// # Errors
     /// If it has no such zone.
-    pub(crate) fn zone_of(&self, source: Option<&TimeSource>) -> Result<TimeZone, jiff::Error> {
+    pub fn zone_of(&self, source: Option<&TimeSource>) -> Result<TimeZone, jiff::Error> {
         let zone = source.and_then(|source| source.zone.as_deref());
         match zone.unwrap_or(&self.time_zone) {
             // UTC needs no look through the whole database.
