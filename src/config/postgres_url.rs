@@ -117,8 +117,11 @@ impl PostgresUrl {
             said.set(&name, value)?;
         }
         let url = Self::complete(said, defaults)?;
-        let joined =
-            |pairs: Vec<(String, String)>| pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join(" ");
+        let joined = |pairs: Vec<(String, String)>| match pairs.is_empty() {
+            // No text would be no database; such a URL leaves everything open.
+            true => "postgresql://".to_owned(),
+            false => pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join(" "),
+        };
         Ok(Self {
             shown: joined(pairs),
             open: joined(open),

@@ -206,6 +206,17 @@ fn logs_show_everything_but_the_password() {
 }
 
 #[test]
+fn keywords_of_which_none_can_be_shown_leave_a_url_that_says_nothing() {
+    for text in ["options=-chunter2", "password=hunter2", "passfile=/hunter2 password=x"] {
+        let url = postgres(text);
+        let open = parse(url.without_secrets()).unwrap();
+        assert_eq!(open.redacted(), url.without_secrets());
+        assert_eq!(parse(url.redacted()).unwrap().redacted(), url.redacted());
+    }
+    assert_eq!(postgres("password=hunter2").without_secrets(), "postgresql://");
+}
+
+#[test]
 fn a_bad_url_is_refused_without_being_repeated() {
     let cases: &[(&str, &str)] = &[
         ("", "the database URL is empty"),
