@@ -70,6 +70,8 @@ struct Scripted {
     /// Rows that have the key of another one.
     twins: Vec<(i64, &'static str)>,
     is_unique: bool,
+    /// Whether only the newcomers of an answer are limited, as on SQLite.
+    limits_newcomers: bool,
     /// How many running rows have no key, and who counts them.
     keyless: (Keyless, u64),
     action: Action,
@@ -105,6 +107,7 @@ impl Scripted {
             rows: rows.into_iter().collect(),
             twins: Vec::new(),
             is_unique: true,
+            limits_newcomers: false,
             keyless: (Keyless::None, 0),
             action: Action::Fail,
             server: "a/1",
@@ -168,7 +171,16 @@ impl Scripted {
             Question::Tail(span) => {
                 let asked = |id: i64, state: &str| state == "RUNNING" || span.gaps.contains(&id);
                 let rows = self.some(|id, state| id >= span.newest || id >= span.from && asked(id, state));
-                Answer::Tail(first(span.most, rows))
+                if self.limits_newcomers {
+                    let (mut rows, newcomers): (Vec<Job>, Vec<Job>) = rows
+                        .jobs
+                        .into_iter()
+                        .partition(|job| job.id.number() < Some(span.newest));
+                    rows.extend(first(MOST_NEWCOMERS, newcomers.into()).jobs);
+                    Answer::Tail(rows.into())
+                } else {
+                    Answer::Tail(first(span.most, rows))
+                }
             }
             Question::Newcomers { newest } => Answer::Tail(first(MOST_NEWCOMERS, self.some(|id, _| id >= *newest))),
             Question::Newest { window } => {

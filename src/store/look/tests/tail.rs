@@ -88,14 +88,14 @@ fn a_deleted_newest_row_costs_one_question_and_begins_nothing_again() {
 
 #[test]
 fn the_lowest_known_key_of_a_range_is_asked_for_where_it_ended_and_a_lonely_one_that_is_gone_only_once() {
-    let mut database = Scripted::new(
-        Discovery::KeyTail,
-        [(1, "RUNNING"), (999_990, "RUNNING"), (1_000_000, "RUNNING")],
-    );
+    let mut database = Scripted::new(Discovery::KeyTail, (1..=20).map(|id| (id, "RUNNING")));
     database.pass_within(FULL, &[], TimeBudget::Unlimited);
-    database.rows.insert(999_990, "SUCCESS");
-    let snapshot = database.pass(ORDINARY, &[1, 999_990, 1_000_000]);
-    assert_eq!(ids(&snapshot), [1, 999_990, 1_000_000]);
+    database.pass(ORDINARY, &[10, 20]);
+    assert_eq!(one_by_one(&database), 0);
+    database.rows.insert(10, "SUCCESS");
+    assert!(ids(&database.pass(ORDINARY, &[10, 20])).contains(&10));
+    database.rows = BTreeMap::from([(1, "RUNNING"), (1_000_000, "RUNNING")]);
+    database.pass(ORDINARY, &[1]);
     database.rows.remove(&1);
     assert_eq!(ids(&database.pass(ORDINARY, &[1, 1_000_000])), [1_000_000]);
     assert_eq!(database.asked.len(), 2, "the first round has asked for it");
@@ -109,13 +109,52 @@ fn known_and_missing_keys_close_to_the_newest_are_read_with_it_and_only_the_othe
     database.pass(ORDINARY, &[1, 1_000_000]);
     for known in [&[1, 1_000_000, 1_000_300][..], &[1, 1_000_300]] {
         database.pass(ORDINARY, known);
-        let questions = database.asked.iter().flat_map(|round| &round.questions);
-        let alone = questions.filter_map(|question| match question {
-            Question::Known(ids) => Some(ids.len()),
-            _ => None,
-        });
-        assert_eq!(alone.sum::<usize>(), 1, "{known:?}");
+        assert_eq!(one_by_one(&database), 1, "{known:?}");
     }
+    let spans = database.asked.iter().flat_map(|round| &round.questions);
+    let has_room = spans.filter_map(|question| match question {
+        Question::Tail(span) => Some(span.most == MOST_NEWCOMERS + (span.known + span.gaps.len()) as i64),
+        _ => None,
+    });
+    assert!(
+        has_room.eq([true]),
+        "for what it is asked for, and as many newcomers as any"
+    );
+}
+
+/// How many known jobs were asked for beside the range.
+fn one_by_one(database: &Scripted) -> usize {
+    let questions = database.asked.iter().flat_map(|round| &round.questions);
+    let known = questions.filter_map(|question| match question {
+        Question::Known(ids) => Some(ids.len()),
+        _ => None,
+    });
+    known.sum()
+}
+
+#[test]
+fn an_answer_that_is_cut_at_its_newcomers_is_continued_however_few_known_jobs_it_has() {
+    let mut database = Scripted::new(Discovery::KeyTail, (1..=20).map(|id| (id, "RUNNING")));
+    database.limits_newcomers = true;
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows = (15..=15_000).map(|id| (id, "SUCCESS")).collect();
+    let known: Vec<i64> = (1..=20).collect();
+    let last = database.pass(ORDINARY, &known).rows.pop();
+    assert_eq!(last.and_then(|job| job.id.number()), Some(15_000));
+}
+
+#[test]
+fn a_pass_ends_though_more_rows_than_an_answer_has_share_one_key() {
+    let mut database = Scripted::new(Discovery::State, [(1, "SUCCESS")]);
+    database.is_unique = false;
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.insert(2, "SUCCESS");
+    database.twins = vec![(2, "SUCCESS"); 10_000];
+    let refused = database
+        .try_pass(ORDINARY, &[], TimeBudget::Unlimited)
+        .unwrap_err()
+        .chain();
+    assert!(refused.contains("share the key id = `2`"), "{refused}");
 }
 
 #[test]
