@@ -95,5 +95,6 @@ mod tests {
         }
         assert!(ages.steps().count() <= usize::from(AgeStep::LAST) + 1);
         assert_eq!(ages.steps().map(|(_, _, count)| count).sum::<u64>(), 100_000);
+        assert!(ages.steps().all(|(phase, _, _)| phase == Phase::Beating));
     }
 }

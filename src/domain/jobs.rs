@@ -172,6 +172,37 @@ mod tests {
         assert!(jobs.0.capacity() <= 110_000, "{}", jobs.0.capacity());
     }
 
+    #[test]
+    fn a_run_that_lost_more_than_an_eighth_keeps_a_sixteenth_of_room_and_a_small_one_all_of_it() {
+        for (capacity, left, kept) in [
+            (100_000, 87_500, 100_000),
+            (100_000, 87_499, 87_499 + 5_468),
+            (1_025, 10, 10),
+            (1_024, 10, 1_024),
+        ] {
+            let jobs = merged(&(0..capacity).collect(), &(left..capacity).collect(), &BTreeSet::new());
+            assert_eq!((jobs.0.len() as i64, jobs.0.capacity() as i64), (left, kept));
+        }
+    }
+
+    #[test]
+    fn fresh_jobs_belong_into_one_place_unless_known_ones_lie_between_them() {
+        let jobs = |keys: &[i64]| keys.iter().copied().map(known).collect::<Vec<_>>();
+        for (fresh, place, is_one_block) in [
+            (&[][..], 3, true),
+            (&[-1, 0], 0, true),
+            (&[3, 4], 2, true),
+            (&[3, 6], 2, false),
+            (&[6, 7], 3, true),
+        ] {
+            assert_eq!(
+                place_of(&jobs(fresh), &jobs(&[1, 2, 5])),
+                (place, is_one_block),
+                "{fresh:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn every_job_is_kept_once_and_in_order(

@@ -250,6 +250,7 @@ mod tests {
         let each = Action::ALL.map(|action| (found.had(action), found.stands(action)));
         assert_eq!(each, [(false, false), (true, true), (true, false)]);
         assert!(found.repaired() && precedent(&entries[..1]).repaired() && precedent(&entries[1..2]).repaired());
+        assert!(precedent(&entries[..1]).stands(Action::Fail));
         assert!(!precedent(&[entry(4, LedgerAction::AckFuse, 40)]).repaired());
     }
 

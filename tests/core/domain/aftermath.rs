@@ -91,6 +91,30 @@ fn a_job_that_is_found_alive_is_read_until_that_is_written_down() {
 }
 
 #[test]
+fn jobs_that_are_gone_are_read_in_turn_like_those_that_are_there() {
+    let mut dog = beside((1..=300).map(|number| (number, 3_600.0 + f64::from(number))));
+    dog.rows.clear();
+    dog.look(0.0);
+    dog.look(5.0);
+    assert_eq!(due(&dog).len(), 5);
+}
+
+#[test]
+fn only_another_heartbeat_than_stood_after_the_repair_is_a_sign_of_life() {
+    let mut dog = beside([(1, 3_600.0)]);
+    dog.newest[0].heartbeat_after = Some(TimeValue::from(at(-4_000.0)));
+    for (now, beat, is_found) in [
+        (0.0, Some(-4_000.0), false),
+        (5.0, None, false),
+        (10.0, Some(-10.0), true),
+    ] {
+        dog.rows = vec![job(1, "FAIL", Some(-90_000.0), beat)];
+        dog.look(now);
+        assert_eq!(!dog.look(now + 1.0).findings.is_empty(), is_found, "{beat:?}");
+    }
+}
+
+#[test]
 fn where_passes_are_rare_every_one_reads_all() {
     let mut dog = beside((1..=500).map(|number| (number, 3_600.0 + f64::from(number))));
     for pass in 0..5 {

@@ -208,6 +208,9 @@ fn fifty_jobs_are_shown_those_that_are_silent_for_longest() {
     let report = dog.conclude(0.0, plan, Vec::new());
     let expected: Vec<String> = (10..60).rev().map(|id| id.to_string()).collect();
     assert_eq!(shown(&report), expected);
+    dog.rows.drain(..10);
+    let plan = dog.look(5.0);
+    assert_eq!(shown(&dog.conclude(5.0, plan, Vec::new())), expected, "all there are");
 }
 
 #[test]

@@ -158,6 +158,16 @@ fn a_pass_ends_though_more_rows_than_an_answer_has_share_one_key() {
 }
 
 #[test]
+fn what_was_asked_before_the_snapshot_takes_nothing_of_the_time_for_newcomers() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass_within(FULL, &[], TimeBudget::Unlimited);
+    database.rows.extend((2..15_000).map(|id| (id, "SUCCESS")));
+    // The plan before it, and the first answer of it, take two seconds each.
+    (database.way, database.newcomers_for) = (Duration::from_secs(2), Duration::from_secs(3));
+    assert!(ids(&database.pass(FULL, &[1])).contains(&14_999));
+}
+
+#[test]
 fn newcomers_are_read_for_an_eighth_of_a_deadline_and_half_a_second_at_most() {
     let ms = Duration::from_millis;
     assert_eq!(newcomers_for(ms(2_000)), ms(250));
