@@ -171,6 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_repair_does_has_the_word_of_its_action() {
+        let repairs = Action::ALL.into_iter().filter_map(Action::repairing);
+        assert!(repairs.map(Repairing::as_str).eq(["backfill", "fail"]));
+    }
+
+    #[test]
     fn three_intervals_are_a_gap_and_five_seconds_or_half_a_deadline_are_none() {
         let seconds = Duration::from_secs_f64;
         for (interval, deadline, expected) in [(5.0, 60.0, 15.0), (1.0, 60.0, 5.0), (0.2, 4.0, 2.0), (1.0, 4.0, 3.0)] {

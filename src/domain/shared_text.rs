@@ -50,3 +50,19 @@ impl fmt::Debug for SharedText {
         fmt::Debug::fmt(&**self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_text_is_found_by_its_letters_and_knows_how_many_places_share_it() {
+        let name = SharedText::from("name");
+        let kept = HashSet::from([name.clone()]);
+        assert_eq!(kept.get("name").map(SharedText::places), Some(2));
+        assert!(kept.get("another").is_none());
+        drop(name);
+        assert_eq!(kept.get("name").map(SharedText::places), Some(1));
+    }
+}
