@@ -402,10 +402,12 @@ enum Hidden {
 }
 
 fn shown_url(scheme: &str, parts: &Parts, secrets: Hidden) -> String {
+    // SQLAlchemy takes both in a user as they are; libpq would end it there.
+    let plain = |user: &str| user.replace('@', "%40").replace('?', "%3F");
     let credentials = match &parts.credentials {
         None => String::new(),
-        Some((user, Some(_))) if secrets == Hidden::Starred => format!("{user}:***@"),
-        Some((user, _)) => format!("{user}@"),
+        Some((user, Some(_))) if secrets == Hidden::Starred => format!("{}:***@", plain(user)),
+        Some((user, _)) => format!("{}@", plain(user)),
     };
     let is_there = |name: &str| is_shown(name) && (secrets == Hidden::Starred || !is_hidden(name));
     let shown = parts.keywords.iter().filter(|(name, _)| is_there(name));

@@ -197,10 +197,15 @@ fn logs_show_everything_but_the_password() {
             "host='db' password='***' user='me'",
         ),
         ("host=postgres://u:hunter2@h host=db", "host='db'"),
+        (
+            "postgres://u@h?d?x://u:hunter2%4@application_name=y",
+            "postgresql://u%40h%3Fd%3Fx:***@application_name=y",
+        ),
         ("sqlite:////var/m.db?key=hunter2", "sqlite:////var/m.db"),
     ] {
         let url = parse(text).unwrap();
         assert_eq!(url.redacted(), shown);
+        assert_eq!(parse(shown).unwrap().redacted(), shown);
         assert!(!format!("{url:?}").contains("hunter2"), "{url:?}");
     }
 }
