@@ -22,7 +22,7 @@ pub(super) fn of(program: &Layer, drafts: &[Draft], config: &Config) -> Vec<Prov
     {
         lines.push(Provenance {
             key: format!("{}name", draft.label),
-            value: format!("{:?}", draft.name),
+            value: quoted(&draft.name),
             origin: draft.name_origin.clone(),
         });
         let rest = keys::KEYS
@@ -44,7 +44,7 @@ fn line(key: &keys::Key, label: &str, layer: &Layer) -> Option<Provenance> {
                 {
                     origin.push_str(&format!(", completed by {}", url.completed_by.join(", ")));
                 }
-                format!("{:?}", url.redacted())
+                quoted(&url.redacted())
             }
             Err(_) => "***".to_owned(),
         },

@@ -364,6 +364,14 @@ fn no_secret_is_shown_anywhere() {
 }
 
 #[test]
+fn a_database_is_shown_as_a_file_would_have_it() {
+    let file = |database: &str| format!("[[watch]]\npreset = \"meltano\"\ndatabase = {database}\n");
+    let (shown, _) = Given::toml(&file("\"jobs\u{feff}.db\"")).shown("watch.meltano.database");
+    assert_eq!(shown, "\"sqlite:///jobs\\U0000FEFF.db\"");
+    assert_eq!(Given::toml(&file(&shown)).shown("watch.meltano.database").0, shown);
+}
+
+#[test]
 fn a_password_on_the_command_line_works_with_a_warning() {
     let with = |url: &str| by_flags().flag("database", url).good().warnings;
     assert_eq!(
