@@ -14,7 +14,7 @@ use crate::{
     present::{safe, time::rounded, words},
 };
 use facts::{Facts, code_of, failure_of};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     collections::HashSet,
     sync::Arc,
@@ -69,10 +69,6 @@ impl Journal {
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Remembered> {
-        self.memory.lock()
-    }
-
     /// A job became stuck: with its name and its age, where the report has them.
     fn stuck(&self, job: &JobId, phase: Phase, pass: &GoodPass) {
         let line = pass.report.jobs.iter().find(|line| line.id == *job);
@@ -94,7 +90,7 @@ impl Journal {
 
     /// A stuck job is gone from the running ones.
     fn left(&self, job: &JobId, name: Option<&str>, left: &Left, noun: &Noun) {
-        if self.memory().ended.remove(job) {
+        if self.memory.lock().ended.remove(job) {
             return;
         }
         let (watch, job, name) = (&self.watch, shown(&job.text()), name.map(shown));
@@ -166,7 +162,7 @@ impl Journal {
 
     /// The table was read: reported after a failure.
     fn is_good(&self) {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         memory.good_since.get_or_insert_with(Instant::now);
         if std::mem::take(&mut memory.is_down) {
             tracing::info!(watch = self.watch, "the table is read again");
@@ -175,7 +171,7 @@ impl Journal {
 
     /// Reports what keeps the watch from repairing, when it comes and when it goes.
     fn obstacles(&self, now: &[Obstacle]) {
-        let hindered = &mut self.memory().hindered;
+        let hindered = &mut self.memory.lock().hindered;
         let fact = |obstacle: &Obstacle| (obstacle.cause, code_of(&obstacle.reason));
         for obstacle in now.iter().filter(|obstacle| !hindered.contains(&fact(obstacle))) {
             let (cause, reason) = (obstacle.cause.as_str(), cut(&obstacle.reason));
@@ -189,7 +185,7 @@ impl Journal {
 
     /// Reports that not everything is seen yet, and when it is.
     fn coverage(&self, pass: &GoodPass) {
-        let covered = &mut self.memory().covered;
+        let covered = &mut self.memory.lock().covered;
         let (is_full, many) = (pass.coverage == Coverage::Full, pass.report.noun.many());
         match (*covered, pass.discovery) {
             (None, Discovery::KeyTail) if !is_full => tracing::info!(
@@ -210,7 +206,7 @@ impl Journal {
     fn findings(&self, pass: &GoodPass) {
         let (watch, noun) = (&self.watch, &pass.report.noun);
         if pass.report.findings.is_empty() {
-            self.memory().unwritten.clear();
+            self.memory.lock().unwritten.clear();
         }
         for (finding, noted) in &pass.report.findings {
             let (job, repair) = (shown(&finding.job.text()), finding.repair_id);
@@ -229,7 +225,7 @@ impl Journal {
                 }
                 (Noted::Known, _) => {}
                 (Noted::NotWritten(why), LateOutcome::FalseRepair)
-                    if self.memory().unwritten.insert(finding.repair_id) =>
+                    if self.memory.lock().unwritten.insert(finding.repair_id) =>
                 {
                     tracing::warn!(
                         watch,
@@ -292,7 +288,7 @@ impl Audience for Journal {
     }
 
     fn failed(&self, pass: FailedPass) {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         if memory.good_since.take().is_some_and(|since| since.elapsed() > CALM) {
             memory.failures.clear();
         }

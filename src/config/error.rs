@@ -4,7 +4,6 @@
 //! secret: those who make one leave the value out.
 
 use super::text::shown;
-use std::fmt;
 use std::path::PathBuf;
 
 /// One mistake in the configuration. `key` is the full key, such as `watch.meltano.poll_interval`, or the flag or variable; `origin` is
@@ -79,7 +78,8 @@ fn shown_given(given: Option<&str>) -> String {
 }
 
 /// Every mistake of a configuration; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}", self.head(), self.0.iter().map(|mistake| format!("\n  {mistake}")).collect::<String>())]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl ConfigErrors {
@@ -90,12 +90,3 @@ impl ConfigErrors {
         format!("{count} {noun} in the configuration:")
     }
 }
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.head())?;
-        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
-    }
-}
-
-impl std::error::Error for ConfigErrors {}

@@ -110,33 +110,19 @@ mod tests {
 
     #[test]
     fn a_problem_has_its_place_and_no_piece_of_the_text() {
+        use FileFormat::{Toml, Yaml};
+        let quoted = "line 2, column 4: while scanning a quoted scalar, found unexpected end of stream";
         for (text, format, expected) in [
             (
                 "a = 1\npass = \"secret",
-                FileFormat::Toml,
+                Toml,
                 "line 2, column 15: invalid basic string, expected `\"`",
             ),
-            (
-                "a = 1\né = 2\na = 3",
-                FileFormat::Toml,
-                "line 2, column 1: invalid unquoted key",
-            ),
-            (
-                "a = 1\na = 'secret'",
-                FileFormat::Toml,
-                "line 2, column 1: duplicate key",
-            ),
-            (
-                "a: 1\nb: 'secret",
-                FileFormat::Yaml,
-                "line 2, column 4: while scanning a quoted scalar, found unexpected end of stream",
-            ),
-            (
-                "a: 1\n---\nb: secret",
-                FileFormat::Yaml,
-                "expected one document of keys and values",
-            ),
-            ("- secret", FileFormat::Yaml, "expected one document of keys and values"),
+            ("a = 1\né = 2\na = 3", Toml, "line 2, column 1: invalid unquoted key"),
+            ("a = 1\na = 'secret'", Toml, "line 2, column 1: duplicate key"),
+            ("a: 1\nb: 'secret", Yaml, quoted),
+            ("a: 1\n---\nb: secret", Yaml, "expected one document of keys and values"),
+            ("- secret", Yaml, "expected one document of keys and values"),
         ] {
             let problem = parse(text, format).expect_err(text);
             assert!(problem.starts_with(expected), "{text:?}: {problem}");

@@ -27,12 +27,8 @@ impl Journal {
                     failed.entry(code_of(error)).or_insert((&job.id, error, 0)).2 += 1;
                 }
                 Outcome::Unknown(error) => {
-                    if self
-                        .memory()
-                        .failing
-                        .is_due(format!("no answer {}", code_of(error)))
-                        .is_some()
-                    {
+                    let fact = format!("no answer {}", code_of(error));
+                    if self.memory.lock().failing.is_due(fact).is_some() {
                         tracing::error!(
                             watch,
                             job = id,
@@ -54,7 +50,7 @@ impl Journal {
                 }
             }
         }
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         // What stood in the way is gone, so that the same words would be news again.
         if is_any_done && failed.is_empty() {
             memory.failing.clear();
@@ -107,7 +103,7 @@ impl Journal {
     pub(super) fn held_up(&self, held_up: &HeldUp) {
         let (watch, waiting) = (&self.watch, rounded(held_up.since));
         let Some(holder) = held_up.holders.first() else {
-            if self.memory().holders.is_due("unknown".to_owned()).is_some() {
+            if self.memory.lock().holders.is_due("unknown".to_owned()).is_some() {
                 tracing::warn!(
                     watch,
                     waiting,
@@ -117,7 +113,7 @@ impl Journal {
             return;
         };
         let fact = format!("{} {}", holder.held.as_str(), holder.pid);
-        if self.memory().holders.is_due(fact).is_some() {
+        if self.memory.lock().holders.is_due(fact).is_some() {
             tracing::warn!(
                 watch,
                 waiting,
@@ -134,7 +130,7 @@ impl Journal {
 
     /// That jobs which were failed just now end is no news at the next pass.
     pub(super) fn remember_ended(&self, pass: &GoodPass) {
-        let ended = &mut self.memory().ended;
+        let ended = &mut self.memory.lock().ended;
         if ended.len() > ENDED {
             ended.clear();
         }

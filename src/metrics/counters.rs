@@ -6,9 +6,7 @@ use crate::{
     status::JobNameLabels,
     store::Failure,
 };
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, core::Collector, proto::MetricFamily,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
 
 /// Buckets of the time from a start to the first heartbeat, seconds: from Meltano's tenth to the longest deadlines.
@@ -22,7 +20,7 @@ const POLL_BUCKETS: [f64; 12] = [
 #[derive(Clone)]
 pub(super) struct Counters {
     /// All that follow, each with the watch as a label: with it they are dropped together.
-    registry: Registry,
+    pub(super) registry: Registry,
     inits: IntCounter,
     init_failures: IntCounter,
     init_seconds: Histogram,
@@ -93,11 +91,6 @@ impl Counters {
         for failure in Failure::ALL {
             self.poll_failures.with_label_values(&[failure.as_str()]);
         }
-    }
-
-    /// All of them, as they stand now.
-    pub(super) fn gather(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
     }
 
     pub(super) fn good(&self, pass: &GoodPass, names: JobNameLabels) {

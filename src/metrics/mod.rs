@@ -19,7 +19,7 @@ use crate::{
 };
 use counters::Counters;
 use parking_lot::Mutex;
-use prometheus::{Registry, proto::MetricFamily};
+use prometheus::Registry;
 use scrape::{Kept, Series};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -144,19 +144,16 @@ impl Metrics {
         sources
     }
 
-    fn counters_as_they_stand(&self, name: &str) -> Vec<MetricFamily> {
-        let counters = self.counters.lock();
-        counters
-            .get(name)
-            .map(|(counters, _)| counters.gather())
-            .unwrap_or_default()
-    }
-
     fn encode(&self, source: &Source) -> Series {
         let mut families = match source {
             Source::Process(..) => self.process.gather(),
             // Fed before the board is: a view that is seen has been counted.
-            Source::Watch(View { name, .. }) | Source::Leaving(name) => self.counters_as_they_stand(name),
+            Source::Watch(View { name, .. }) | Source::Leaving(name) => {
+                let counters = self.counters.lock();
+                counters
+                    .get(name)
+                    .map_or_else(Vec::new, |(counters, _)| counters.registry.gather())
+            }
         };
         families.extend(match source {
             Source::Process(reload, _) => gauges::of_process(*reload, &self.build),

@@ -146,14 +146,3 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let found = read.and_then(|pem| tls::certificates(&pem));
     found.map_err(|error| format!("certificate file {}: {error}", file.display()).into())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authorities_without_an_end_are_refused() {
-        let problem = certificates(Path::new("/dev/zero")).expect_err("it has no end");
-        assert!(problem.to_string().contains("more than"), "{problem}");
-    }
-}
