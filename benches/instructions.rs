@@ -15,7 +15,7 @@ use beatwarden::{
     mapping::Mapping,
     metrics::{Metrics, Scrape},
     pass::{Audience, Clock, GoodPass},
-    status::{Board, JobNameLabels, Roster, WatchTerms},
+    status::{Board, Roster, WatchTerms},
     store::{
         DiscoverySetting, ObserveRequest, TimeBudget,
         look::{Carried, Database, FactsFor, Keyless, Look, Step, Table},
@@ -219,7 +219,7 @@ fn exported(jobs: usize) -> Metrics {
         poll_interval: SECOND * 5,
         poll_timeout: SECOND * 10,
         init_objective: 0.99,
-        names: JobNameLabels::Labelled,
+        labels_names: true,
         target: None,
         index_advice: String::new(),
         preset: Some("meltano".to_owned()),

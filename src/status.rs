@@ -5,6 +5,6 @@ mod board;
 mod day;
 mod roster;
 
-pub use board::{Board, JobNameLabels, WatchStatus, WatchTerms};
+pub use board::{Board, WatchStatus, WatchTerms};
 pub use day::{InitDay, InitSlot, PassMark, Passed, Strip};
 pub use roster::{Boards, ReloadStatus, Roster};

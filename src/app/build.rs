@@ -5,7 +5,7 @@ use crate::{
     config::{self, DatabaseUrl, WatchConfig},
     domain::Policy,
     mapping::{Ending, Identifier, Naming},
-    status::{JobNameLabels, WatchTerms},
+    status::WatchTerms,
     store::{
         self, Settings,
         postgres::{PassFile, PostgresStore, Security, Target},
@@ -54,11 +54,7 @@ pub(super) fn terms_of(watch: &WatchConfig) -> WatchTerms {
         poll_interval: watch.poll_interval,
         poll_timeout: watch.poll_timeout,
         init_objective: watch.init_objective,
-        names: if watch.job_name_label {
-            JobNameLabels::Labelled
-        } else {
-            JobNameLabels::Unlabelled
-        },
+        labels_names: watch.job_name_label,
         target: target::target_of(watch),
         index_advice: index_for(watch),
     }

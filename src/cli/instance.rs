@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 
 /// The running instance, and what it said.
 pub struct Instance {
-    /// Where it is asked.
     pub listen: SocketAddr,
     /// Its status, or why there is none.
     status: Result<Value, String>,

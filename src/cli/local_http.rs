@@ -15,9 +15,7 @@ const WITHIN: Duration = Duration::from_secs(3);
 /// A status of many watches is not longer than this.
 pub const STATUS: usize = 16 << 20;
 
-/// An answer.
 pub struct Answer {
-    /// The status code.
     pub status: u16,
     /// The body, with what is no UTF-8 replaced.
     pub body: String,

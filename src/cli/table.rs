@@ -8,9 +8,7 @@ const LONGEST: usize = 200;
 /// A cell that is cut for want of room keeps so many letters.
 const SHORTEST: usize = 12;
 
-/// A column.
 pub struct Column {
-    /// Its head.
     pub head: &'static str,
     /// Whether its cells may be cut where the terminal is narrow.
     pub may_be_cut: bool,

@@ -46,7 +46,6 @@ struct Overlay {
 pub(super) struct Environment {
     /// The file named by `BEATWARDEN__CONFIG`.
     pub(super) file: Option<PathBuf>,
-    /// Keys of the program.
     pub(super) program: Layer,
     /// Keys of the single watch.
     pub(super) single: Layer,

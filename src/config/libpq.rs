@@ -28,11 +28,9 @@ use Treatment::{Ignored, Kept, Ours, Pass, Refused, Rename};
 
 /// A keyword of libpq.
 pub(super) struct Keyword {
-    /// Its name.
     pub(super) name: &'static str,
     /// The variable that libpq takes where the text does not say it; empty where there is none.
     pub(super) variable: &'static str,
-    /// What happens to it.
     pub(super) treatment: Treatment,
 }
 

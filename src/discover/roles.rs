@@ -9,7 +9,6 @@ use crate::store::inventory::{Column, Holds, Inventory, Table, TableKind};
 /// How a column holds times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// As times.
     Timestamp,
     /// As numbers since 1970.
     Number(Epoch),

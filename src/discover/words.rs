@@ -8,13 +8,10 @@ pub(super) enum Meaning {
     Running,
     /// The same, where no other value says so.
     MaybeRunning,
-    /// A good end.
     Success,
-    /// A bad end.
     Failure,
     /// Neither.
     Waiting,
-    /// No word that is known.
     Unknown,
 }
 

@@ -13,7 +13,6 @@ use std::{
 /// What is known of a connection before anything was asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
-    /// The client's address.
     pub(super) from: IpAddr,
     /// Our own address that it came to.
     pub(super) to: SocketAddr,
@@ -24,9 +23,7 @@ pub(super) struct Caller {
 /// Why a request isn't answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A certificate is needed.
     Certificate,
-    /// A password is needed.
     Password,
     /// Too many passwords are being checked.
     Busy,

@@ -3,7 +3,6 @@
 use crate::{
     domain::{Cause, Event, LateOutcome, Noted, Outcome, Phase, Policy, Repairing},
     pass::{FailedPass, GoodPass},
-    status::JobNameLabels,
     store::Failure,
 };
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, core::Collector};
@@ -93,13 +92,13 @@ impl Counters {
         }
     }
 
-    pub(super) fn good(&self, pass: &GoodPass, names: JobNameLabels) {
+    pub(super) fn good(&self, pass: &GoodPass, labels_names: bool) {
         self.polls.inc();
         self.poll_seconds.observe(pass.took.as_secs_f64());
         for event in &pass.report.events {
             self.event(event);
         }
-        if names == JobNameLabels::Labelled {
+        if labels_names {
             self.names_dropped.inc_by(pass.report.names_dropped);
         }
         for (_, cause) in &pass.report.newly_withheld {

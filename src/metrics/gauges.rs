@@ -3,7 +3,7 @@
 use crate::{
     domain::{Action, Cause, Newcomers, SharedText},
     present::View,
-    status::{JobNameLabels, ReloadStatus},
+    status::ReloadStatus,
 };
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::BTreeMap;
@@ -220,8 +220,11 @@ fn by_cause_and_phase(gauges: &mut Gauges, one: &View) {
 /// The names with the oldest stuck jobs, where names are labels; names that are cut to the same label share a series.
 fn stuck_names(one: &View) -> BTreeMap<Vec<String>, f64> {
     let mut oldest = BTreeMap::new();
-    let labelled = one.status.terms.names == JobNameLabels::Labelled;
-    let reports = one.current.iter().filter(|_| labelled).map(|pass| &pass.report);
+    let reports = one
+        .current
+        .iter()
+        .filter(|_| one.status.terms.labels_names)
+        .map(|pass| &pass.report);
     for found in reports.flat_map(|report| &report.stuck_names) {
         let phase = found.phase.as_str().to_owned();
         let labels = vec![one.name.clone(), label(found.name.as_ref()), phase];
@@ -244,7 +247,7 @@ fn by_job_name(gauges: &mut Gauges, one: &View) {
         stuck_names(one),
     );
     let mut by_name: BTreeMap<String, f64> = BTreeMap::new();
-    if let (Some(pass), JobNameLabels::Labelled) = (&one.current, one.status.terms.names) {
+    if let (Some(pass), true) = (&one.current, one.status.terms.labels_names) {
         for (name, age) in &pass.report.ages_by_name {
             let oldest = by_name.entry(label(name.as_ref())).or_default();
             *oldest = oldest.max(age.as_secs_f64());

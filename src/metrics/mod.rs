@@ -166,7 +166,7 @@ impl Metrics {
 
 impl Audience for WatchMetrics {
     fn good(&self, pass: Arc<GoodPass>) {
-        self.counters.good(&pass, self.board.read().terms.names);
+        self.counters.good(&pass, self.board.read().terms.labels_names);
     }
 
     fn failed(&self, pass: FailedPass) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     domain::{Policy, Timestamp},
-    status::{JobNameLabels, WatchTerms},
+    status::WatchTerms,
     store::Failure,
 };
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn board() -> Arc<Board> {
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,
-        names: JobNameLabels::Unlabelled,
+        labels_names: false,
         target: None,
         index_advice: String::new(),
     }))

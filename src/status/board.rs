@@ -23,21 +23,12 @@ pub struct WatchTerms {
     pub poll_timeout: Duration,
     /// The objective of the init success ratio.
     pub init_objective: f64,
-    /// Whether job names become labels.
-    pub names: JobNameLabels,
+    /// Whether job names become labels of metrics.
+    pub labels_names: bool,
     /// A hash of the database and the table, by which two processes know that they mean the same.
     pub target: Option<String>,
     /// The SQL of an index that would serve the poll.
     pub index_advice: String,
-}
-
-/// Whether job names become labels of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobNameLabels {
-    /// They do.
-    Labelled,
-    /// They don't.
-    Unlabelled,
 }
 
 /// Beyond its own schedule, a loop may be late by this much before it counts as stuck.

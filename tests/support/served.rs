@@ -11,7 +11,7 @@ use beatwarden::{
     http::{HttpState, access::AccessControl, serve},
     metrics::Metrics,
     pass::{Audience, Clock, FailedPass, GoodPass},
-    status::{Board, JobNameLabels, Roster, WatchTerms},
+    status::{Board, Roster, WatchTerms},
     store::Failure,
 };
 use std::{
@@ -96,7 +96,7 @@ pub async fn served_as(name: &str, policy: Policy) -> Served {
         poll_interval: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(10),
         init_objective: 0.99,
-        names: JobNameLabels::Labelled,
+        labels_names: true,
         target: None,
         index_advice: "CREATE INDEX ON runs (id) WHERE state IN ('RUNNING')".into(),
     }));

@@ -3,10 +3,7 @@
 
 use crate::support::http::{ask, get};
 use crate::support::served::{self, Found, NOW, job, served};
-use beatwarden::{
-    domain::{Action, Cause, Obstacle, Policy},
-    status::JobNameLabels,
-};
+use beatwarden::domain::{Action, Cause, Obstacle, Policy};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
@@ -590,7 +587,7 @@ async fn a_hundred_names_get_a_label_and_the_rest_share_one() {
     );
     // Where names are no labels, none is without one.
     let mut terms = served.board.read().terms.clone();
-    terms.names = JobNameLabels::Unlabelled;
+    terms.labels_names = false;
     served.board.renew(terms);
     let more = (300..550).map(|id| job(&id.to_string(), &format!("more-{id}"), -90, None));
     served.pass(more.collect());

@@ -27,7 +27,6 @@ pub(super) fn line(place: &Place<'_>) -> Markup {
     }
 }
 
-/// The watch in full.
 pub(super) fn section(place: &Place<'_>) -> Markup {
     let (view, verdict, id) = (place.view, place.verdict, place.part().id());
     let status = &view.status;

@@ -36,7 +36,6 @@ const ROOM: usize = 64;
 type Answered = Result<Result<Answer, StoreError>, Error>;
 
 impl Driver<'_> {
-    /// Answers a round.
     pub(super) async fn ask(&self, round: &Round) -> Result<Vec<Answer>, StoreError> {
         if round.frame == Frame::Apart {
             let mut answers = Vec::with_capacity(round.questions.len());

@@ -56,7 +56,6 @@ where
     }
 }
 
-/// A connection.
 pub(super) struct Connected {
     pub client: Client,
     /// What drives it. Its error reaches the caller that waits for an answer.

@@ -56,7 +56,6 @@ struct Lane {
 struct LaneState {
     /// Who has the connection now.
     hold: Option<Hold>,
-    /// How many wait for it.
     waiting: usize,
     /// How many watches have it as their place.
     homes: usize,

@@ -72,7 +72,6 @@ impl Drop for FullLook {
 }
 
 impl Links {
-    /// A full look begins.
     pub(super) fn full_look(&self) -> FullLook {
         self.full_looks.fetch_add(1, Ordering::Relaxed);
         FullLook(self.full_looks.clone())

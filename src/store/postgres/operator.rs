@@ -130,7 +130,6 @@ pub(super) async fn acknowledge(session: LedgerSession<'_>, id: RepairId) -> Res
     })
 }
 
-/// Acknowledges the fuse.
 pub(super) async fn acknowledge_fuse(session: LedgerSession<'_>) -> Result<RepairId, StoreError> {
     let id = fresh_id();
     let key = uuid::Uuid::from_u128(id.0);
@@ -146,7 +145,6 @@ pub(super) async fn acknowledge_fuse(session: LedgerSession<'_>) -> Result<Repai
     Ok(id)
 }
 
-/// Takes a repair back.
 pub(super) async fn undo(session: LedgerSession<'_>, id: RepairId) -> Result<Undo, StoreError> {
     let Some((entry, undone_at)) = find(session, id).await? else {
         return Ok(Undo::NotFound);
@@ -190,7 +188,6 @@ pub(super) async fn undo(session: LedgerSession<'_>, id: RepairId) -> Result<Und
     ))
 }
 
-/// What came of one try.
 enum Made {
     Done(Undo),
     /// Another session was in the way: read again, to learn whether the row changed.

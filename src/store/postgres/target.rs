@@ -123,7 +123,6 @@ impl Target {
         config
     }
 
-    /// The driver's settings.
     pub(super) fn config(&self) -> &Config {
         &self.config
     }

@@ -9,7 +9,6 @@ use crate::store::{Mapping, SERVER_ZONE, TimeFormat};
 /// The time zone of times that have none of their own.
 pub(super) const ZONE: &str = "$1::pg_catalog.text";
 
-/// A time of the job.
 #[derive(Clone, Debug)]
 pub(super) struct TimeColumn {
     /// The column, of the job table or of the other one.

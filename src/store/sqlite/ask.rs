@@ -275,7 +275,6 @@ impl Driver<'_> {
         })
     }
 
-    /// One value.
     fn one<T: rusqlite::types::FromSql>(
         &self,
         what: &'static str,

@@ -13,7 +13,7 @@ use beatwarden::{
     metrics::{Metrics, WatchMetrics},
     pass::{Audience, Clock, FailedPass, GoodPass},
     present::{View, json, words},
-    status::{Board, JobNameLabels, Roster, WatchTerms},
+    status::{Board, Roster, WatchTerms},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -76,7 +76,7 @@ impl Surfaces {
             poll_interval: interval,
             poll_timeout: super::store::POLL_TIMEOUT,
             init_objective: 0.99,
-            names: JobNameLabels::Labelled,
+            labels_names: true,
             target: None,
             index_advice: String::new(),
         }));
