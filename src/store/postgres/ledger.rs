@@ -16,7 +16,7 @@ use crate::{
         layout::{ledger_indexes, to_be_run},
     },
 };
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 use tokio_postgres::{Row, error::SqlState, types::Type};
 
 /// The longest that one question about the ledger may take.
@@ -54,8 +54,8 @@ async fn make((link, ready): (&Link, &Ready), what: &'static str, limits: &str, 
     link.within_for(WITHIN, what, created).await
 }
 
-/// The columns of a ledger, as `ledger_flaw.sql` compares them: each with the number of its type.
-pub(super) fn ledger_columns() -> Vec<String> {
+/// The columns of a ledger, as `ledger_flaw.sql` compares them: each with the number of its type. Every pass sends them.
+pub(super) static LEDGER_COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let columns = [
         (Type::UUID, "repair_id undo_of"),
         (
@@ -71,7 +71,7 @@ pub(super) fn ledger_columns() -> Vec<String> {
         names.split(' ').map(move |name| format!("{name} {number}"))
     };
     columns.iter().flat_map(of_type).collect()
-}
+});
 
 /// What is wrong with a ledger that is there, as `ledger_flaw.sql` puts it.
 pub(super) struct Flaw(String);
@@ -141,10 +141,9 @@ pub(super) fn no_entry() -> StoreError {
 /// Whether it is there, without a flaw but those that don't matter.
 async fn is_there(link: &Link, ready: &Ready, is_harmless: impl Fn(&Flaw) -> bool) -> Result<bool, StoreError> {
     let (table, ledger) = (ready.catalog.table.quoted(), ready.catalog.ledger.quoted());
-    let columns = ledger_columns();
     // The numbers of the parameters are those of the facts, which have the same part.
     let nothing: Option<String> = None;
-    let params: Vec<Param<'_>> = vec![&table, &ledger, &nothing, &nothing, &nothing, &columns];
+    let params: Vec<Param<'_>> = vec![&table, &ledger, &nothing, &nothing, &nothing, &*LEDGER_COLUMNS];
     let answer = link.ask(&ready.statements.ledger_exists, params);
     let rows = link.within("looking for the ledger", answer).await?;
     let Some(row) = rows.first().filter(|row| row.get("found")) else {
