@@ -37,9 +37,9 @@ pub(super) fn may_be_url(text: &str) -> bool {
     text.contains("://") || text.contains("password=") || like_credentials(text)
 }
 
-/// Whether a text reads like the `user:password@` of a URL.
+/// Whether a text reads like the `user:password@` of a URL; a user may have an `@`.
 pub(super) fn like_credentials(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(before, _)| before.contains(':'))
+    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 /// A key as a message shows it: as [`printable`] does, and hidden where it is no key at all.

@@ -386,6 +386,7 @@ fn a_url_under_the_wrong_key_is_not_repeated() {
         "database = \"x.db\"\ntable.time_zone = \"postgres://u:hunter2@h/d\"",
         "database = \"x.db\"\ntable.time_zone = \"u:hunter2@h\"",
         "database = \"x.db\"\npoll_interval = \"u:hunter2@h\"",
+        "database = \"x.db\"\npoll_interval = \"u@office:hunter2@h\"",
     ] {
         let text = Given::toml(&format!("[[watch]]\npreset = \"meltano\"\n{line}\n")).mistakes();
         assert!(text.contains("***") && !text.contains("hunter2"), "{text}");

@@ -26,9 +26,11 @@ fuzz_target!(|text: &str| {
         Ok(parsed) => {
             let shown = parsed.redacted();
             let again = parse(&shown).map(|parsed| parsed.redacted());
+            // Which of the two schemes is shown depends on what is hidden.
+            let one_scheme = |text: String| text.replacen("postgres://", "postgresql://", 1);
             assert_eq!(
-                again.as_ref(),
-                Ok(&shown),
+                again.map(one_scheme),
+                Ok(one_scheme(shown)),
                 "{url:?} is shown as a text that means something else"
             );
         }
