@@ -145,6 +145,9 @@ impl Aftermath {
             self.entries.clone_from(entries);
             let over = |entry: &Arc<LedgerEntry>| entry.undo_of.or(entry.outcome.map(|_| entry.repair_id));
             self.over = entries.iter().filter_map(over).collect();
+            // A failover may have lost an entry with its repair: a row that is as it was before shows no life then.
+            let read: HashSet<RepairId> = entries.iter().map(|entry| entry.repair_id).collect();
+            self.repairs.retain(|repair_id, _| read.contains(repair_id));
         }
         let findings = self.judge(observation, policy);
         if is_news {

@@ -124,3 +124,17 @@ fn where_passes_are_rare_every_one_reads_all() {
         assert_eq!(due(&dog).len(), 500);
     }
 }
+
+#[test]
+fn a_repair_that_a_failover_lost_is_no_false_one_where_its_job_is_as_it_was_before() {
+    for (server, found) in [("primary", 1), ("standby", 0)] {
+        let mut dog = beside([(1, 30.0)]);
+        dog.look_through(0.0, 10.0);
+        dog.server = server;
+        dog.rows = vec![job(1, "RUNNING", Some(-90_000.0), None)];
+        if server == "standby" {
+            dog.newest.clear();
+        }
+        assert_eq!(dog.look(15.0).findings.len(), found, "{server}");
+    }
+}
