@@ -42,6 +42,8 @@ const HEARTBEATS: &str = "INSERT INTO runs (id, job_name, state, started_at)
 const LIVES_ELSEWHERE: &str = "INSERT INTO beats SELECT 2, now() AT TIME ZONE 'UTC'
     WHERE NOT EXISTS (SELECT FROM beats WHERE job_id = 2)
       AND EXISTS (SELECT FROM beatwarden_repairs WHERE job_id = '2' AND repaired_at < now() - interval '500 ms')";
+/// A state of a type that is a domain: whether it takes the one of a failed job is asked with the catalog.
+const DOMAIN: &str = "CREATE DOMAIN outcome AS varchar CHECK (VALUE <> ''); ALTER TABLE runs ALTER state TYPE outcome";
 /// The application's own function, which ends a job. No other job runs for too long.
 const FUNCTION: &str = "UPDATE runs SET state = 'SUCCESS' WHERE id = 1;
     CREATE FUNCTION end_run(run integer) RETURNS void LANGUAGE sql AS
@@ -201,6 +203,7 @@ impl Scene {
             // Known keys far below the newest are asked for one by one.
             let far = "UPDATE runs SET id = 1000000 WHERE id = 3";
             client.run(far).await;
+            client.run(DOMAIN).await;
             client.run(OLDER_LEDGER).await;
         }
         if plot == Plot::NotBornRunning {
