@@ -93,6 +93,9 @@ async fn trials_are_called_trials() {
     let info = "watch_info{noun=\"trial\",preset=\"optuna\",table=\"trials\",watch=\"optuna\"}";
     watchdog.metric_becomes(info, 1.0, SOON).await;
     watchdog.says("trial is stuck", SOON).await;
+    // The log is written before what is shown.
+    let stuck = "stuck_jobs{reason=\"missed_first\",watch=\"optuna\"}";
+    watchdog.metric_becomes(stuck, 2.0, SOON).await;
     let page = seen(&http::get(watchdog.address, "/").text());
     for part in [
         "Stuck and late trials",
