@@ -58,7 +58,7 @@ async fn a_stranger_who_holds_the_gate_is_named() {
         assert!(line.contains(part), "{part}: {line}");
     }
     let withheld = "withheld_repairs{cause=\"not_leader\",watch=\"meltano\"}";
-    assert_eq!(dog.metric(withheld), Some(1.0));
+    dog.metric_becomes(withheld, 1.0, SOON).await;
     let said = examined(&database, &dog, &["explain", "2"]);
     assert!(said.contains(&format!("session {pid} (role mallory")), "{said}");
     let said = examined(&database, &dog, &["check"]);
