@@ -8,28 +8,40 @@ use crate::{
 };
 use std::{io, net::SocketAddr};
 
-/// Why the application could not start. `source` and `error` are what is wrong, all their sources included.
+/// Why the application could not start.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are the same in each: what they are stands above")]
 pub enum AppError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] config::ConfigErrors),
     /// The name of a role can't be used in SQL.
     #[error("watch `{watch}`: the role has a name that can't be used")]
-    Role { watch: String, source: IdentifierError },
+    Role {
+        /// The watch.
+        watch: String,
+        /// What is wrong with it.
+        source: IdentifierError,
+    },
     /// The database address can't be used.
     #[error("watch `{watch}`: the database can't be used")]
     Database {
+        /// The watch.
         watch: String,
+        /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database could not be asked.
     #[error("watch `{watch}`: {}", error.chain())]
-    Store { watch: String, error: StoreError },
+    Store {
+        /// The watch.
+        watch: String,
+        /// What went wrong, reported with all its sources.
+        error: StoreError,
+    },
     /// The address of a database without a watch can't be used.
     #[error("the database can't be used")]
     Undiscovered {
+        /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A database without a watch could not be asked.
@@ -46,7 +58,12 @@ pub enum AppError {
     Web(#[from] WebFileError),
     /// The port is taken, or not ours to take.
     #[error("can't listen on {addr}: is another instance running? choose another address with --listen")]
-    Listen { addr: SocketAddr, source: io::Error },
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The runtime could not be made.
     #[error("the runtime can't be started")]
     Runtime(#[source] io::Error),

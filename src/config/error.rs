@@ -6,15 +6,15 @@
 use super::text::shown;
 use std::path::PathBuf;
 
-/// One mistake in the configuration. `key` is the full key, such as `watch.meltano.poll_interval`, or the flag or variable; `origin` is
-/// where its value came from, and `remedy` how to fix it.
-#[expect(missing_docs, reason = "the fields are the same in each: what they are stands above")]
+/// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A value is not what its key expects.
     #[error("{key}{} ({origin}): expected {expected}", shown_given(given.as_deref()))]
     Value {
+        /// The full key, such as `watch.meltano.poll_interval`.
         key: String,
+        /// Where the value came from.
         origin: String,
         /// What was given; `None` for a secret.
         given: Option<String>,
@@ -24,35 +24,59 @@ pub enum ConfigError {
     /// No such key.
     #[error("{key} ({origin}): no such key; {remedy}")]
     UnknownKey {
+        /// The key as it was written.
         key: String,
+        /// Where it was found.
         origin: String,
         /// The nearest known key, or where such a key belongs.
         remedy: String,
     },
     /// A value that is needed was given nowhere.
     #[error("{key}: missing; {remedy}")]
-    Missing { key: String, remedy: String },
+    Missing {
+        /// The full key.
+        key: String,
+        /// How to give it.
+        remedy: String,
+    },
     /// Values that are good alone and bad together, or a source that may not set a key.
     #[error("{key}: {problem}; {remedy}")]
     Conflict {
+        /// The full key, flag or variable.
         key: String,
+        /// What does not fit.
         problem: String,
+        /// How to fix it.
         remedy: String,
     },
     /// A file that the configuration names, or the configuration itself, can't be read.
     #[error("{key}: can't read {}: {reason}", shown(&path.to_string_lossy()))]
-    Unreadable { key: String, path: PathBuf, reason: String },
+    Unreadable {
+        /// The key or flag that names the file.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        reason: String,
+    },
     /// The file is no TOML or YAML.
     #[error("{} is not valid {format}: {reason}", shown(&path.to_string_lossy()))]
     Unparsable {
+        /// The file.
         path: PathBuf,
+        /// `TOML` or `YAML`.
         format: &'static str,
         /// Line, column and reason, without the text of the line: it may hold a password.
         reason: String,
     },
     /// A database URL that can't be used; never shows the URL.
     #[error("{key}: {problem}")]
-    Database { key: String, problem: String },
+    Database {
+        /// The full key that holds the URL, or the file's.
+        key: String,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
 }
 
 impl ConfigError {

@@ -68,41 +68,91 @@ choice! {
     }
 }
 
-/// A failed operation on the watched database. `to` is the database, without a password; `what` and `during` are what was asked, and
-/// `source` is what the driver says.
+/// A failed operation on the watched database.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are the same in each: what they are stands above")]
 pub enum StoreError {
     /// No connection could be made.
     #[error("no connection to {to}")]
-    Connect { to: String, source: Source },
+    Connect {
+        /// The database, without password.
+        to: String,
+        /// What the driver says.
+        source: Source,
+    },
     /// No connection could be made, and what stands in the way is known.
     #[error("no connection to {to}")]
-    Barred { to: String, by: Barrier, source: Source },
+    Barred {
+        /// The database, without password.
+        to: String,
+        /// What stands in the way.
+        by: Barrier,
+        /// What the driver says.
+        source: Source,
+    },
     /// The connection broke while an answer was awaited.
     #[error("the connection broke while {during}")]
-    Closed { during: &'static str, source: Source },
+    Closed {
+        /// What was asked.
+        during: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
     /// The answer to something that changes a row is missing: it may have been done or not.
     #[error("{what}: the answer is missing; `beatwarden history` shows whether it was done")]
-    AnswerMissing { what: &'static str, source: Source },
+    AnswerMissing {
+        /// What was asked.
+        what: &'static str,
+        /// How it was lost.
+        source: Source,
+    },
     /// The database refused the credentials.
     #[error("{to} refused the credentials: check user, password and the server's access rules")]
-    Auth { to: String, source: Source },
+    Auth {
+        /// The database, without password.
+        to: String,
+        /// What the driver says.
+        source: Source,
+    },
     /// No answer within the deadline.
     #[error("{what}: no answer within {after:?}")]
-    Timeout { what: &'static str, after: Duration },
+    Timeout {
+        /// What was asked.
+        what: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
     /// Something is locked.
     #[error("{what}: another session holds the lock")]
-    Locked { what: &'static str, source: Source },
+    Locked {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
     /// The statement failed.
     #[error("{what} failed")]
-    Query { what: &'static str, source: Source },
+    Query {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
     /// A value that was sent is none of the column's type.
     #[error("{what} failed: a value is none of the column's type, or out of its range")]
-    BadValue { what: &'static str, source: Source },
+    BadValue {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
     /// The answer isn't what the statement returns: the driver can't decode it.
     #[error("{what}: the answer can't be decoded")]
-    BadAnswer { what: &'static str, source: Source },
+    BadAnswer {
+        /// What was asked.
+        what: &'static str,
+        /// What the driver says.
+        source: Source,
+    },
     /// A pass panicked.
     #[error("the pass ended by a bug in Beatwarden, please report it: {0}")]
     Bug(String),

@@ -137,12 +137,14 @@ impl Round {
 /// An answer, of the question of the same name. The answers of a round may come in any order, but rows of a database without
 /// a common snapshot in the order in which they were read.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "what is not said of one is said of its question")]
 pub enum Answer {
+    /// To [`Question::AccessPlan`].
     AccessPlan(AccessPlan),
     /// To [`Question::Unknown`]; nothing where it took too long.
     Unknown(Option<Vec<Job>>),
+    /// To [`Question::LongestRun`].
     LongestRun(LongestRun),
+    /// To [`Question::Moment`].
     Moment(Moment),
     /// To [`Question::Running`], and how long the scan took, where that was measured.
     Running(Rows, Option<Duration>),
@@ -154,10 +156,15 @@ pub enum Answer {
     Rows(Rows),
     /// To [`Question::Top`]; nothing where the table is empty.
     Top(Option<i64>),
+    /// To [`Question::Page`].
     Page(Page),
+    /// To [`Question::Keyless`].
     Keyless(u64),
+    /// To [`Question::Facts`].
     Facts(Facts),
+    /// To [`Question::LedgerProbe`].
     LedgerProbe(LedgerMark),
+    /// To [`Question::LedgerOfJobs`].
     LedgerOfJobs(Vec<LedgerEntry>),
     /// To [`Question::LedgerNewest`], and how many rows there were: not every row is an entry that this version knows.
     LedgerNewest(Vec<LedgerEntry>, usize),
