@@ -57,7 +57,10 @@ async fn the_watch_does_its_whole_work_under_the_role_of_its_action() {
         )
         .await;
         assert_eq!(dog.metric(FAILURES), Some(0.0), "{}", dog.log());
-        assert!(!dog.log().contains("42501"), "{}", dog.log());
+        // The code alone may be a part of a time.
+        for refused in ["SQLSTATE 42501", "permission denied"] {
+            assert!(!dog.log().contains(refused), "{}", dog.log());
+        }
     }
 }
 
