@@ -18,6 +18,7 @@ contract!(
     a_newer_job_of_the_same_name_that_runs_is_named,
     an_undone_repair_can_be_insisted_on_once_more,
     a_false_repair_is_acknowledged_once,
+    one_false_repair_that_is_acknowledged_while_another_is_noted_is_news,
     a_late_heartbeat_is_acknowledged_too,
     a_late_heartbeat_is_read_until_it_is_acknowledged,
     the_fuse_is_acknowledged_for_all_replicas,
@@ -267,6 +268,34 @@ async fn a_false_repair_is_acknowledged_once(bed: impl Bed) {
     assert_eq!(store.acknowledge(id).await.unwrap(), Acknowledged::Before);
     let entry = &store.entries(Entries::Newest(1)).await.unwrap()[0];
     assert!(entry.acknowledged_at >= entry.outcome_at, "{entry:?}");
+}
+
+/// As many wait as before, but others.
+async fn one_false_repair_that_is_acknowledged_while_another_is_noted_is_news(bed: impl Bed) {
+    with_victim(&bed).await;
+    bed.write(&Written::running(5).started(-120.0)).await;
+    let (mut store, mut replica) = (bed.store(Action::Fail), bed.store(Action::Fail));
+    let first = super::repaired(&mut store, 2, Action::Fail).await;
+    let second = super::repaired(&mut store, 5, Action::Fail).await;
+    store.note(&finding(first, LateOutcome::FalseRepair)).await.unwrap();
+    let waiting = async |store: &mut _| {
+        let newest = snapshot(store).await.newest_repairs;
+        let waiting = newest
+            .iter()
+            .filter(|entry| entry.outcome.is_some() && entry.acknowledged_at.is_none());
+        waiting.map(|entry| entry.repair_id).collect::<Vec<_>>()
+    };
+    // Until there is no news.
+    for _ in 0..3 {
+        assert_eq!(waiting(&mut replica).await, [first]);
+    }
+    assert_eq!(store.acknowledge(first).await.unwrap(), Acknowledged::Now);
+    let other = Finding {
+        job: JobId::new("5"),
+        ..finding(second, LateOutcome::FalseRepair)
+    };
+    assert_eq!(store.note(&other).await.unwrap(), Noted::First);
+    assert_eq!(waiting(&mut replica).await, [second]);
 }
 
 async fn a_late_heartbeat_is_acknowledged_too(bed: impl Bed) {
