@@ -15,8 +15,9 @@ impl Databases {
     pub(super) fn links(&mut self, watch: &WatchConfig) -> Links {
         let writes = watch.action() != Action::Observe;
         self.0.retain(|(.., links)| !links.is_last());
-        let is_same = |known: &&(DatabaseSource, bool, Links)| known.0 == watch.database && known.1 == writes;
-        if let Some((.., links)) = self.0.iter().find(is_same) {
+        let mut known = self.0.iter();
+        let found = known.find(|(database, is_writable, _)| *database == watch.database && *is_writable == writes);
+        if let Some((.., links)) = found {
             return links.clone();
         }
         let links = Links::default();
