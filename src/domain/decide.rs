@@ -1,8 +1,8 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Event, Job, JobId, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted, Snapshot,
-    StartCheck, StateKind, WindowCount,
+    Action, Cause, Event, Job, JobId, JobView, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted,
+    Snapshot, StartCheck, StateKind, WindowCount,
     init::decide_ended,
     judge::{judge, note_unlisted, remember},
     memory::LastPass,
@@ -146,7 +146,12 @@ fn choose(pass: &mut Pass<'_>) {
         (attempt, view.started_at, view.id.clone())
     };
     due.sort_by_cached_key(place);
-    let failing = if policy.action == Action::Fail { due.len() } else { 0 };
+    // Of jobs that fell silent at once some may have been read a pass before the others: none of them is failed ahead of the rest.
+    let is_watched = |view: &&JobView| view.phase.is_overdue() && view.cause == Some(Cause::Watching);
+    let failing = match policy.action {
+        Action::Fail if !due.is_empty() => due.len() + plan.jobs.iter().filter(is_watched).count(),
+        _ => 0,
+    };
     let was_open = memory.fuse.is_open();
     plan.storm = memory.fuse.pass(failing, plan, &snapshot.newest_repairs, policy);
     plan.fuse_open = memory.fuse.is_open();

@@ -24,10 +24,11 @@ impl Fuse {
         self.open
     }
 
-    /// Takes one pass into account: `due` jobs would be failed by it. Returns the storm that holds the fuse open, if one does.
+    /// Takes one pass into account, of which `silent` jobs would be failed now or as soon as they are watched for a deadline. Returns the
+    /// storm that holds the fuse open, if one does.
     pub(super) fn pass(
         &mut self,
-        due: usize,
+        silent: usize,
         plan: &Plan,
         ledger: &[Arc<LedgerEntry>],
         policy: &Policy,
@@ -38,7 +39,7 @@ impl Fuse {
                 entry.action == LedgerAction::Fail && entry.repaired_at.is_within(policy.init_deadline, plan.at)
             })
             .count();
-        let failing = due + recent;
+        let failing = silent + recent;
         let alive = plan
             .jobs
             .iter()

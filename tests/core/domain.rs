@@ -933,6 +933,22 @@ fn the_fuse_opens_above_its_share_and_its_number_only() {
 }
 
 #[test]
+fn of_jobs_that_fall_silent_at_once_the_one_that_was_read_first_is_not_failed_ahead_of_the_others() {
+    for (dead, expected) in [(40, true), (10, false)] {
+        let mut dog = Watchdog::over(Action::Fail, mass_silence(1, 0, 0.0));
+        dog.look(0.0);
+        dog.rows = mass_silence(dead, 0, 0.0);
+        assert!(!dog.look_through(5.0, 55.0).fuse_open, "none would be failed");
+        let plan = dog.look(60.0);
+        assert_eq!(
+            (plan.fuse_open, plan.repairs.is_empty()),
+            (expected, expected),
+            "{dead} dead"
+        );
+    }
+}
+
+#[test]
 fn leftovers_and_backfills_don_t_open_the_fuse() {
     let mut dog = Watchdog::new(Action::Fail);
     let week = 8.0 * 86_400.0;
