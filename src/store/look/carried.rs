@@ -1,7 +1,10 @@
 //! What one pass leaves to the next: the tail of the key, the way to the running rows, the facts of the catalog, and what is
 //! known of the ledger. One value, which a pass copies and never changes.
 
-use super::{ledger::Held, tail::Tail};
+use super::{
+    ledger::{Held, Horizon},
+    tail::Tail,
+};
 use crate::{
     domain::{Access, Discovery, Guard, ServerIdentity},
     store::{
@@ -28,6 +31,8 @@ pub struct Carried {
     pub(super) longest_run: LongestRun,
     /// What was read of the ledger.
     pub(super) ledger: Option<Arc<Held>>,
+    /// From when on its entries count as new.
+    pub(super) horizon: Option<Horizon>,
     /// Whether no entry is expected: then it is only asked whether there is one.
     pub(super) ledger_is_quiet: bool,
 }
@@ -98,10 +103,11 @@ struct Dated {
 }
 
 impl Carried {
-    /// Forgets all but the tail: what comes next is asked through another connection, or of a table that changed.
+    /// Forgets all but the tail and the ledger's horizon: what comes next is asked through another connection, or of a table that changed.
     pub fn begin_again(&mut self) {
         *self = Self {
             tail: self.tail.take(),
+            horizon: self.horizon,
             guarded: self.guarded,
             ..Self::default()
         };

@@ -3,13 +3,17 @@
 
 use super::{Look, Seen, rows::needs_precedents};
 use crate::{
-    domain::{JobId, LedgerEntry, RepairId, ServerIdentity, Timestamp},
+    domain::{JobId, LateOutcome, LedgerEntry, RepairId, ServerIdentity, Timestamp},
     store::{
         question::{Frame, LedgerMark, Question, Round},
-        reading::WATCHED_REPAIRS,
+        reading::{UNACKNOWLEDGED, WATCHED_REPAIRS},
     },
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// An entry has the time at which its transaction began, and is there once that has ended: so long before a reading one may have
 /// begun that it did not see.
@@ -41,10 +45,43 @@ pub(super) struct Held {
     whole_at: Timestamp,
 }
 
+/// From which time of the database on entries count as new. Its clock may jump while a transaction hangs, so ours says how long ago a
+/// reading was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Horizon {
+    /// The database's time at a reading at least [`OVERLAP`] ago, and at a later one.
+    earlier: Timestamp,
+    later: Timestamp,
+    /// Our own time at the later one.
+    at: Instant,
+}
+
+impl Horizon {
+    /// With another reading.
+    fn with(before: Option<Self>, database_now: Timestamp, now: Instant) -> Self {
+        let earlier = match before {
+            Some(before) if now.duration_since(before.at) < OVERLAP => return before,
+            Some(before) => before.later,
+            None => database_now.minus(OVERLAP),
+        };
+        Self {
+            earlier,
+            later: database_now,
+            at: now,
+        }
+    }
+
+    fn since(self, database_now: Timestamp) -> Timestamp {
+        self.earlier.min(database_now.minus(OVERLAP))
+    }
+}
+
 /// How far the ledger has been read in this pass.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     asks: Asks,
+    /// Entries count as new from this time on.
+    since: Option<Timestamp>,
     /// The jobs whose entries count, in the order of their keys.
     jobs: Vec<JobId>,
     pub mark: Option<LedgerMark>,
@@ -78,7 +115,7 @@ impl Reading {
 
 impl Look<'_> {
     /// The last round: whether the ledger is as it was, and the entries of the jobs that were not asked for yet; or the entries.
-    pub(super) fn ask_ledger(&mut self) -> Round {
+    pub(super) fn ask_ledger(&mut self, now: Instant) -> Round {
         let is_readable = self.seen.facts.as_ref().is_some_and(|facts| facts.ledger_readable);
         let mut questions = Vec::new();
         if is_readable {
@@ -94,7 +131,11 @@ impl Look<'_> {
             };
             let since = match held {
                 Some(held) if is_quiet => held.since,
-                _ => self.moment().now.minus(OVERLAP),
+                _ => {
+                    let horizon = Horizon::with(self.carried.horizon, self.moment().now, now);
+                    self.carried.horizon = Some(horizon);
+                    horizon.since(self.moment().now)
+                }
             };
             // First: where each question is answered for itself, what comes in between is seen by the next pass.
             questions.push(Question::LedgerProbe { since });
@@ -105,6 +146,7 @@ impl Look<'_> {
                 questions.push(Question::LedgerNewest);
             }
             self.seen.ledger = Reading {
+                since: Some(since),
                 asks: if is_quiet { Asks::News } else { Asks::Entries },
                 jobs,
                 ..Reading::default()
@@ -123,7 +165,10 @@ impl Look<'_> {
     pub(super) fn take_ledger(&mut self) {
         let reading = std::mem::take(&mut self.seen.ledger);
         let (held, now) = (self.held_ledger().cloned(), self.moment().now);
-        let mark = reading.mark.expect("every round asks for the mark");
+        let (mark, since) = reading
+            .mark
+            .zip(reading.since)
+            .expect("every round asks for the mark since a time");
         let mut has_all = true;
         let after = match (reading.asks, held) {
             (Asks::News, Some(held)) if held.mark == mark => {
@@ -148,12 +193,12 @@ impl Look<'_> {
                 let first = |entries: &[Arc<LedgerEntry>]| entries.first().map(|entry| entry.repair_id);
                 // While entries come, they are asked for at once.
                 let is_quiet = held.is_none_or(|held| first(&held.newest) == first(&newest));
-                self.carried.ledger_is_quiet = is_quiet && mark.newer < MOST_NEWER as u64;
+                self.carried.ledger_is_quiet = is_quiet && is_mark_of(&mark, &newest) && mark.newer < MOST_NEWER as u64;
                 Arc::new(Held {
                     newest,
                     is_empty: rows == 0,
                     mark,
-                    since: now.minus(OVERLAP),
+                    since,
                     read_at: now,
                     server: self.moment().server.clone(),
                     ..next
@@ -239,6 +284,21 @@ impl Held {
             .retain(|entry| asked.binary_search(&entry.job_id).is_ok());
         next
     }
+}
+
+/// Whether the newest entries have what waits to be acknowledged as the mark has it. Where each question is answered for itself, one
+/// may be noted between the two, and be acknowledged before the next mark, which is the same then.
+fn is_mark_of(mark: &LedgerMark, newest: &[Arc<LedgerEntry>]) -> bool {
+    let waiting = |outcome| {
+        let entries = newest.iter().filter(move |entry| entry.outcome == Some(outcome));
+        entries.filter(|entry| entry.acknowledged_at.is_none())
+    };
+    let false_repairs: BTreeSet<RepairId> = waiting(LateOutcome::FalseRepair).map(|entry| entry.repair_id).collect();
+    let late_heartbeats = waiting(LateOutcome::LateHeartbeat).count() as u64;
+    // So many are not all among the newest.
+    let are_many = |marked: u64| marked >= UNACKNOWLEDGED.unsigned_abs();
+    (are_many(mark.false_repairs.len() as u64) || mark.false_repairs.iter().eq(&false_repairs))
+        && (are_many(mark.late_heartbeats) || mark.late_heartbeats == late_heartbeats)
 }
 
 /// Those of some jobs that are not among others; both in the order of their keys.

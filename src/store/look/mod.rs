@@ -264,7 +264,7 @@ impl<'a> Look<'a> {
                 return self.next(now);
             }
         }
-        Ok(self.seen.entries.is_none().then(|| self.ask_ledger()))
+        Ok(self.seen.entries.is_none().then(|| self.ask_ledger(now)))
     }
 
     /// What is asked before the snapshot begins: the way, how long good runs take where that matters, and unknown states where a

@@ -87,6 +87,8 @@ struct Scripted {
     way: Duration,
     /// Newest first.
     ledger: Vec<LedgerEntry>,
+    /// What happens once it was asked whether there are others, where each question is answered for itself.
+    meanwhile: fn(&mut Self),
     seconds: i64,
     wrote: bool,
     facts: Facts,
@@ -121,6 +123,7 @@ impl Scripted {
             cost: None,
             way: Duration::ZERO,
             ledger: Vec::new(),
+            meanwhile: |_| {},
             seconds: 1_000_000,
             wrote: false,
             facts: Facts {
@@ -254,7 +257,13 @@ impl Scripted {
         let (mut look, mut round) = Look::begin(&request, table, &before, self.now, self.now);
         self.asked.clear();
         loop {
-            let answers = round.questions.iter().map(|question| self.answer(question)).collect();
+            let mut answers = Vec::new();
+            for question in &round.questions {
+                answers.push(self.answer(question));
+                if matches!(question, Question::LedgerProbe { .. }) {
+                    (self.meanwhile)(self);
+                }
+            }
             self.asked.push(round);
             self.now += self.way;
             match look.take(answers, self.now)? {

@@ -10,7 +10,7 @@ use beatwarden::{
     domain::{Access, Cause, JobId, LateOutcome, LedgerEntry, Obstacle, Timestamp},
     store::question::{AccessPlan, Answer, Facts, LedgerMark, LongestRun, Moment, Page, Question, Rows, Span},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What a statement sees.
 pub struct View<'a> {
@@ -150,9 +150,10 @@ impl View<'_> {
         let waits = |entry: &LedgerEntry, outcome| entry.outcome == Some(outcome) && entry.acknowledged_at.is_none();
         let false_repairs = self.committed.entries().iter();
         let false_repairs = false_repairs.filter(|entry| waits(entry, LateOutcome::FalseRepair));
+        let false_repairs: BTreeSet<_> = false_repairs.map(|entry| entry.repair_id).collect();
         LedgerMark {
             newer: count(&|entry| entry.repaired_at > since),
-            false_repairs: false_repairs.map(|entry| entry.repair_id).collect(),
+            false_repairs: false_repairs.into_iter().collect(),
             late_heartbeats: count(&|entry| waits(entry, LateOutcome::LateHeartbeat)),
         }
     }

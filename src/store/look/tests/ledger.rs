@@ -23,9 +23,11 @@ impl Scripted {
             let entries = self.ledger.iter().filter(move |entry| entry.outcome == Some(outcome));
             entries.filter(|entry| entry.acknowledged_at.is_none())
         };
+        let mut false_repairs: Vec<_> = waiting(LateOutcome::FalseRepair).map(|entry| entry.repair_id).collect();
+        false_repairs.sort_unstable();
         LedgerMark {
             newer: self.ledger.iter().filter(|entry| entry.repaired_at > since).count() as u64,
-            false_repairs: waiting(LateOutcome::FalseRepair).map(|entry| entry.repair_id).collect(),
+            false_repairs,
             late_heartbeats: waiting(LateOutcome::LateHeartbeat).count() as u64,
         }
     }
@@ -162,9 +164,10 @@ fn more_entries_between_two_passes_than_one_reads_are_asked_for_by_their_jobs() 
         snapshot = database.pass(ORDINARY, &[]);
     }
     assert_eq!(snapshot.precedents.len(), 1);
-    // Once they are not new any more, there is nothing to ask.
-    for _ in 0..20 {
+    // Once they are not new any more, by either clock, there is nothing to ask.
+    for _ in 0..30 {
         database.seconds += 5;
+        database.now += Duration::from_secs(5);
         database.pass(ORDINARY, &[]);
     }
     assert_eq!(database.ledger_questions(), [PROBE]);
@@ -198,6 +201,51 @@ fn another_server_or_a_clock_that_was_set_back_has_the_ledger_read_again() {
     database.seconds -= 2;
     database.pass(ORDINARY, &[]);
     assert_eq!(database.ledger_questions(), whole);
+}
+
+#[test]
+fn what_is_noted_while_the_ledger_is_read_and_acknowledged_before_the_next_pass_is_read_again() {
+    for outcome in [LateOutcome::FalseRepair, LateOutcome::LateHeartbeat] {
+        let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+        database.repair(1);
+        database.meanwhile = match outcome {
+            LateOutcome::FalseRepair => |database| database.ledger[0].outcome = Some(LateOutcome::FalseRepair),
+            LateOutcome::LateHeartbeat => |database| database.ledger[0].outcome = Some(LateOutcome::LateHeartbeat),
+        };
+        assert_eq!(database.pass(ORDINARY, &[]).newest_repairs[0].outcome, Some(outcome));
+        database.meanwhile = |_| {};
+        let acknowledged_at = Some(at(database.seconds));
+        database.ledger[0].acknowledged_at = acknowledged_at;
+        let snapshot = database.pass(ORDINARY, &[]);
+        assert_eq!(snapshot.newest_repairs[0].acknowledged_at, acknowledged_at);
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), [PROBE]);
+    }
+}
+
+#[test]
+fn more_false_repairs_than_a_pass_reads_are_not_asked_for_again_and_again() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    let false_repair = |job: i64| LedgerEntry {
+        outcome: Some(LateOutcome::FalseRepair),
+        ..entry(job + 100, 900_000 - job)
+    };
+    database.ledger = (0..2_500).map(false_repair).collect();
+    database.pass(ORDINARY, &[]);
+    database.pass(ORDINARY, &[]);
+    assert_eq!(database.ledger_questions(), [PROBE]);
+}
+
+#[test]
+fn an_entry_whose_transaction_hung_while_the_clock_was_set_ahead_is_news() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    let hung_at = database.seconds;
+    for ahead in [5, 40_000, 5] {
+        (database.seconds, database.now) = (database.seconds + ahead, database.now + Duration::from_secs(5));
+        database.pass(ORDINARY, &[1]);
+    }
+    database.ledger.push(entry(1, hung_at));
+    assert_eq!(database.pass(ORDINARY, &[1]).precedents.len(), 1);
 }
 
 #[test]
