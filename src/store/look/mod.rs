@@ -2,11 +2,12 @@
 //! questions, takes the answers and the time, and emits the next one, until it is a [`Snapshot`]. It asks no database, has no
 //! clock of its own, and keeps nothing: what the next pass needs of it is a [`Carried`].
 //!
-//! `carried` has the way to the running rows and the age of facts, `tail` the arithmetic of a growing key, `follow` what is
-//! asked of that key, `ledger` what is asked of the ledger, `rows` how answers become one.
+//! `carried` has the way to the running rows and the age of facts, `tail` the arithmetic of a growing key, `gaps` the keys that it
+//! lacks, `follow` what is asked of it, `ledger` what is asked of the ledger, `rows` how answers become one.
 
 mod carried;
 mod follow;
+mod gaps;
 mod ledger;
 mod rows;
 mod tail;

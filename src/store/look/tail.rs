@@ -6,10 +6,10 @@
 //! that it was rolled back, skipped, or is kept by a program that takes keys in advance: then it is asked for in its turn, a
 //! few in each pass, so that neither rollbacks nor a sequence that skips make every pass more expensive.
 
+use super::gaps::{Gaps, Run};
 use crate::store::{question::Transactions, reading::FIRST_OVERLAP};
 use std::{
-    collections::BTreeMap,
-    ops::{Bound, RangeInclusive},
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -43,25 +43,14 @@ const PAGE: (i64, i64, i64) = (20_000, 1_000, 200_000);
 pub(super) struct Tail {
     newest: i64,
     /// Missing keys.
-    gaps: BTreeMap<i64, Gap>,
-    /// The last of them that was asked for in its turn.
+    gaps: Gaps,
+    /// The last of them that was asked for in its turn, and those that were asked for the last time.
     turn: i64,
+    last_asked: Vec<i64>,
     /// The greatest key that the full look in progress has not covered.
     full_look: Option<i64>,
     /// Keys of its next page.
     page: i64,
-}
-
-/// A missing key.
-#[derive(Clone, Copy, Debug)]
-struct Gap {
-    since: Instant,
-    /// A transaction that has taken it has a lower number than this, where they have numbers.
-    below: Option<u64>,
-    /// Whether such a transaction may still run.
-    is_open: bool,
-    /// Whether it is asked for the last time.
-    is_last: bool,
 }
 
 /// When a pass read what it has: its time, and what its snapshot may not show.
@@ -80,8 +69,9 @@ impl Tail {
         let from = oldest_read.max(newest.saturating_sub(FIRST_OVERLAP));
         let mut this = Self {
             newest: from,
-            gaps: BTreeMap::new(),
+            gaps: Gaps::default(),
             turn: i64::MIN,
+            last_asked: Vec::new(),
             full_look: None,
             page: PAGE.0,
         };
@@ -98,43 +88,38 @@ impl Tail {
     /// The missing keys that this pass asks for, in ascending order: those that a transaction that still runs may have taken,
     /// and of the others those whose turn it is.
     pub(super) fn ask(&mut self, now: Instant) -> Vec<i64> {
-        let open = self
-            .gaps
-            .iter()
-            .rev()
-            .filter(|(_, gap)| gap.is_open)
-            .map(|(key, _)| *key);
-        let open: Vec<i64> = open.take(OPEN).collect();
+        let open = self.gaps.keys().rev().filter(|(_, run)| run.is_open);
+        let open: Vec<i64> = open.map(|(key, _)| key).take(OPEN).collect();
         let (least_open, is_cut) = (open.last().copied(), open.len() == OPEN);
         let in_turn = IN_TURN.0.max(self.gaps.len() / IN_TURN.1);
-        let (behind, before) = ((Bound::Excluded(self.turn), Bound::Unbounded), ..=self.turn);
-        let round = self.gaps.range(behind).chain(self.gaps.range(before));
-        let round = round.filter(|(key, gap)| !gap.is_open || is_cut && Some(**key) < least_open);
-        let mut asked: Vec<i64> = round.map(|(key, _)| *key).take(in_turn).collect();
-        self.turn = asked.last().copied().unwrap_or(i64::MIN);
-        for key in &asked {
-            if let Some(gap) = self.gaps.get_mut(key) {
-                gap.is_last = now.duration_since(gap.since) >= GAP_FOR;
-            }
-        }
-        asked.extend(open);
+        let round = self.gaps.keys_after(self.turn).chain(self.gaps.keys_up_to(self.turn));
+        let round = round.filter(|(key, run)| !run.is_open || is_cut && Some(*key) < least_open);
+        let round: Vec<(i64, &Run)> = round.take(in_turn).collect();
+        self.turn = round.last().map_or(i64::MIN, |(key, _)| *key);
+        let is_last = |run: &Run| now.duration_since(run.since) >= GAP_FOR;
+        self.last_asked = round
+            .iter()
+            .filter(|(_, run)| is_last(run))
+            .map(|(key, _)| *key)
+            .collect();
+        let mut asked: Vec<i64> = round.into_iter().map(|(key, _)| key).chain(open).collect();
         asked.sort_unstable();
         asked
     }
 
     /// Takes in the keys that came after the newest, and what else was found, gaps maybe among it.
     pub(super) fn take(&mut self, mut newcomers: Vec<i64>, found: impl IntoIterator<Item = i64>, at: At) {
-        if !self.gaps.is_empty() {
-            for key in found {
-                self.gaps.remove(&key);
+        if self.gaps.len() > 0 {
+            for key in found.into_iter().chain(std::mem::take(&mut self.last_asked)) {
+                self.gaps.remove(key);
             }
-            self.gaps.retain(|_, gap| {
-                let age = at.now.duration_since(gap.since);
-                gap.is_open &= match (gap.below, at.transactions) {
+            self.gaps.retain(|run| {
+                let age = at.now.duration_since(run.since);
+                run.is_open &= match (run.below, at.transactions) {
                     (Some(below), Some(transactions)) => transactions.oldest < below,
                     _ => age < OPEN_FOR,
                 };
-                !gap.is_last && age < GAP_AT_MOST
+                age < GAP_AT_MOST
             });
         }
         newcomers.sort_unstable();
@@ -142,20 +127,18 @@ impl Tail {
     }
 
     fn advance(&mut self, keys: impl Iterator<Item = i64>, at: At) {
-        // Open for one more pass at least: a key is taken a moment before its transaction gets its number.
-        let gap = Gap {
-            since: at.now,
-            below: at.transactions.map(|transactions| transactions.next),
-            is_open: true,
-            is_last: false,
-        };
         for key in keys {
-            let missing = (self.newest.saturating_add(1))..key;
+            let first = self.newest.saturating_add(1).max(key.saturating_sub(GAPS as i64));
+            // Open for one more pass at least: a key is taken a moment before its transaction gets its number.
+            let run = Run {
+                last: key.saturating_sub(1),
+                since: at.now,
+                below: at.transactions.map(|transactions| transactions.next),
+                is_open: true,
+            };
             // The nearest to the new key are the youngest, and displace those that were missing before.
-            self.gaps.extend(missing.rev().take(GAPS).map(|key| (key, gap)));
-            while self.gaps.len() > GAPS {
-                self.gaps.pop_first();
-            }
+            self.gaps.add(first, run);
+            self.gaps.shrink_to(GAPS);
             self.newest = self.newest.max(key);
         }
     }
@@ -175,11 +158,9 @@ impl Tail {
     /// it one by one. `wanted` is in ascending order. A missing key has no row to pass over.
     pub(super) fn dense_from(&self, wanted: &[i64]) -> i64 {
         let mut from = self.newest;
-        let mut missing = (0..).zip(self.gaps.keys().rev()).peekable();
+        let mut missing = self.gaps.counted_down();
         for (count, key) in (1..).zip(wanted.iter().rev()) {
-            while missing.next_if(|(_, gap)| **gap >= *key).is_some() {}
-            let gaps = missing.peek().map_or(self.gaps.len() as i64, |(gaps, _)| *gaps);
-            let rows = self.newest.saturating_sub(*key).saturating_sub(gaps);
+            let rows = self.newest.saturating_sub(*key).saturating_sub(missing(*key));
             if rows <= count * SPARSE + ALWAYS {
                 from = from.min(*key);
             }
@@ -239,7 +220,7 @@ mod tests {
     }
 
     fn gaps(tail: &Tail) -> Vec<i64> {
-        tail.gaps.keys().copied().collect()
+        tail.gaps.keys().map(|(key, _)| key).collect()
     }
 
     /// Without numbers of transactions.
