@@ -38,8 +38,8 @@ observe: ## PostgreSQL, writers, Beatwarden, Prometheus and Alertmanager through
 	scripts/observe
 
 SEEDS ?= 100000
-sim: ## many simulated histories: SEEDS=n of them; a release takes 100,000
-	SEEDS=$(SEEDS) $(CARGO) test --locked --release --test core sim:: -- --nocapture
+sim: ## many simulated histories: SEEDS=n of them; a release takes 1,000,000
+	SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test core sim:: -- --nocapture
 
 SECONDS ?= 600
 stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
