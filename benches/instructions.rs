@@ -46,11 +46,11 @@ fn mapping() -> Mapping {
 }
 
 /// What such a database answers. The driver makes the rows, and the look takes them over.
-fn answer(question: &Question, rows: &mut Vec<Job>) -> Answer {
+fn answer(question: &Question, rows: &mut Vec<Job>, access: Access) -> Answer {
     let mut all = || Rows::from(std::mem::take(rows));
     match question {
         Question::AccessPlan => Answer::AccessPlan(question::AccessPlan {
-            access: Access::Index,
+            access,
             is_expensive: true,
         }),
         Question::Unknown => Answer::Unknown(Some(Vec::new())),
@@ -86,6 +86,8 @@ struct Running {
     request: ObserveRequest,
     carried: Carried,
     now: Instant,
+    /// How it finds the running rows: by a scan where the look is to follow the key.
+    access: Access,
 }
 
 impl Running {
@@ -96,6 +98,7 @@ impl Running {
             request,
             carried,
             now,
+            access,
         } = self;
         let table = Table {
             mapping: &mapping,
@@ -123,7 +126,7 @@ impl Running {
             let answers = round
                 .questions
                 .iter()
-                .map(|question| answer(question, &mut rows))
+                .map(|question| answer(question, &mut rows, access))
                 .collect();
             match look.take(answers, now).unwrap() {
                 Step::Ask(next) => round = next,
@@ -133,20 +136,44 @@ impl Running {
     }
 }
 
-/// A database after a first pass, with all its jobs known.
-fn known(jobs: usize) -> Running {
-    let running = |rows, request, carried| Running {
+fn running(rows: Vec<Job>, request: ObserveRequest, carried: Carried, access: Access) -> Running {
+    Running {
         rows,
         mapping: mapping(),
         request,
         carried,
         now: Instant::now(),
+        access,
+    }
+}
+
+fn known_of(snapshot: &Snapshot) -> ObserveRequest {
+    let known = snapshot.rows.iter().map(|job| job.id.clone()).collect();
+    ObserveRequest::whole(known, Coverage::Ordinary)
+}
+
+/// A database after a first pass, with all its jobs known.
+fn known(jobs: usize) -> Running {
+    let first = ObserveRequest::whole(Vec::new(), Coverage::Full);
+    let (snapshot, carried) = running(rows(jobs, 0), first, Carried::default(), Access::Index).pass();
+    assert_eq!(snapshot.rows.len(), jobs, "the look takes every row");
+    running(rows(jobs, 1), known_of(&snapshot), carried, Access::Index)
+}
+
+/// The same where the jobs came one after the other and their keys step by ten: as many keys are missing as a look remembers.
+fn known_among_gaps(jobs: usize) -> Running {
+    let spaced = |pass| {
+        let spaced = |(number, job)| Job {
+            id: JobId::from_number(number * 10),
+            ..job
+        };
+        (1_i64..).zip(rows(jobs, pass)).map(spaced).collect()
     };
     let first = ObserveRequest::whole(Vec::new(), Coverage::Full);
-    let (snapshot, carried) = running(rows(jobs, 0), first, Carried::default()).pass();
-    let known: Vec<JobId> = snapshot.rows.iter().map(|job| job.id.clone()).collect();
-    assert_eq!(known.len(), jobs, "the look takes every row");
-    running(rows(jobs, 1), ObserveRequest::whole(known, Coverage::Ordinary), carried)
+    let (snapshot, carried) = running(Vec::new(), first, Carried::default(), Access::Scan).pass();
+    let (snapshot, carried) = running(spaced(0), known_of(&snapshot), carried, Access::Scan).pass();
+    assert_eq!(snapshot.rows.len(), jobs, "the look takes every newcomer");
+    running(spaced(1), known_of(&snapshot), carried, Access::Scan)
 }
 
 // A pass over jobs that all are known, without what the database does.
@@ -154,6 +181,13 @@ fn known(jobs: usize) -> Running {
 #[bench::of_100(args = (100), config = at_most(27_214))]
 #[bench::of_10_000(args = (10_000), config = at_most(1_727_412))]
 fn look(database: Running) -> (Snapshot, Carried) {
+    database.pass()
+}
+
+// The same pass beside 5,000 missing keys.
+#[library_benchmark(setup = known_among_gaps)]
+#[bench::of_600(args = (600), config = at_most(652_451))]
+fn look_past_gaps(database: Running) -> (Snapshot, Carried) {
     database.pass()
 }
 
@@ -256,6 +290,6 @@ fn encode(metrics: Metrics) -> (Metrics, Arc<Scrape>) {
 
 library_benchmark_group!(
     name = pass;
-    benchmarks = look, decide, describe, encode
+    benchmarks = look, look_past_gaps, decide, describe, encode
 );
 main!(library_benchmark_groups = pass);
