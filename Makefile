@@ -61,9 +61,11 @@ fuzz-rows: ## ROWS=n tables of hostile rows for each shape of a table, and paylo
 	PROPTEST_CASES=$(ROWS) $(CARGO) test --locked --test stores whatever
 
 SWITCHOVERS ?= 20
-failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times by plan and by force, and a judge of its own
+# One of `asynchronous`, `synchronous` and `behind_a_pooler`; empty for all three, one after the other.
+WAY ?=
+failover: ## three nodes under Patroni, whose leader changes SWITCHOVERS=n times by plan and by force, with asynchronous and synchronous replication and behind a pooler, and a judge of its own
 	@scripts/setup-tests.sh failover
-	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni:: -- --ignored --nocapture
+	SWITCHOVERS=$(SWITCHOVERS) $(CARGO) test --locked --test system patroni::$(WAY) -- --ignored --nocapture --test-threads 1
 
 BESIDE ?= 10000
 engines: ## the presets against the large job systems, which are installed first: four gigabytes and some minutes; what a pass costs beside BESIDE=n finished jobs

@@ -12,12 +12,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::Mutex,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub const NODES: usize = 3;
 /// Patroni's documentation allows no smaller one: so long a leader that says nothing keeps its key, in seconds.
 const TTL: u32 = 20;
+/// However busy the machine is.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(240);
 
 /// Waits on its standard input, which the test process holds: when that ends, however it ends, everything goes.
 const SUPERVISOR: &str = r#"
@@ -40,6 +42,7 @@ pub struct Node {
 /// Three of them, with their etcd.
 pub struct Patroni {
     folder: PathBuf,
+    is_synchronous: bool,
     pub nodes: Vec<Node>,
     _etcd: Child,
     supervisor: (Child, Option<ChildStdin>),
@@ -85,8 +88,10 @@ impl Node {
 
 impl Patroni {
     /// Starts all of it, and waits until there is a leader and the others follow.
-    pub async fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("bw-patroni-{}", std::process::id()));
+    pub async fn start(is_synchronous: bool) -> Self {
+        let (client, peer) = (free_port(), free_port());
+        // Several of them may be in one process.
+        let folder = std::env::temp_dir().join(format!("bw-patroni-{}-{client}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         if is_root() {
@@ -106,7 +111,6 @@ impl Patroni {
         let quiet = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut shell = quiet.spawn().unwrap();
         let supervisor = (shell.stdin.take(), shell);
-        let (client, peer) = (free_port(), free_port());
         let etcd = etcd(&folder, client, peer);
         let nodes = (1..=NODES).map(|number| Node {
             name: format!("node{number}"),
@@ -117,6 +121,7 @@ impl Patroni {
         let this = Self {
             nodes: nodes.collect(),
             folder,
+            is_synchronous,
             _etcd: etcd,
             supervisor: (supervisor.1, supervisor.0),
         };
@@ -132,6 +137,7 @@ impl Patroni {
     fn configuration(&self, node: &Node, etcd: u16) -> String {
         let folder = self.folder.display();
         let Node { name, port, rest, .. } = node;
+        let synchronous = self.is_synchronous;
         format!(
             "scope: jobs
 name: {name}
@@ -143,7 +149,7 @@ bootstrap:
     loop_wait: 1
     retry_timeout: 3
     primary_start_timeout: 0
-    synchronous_mode: false
+    synchronous_mode: {synchronous}
     postgresql:
       use_pg_rewind: true
       parameters: {{wal_log_hints: 'on', max_connections: 100, wal_keep_size: 256MB}}
@@ -182,11 +188,12 @@ postgresql:
         })
     }
 
-    /// Waits until all nodes run, one leads, and the others follow it on its timeline.
+    /// Waits until all nodes run, one leads, and the others follow it on its timeline; where replication is synchronous one of
+    /// them is who is waited for, since Patroni promotes no other.
     pub async fn healthy(&self) {
         eventually(
             &format!("a healthy cluster, see {}", self.folder.display()),
-            Duration::from_secs(240),
+            HEALTHY_WITHIN,
             async || {
                 let members = self.members()?;
                 let leader = members.iter().find(|member| member["role"] == "leader")?;
@@ -194,7 +201,10 @@ postgresql:
                     (member["state"] == "running" || member["state"] == "streaming")
                         && member["timeline"] == leader["timeline"]
                 };
-                if members.iter().filter(runs).count() < NODES {
+                let is_waited_for = |member: &serde_json::Value| member["role"] == "sync_standby";
+                if members.iter().filter(runs).count() < NODES
+                    || self.is_synchronous && !members.iter().any(is_waited_for)
+                {
                     return None;
                 }
                 let leads = leader["name"].as_str()?;
@@ -210,17 +220,30 @@ postgresql:
         .await;
     }
 
-    /// Changes the leader; returns as soon as it is no longer what it was.
-    pub fn change(&self, leader: usize, change: Change) {
+    /// How many commits were cancelled while they waited for a standby: PostgreSQL keeps them, on that server alone.
+    pub fn cancelled_waits(&self) -> usize {
+        let log = |node: &Node| fs::read_to_string(self.folder.join(format!("{}.log", node.name))).unwrap();
+        let cancelled = "canceling wait for synchronous replication due to user request";
+        self.nodes.iter().map(|node| log(node).matches(cancelled).count()).sum()
+    }
+
+    /// Changes the leader; returns as soon as it is no longer what it was, with the beginning of that.
+    pub async fn change(&self, leader: usize, change: Change) -> Instant {
         let node = &self.nodes[leader];
+        let mut began = Instant::now();
         match change {
+            // On a busy machine a standby may just lag too far, or not answer in time.
             Change::Switchover => {
-                let url = format!("http://127.0.0.1:{}/switchover", node.rest);
-                let leader = format!("{{\"leader\": \"{}\"}}", node.name);
-                let asked = Command::new("curl")
-                    .args(["-s", "-m", "60", "-d", &leader, &url])
-                    .output();
-                println!("  {}", String::from_utf8_lossy(&asked.unwrap().stdout).trim());
+                let until = began + HEALTHY_WITHIN;
+                while !switch_over(node) {
+                    assert!(
+                        Instant::now() < until,
+                        "no planned change, see {}",
+                        self.folder.display()
+                    );
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    began = Instant::now();
+                }
             }
             Change::PostgresKilled => self.kill_postgres(node),
             Change::NodeKilled => {
@@ -229,6 +252,7 @@ postgresql:
             }
             Change::PatroniKilled => kill_patroni(node),
         }
+        began
     }
 
     /// The postmaster first, so that it starts nothing again.
@@ -246,6 +270,19 @@ postgresql:
                 .status();
         }
     }
+}
+
+/// Asks for a planned change; whether this leader is none any more.
+fn switch_over(leader: &Node) -> bool {
+    let url = format!("http://127.0.0.1:{}/switchover", leader.rest);
+    let wanted = format!("{{\"leader\": \"{}\"}}", leader.name);
+    let asked = Command::new("curl")
+        .args(["-s", "-m", "60", "-d", &wanted, &url])
+        .output();
+    let answer = String::from_utf8_lossy(&asked.unwrap().stdout).into_owned();
+    println!("  {}", answer.trim());
+    // An earlier request may have been carried out after its answer.
+    answer.contains("Successfully switched over") || answer.contains("leader name does not match")
 }
 
 fn kill_patroni(node: &Node) {
