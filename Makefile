@@ -6,7 +6,7 @@ CARGO ?= cargo
 AT_ONCE ?= 4
 STORES_AT_ONCE ?= 8
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress upgrade failover engines image-test bench instructions clean
+.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress week upgrade failover engines image-test bench instructions clean
 
 test: setup lint supply-chain unit ## all tests, with everything that they need
 	@echo "All tests passed."
@@ -42,8 +42,12 @@ sim: ## many simulated histories: SEEDS=n of them; a release takes 1,000,000
 	SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test core sim:: -- --nocapture
 
 SECONDS ?= 600
-stress: ## replicas, writers around the deadline and faults for SECONDS=n, and a judge of its own
-	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test system stress:: -- --nocapture
+stress: ## replicas, writers around the deadline and faults for SECONDS=n on every kind of table at once, and a judge of its own
+	STRESS_SECONDS=$(SECONDS) $(CARGO) test --locked --test system stress:: -- --nocapture --test-threads 12
+
+INTERVAL ?= 60
+week: ## a week beside a file and a server in some twenty minutes, with a clock that the test sets: nothing may grow; INTERVAL=n seconds from pass to pass
+	WEEK_HOURS=168 WEEK_INTERVAL=$(INTERVAL) $(CARGO) test --locked --test system week:: -- --nocapture
 
 upgrade: ## this version after and beside an earlier one, which is built from the history: each knows what the other did, nothing is done twice
 	STRESS_SECONDS=$(SECONDS) scripts/upgrade

@@ -105,7 +105,8 @@ impl Beatwarden {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             folder,
         };
-        let until = Instant::now() + Duration::from_secs(30);
+        // Where many run beside each other a start takes long; what never serves is noticed all the same.
+        let until = Instant::now() + Duration::from_secs(120);
         loop {
             let log = this.log();
             // Until it serves it may still read its files, which a test is free to change from here on. An earlier version doesn't

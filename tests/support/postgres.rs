@@ -43,6 +43,8 @@ pub struct Cluster {
     port: u16,
     supervisor: Mutex<(Child, Option<ChildStdin>)>,
     databases: AtomicU32,
+    /// What the server's processes have in their environment.
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A database that one test has for itself.
@@ -198,6 +200,7 @@ impl Cluster {
             bin,
             port: 0,
             databases: AtomicU32::new(0),
+            environment: Vec::new(),
         };
         cluster.make(settings);
         cluster
@@ -249,6 +252,7 @@ impl Cluster {
         if openssl.exists() {
             command.env("OPENSSL_CONF", openssl);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         attempt(command.stdout(Stdio::null()))
             .map_err(|failure| format!("{failure}\n{}", fs::read_to_string(&log).unwrap_or_default()))
     }
@@ -256,6 +260,13 @@ impl Cluster {
     /// Starts the server, and waits until it answers.
     pub fn start(&self) {
         self.pg_ctl(&["start"]).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Stops the server and starts it with these variables in its environment, as it is started from here on.
+    pub fn restart_in(&mut self, environment: impl IntoIterator<Item = (&'static str, String)>) {
+        self.stop();
+        self.environment.extend(environment);
+        self.start();
     }
 
     /// Stops the server, and waits until it is gone.

@@ -30,3 +30,4 @@ mod tls;
 mod transcripts;
 mod upgrade;
 mod web;
+mod week;
