@@ -48,6 +48,15 @@ fn seconds(kind: Kind) -> u64 {
     std::env::var("STRESS_SECONDS").map_or(usual, |text| text.parse().expect("STRESS_SECONDS"))
 }
 
+/// Among the other tests one kind of a database after the other, since each takes all that the machine has; in a long run as many at
+/// once as there are threads for tests.
+async fn turn(of: &'static tokio::sync::Mutex<()>) -> Option<tokio::sync::MutexGuard<'static, ()>> {
+    match std::env::var_os("STRESS_SECONDS") {
+        Some(_) => None,
+        None => Some(of.lock().await),
+    }
+}
+
 /// With `BEATWARDEN_FORMER`, the binary of an earlier version, each replica is one of the two, as is each that takes the place of
 /// one that was killed.
 async fn replica(configuration: &Path) -> Beatwarden {

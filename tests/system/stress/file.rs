@@ -7,7 +7,7 @@
 use super::{
     DEADLINE, Faults, NOTED_WITHIN, PATIENCE, REPLICAS, WRITERS, file_judge,
     kind::Kind,
-    replica, what_they_say,
+    replica, turn, what_they_say,
     writer::{Course, Jobs},
 };
 use crate::support::{beatwarden::Beatwarden, eventually};
@@ -228,11 +228,10 @@ async fn no_violation_with_heartbeats_in_another_table_of_a_file() {
     no_violation(Kind::Elsewhere).await;
 }
 
-/// One after the other: each takes all that the machine has.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn no_violation(kind: Kind) {
-    let _turn = TURN.lock().await;
+    let _turn = turn(&TURN).await;
     let folder = tempfile::tempdir().unwrap();
     let (file, settings) = prepare(folder.path(), kind).await;
     let mut site = Site {

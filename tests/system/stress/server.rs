@@ -3,7 +3,7 @@
 use super::{
     DEADLINE, Faults, NOTED_WITHIN, PATIENCE, REPLICAS, WRITERS, judge,
     kind::Kind,
-    replica, what_they_say,
+    replica, turn, what_they_say,
     writer::{self, Jobs, Place},
 };
 use crate::support::{
@@ -45,7 +45,6 @@ const FAULTS: &[Fault] = &[
     Fault::ServerCrashed,
 ];
 
-/// One after the other: each takes all that the machine has.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 struct Site {
@@ -177,7 +176,7 @@ async fn no_violation_where_a_function_ends_the_jobs() {
 }
 
 async fn no_violation(kind: Kind) {
-    let _turn = TURN.lock().await;
+    let _turn = turn(&TURN).await;
     let mut site = Site::new(kind).await;
     let jobs = Arc::new(Jobs::default());
     let place = Arc::new(Place::new(&site.owner, kind));
