@@ -150,6 +150,8 @@ pub struct World {
     pub emptied: Micros,
     /// Commits of each repair.
     pub commits: HashMap<RepairId, u64>,
+    /// The last repair that was committed, and when.
+    pub committed_last: Option<(RepairId, Micros)>,
     /// How often each repair was reported as done, over all processes.
     pub reported: HashMap<RepairId, u64>,
     /// The last time that something stood in the way of every process.
@@ -198,6 +200,7 @@ impl World {
             acknowledged: false,
             emptied: 0,
             commits: HashMap::new(),
+            committed_last: None,
             reported: HashMap::new(),
             disturbed: BEGINNING,
             server_changed: None,
@@ -384,6 +387,7 @@ impl World {
             self.wrong("I0: a repair after a crash".to_owned());
         }
         *self.commits.entry(id).or_default() += 1;
+        self.committed_last = Some((id, self.now));
         self.judge_commit(job, &repair);
         if let Some(sent) = self.dogs[dog].sent.get_mut(&number) {
             sent.answer = Some(Outcome::Repaired(id));
