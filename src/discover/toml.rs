@@ -87,7 +87,7 @@ fn condition(condition: &Condition) -> String {
 mod tests {
     use super::*;
     use crate::mapping::Identifier;
-    use std::collections::BTreeMap;
+    use ::config::{File, FileFormat, Source, ValueKind};
 
     #[test]
     fn whatever_a_name_holds_is_read_back() {
@@ -105,8 +105,10 @@ mod tests {
         ] {
             let written = text(name);
             assert!(!written.contains('\n') && !written.contains('\u{202e}'), "{written}");
-            let read: BTreeMap<String, String> = toml::from_str(&format!("x = {written}")).unwrap();
-            assert_eq!(read["x"], name);
+            let read = File::from_str(&format!("x = {written}"), FileFormat::Toml)
+                .collect()
+                .unwrap();
+            assert_eq!(read["x"].kind, ValueKind::String(name.to_owned()));
         }
     }
 
