@@ -289,12 +289,12 @@ impl Held {
 /// Whether the newest entries have what waits to be acknowledged as the mark has it. Where each question is answered for itself, one
 /// may be noted between the two, and be acknowledged before the next mark, which is the same then.
 fn is_mark_of(mark: &LedgerMark, newest: &[Arc<LedgerEntry>]) -> bool {
-    let waiting = |outcome| {
-        let entries = newest.iter().filter(move |entry| entry.outcome == Some(outcome));
-        entries.filter(|entry| entry.acknowledged_at.is_none())
+    let false_repairs = newest.iter().filter(|entry| entry.holds_the_fuse());
+    let false_repairs: BTreeSet<RepairId> = false_repairs.map(|entry| entry.repair_id).collect();
+    let is_late = |entry: &&Arc<LedgerEntry>| {
+        entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none()
     };
-    let false_repairs: BTreeSet<RepairId> = waiting(LateOutcome::FalseRepair).map(|entry| entry.repair_id).collect();
-    let late_heartbeats = waiting(LateOutcome::LateHeartbeat).count() as u64;
+    let late_heartbeats = newest.iter().filter(is_late).count() as u64;
     // So many are not all among the newest.
     let are_many = |marked: u64| marked >= UNACKNOWLEDGED.unsigned_abs();
     (are_many(mark.false_repairs.len() as u64) || mark.false_repairs.iter().eq(&false_repairs))
