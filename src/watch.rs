@@ -67,6 +67,8 @@ pub struct Watch<S, C, A> {
     failures: u32,
     /// Whether the last pass wrote to the ledger, or found something that belongs into it.
     wrote: bool,
+    /// Whether what was observed last is lost: no job that it brought is remembered.
+    lost_last: bool,
     /// Whether a ledger of an earlier version was given the indexes that it is read by.
     is_ledger_migrated: bool,
     /// Why the ledger can't be created, where that was refused.
@@ -95,6 +97,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             is_covered: false,
             failures: 0,
             wrote: false,
+            lost_last: false,
             is_ledger_migrated: false,
             ledger_refused: None,
             held: BTreeMap::new(),
@@ -178,6 +181,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             budget: self.time_budget(),
             window: self.policy.init_window,
             wrote: self.wrote,
+            lost_last: self.lost_last,
         };
         let observed = self.store.observe(&request).await;
         drop(request);
@@ -189,10 +193,13 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let took = finished.since(began);
         let snapshot = match observed {
             // A frozen process may find an answer that is older than any deadline: it is not used.
-            Ok(_) if took > self.pace.poll_timeout * 4 => Err(StoreError::Timeout {
-                what: "reading the table",
-                after: took,
-            }),
+            Ok(_) if took > self.pace.poll_timeout * 4 => {
+                self.lost_last = true;
+                Err(StoreError::Timeout {
+                    what: "reading the table",
+                    after: took,
+                })
+            }
             result => result,
         };
         let snapshot = snapshot.map_err(|error| (self.fail(&error, took), error.chain()))?;
@@ -212,7 +219,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
             interval,
             snapshot,
         };
-        self.wrote = false;
+        (self.wrote, self.lost_last) = (false, false);
         let (memory, plan) = domain::plan(std::mem::take(&mut self.memory), &observation, &self.policy);
         self.memory = memory;
         // What matters of the rows is in the memory now.
@@ -326,6 +333,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
     /// can't be trusted any more, so it watches every job for a whole deadline again.
     fn recover_from_panic(&mut self, said: &str, began: domain::Moment) -> Duration {
         self.memory = Memory::default();
+        self.lost_last = true;
         self.last_full_look = None;
         self.is_covered = false;
         let error = StoreError::Bug(said.to_owned());

@@ -53,6 +53,7 @@ pub async fn examine(watch: &WatchConfig, id: &JobId) -> Result<Examination, App
         budget: TimeBudget::About(Duration::ZERO),
         window: watch.init_window,
         wrote: false,
+        lost_last: false,
     };
     let policy = policy_of(watch);
     let began = clock.moment();

@@ -55,6 +55,9 @@ pub struct ObserveRequest {
     /// Whether the caller wrote to the ledger since it observed last, or found something that belongs into it: then entries are asked
     /// for at once.
     pub wrote: bool,
+    /// Whether the caller has lost what the last observation brought: it was too old to be used, or using it failed. Then neither the
+    /// keys nor the pages that it went through count as read.
+    pub lost_last: bool,
 }
 
 impl ObserveRequest {
@@ -67,6 +70,7 @@ impl ObserveRequest {
             budget: TimeBudget::Unlimited,
             window: Duration::from_secs(3600),
             wrote: false,
+            lost_last: false,
         }
     }
 }

@@ -43,6 +43,7 @@ mod incidents;
 mod interleavings;
 mod kept;
 mod key_tail;
+mod late_answers;
 mod layouts;
 mod lost_answers;
 mod operator;

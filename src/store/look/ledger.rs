@@ -220,7 +220,7 @@ impl Look<'_> {
     fn read_again(&mut self) {
         self.carried.ledger_is_quiet = false;
         if self.table.database.one_snapshot {
-            self.carried.tail = self.before.tail.clone();
+            self.carried.tail = self.tail_before.cloned();
             self.seen = Seen::default();
         }
     }

@@ -22,7 +22,7 @@ use super::{
     question::{Answer, Facts, Frame, Moment, Question, Round, Rows},
 };
 use crate::domain::{self, Action, Discovery, Job, JobId, Newcomers, Snapshot, Timing, Unknowns};
-use carried::Way;
+use carried::{Followed, Way};
 use follow::{Newest, Paging};
 use ledger::{Entries, Reading};
 use rows::{SharedKeys, count, missing, newer_layout, one_of_each, too_short};
@@ -94,7 +94,8 @@ pub enum Step {
 pub struct Look<'a> {
     request: &'a ObserveRequest,
     table: Table<'a>,
-    before: &'a Carried,
+    /// The tail as the pass before left it, unless what that brought was lost.
+    tail_before: Option<&'a Followed>,
     /// When the pass was asked for, before there was a connection.
     asked: Instant,
     /// When the round in flight was handed out.
@@ -154,10 +155,11 @@ impl<'a> Look<'a> {
     ) -> (Self, Round) {
         let wants_access_plan = before.way.is_none() || request.coverage == domain::Coverage::Full;
         let fails_by_age = table.action == Action::Fail && table.mapping.max_runtime.is_some();
+        let tail_before = before.tail.as_ref().filter(|_| !request.lost_last);
         let mut look = Self {
             request,
             table,
-            before,
+            tail_before,
             asked,
             sent: now,
             // A table grows, and gets an index.
@@ -169,6 +171,9 @@ impl<'a> Look<'a> {
             seen: Seen::default(),
         };
         look.carried.ledger_is_quiet &= !request.wrote;
+        if request.lost_last {
+            look.carried.tail = None;
+        }
         let round = look.prepare().unwrap_or_else(|| look.open(now));
         (look, round)
     }

@@ -91,6 +91,7 @@ struct Scripted {
     meanwhile: fn(&mut Self),
     seconds: i64,
     wrote: bool,
+    lost_last: bool,
     facts: Facts,
     longest: LongestRun,
     carried: Carried,
@@ -126,6 +127,7 @@ impl Scripted {
             meanwhile: |_| {},
             seconds: 1_000_000,
             wrote: false,
+            lost_last: false,
             facts: Facts {
                 ledger_readable: true,
                 ..Facts::default()
@@ -229,6 +231,7 @@ impl Scripted {
         let request = ObserveRequest {
             budget,
             wrote: self.wrote,
+            lost_last: self.lost_last,
             ..ObserveRequest::whole(known.iter().copied().map(JobId::from_number).collect(), coverage)
         };
         let mapping = self.mapping.clone();

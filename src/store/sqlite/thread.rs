@@ -64,14 +64,14 @@ impl<S: Default + 'static> Thread<S> {
     }
 
     /// Runs `piece` on the thread and waits for it. When the deadline passes SQLite is interrupted; the piece then ends
-    /// on its own, and its result is dropped.
+    /// on its own, its result is dropped, and so is the state: what it took as done was never heard of.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         what: &'static str,
         within: Duration,
         piece: impl FnOnce(&mut S, &Interrupt) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let late = || StoreError::Timeout { what, after: within };
         self.work
             .try_send(Box::new(move |state, interrupt| {
@@ -80,11 +80,13 @@ impl<S: Default + 'static> Thread<S> {
                 if answer.is_closed() {
                     return;
                 }
-                // No one waits any more after a deadline.
-                let _ = answer.send(piece(state, interrupt));
+                let result = piece(state, interrupt);
+                if answer.send(result).is_err() {
+                    *state = S::default();
+                }
             }))
             .map_err(|_| late())?;
-        match tokio::time::timeout(within, answered).await {
+        match tokio::time::timeout(within, &mut answered).await {
             Ok(Ok(result)) => Ok(result),
             // No answer will come: the piece panicked.
             Ok(Err(_)) => Err(StoreError::Query {
@@ -93,8 +95,12 @@ impl<S: Default + 'static> Thread<S> {
                     .into(),
             }),
             Err(_) => {
-                self.interrupt.fire();
-                Err(late())
+                // From here on no answer can be given; one that was is as good as in time.
+                answered.close();
+                answered.try_recv().map_err(|_| {
+                    self.interrupt.fire();
+                    late()
+                })
             }
         }
     }
@@ -119,5 +125,21 @@ mod tests {
             .map(|(): ()| ());
         assert!(error.is_err_and(|error| error.chain().contains("counting failed: a bug in Beatwarden")));
         assert!(matches!(thread.call("counting", within, counted).await, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn what_a_late_piece_has_done_to_the_state_is_lost_with_its_answer() {
+        let thread = Thread::<u32>::start();
+        let (go_on, waits) = mpsc::channel();
+        let late = thread.call("counting", Duration::from_millis(10), move |state: &mut u32, _| {
+            waits.recv().unwrap();
+            *state += 1;
+        });
+        assert!(matches!(late.await, Err(StoreError::Timeout { .. })));
+        go_on.send(()).unwrap();
+        let counted = thread
+            .call("counting", Duration::from_secs(10), |state, _| *state)
+            .await;
+        assert_eq!(counted.unwrap(), 0);
     }
 }

@@ -112,3 +112,22 @@ fn a_full_look_is_in_progress_from_its_first_page_to_its_last() {
     database.pass_within(FULL, &[], TimeBudget::Unlimited);
     assert!(!database.carried.is_in_full_look());
 }
+
+#[test]
+fn what_a_lost_snapshot_had_is_read_again() {
+    let odd = |id| if id == 30_000 { "ODD" } else { "SUCCESS" };
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, (1..=45_000).map(|id| (id, odd(id))));
+        database.pass(ORDINARY, &[]);
+        database.rows.insert(45_001, "SUCCESS");
+        let has_both = |found: &[i64]| found.contains(&30_000) && found.contains(&45_001);
+        assert!(has_both(&ids(&database.pass(ORDINARY, &[]))), "{discovery:?}");
+        database.lost_last = true;
+        let mut found = ids(&database.pass(ORDINARY, &[]));
+        database.lost_last = false;
+        while database.carried.is_in_full_look() {
+            found.extend(ids(&database.pass(ORDINARY, &[])));
+        }
+        assert!(has_both(&found), "{discovery:?}: {} rows", found.len());
+    }
+}
