@@ -2,6 +2,7 @@
 //! world.
 
 use super::{
+    judge::Incident,
     parts::Hidden,
     rules::Rules,
     server::{Micros, Row, SECOND, micros},
@@ -410,6 +411,7 @@ impl World {
                 }
                 self.failovers += 1;
                 self.server_changed = Some(now);
+                self.forget_lost_silences();
             }
             Fault::DatabaseClock(by) => {
                 self.totals.count(direction(
@@ -515,6 +517,17 @@ impl World {
             self.totals.count("frozen watchdogs, the clock too");
         } else {
             self.totals.count("frozen watchdogs");
+        }
+    }
+
+    /// Of jobs that fell silent at once a failover may leave too few for the fuse.
+    fn forget_lost_silences(&mut self) {
+        let rows = self.server.rows();
+        let is_there = |(key, start): &Incident| rows.get(key).is_some_and(|row| row.started_at == *start);
+        self.mass.retain(is_there);
+        let others = usize::try_from(self.scenario.old_rows).unwrap() + usize::try_from(self.scenario.jobs).unwrap();
+        if self.mass.len() <= self.scenario.rules.fuse_min_jobs.max(others) {
+            self.mass.clear();
         }
     }
 

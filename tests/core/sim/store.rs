@@ -323,8 +323,8 @@ impl Sight {
                 self.greatest = self.greatest.max(keys.iter().max().copied());
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
             }
-            // Asked first; what is as it was is known.
-            Answer::LedgerProbe(_) => self.ledger = Some(self.committed.clone()),
+            // What is as it was is known; of a file the entries, asked for last, are the newer ones.
+            Answer::LedgerProbe(_) | Answer::LedgerNewest(..) => self.ledger = Some(self.committed.clone()),
             Answer::Facts(facts) => self.is_hindered = Some(!facts.obstacles.is_empty()),
             Answer::LongestRun(longest) => self.too_long = Some(world.is_too_long(*longest)),
             _ => {}
