@@ -400,45 +400,6 @@ fn the_newest_row_is_kept_where_it_runs_or_is_known_and_no_news_otherwise() {
 }
 
 #[test]
-fn a_key_that_commits_late_is_found() {
-    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
-    database.pass(ORDINARY, &[]);
-    database.rows.insert(4, "RUNNING");
-    assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 4]);
-    database.rows.insert(3, "SUCCESS");
-    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 3, 4]);
-    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 4], "only once");
-}
-
-#[test]
-fn newcomers_beyond_one_answer_are_read_by_the_same_pass_as_long_as_it_has_time() {
-    for discovery in [Discovery::State, Discovery::KeyTail] {
-        let mut database = Scripted::new(discovery, [(1, "RUNNING")]);
-        database.pass_within(FULL, &[], TimeBudget::Unlimited);
-        let ended = (2..50_002).map(|id| (id, "SUCCESS"));
-        database.rows.extend(ended.chain([(50_002, "RUNNING")]));
-        let found = ids(&database.pass(ORDINARY, &[1]));
-        assert!(found.iter().copied().eq(1..=50_002), "each once: {}", found.len());
-        assert_eq!(ids(&database.pass(ORDINARY, &[1, 50_002])), [1, 50_002]);
-        if discovery == Discovery::State {
-            continue;
-        }
-        // What is too much for one pass comes with the next.
-        database.rows.extend((50_003..300_003).map(|id| (id, "SUCCESS")));
-        let passes: Vec<usize> = (0..3)
-            .map(|_| database.pass(ORDINARY, &[1, 50_002]).rows.len() - 2)
-            .collect();
-        assert!(passes[0] >= NEWCOMERS_OF_A_PASS && passes[2] == 0, "{passes:?}");
-        assert_eq!(passes.iter().sum::<usize>(), 250_000);
-        // Without time one answer has to do.
-        database.newcomers_for = Duration::ZERO;
-        database.rows.extend((300_003..330_003).map(|id| (id, "SUCCESS")));
-        let rows = database.pass(ORDINARY, &[1, 50_002]).rows.len();
-        assert!(rows < 10_100, "{rows}");
-    }
-}
-
-#[test]
 fn unknown_states_fill_all_the_room_that_there_is() {
     let rows = (0..2_000).map(|id| (id, if id % 2 == 0 { "ODD" } else { "RUNNING" }));
     let mut database = Scripted::new(Discovery::KeyTail, rows.chain((2_000..2_500).map(|id| (id, "ODD"))));

@@ -173,3 +173,42 @@ fn newcomers_are_read_for_an_eighth_of_a_deadline_and_half_a_second_at_most() {
     assert_eq!(newcomers_for(ms(2_000)), ms(250));
     assert_eq!(newcomers_for(ms(30_000)), ms(500));
 }
+
+#[test]
+fn a_key_that_commits_late_is_found() {
+    let mut database = Scripted::new(Discovery::KeyTail, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.rows.insert(4, "RUNNING");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1])), [1, 4]);
+    database.rows.insert(3, "SUCCESS");
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 3, 4]);
+    assert_eq!(ids(&database.pass(ORDINARY, &[1, 4])), [1, 4], "only once");
+}
+
+#[test]
+fn newcomers_beyond_one_answer_are_read_by_the_same_pass_as_long_as_it_has_time() {
+    for discovery in [Discovery::State, Discovery::KeyTail] {
+        let mut database = Scripted::new(discovery, [(1, "RUNNING")]);
+        database.pass_within(FULL, &[], TimeBudget::Unlimited);
+        let ended = (2..50_002).map(|id| (id, "SUCCESS"));
+        database.rows.extend(ended.chain([(50_002, "RUNNING")]));
+        let found = ids(&database.pass(ORDINARY, &[1]));
+        assert!(found.iter().copied().eq(1..=50_002), "each once: {}", found.len());
+        assert_eq!(ids(&database.pass(ORDINARY, &[1, 50_002])), [1, 50_002]);
+        if discovery == Discovery::State {
+            continue;
+        }
+        // What is too much for one pass comes with the next.
+        database.rows.extend((50_003..300_003).map(|id| (id, "SUCCESS")));
+        let passes: Vec<usize> = (0..3)
+            .map(|_| database.pass(ORDINARY, &[1, 50_002]).rows.len() - 2)
+            .collect();
+        assert!(passes[0] >= NEWCOMERS_OF_A_PASS && passes[2] == 0, "{passes:?}");
+        assert_eq!(passes.iter().sum::<usize>(), 250_000);
+        // Without time one answer has to do.
+        database.newcomers_for = Duration::ZERO;
+        database.rows.extend((300_003..330_003).map(|id| (id, "SUCCESS")));
+        let rows = database.pass(ORDINARY, &[1, 50_002]).rows.len();
+        assert!(rows < 10_100, "{rows}");
+    }
+}
