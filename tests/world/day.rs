@@ -142,12 +142,12 @@ async fn play(stage: &mut Stage) {
     night(stage, at(20, 0)).await;
 
     // The database is away.
-    stage.cluster.stop();
+    stage.stop_database();
     for (name, _) in stage::WATCHES {
         stage.all_see(&format!("up{{watch=\"{name}\"}}"), 0.0).await;
     }
     stage.record(at(22, 0)).await;
-    stage.cluster.start();
+    stage.start_database();
     for (name, _) in stage::WATCHES {
         stage.all_see(&format!("up{{watch=\"{name}\"}}"), 1.0).await;
         stage
