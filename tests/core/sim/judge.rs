@@ -188,11 +188,11 @@ impl World {
             self.wrong(format!("I1: job {job} is not overdue by the database's clock"));
         }
         // Its writer, or a person who undoes a repair, may put a row back as it was before anyone reads the change. No reader can
-        // see that, but for what the ledger says of it.
-        let read_at = self.dogs[dog].seen.db;
+        // see that, but for what the ledger said of it when it was read: an entry whose COMMIT hung has an earlier time than that.
+        let (read_at, read) = (self.dogs[dog].seen.db, &self.dogs[dog].seen.entered);
         let about = |entry: &&Arc<LedgerEntry>| {
             let incident = (&sent.repair.job.id, sent.repair.job.started_at.at());
-            (&entry.job_id, entry.started_at) == incident
+            (&entry.job_id, entry.started_at) == incident && read.contains(&entered(entry))
         };
         let mut entries = self.server.ledger().iter().filter(about);
         if entries.any(|entry| (0..deadline).contains(&(read_at - entry.repaired_at.as_micros()))) {
