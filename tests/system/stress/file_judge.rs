@@ -134,7 +134,7 @@ pub const OF_BEATS: &[Question] = &[
     (
         "a job was failed although its first row in the other table was there",
         "SELECT fail.seq, fail.old, fail.new FROM audit AS fail CROSS JOIN audit AS beat ON beat.relation = 'beats'
-            AND beat.operation = 'INSERT' AND beat.new->>'job' = fail.old->>'id'
+            AND beat.operation = 'INSERT' AND CAST(beat.new->>'job' AS TEXT) = CAST(fail.old->>'id' AS TEXT)
           WHERE fail.relation = 'runs' AND fail.who = 'dog' AND beat.seq < fail.seq",
     ),
     (
@@ -162,7 +162,8 @@ pub fn judge(connection: &Connection, kind: Kind) -> Verdict {
     // one comes first, which SQLite can't know.
     let indexes = "CREATE INDEX IF NOT EXISTS audit_by_job ON audit (relation, operation, old->>'id');
         CREATE INDEX IF NOT EXISTS audit_by_who ON audit (relation, who);
-        CREATE INDEX IF NOT EXISTS audit_by_job_after ON audit (relation, operation, CAST(new->>'id' AS TEXT))";
+        CREATE INDEX IF NOT EXISTS audit_by_job_after ON audit (relation, operation, CAST(new->>'id' AS TEXT));
+        CREATE INDEX IF NOT EXISTS audit_by_other ON audit (relation, CAST(new->>'job' AS TEXT))";
     connection.execute_batch(indexes).unwrap();
     let mut violations = Vec::new();
     for (meaning, question) in kind.questions_of_a_file() {
