@@ -150,8 +150,13 @@ async fn what_only_a_panicked_pass_had_is_read_again(bed: impl Bed) {
     bed.sql(&bed.many_ended(22_000)).await;
     bed.sql("DELETE FROM runs WHERE id = 10000").await;
     bed.write(&Written::running(10_000).started(-5.0)).await;
-    let (next, jobs) = (Arc::new(Mutex::new(Mishap::Panic)), Jobs::default());
-    watch(&bed, &next, &jobs).run().await;
+    let (next, jobs) = (Arc::new(Mutex::new(Mishap::None)), Jobs::default());
+    let mut watch = watch(&bed, &next, &jobs);
+    // The newest rows.
+    watch.pass().await.unwrap();
+    assert!(jobs.last.lock().unwrap().is_empty() && !jobs.whole.is_cancelled());
+    *next.lock().unwrap() = Mishap::Panic;
+    watch.run().await;
     assert_eq!(
         *jobs.failed.lock().unwrap(),
         ["the pass ended by a bug in Beatwarden, please report it: on purpose"]
