@@ -92,7 +92,7 @@ def passes(bench, database, case, meanwhile=time.sleep):
 
 
 def arriving(bench, database, lost):
-    """So many of a hundred keys are taken and rolled back in the midst."""
+    """So many of a hundred keys are taken and rolled back between the others."""
     committed = ARRIVED.format(rows=(100 - lost) // 2)
     taken = ["-c", f"BEGIN; {ARRIVED.format(rows=lost)} ROLLBACK"] if lost else []
     script = ["-c", committed, *taken, "-c", committed]

@@ -137,7 +137,7 @@ impl View<'_> {
 
     /// The planner's answer: from some time on the table is so large that a scan for the running rows is expensive.
     fn access_plan(&self) -> AccessPlan {
-        let is_expensive = self.now >= self.scenario.dear_from;
+        let is_expensive = self.now >= self.scenario.expensive_from;
         let access = if is_expensive { Access::Scan } else { Access::Index };
         AccessPlan { access, is_expensive }
     }

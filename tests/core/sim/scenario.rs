@@ -51,7 +51,7 @@ pub struct Scenario {
     pub old_step: i64,
     /// How running jobs are to be found, and since when a scan for them is expensive.
     pub wanted: DiscoverySetting,
-    pub dear_from: Micros,
+    pub expensive_from: Micros,
     /// The most newcomers and rows of the history that one answer has, and the newest keys.
     pub newcomers: usize,
     pub history: usize,
@@ -82,7 +82,7 @@ impl Scenario {
         let faulty = rng.u32(..8) != 0;
         let is_file = rng.u32(..4) == 0;
         let grows = rng.u32(..6) != 0;
-        let (wanted, dear_from) = match rng.u32(..6) {
+        let (wanted, expensive_from) = match rng.u32(..6) {
             0 | 1 if grows => (DiscoverySetting::KeyTail, 0),
             2 if grows => (DiscoverySetting::Auto, 0),
             3 if grows => (DiscoverySetting::Auto, BEGINNING + rng.i64(0..60 * SECOND)),
@@ -131,7 +131,7 @@ impl Scenario {
             old_rows,
             old_step: *rng.choice(&[1, 700, 5_000, 30_000]).unwrap(),
             wanted,
-            dear_from,
+            expensive_from,
             // A fuse can't know of jobs that were not read.
             newcomers: if mass_silence || rng.bool() { 1_000 } else { 10 },
             history: if mass_silence || rng.bool() { 1_000 } else { 3 },

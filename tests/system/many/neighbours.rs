@@ -101,7 +101,7 @@ async fn the_way_to_the_database_is_no_cost_of_a_scan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dear_scan_stretches_the_interval_by_what_it_costs_the_server() {
+async fn an_expensive_scan_stretches_the_interval_by_what_it_costs_the_server() {
     let cluster = Cluster::start_own();
     let (database, client) = cluster.database_with(&table("jobs")).await;
     // A scan of a few rows that takes the server its time, and that the planner knows to be expensive.
@@ -114,10 +114,10 @@ async fn a_dear_scan_stretches_the_interval_by_what_it_costs_the_server() {
         )
         .await;
     let lines = "poll_interval = \"200ms\"\npoll_timeout = \"5s\"\ninit_deadline = \"20s\"\ndiscovery = \"state\"\n";
-    let (dog, _folder) = dog(&watch("dear", &database.url, "slow_jobs", lines)).await;
-    dog.metric_becomes(&of("dear", "up"), 1.0, SOON).await;
+    let (dog, _folder) = dog(&watch("expensive", &database.url, "slow_jobs", lines)).await;
+    dog.metric_becomes(&of("expensive", "up"), 1.0, SOON).await;
     eventually("the interval follows the scan", SOON, async || {
-        let interval = dog.metric(&of("dear", "poll_interval_seconds"))?;
+        let interval = dog.metric(&of("expensive", "poll_interval_seconds"))?;
         (interval > 10.0).then_some(())
     })
     .await;
