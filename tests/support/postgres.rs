@@ -257,6 +257,11 @@ impl Cluster {
             .map_err(|failure| format!("{failure}\n{}", fs::read_to_string(&log).unwrap_or_default()))
     }
 
+    /// What the server has written into its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).expect("the server's log")
+    }
+
     /// Starts the server, and waits until it answers.
     pub fn start(&self) {
         self.pg_ctl(&["start"]).unwrap_or_else(|failure| panic!("{failure}"));

@@ -254,6 +254,48 @@ async fn a_refusal_costs_no_repair_and_makes_none_twice() {
     }
 }
 
+/// What an ordinary pass costs in statements, by the server's own log: one more shows here.
+#[tokio::test]
+async fn an_ordinary_pass_runs_ten_statements() {
+    // The first six in one message.
+    const ALL: [&str; 5] = [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000; \
+         SET LOCAL idle_in_transaction_session_timeout = 10000; SET LOCAL jit = off; SET LOCAL search_path = pg_catalog, pg_temp",
+        "/* beatwarden: moment */",
+        "/* beatwarden: observe tail */",
+        "/* beatwarden: ledger probe */",
+        "COMMIT",
+    ];
+    let bed = PostgresBed::new().await;
+    bed.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET log_min_duration_statement = 0', current_database()); END $$",
+    )
+    .await;
+    bed.write(&Written::running(1)).await;
+    let mut store = bed.store_by(Action::Fail, DiscoverySetting::KeyTail);
+    // A ledger, and statements that are kept.
+    passes(&mut store, 1, &["1"]).await;
+    store.prepare_ledger().await.unwrap();
+    passes(&mut store, 4, &["1"]).await;
+    let sessions = "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let sessions: String = bed.session().await.query_one(sessions, &[]).await.unwrap().get(0);
+    let statements = || -> Vec<String> {
+        let log = shared().log();
+        let is_ours = |line: &&str| {
+            sessions
+                .split(' ')
+                .any(|pid| line.contains(&format!("[{pid}] LOG:  duration: ")))
+        };
+        let run = log.lines().filter(is_ours).filter_map(|line| line.split_once(" ms  "));
+        let run = run.filter(|(_, rest)| rest.starts_with("execute ") || rest.starts_with("statement: "));
+        run.map(|(_, rest)| rest.split_once(": ").unwrap().1.to_owned())
+            .collect()
+    };
+    let before = statements().len();
+    passes(&mut store, 1, &["1"]).await;
+    assert_eq!(statements().split_off(before), ALL);
+}
+
 /// However far the server is away: a row is locked for none of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_takes_one_round_trip() {
