@@ -72,6 +72,26 @@ async fn metrics_are_compressed_for_those_who_ask() {
     assert_eq!(refused.header("content-encoding"), None);
 }
 
+/// What Prometheus receives of a watch each time, however many jobs run: what is added shows here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_takes_14_kb_or_6_and_a_half_packed_however_many_jobs_run() {
+    let served = served().await;
+    for jobs in [100, 10_000] {
+        served.pass(
+            (0..jobs)
+                .map(|n| job(&n.to_string(), "orders", -10, Some(-1)))
+                .collect(),
+        );
+        let text = get(served.address, "/metrics").body.len();
+        let packed = ask(served.address, "GET", "/metrics", "Accept-Encoding: gzip\r\n");
+        let packed = packed.body.len();
+        assert!(
+            text < 14_200 && packed < 6_600,
+            "{jobs} jobs: {text} bytes, {packed} packed"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_first_pass_counters_exist_and_nothing_is_claimed_of_the_table() {
     let served = served().await;
