@@ -293,6 +293,11 @@ async fn a_pooler_in_transaction_mode_may_stand_in_between() {
     })
     .await;
     let dogs = [watch(&url, "fail").await, watch(&url, "fail").await];
+    for dog in &dogs {
+        dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+        assert_eq!(prepared_by(dog), BETWEEN);
+    }
+    assert!(prepared_by_check(&url).ends_with(BETWEEN));
     for _ in 0..10 {
         client.run(DEAD_JOB).await;
     }
@@ -310,6 +315,31 @@ async fn a_pooler_in_transaction_mode_may_stand_in_between() {
             dog.log()
         );
     }
+}
+
+const BETWEEN: &str = "no, the server sees other addresses than ours: a pooler, a proxy or a gateway stands between";
+
+/// What the API says of prepared statements.
+fn prepared_by(dog: &Beatwarden) -> String {
+    let status = dog.json("/api/v1/status");
+    status["watches"][0]["prepared_statements"].as_str().unwrap().to_owned()
+}
+
+/// And what `check` says.
+fn prepared_by_check(url: &str) -> String {
+    let (_, said, _) = run(&words(&format!("check --database {url} --preset meltano")));
+    let line = said.lines().find(|line| line.contains("prepared statements: "));
+    line.unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_stands_between_it_is_said_that_statements_are_prepared() {
+    const DIRECT: &str = "yes, the connection is direct";
+    let (database, _client) = postgres::shared().database_with(TABLE).await;
+    let dog = watch(&database.url, "observe").await;
+    dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
+    assert_eq!(prepared_by(&dog), DIRECT);
+    assert!(prepared_by_check(&database.url).ends_with(DIRECT));
 }
 
 #[tokio::test(flavor = "multi_thread")]
