@@ -27,7 +27,7 @@ const WAITING: &str = "queued pending waiting scheduled new created todo ready i
     on_hold hold queueing requested accepted received";
 
 fn holds(list: &str, word: &str) -> bool {
-    list.split_whitespace().any(|known| known == word)
+    list.split_ascii_whitespace().any(|known| known == word)
 }
 
 /// What a state says.
@@ -47,7 +47,7 @@ pub(super) fn meaning(state: &str) -> Meaning {
 /// The place of a bad end among those that `fail` could write.
 pub(super) fn rank_of_failure(state: &str) -> usize {
     let word = words(state).join("_");
-    let mut known = FAILURE.split_whitespace();
+    let mut known = FAILURE.split_ascii_whitespace();
     known.position(|known| known == word).unwrap_or(usize::MAX)
 }
 
@@ -182,7 +182,7 @@ pub(super) fn rank_of_job_name(name: &str) -> Option<usize> {
     let list = "job_name task_name name workflow_name pipeline_name flow_name function_name task job pipeline workflow job_type \
                 task_type type kind queue_name queue";
     let word = words(name).join("_");
-    list.split_whitespace().position(|known| known == word)
+    list.split_ascii_whitespace().position(|known| known == word)
 }
 
 /// Whether a value is a number of seconds or milliseconds of our time: from 2001 on.

@@ -6,6 +6,8 @@ use std::{future::Future, time::Duration};
 
 /// The database's time for all questions together.
 pub const WITHIN: Duration = Duration::from_secs(1);
+/// Part of it that the catalog leaves to the looks into tables.
+pub(crate) const FOR_TABLES: Duration = Duration::from_millis(250);
 /// Columns that are read from the catalog; what is beyond is left out, and reported.
 pub(crate) const MOST_COLUMNS: i64 = 100_000;
 /// Rows that are read of one table, at its newest end.
@@ -20,7 +22,7 @@ pub(crate) const TOO_LONG: &str = "(too long)";
 pub struct Inventory {
     /// Tables and views, but for those of the database system.
     pub tables: Vec<Table>,
-    /// Whether there are more columns than are read.
+    /// Whether there are more columns than are read, or than could be read in time.
     pub is_cut: bool,
     /// Whether times may stand in columns of texts, as in a file of SQLite.
     pub has_times_as_texts: bool,

@@ -14,8 +14,8 @@ use crate::{
     store::{
         StoreError, fill,
         inventory::{
-            Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
-            Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
+            Column, FOR_TABLES, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference,
+            SAMPLED_ROWS, Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
         },
     },
 };
@@ -28,8 +28,6 @@ use tokio_postgres::Row;
 /// How long connecting, and then everything that is asked, may take by our clock: the network's time comes on top of the
 /// database's.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Part of the time that the catalog leaves to the looks into tables.
-const FOR_TABLES: Duration = Duration::from_millis(250);
 /// The most that one look into a table may take: one that is locked or large must not use up the time of the others.
 const FOR_ONE: Duration = Duration::from_millis(250);
 

@@ -64,7 +64,7 @@ pub(super) fn all<T>(
     params: impl Params,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    connection.prepare(sql)?.query_map(params, read)?.collect()
+    connection.prepare_cached(sql)?.query_map(params, read)?.collect()
 }
 
 /// All missing columns in one error.
@@ -99,5 +99,6 @@ pub(super) fn is_unique(
     let indexes = "SELECT count(*) > 0 FROM pragma_index_list(?1) AS list
                     WHERE list.\"unique\" AND NOT list.partial
                       AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
-    connection.query_row(indexes, (table, &column.name), |row| row.get(0))
+    let mut statement = connection.prepare_cached(indexes)?;
+    statement.query_row((table, &column.name), |row| row.get(0))
 }

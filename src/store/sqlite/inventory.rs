@@ -11,8 +11,8 @@ use super::{
 use crate::store::{
     StoreError, fill,
     inventory::{
-        Column, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference, SAMPLED_ROWS,
-        Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
+        Column, FOR_TABLES, Holds, Inventoried, Inventory, LONGEST_SAMPLED, MOST_COLUMNS, PassCost, Reference,
+        SAMPLED_ROWS, Sample, TOO_LONG, Table, TableKind, Values, WITHIN, keep_different,
     },
     quoted,
 };
@@ -86,7 +86,9 @@ fn has_a_log(path: &Path) -> bool {
 
 impl Inventoried for SqliteInventory {
     async fn inventory(&mut self) -> Result<Inventory, StoreError> {
-        self.ask("reading the schema", read).await
+        let until = Instant::now() + self.left.saturating_sub(FOR_TABLES);
+        self.ask("reading the schema", move |connection| read(connection, until))
+            .await
     }
 
     async fn sample(&mut self, table: &Table, columns: &[&Column]) -> Result<Sample, StoreError> {
@@ -138,7 +140,8 @@ impl Inventoried for SqliteInventory {
     }
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
+/// Table after table, one at least, until the time is over.
+fn read(connection: &Connection, until: Instant) -> rusqlite::Result<Inventory> {
     let sql = include_str!("sql/inventory.sql");
     let names: Vec<(String, String)> = all(connection, sql, [MOST_COLUMNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut inventory = Inventory {
@@ -150,6 +153,10 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
     };
     let mut left = usize::try_from(MOST_COLUMNS).unwrap_or_default();
     for (name, kind) in names {
+        if Instant::now() >= until && !inventory.tables.is_empty() {
+            inventory.is_cut = true;
+            break;
+        }
         // A view of a table that is gone has no columns.
         let Ok(columns) = columns(connection, &name) else {
             continue;
@@ -172,6 +179,10 @@ fn read(connection: &Connection) -> rusqlite::Result<Inventory> {
         });
     }
     for place in 0..inventory.tables.len() {
+        // Without them a heartbeat in another table isn't found, and all else is.
+        if Instant::now() >= until {
+            break;
+        }
         inventory.tables[place].references = references(connection, &inventory.tables, place)?;
     }
     Ok(inventory)
@@ -236,6 +247,20 @@ fn references(connection: &Connection, tables: &[Table], place: usize) -> rusqli
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_read_in_time_is_left_out_and_said() {
+        let file = Connection::open_in_memory().unwrap();
+        file.execute_batch("CREATE TABLE a (id); CREATE TABLE b (id); CREATE TABLE c (id REFERENCES a (id));")
+            .unwrap();
+        let now = Instant::now();
+        for (until, tables, references) in [(now, 1, 0), (now + WITHIN * 60, 3, 1)] {
+            let found = read(&file, until).unwrap();
+            assert_eq!((found.tables.len(), found.is_cut), (tables, tables < 3));
+            let found = found.tables.iter().map(|table| table.references.len());
+            assert_eq!(found.sum::<usize>(), references);
+        }
+    }
 
     #[test]
     fn a_declared_type_says_what_a_column_is_for() {
