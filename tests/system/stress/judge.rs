@@ -151,9 +151,24 @@ pub async fn still_running(url: &str, jobs: &[i32]) -> Vec<i32> {
 
 /// The operator: acknowledges each false repair, so that the fuse does not hold for the rest of the run.
 pub async fn acknowledge(url: String) {
+    let sql = "UPDATE beatwarden_repairs SET acknowledged_at = now() WHERE outcome = 'false_repair' AND acknowledged_at IS NULL";
+    again_and_again(&url, sql).await;
+}
+
+/// The operator: ends jobs that lost their heartbeat half a minute ago, which no one else does. With all those of an hour running,
+/// passes would take seconds.
+pub async fn end_lost(url: String, kind: Kind) {
+    let sql = format!(
+        "UPDATE runs SET state = 'FAIL', ended_at = clock_timestamp() AT TIME ZONE 'UTC'
+          WHERE state = 'RUNNING' AND {} < clock_timestamp() AT TIME ZONE 'UTC' - interval '30 seconds'",
+        kind.newest_heartbeat()
+    );
+    again_and_again(&url, &sql).await;
+}
+
+async fn again_and_again(url: &str, sql: &str) {
     loop {
-        if let Some(client) = connected(&url).await {
-            let sql = "UPDATE beatwarden_repairs SET acknowledged_at = now() WHERE outcome = 'false_repair' AND acknowledged_at IS NULL";
+        if let Some(client) = connected(url).await {
             while client.execute(sql, &[]).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }

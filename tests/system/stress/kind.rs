@@ -47,6 +47,14 @@ impl Kind {
         }
     }
 
+    /// When a job on a server beat last, as SQL.
+    pub fn newest_heartbeat(self) -> &'static str {
+        match self {
+            Self::Meltano | Self::Function => "last_heartbeat_at",
+            Self::Elsewhere => "(SELECT at FROM beats WHERE job = runs.id)",
+        }
+    }
+
     /// What a server has beside Meltano's table.
     pub fn tables(self) -> &'static str {
         match self {

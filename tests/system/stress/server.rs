@@ -183,7 +183,10 @@ async fn no_violation(kind: Kind) {
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| tokio::spawn(writer::work(place.clone(), jobs.clone())))
         .collect();
-    let operator = tokio::spawn(judge::acknowledge(site.owner.clone()));
+    let operator = [
+        tokio::spawn(judge::acknowledge(site.owner.clone())),
+        tokio::spawn(judge::end_lost(site.owner.clone(), kind)),
+    ];
     let mut faults = Faults::new(FAULTS, kind);
     while let Some(fault) = faults.next().await {
         site.strike(fault).await;
@@ -207,7 +210,7 @@ async fn no_violation(kind: Kind) {
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    operator.abort();
+    operator.iter().for_each(tokio::task::JoinHandle::abort);
 
     let cut = site.proxy.faults.cut.load(Ordering::Relaxed);
     let refused = site.proxy.faults.refused.load(Ordering::Relaxed);
