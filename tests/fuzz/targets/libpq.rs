@@ -59,8 +59,11 @@ pub fn agrees(url: &str, ours: &str) {
     if NEWER.iter().any(|name| ours.contains(name)) || url.matches("host=").count() > 1 {
         return;
     }
-    // What libpq refuses is read as SQLAlchemy reads it; a port that is none it refuses when it connects.
+    // What libpq refuses is read as SQLAlchemy reads it; a port that is none, and a host with an `@`, it refuses when it connects.
     let Some(said) = read(url) else { return };
+    if said.get("host").is_some_and(|host| host.contains('@')) {
+        return;
+    }
     let ports: Vec<&str> = said.get("port").map_or(Vec::new(), |ports| ports.split(',').collect());
     let is_port = |port: &&str| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
     if !ports.iter().all(is_port) {
