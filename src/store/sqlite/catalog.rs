@@ -2,7 +2,7 @@
 
 use super::{
     SqliteSettings,
-    columns::{Column, all_there, columns, find, is_unique, kind_of},
+    columns::{Column, all_there, columns, find, indexes, is_unique, kind_of},
     elsewhere::{Sources, missing_table},
     ending,
     failures::failed,
@@ -43,7 +43,8 @@ impl Catalog {
         all_there(&columns, mapping)?;
         let id = find(&columns, &mapping.table, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
-        let unique = is_unique(connection, mapping.table.name.as_str(), &columns, id).map_err(failure)?;
+        let indexes = indexes(connection, mapping.table.name.as_str()).map_err(failure)?;
+        let unique = is_unique(&columns, &indexes, id);
         let sources = Sources::read(connection, path, mapping, &columns)?;
         let is_strict = is_strict(connection, mapping).map_err(failure)?;
         for (name, value) in &mapping.ending.set {

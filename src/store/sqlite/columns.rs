@@ -47,14 +47,25 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
     })
 }
 
-/// The columns of each index that holds all rows of a table, the key of the rows themselves included; an expression has no name.
-pub(super) fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+/// An index that holds all rows of a table, or the key of the rows themselves.
+pub(super) struct Index {
+    /// Its columns, in their order; an expression has no name.
+    pub columns: Vec<String>,
+    pub is_unique: bool,
+}
+
+/// The indexes of a table that hold all of its rows, the key of the rows themselves included.
+pub(super) fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Index>> {
     let sql = include_str!("sql/other_indexes.sql");
-    let rows: Vec<(String, Option<String>)> = all(connection, sql, [table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let of_each = rows.chunk_by(|(one, _), (other, _)| one == other);
-    let names =
-        |index: &[(String, Option<String>)]| index.iter().map(|(_, name)| name.clone().unwrap_or_default()).collect();
-    Ok(of_each.map(names).collect())
+    let rows: Vec<(String, bool, Option<String>)> = all(connection, sql, [table], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let of_each = rows.chunk_by(|(one, ..), (other, ..)| one == other);
+    let index = |rows: &[(String, bool, Option<String>)]| Index {
+        columns: rows.iter().map(|(.., name)| name.clone().unwrap_or_default()).collect(),
+        is_unique: rows.iter().all(|(_, is_unique, _)| *is_unique),
+    };
+    Ok(of_each.map(index).collect())
 }
 
 /// All rows of an answer.
@@ -87,18 +98,8 @@ pub(super) fn find<'a>(
 }
 
 /// Whether a column alone is unique by a constraint.
-pub(super) fn is_unique(
-    connection: &Connection,
-    table: &str,
-    columns: &[Column],
-    column: &Column,
-) -> rusqlite::Result<bool> {
-    if column.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1 {
-        return Ok(true);
-    }
-    let indexes = "SELECT count(*) > 0 FROM pragma_index_list(?1) AS list
-                    WHERE list.\"unique\" AND NOT list.partial
-                      AND (SELECT count(*) = 1 AND min(info.name) = ?2 FROM pragma_index_info(list.name) AS info)";
-    let mut statement = connection.prepare_cached(indexes)?;
-    statement.query_row((table, &column.name), |row| row.get(0))
+pub(super) fn is_unique(columns: &[Column], indexes: &[Index], column: &Column) -> bool {
+    let is_the_key = column.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1;
+    let is_alone = |index: &Index| matches!(&index.columns[..], [name] if *name == column.name);
+    is_the_key || indexes.iter().any(|index| index.is_unique && is_alone(index))
 }

@@ -2,7 +2,7 @@
 //! have, an index that finds the rows of one job above all.
 
 use super::{
-    columns::{Column, all, columns, find, indexes, kind_of},
+    columns::{Column, Index, all, columns, find, indexes, kind_of},
     failures::failed,
 };
 use crate::{
@@ -163,7 +163,7 @@ fn missing_index(
     let failure = |error| failed("looking for an index", path, error);
     let table = elsewhere.table.name.as_str();
     let kind = kind_of(connection, table).map_err(failure)?;
-    let finds_a_job = |columns: &Vec<String>| elsewhere.is_found_by(columns, str::eq_ignore_ascii_case);
+    let finds_a_job = |index: &Index| elsewhere.is_found_by(&index.columns, str::eq_ignore_ascii_case);
     let indexes = indexes(connection, table).map_err(failure)?;
     if kind.as_deref() != Some("table") || indexes.iter().any(finds_a_job) {
         return Ok(None);

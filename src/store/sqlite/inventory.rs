@@ -198,18 +198,16 @@ fn rows(connection: &Connection, table: &str) -> Option<u64> {
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let found = columns::columns(connection, table)?;
     let indexes = indexes(connection, table)?;
-    let columns = found.iter().map(|column| {
-        Ok(Column {
-            is_unique: is_unique(connection, table, &found, column)?,
-            leads_index: indexes.iter().any(|index| index.first() == Some(&column.name)),
-            holds: holds(&column.declared),
-            sql_type: column.declared.clone(),
-            name: column.name.clone(),
-            is_readable: true,
-            labels: Vec::new(),
-        })
+    let columns = found.iter().map(|column| Column {
+        is_unique: is_unique(&found, &indexes, column),
+        leads_index: indexes.iter().any(|index| index.columns.first() == Some(&column.name)),
+        holds: holds(&column.declared),
+        sql_type: column.declared.clone(),
+        name: column.name.clone(),
+        is_readable: true,
+        labels: Vec::new(),
     });
-    columns.collect()
+    Ok(columns.collect())
 }
 
 /// What a column of a declared type holds: by SQLite's own rules, with what other programs make of the names of times.
