@@ -26,8 +26,12 @@ fuzz_target!(|text: &str| {
         Ok(parsed) => {
             let shown = parsed.redacted();
             let again = parse(&shown).map(|parsed| parsed.redacted());
-            // Which of the two schemes is shown depends on what is hidden.
-            let one_scheme = |text: String| text.replacen("postgres://", "postgresql://", 1);
+            // Which of the schemes is shown depends on what is hidden: a password may be what the two who know postgresql:// read in
+            // two ways.
+            let one_scheme = |text: String| match text.split_once("://") {
+                Some((scheme, rest)) if scheme.starts_with("postgres") => format!("postgresql://{rest}"),
+                _ => text,
+            };
             assert_eq!(
                 again.map(one_scheme),
                 Ok(one_scheme(shown)),
