@@ -18,7 +18,16 @@ use std::{
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
+unsafe extern "C" {
+    fn signal(number: i32, handler: usize) -> usize;
+}
+
 static SERVER: LazyLock<(Runtime, SocketAddr)> = LazyLock::new(|| {
+    const SIGPIPE: i32 = 13;
+    const SIG_IGN: usize = 1;
+    // As in every program whose `main` is Rust's, and libFuzzer's is not: a client that is gone is an error, and no end.
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { signal(SIGPIPE, SIG_IGN) };
     let runtime = Runtime::new().expect("a runtime");
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let address = listener.local_addr().expect("an address");
