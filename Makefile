@@ -9,7 +9,9 @@ STORES_AT_ONCE ?= 8
 .PHONY: test quick setup lint supply-chain unit compiled demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress week upgrade failover engines image-test bench instructions clean
 
 test: ## all tests, with everything that they need
+	@# What both of them need is there before they begin: a compiler for C, and the toolchain, which rustup fetches when it is first asked.
 	@command -v cc >/dev/null || scripts/setup-tests.sh
+	@$(CARGO) --version
 	@echo "Downloading what is missing, and compiling meanwhile: some minutes."
 	@$(MAKE) --no-print-directory --jobs --output-sync=target setup compiled
 	@$(MAKE) --no-print-directory supply-chain unit
