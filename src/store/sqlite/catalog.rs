@@ -2,7 +2,7 @@
 
 use super::{
     SqliteSettings,
-    columns::{Column, all_there, columns, find, indexes, is_unique, kind_of},
+    columns::{Column, all_there, columns, find, indexes, is_the_key, is_unique_by, kind_of},
     elsewhere::{Sources, missing_table},
     ending,
     failures::failed,
@@ -43,8 +43,8 @@ impl Catalog {
         all_there(&columns, mapping)?;
         let id = find(&columns, &mapping.table, &mapping.id, "id")?;
         let is_integer = id.declared.to_ascii_uppercase().contains("INT");
-        let indexes = indexes(connection, mapping.table.name.as_str()).map_err(failure)?;
-        let unique = is_unique(&columns, &indexes, id);
+        let is_indexed = || indexes(connection, mapping.table.name.as_str()).map(|indexes| is_unique_by(&indexes, id));
+        let unique = is_the_key(&columns, id) || is_indexed().map_err(failure)?;
         let sources = Sources::read(connection, path, mapping, &columns)?;
         let is_strict = is_strict(connection, mapping).map_err(failure)?;
         for (name, value) in &mapping.ending.set {

@@ -51,6 +51,7 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
 pub(super) struct Index {
     /// Its columns, in their order; an expression has no name.
     pub columns: Vec<String>,
+    /// Whether no two rows have the same values in all of them together.
     pub is_unique: bool,
 }
 
@@ -97,9 +98,13 @@ pub(super) fn find<'a>(
     found.ok_or_else(|| no_column(wanted, key, table, names))
 }
 
-/// Whether a column alone is unique by a constraint.
-pub(super) fn is_unique(columns: &[Column], indexes: &[Index], column: &Column) -> bool {
-    let is_the_key = column.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1;
+/// Whether a column alone is the primary key.
+pub(super) fn is_the_key(columns: &[Column], column: &Column) -> bool {
+    column.key == 1 && columns.iter().filter(|column| column.key > 0).count() == 1
+}
+
+/// Whether an index makes a column alone unique.
+pub(super) fn is_unique_by(indexes: &[Index], column: &Column) -> bool {
     let is_alone = |index: &Index| matches!(&index.columns[..], [name] if *name == column.name);
-    is_the_key || indexes.iter().any(|index| index.is_unique && is_alone(index))
+    indexes.iter().any(|index| index.is_unique && is_alone(index))
 }

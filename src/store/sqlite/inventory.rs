@@ -3,7 +3,7 @@
 
 use super::{
     access,
-    columns::{self, all, indexes, is_unique},
+    columns::{self, all, indexes, is_the_key, is_unique_by},
     connection::Bare,
     failures::failed,
     thread::Thread,
@@ -199,7 +199,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>
     let found = columns::columns(connection, table)?;
     let indexes = indexes(connection, table)?;
     let columns = found.iter().map(|column| Column {
-        is_unique: is_unique(&found, &indexes, column),
+        is_unique: is_the_key(&found, column) || is_unique_by(&indexes, column),
         leads_index: indexes.iter().any(|index| index.columns.first() == Some(&column.name)),
         holds: holds(&column.declared),
         sql_type: column.declared.clone(),
@@ -258,6 +258,27 @@ mod tests {
             let found = found.tables.iter().map(|table| table.references.len());
             assert_eq!(found.sum::<usize>(), references);
         }
+    }
+
+    #[test]
+    fn a_column_is_unique_by_a_key_or_an_index_of_it_alone_that_holds_all_rows() {
+        let file = Connection::open_in_memory().unwrap();
+        let tables = "CREATE TABLE a (key INTEGER PRIMARY KEY, one UNIQUE, partial, of_two, text, plain);
+            CREATE UNIQUE INDEX of_some ON a (partial) WHERE partial > 0;
+            CREATE UNIQUE INDEX of_both ON a (of_two, text);
+            CREATE UNIQUE INDEX of_an_expression ON a (lower(text));
+            CREATE INDEX of_all ON a (plain);
+            CREATE TABLE b (word TEXT PRIMARY KEY, rest) WITHOUT ROWID;
+            CREATE TABLE c (first, second, PRIMARY KEY (first, second));
+            CREATE VIEW d AS SELECT key FROM a;";
+        file.execute_batch(tables).unwrap();
+        let found = read(&file, Instant::now() + WITHIN * 60).unwrap();
+        let columns = found.tables.iter().flat_map(|table| &table.columns);
+        let unique: Vec<&str> = columns
+            .filter(|column| column.is_unique)
+            .map(|column| column.name.as_str())
+            .collect();
+        assert_eq!(unique, ["key", "one", "word"]);
     }
 
     #[test]
