@@ -292,6 +292,14 @@ fn demand_everything(said: &Said, defaults: &Defaults) -> Result<(), String> {
     }
 }
 
+/// Whether a host may be what libpq takes for one: a folder of a socket, or something to look up. A bracket that is left belongs to
+/// no address: SQLAlchemy hands `[::1]:1,[::2]` on as the one host `::1]:1,[::2`.
+fn may_be_host(host: &str) -> bool {
+    !host.starts_with('@')
+        && !host.contains(char::is_whitespace)
+        && (host.starts_with('/') || !host.contains(['[', ']']))
+}
+
 /// Hosts, ports, user and database, each by name, for the driver's parser.
 fn place(said: &Said, defaults: &Defaults) -> Result<Vec<String>, String> {
     let said = |name| said.get(name).filter(|value: &&str| !value.is_empty());
@@ -319,7 +327,7 @@ fn place(said: &Said, defaults: &Defaults) -> Result<Vec<String>, String> {
     }
     let mut written = Vec::new();
     let named = numbers.iter().enumerate().map(|(index, port)| match hosts.get(index) {
-        Some(host) if host.starts_with('@') || host.contains(char::is_whitespace) => {
+        Some(host) if !may_be_host(host) => {
             Err("the value of host is no name, no address and no folder of a socket".to_owned())
         }
         Some(host) if !host.is_empty() => Ok((*host).to_owned()),

@@ -55,7 +55,10 @@ def completed(said):
         return None
     hosts = [host or address or "/var/run/postgresql" for host, address in zip(hosts, addresses)]
     # libpq refuses these when it looks them up.
-    if any(sign in host for host in hosts for sign in "%@") or any(host.count(":") == 1 for host in hosts if host[0] != "/"):
+    names = [host for host in hosts if host[0] != "/"]
+    if any(sign in host for host in hosts for sign in "%@") or any(host.count(":") == 1 for host in names):
+        return None
+    if any(sign in host for host in names for sign in "[]"):
         return None
     return {
         "host": ",".join(hosts),

@@ -134,6 +134,16 @@ const TABLE: &[(&str, &str, Expected)] = &[
     ("postgresql://u@[::1/db", "", Refused("no closing ]")),
     ("postgresql://u@[::1]6432/db", "", Refused("comes :port, or nothing")),
     ("postgres://u@[::1],[::2]:2/db", "", Same),
+    // A bracket that is left: what SQLAlchemy makes of two addresses, and what no one can look up.
+    ("postgres://u?:@[::1]:1,two]", "", Refused("is no name, no address")),
+    (
+        "postgresql+psycopg2://u@[::1],[::2]:2/db",
+        "",
+        Refused("is no name, no address"),
+    ),
+    ("postgresql://u@[::1],[::2]:2/db", "", Refused("a different host")),
+    ("host=[::1] user=u dbname=jobs", "", Refused("is no name, no address")),
+    ("host=/run/[one] user=u dbname=jobs", "", Same),
     // Escapes, and signs in the wrong place.
     ("postgresql://u:p%40%2F%3A%3F%25@db/jobs", "", Same),
     ("postgresql://u%40home:p@db/jobs", "", Same),
