@@ -100,6 +100,8 @@ impl DatabaseUrl {
                 let shown = path.display().to_string();
                 // Behind `sqlite:` a name with a ? or a % would be another one.
                 match sqlite_url(&shown) {
+                    // Nothing is cut off behind a ?, where arguments would stand.
+                    Ok(found) if found == *path && shown.ends_with(is_left_around) => format!("sqlite:///{shown}?"),
                     Ok(found) if found == *path => format!("sqlite:///{shown}"),
                     _ if shown.starts_with(['/', '.']) => shown,
                     _ => format!("./{shown}"),
@@ -112,8 +114,7 @@ impl DatabaseUrl {
 
 /// The text without what editors and shells leave around it.
 fn bare(text: &str) -> Result<&str, String> {
-    // A byte order mark, and the blank of no width, count as no blanks.
-    let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'));
+    let text = text.trim_matches(is_left_around);
     let problems = [
         (text.is_empty(), "is empty"),
         (text.contains(['\n', '\r']), "has more than one line"),
@@ -129,6 +130,11 @@ fn bare(text: &str) -> Result<&str, String> {
         )),
         false => Ok(text),
     }
+}
+
+/// A blank, and what counts as none: a byte order mark, and the blank of no width.
+fn is_left_around(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
 
 /// Who reads a PostgreSQL URL of this scheme.

@@ -432,6 +432,8 @@ fn what_is_shown_is_read_as_it_was_written() {
         ("postgres://h/d", "postgresql://h/d"),
         ("jobs.db", "sqlite:///jobs.db"),
         ("/var/jobs.db", "sqlite:////var/jobs.db"),
+        ("sqlite:///jobs.db ?timeout=5", "sqlite:///jobs.db ?"),
+        ("sqlite:/// jobs.db\u{200b}?", "sqlite:/// jobs.db\u{200b}?"),
         ("jobs?00.db", "./jobs?00.db"),
         ("/var/jobs%20new.db", "/var/jobs%20new.db"),
         ("./jobs?.db", "./jobs?.db"),
