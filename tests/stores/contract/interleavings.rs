@@ -79,7 +79,8 @@ fn answers_to(bed: &impl Bed, met: Met) -> &'static [&'static str] {
     if bed.locks_the_file() { file } else { row }
 }
 
-/// Every merge of the three sessions' steps.
+/// Every merge of the three sessions' steps. The repairers are alike, so of two that differ only in which of them is which there is
+/// one: that in which the first observes before the second.
 fn orders() -> Vec<Vec<Step>> {
     let sessions = [
         vec![Step::Begin, Step::Move, Step::Commit],
@@ -92,6 +93,9 @@ fn orders() -> Vec<Vec<Step>> {
         let before = open.len();
         for (session, steps) in sessions.iter().enumerate() {
             if let Some(step) = steps.get(taken[session]) {
+                if *step == Step::Observe(1) && taken[1] == 0 {
+                    continue;
+                }
                 let mut order: Vec<Step> = order.clone();
                 order.push(*step);
                 let mut taken = taken;
@@ -167,7 +171,7 @@ async fn every_order_of<B: Bed>(
         _ => answers_to(bed, met),
     };
     let orders = orders();
-    assert_eq!(orders.len(), 210);
+    assert_eq!(orders.len(), 105);
     bed.write(&Written::running(1).started(-600.0).beat(-1.0)).await;
     snapshot(&mut stores[0]).await;
     stores[0].prepare_ledger().await.unwrap();
