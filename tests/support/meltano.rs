@@ -1,6 +1,9 @@
 //! The real Meltano, in a project with two small scripts for a tap and a target.
 
-use super::{eventually, postgres::TestDatabase};
+use super::{
+    eventually,
+    postgres::{self, TestDatabase},
+};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     collections::BTreeMap,
@@ -12,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 /// No run of a test takes nearly as long; one that hangs fails its test instead of hanging it.
 const LONGEST_RUN: Duration = Duration::from_secs(120);
@@ -122,6 +126,44 @@ impl Meltano {
             place,
             runs: AtomicU32::new(0),
         }
+    }
+
+    /// A project in which Meltano has run once and ended well, so that its tables are there, and one job. It runs for the first one
+    /// of each version and kind of database; the others get a copy of what it left.
+    pub async fn used(version: Version, place: Place) -> Self {
+        static LEFT: [OnceCell<Vec<u8>>; 4] = [const { OnceCell::const_new() }; 4];
+        let on_server = matches!(place, Place::Postgres(_));
+        let left = LEFT[2 * usize::from(version == Version::V4) + usize::from(on_server)].get_or_init(async || {
+            let place = match on_server {
+                true => Place::Postgres(postgres::shared().database().await),
+                false => Place::Sqlite,
+            };
+            let first = Self::new(version, place);
+            let (good, output) = first.run(Run::Works(0.0)).await;
+            assert!(good, "{output}");
+            match &first.place {
+                Place::Sqlite => fs::read(first.file()).expect("the file"),
+                Place::Postgres(database) => postgres::dump(database).into_bytes(),
+            }
+        });
+        let meltano = Self::new(version, place);
+        let left = left.await;
+        match &meltano.place {
+            Place::Sqlite => {
+                fs::create_dir_all(meltano.file().parent().expect("a folder")).expect("our own folder");
+                fs::write(meltano.file(), left).expect("our own file");
+            }
+            Place::Postgres(database) => {
+                let statements = std::str::from_utf8(left).expect("statements");
+                database
+                    .client()
+                    .await
+                    .batch_execute(statements)
+                    .await
+                    .expect("what was dumped");
+            }
+        }
+        meltano
     }
 
     /// The address that Meltano and Beatwarden are both given.

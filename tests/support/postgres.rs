@@ -127,6 +127,19 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
+/// The statements that make another database the same.
+pub fn dump(database: &TestDatabase) -> String {
+    let program = bin().join("pg_dump");
+    let mut command = Command::new(program);
+    let output = command.args(["--inserts", "--dbname", &database.url]).output();
+    let output = output.expect("pg_dump is there where the server is");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    // What begins so is a command of psql's.
+    let statements = text.lines().filter(|line| !line.starts_with('\\'));
+    statements.collect::<Vec<_>>().join("\n")
+}
+
 fn run(command: &mut Command) {
     attempt(command).unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -125,9 +125,7 @@ async fn a_backfill_changes_one_column_and_the_writers_own_rule_frees_the_pipeli
 async fn a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_success<F: Future<Output = Place>>(
     place: impl Fn() -> F,
 ) {
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     let dog = watch(&meltano, "backfill").await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     let (good, output) = meltano.run(Run::Blocks(8.0)).await;
@@ -149,9 +147,7 @@ async fn a_living_job_that_blocks_its_event_loop_is_backfilled_and_ends_in_succe
 async fn a_living_job_that_is_failed_is_recognised_given_back_and_ends_in_success<F: Future<Output = Place>>(
     place: impl Fn() -> F,
 ) {
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     let (dog, replica) = (watch(&meltano, "fail").await, watch(&meltano, "fail").await);
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     replica.metric_becomes(&of_watch("up"), 1.0, SOON).await;
@@ -230,9 +226,7 @@ fn operate(meltano: &Meltano, command: &[&str]) -> (bool, String) {
 async fn with_the_guard_the_writers_own_rule_frees_a_crashed_pipeline<F: Future<Output = Place>>(
     place: impl Fn() -> F,
 ) {
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     let (good, said) = operate(&meltano, &["guard", "install"]);
     assert!(good, "{said}");
     let row = crash(&meltano).await;
@@ -273,9 +267,7 @@ async fn with_the_guard_the_writers_own_rule_frees_a_crashed_pipeline<F: Future<
 }
 
 async fn the_writers_own_migrations_pass_beside_the_guard<F: Future<Output = Place>>(place: impl Fn() -> F) {
-    let mut meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let mut meltano = Meltano::used(Version::V3_6, place().await).await;
     let (good, said) = operate(&meltano, &["guard", "install"]);
     assert!(good, "{said}");
     let (_, said) = operate(&meltano, &["check"]);
@@ -331,9 +323,7 @@ async fn a_migration_that_the_guard_would_stop_is_predicted_by_check<F: Future<O
 
 async fn healthy_jobs_and_failing_taps_are_left_alone<F: Future<Output = Place>>(place: impl Fn() -> F) {
     for version in [Version::V3_6, Version::V4] {
-        let meltano = Meltano::new(version, place().await);
-        let (good, output) = meltano.run(Run::Works(0.0)).await;
-        assert!(good, "{output}");
+        let meltano = Meltano::used(version, place().await).await;
         let dog = watch(&meltano, "fail").await;
         dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
         let (good, output) = meltano.run(Run::Works(10.0)).await;
@@ -381,9 +371,7 @@ async fn a_seeded_crash_waits_for_the_writer_or_is_ended<F: Future<Output = Plac
 }
 
 async fn incremental_state_survives_a_fail_byte_for_byte<F: Future<Output = Place>>(place: impl Fn() -> F) {
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     crash(&meltano).await;
     // The dead job has the state that Meltano itself wrote for the good one.
     meltano
@@ -407,9 +395,7 @@ async fn incremental_state_survives_a_fail_byte_for_byte<F: Future<Output = Plac
 }
 
 async fn old_rows_are_recognised_and_only_the_due_one_is_changed<F: Future<Output = Place>>(place: impl Fn() -> F) {
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     let add = async |id: u32, state: &str, start: f64, beat: Option<f64>| {
         let beat = beat.map_or_else(|| "NULL".to_owned(), |beat| meltano.time(beat));
         meltano
@@ -459,9 +445,7 @@ async fn old_rows_are_recognised_and_only_the_due_one_is_changed<F: Future<Outpu
 
 async fn a_watchdog_killed_between_repairs_repairs_nothing_twice<F: Future<Output = Place>>(place: impl Fn() -> F) {
     const JOBS: usize = 12;
-    let meltano = Meltano::new(Version::V3_6, place().await);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, place().await).await;
     for id in 0..JOBS {
         meltano
             .sql(&format!(
@@ -568,9 +552,7 @@ async fn rights_withdrawn_on_the_ledger_are_a_cause_and_come_back() {
     let database = postgres::shared().database().await;
     let admin = database.client().await;
     let role = format!("limited_{}", std::process::id());
-    let meltano = Meltano::new(Version::V3_6, Place::Postgres(database));
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, Place::Postgres(database)).await;
     let setup = format!(
         "CREATE ROLE {role} LOGIN; GRANT USAGE, CREATE ON SCHEMA public TO {role}; \
          GRANT SELECT, UPDATE ON runs TO {role}"
@@ -639,9 +621,7 @@ fn watched_for_a_deadline_after_the_outage(log: &str) {
 async fn an_outage_of_the_server_starts_all_watching_again() {
     let cluster = Cluster::start_own();
     let database = cluster.database().await;
-    let meltano = Meltano::new(Version::V3_6, Place::Postgres(database));
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, Place::Postgres(database)).await;
     let dog = watch(&meltano, "backfill").await;
     dog.metric_becomes(&of_watch("up"), 1.0, SOON).await;
     meltano
@@ -666,9 +646,7 @@ async fn an_outage_of_the_server_starts_all_watching_again() {
 /// The same for a file that is away for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_file_starts_all_watching_again() {
-    let meltano = Meltano::new(Version::V3_6, Place::Sqlite);
-    let (good, output) = meltano.run(Run::Works(0.0)).await;
-    assert!(good, "{output}");
+    let meltano = Meltano::used(Version::V3_6, Place::Sqlite).await;
     let dog = watch(&meltano, "backfill").await;
     meltano
         .sql(&format!(
