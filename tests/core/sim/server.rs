@@ -303,7 +303,9 @@ impl Server {
         self.up = true;
         self.life += 1;
         self.sequence += skipped;
+        // It may start again while it is up: a standby has taken over meanwhile.
         self.open.clear();
+        self.references.clear();
         self.started_at = self.clock(now);
     }
 
