@@ -1,10 +1,11 @@
 # Everything that CI runs, by name. `make test` is the one that must pass.
 
 CARGO ?= cargo
-# Tests with servers mostly wait: more of them run at once than there are processors. Those of the stores wait for locks. With eight
-# at once the tests of the system take 200 s instead of 330, and on a busy machine one of them may see a watch that is late.
-AT_ONCE ?= 4
+# Tests with servers mostly wait: more of them run at once than there are processors. Those of the stores wait for locks, those of
+# the world keep the processors busy. With eight of the system at once, one on a busy machine may see a watch that is late.
 STORES_AT_ONCE ?= 8
+SYSTEM_AT_ONCE ?= 5
+WORLD_AT_ONCE ?= 4
 
 .PHONY: test quick setup lint supply-chain unit compiled demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress week upgrade failover engines image-test bench instructions clean
 
@@ -35,8 +36,8 @@ compiled: lint
 unit: ## all tests of the package, against real servers
 	SEEDS=600 $(CARGO) test --locked --lib --bins --test core
 	$(CARGO) test --locked --test stores -- --test-threads $(STORES_AT_ONCE)
-	$(CARGO) test --locked --test system -- --test-threads $(AT_ONCE)
-	$(CARGO) test --locked --test world -- --test-threads $(AT_ONCE)
+	$(CARGO) test --locked --test system -- --test-threads $(SYSTEM_AT_ONCE)
+	$(CARGO) test --locked --test world -- --test-threads $(WORLD_AT_ONCE)
 
 quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
 	SEEDS=150 $(CARGO) test --locked --lib --test core
