@@ -78,6 +78,30 @@ impl PostgresUrl {
         readers: Readers,
         defaults: &Defaults,
     ) -> Result<Self, String> {
+        let url = Self::read((scheme, rest), readers, defaults)?;
+        match url.is_read_back(scheme, readers, defaults) {
+            true => Ok(url),
+            false => Err(
+                "one of libpq and SQLAlchemy reads this URL, and only as it is spelt; write hosts and ports as \
+                 ?host=a,b&port=1,2, and @ : / ? = in a value as %40 %3A %2F %3F %3D"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Whether what is shown of it is taken for the same when it is given back. It is spelt as everyone may read it, so where this
+    /// one was read by one alone the other may have a word in it.
+    fn is_read_back(&self, scheme: &str, readers: Readers, defaults: &Defaults) -> bool {
+        let behind = |url: &Self| url.shown.split_once("://").map(|(_, rest)| rest.to_owned());
+        let Some((shown, rest)) = self.shown.split_once("://") else {
+            return false;
+        };
+        let readers = if shown == scheme { readers } else { Readers::Both };
+        // Which scheme is shown is a matter of what is hidden.
+        Self::read((shown, rest), readers, defaults).is_ok_and(|again| behind(&again) == behind(self))
+    }
+
+    fn read((scheme, rest): (&str, &str), readers: Readers, defaults: &Defaults) -> Result<Self, String> {
         let (parts, said) = match readers {
             Readers::Libpq => read_as_libpq(rest)?,
             Readers::Both => read_as_both(rest, defaults)?,
