@@ -289,6 +289,10 @@ pub(super) fn said(parts: &Parts) -> Result<Said, String> {
         }
         said.set(name, value.clone())?;
     }
+    // It would look it up, unless another takes its place.
+    if hosts.contains('@') && !parts.keywords.iter().any(|(name, _)| name == "host") {
+        return Err(TOO_MANY_ATS.to_owned());
+    }
     Ok(said)
 }
 
@@ -311,9 +315,6 @@ fn hosts_and_ports(authority: &str) -> Result<(String, String), String> {
             }
             None => host.split_once(':').unwrap_or((host, "")),
         };
-        if host.contains('@') {
-            return Err(TOO_MANY_ATS.to_owned());
-        }
         if !are_ports(port) {
             return Err(
                 "a port is not a number from 1 to 65535 (a / @ : ? in a password must be written %2F %40 %3A %3F)"

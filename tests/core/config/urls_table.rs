@@ -143,6 +143,13 @@ const TABLE: &[(&str, &str, Expected)] = &[
     ),
     ("postgresql://u@[::1],[::2]:2/db", "", Refused("a different host")),
     ("host=[::1] user=u dbname=jobs", "", Refused("is no name, no address")),
+    // A host that libpq could not look up, and does not where another takes its place.
+    ("postgres://u@v@?host=/run/one&dbname=jobs", "", Same),
+    (
+        "postgresql://u@v@?host=/run/one&dbname=jobs",
+        "",
+        Refused("a different user"),
+    ),
     // What libpq refuses for its raw =, and would read in another way than SQLAlchemy where it is encoded.
     ("postgres://u@a,b:1/db?host=c,d=,e", "", Refused("only as it is spelt")),
     ("host=/run/[one] user=u dbname=jobs", "", Same),
