@@ -33,7 +33,7 @@ impl Scripted {
     }
 
     /// Another process repairs a job.
-    fn repair(&mut self, job: i64) {
+    pub(super) fn repair(&mut self, job: i64) {
         self.ledger.insert(0, entry(job, self.seconds));
     }
 
@@ -238,14 +238,19 @@ fn more_false_repairs_than_a_pass_reads_are_not_asked_for_again_and_again() {
 
 #[test]
 fn an_entry_whose_transaction_hung_while_the_clock_was_set_ahead_is_news() {
-    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
-    let hung_at = database.seconds;
-    for ahead in [5, 40_000, 5] {
-        (database.seconds, database.now) = (database.seconds + ahead, database.now + Duration::from_secs(5));
-        database.pass(ORDINARY, &[1]);
+    for reconnects in [false, true] {
+        let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+        let hung_at = database.seconds;
+        for ahead in [5, 40_000, 5] {
+            (database.seconds, database.now) = (database.seconds + ahead, database.now + Duration::from_secs(5));
+            if reconnects {
+                database.carried.begin_again();
+            }
+            database.pass(ORDINARY, &[1]);
+        }
+        database.ledger.push(entry(1, hung_at));
+        assert_eq!(database.pass(ORDINARY, &[1]).precedents.len(), 1, "{reconnects}");
     }
-    database.ledger.push(entry(1, hung_at));
-    assert_eq!(database.pass(ORDINARY, &[1]).precedents.len(), 1);
 }
 
 #[test]
