@@ -37,6 +37,12 @@ impl Scripted {
         self.ledger.insert(0, entry(job, self.seconds));
     }
 
+    /// Time passes, by the database's clock and by ours.
+    fn wait(&mut self, seconds: u32) {
+        self.seconds += i64::from(seconds);
+        self.now += Duration::from_secs(u64::from(seconds));
+    }
+
     /// What the last pass asked of the ledger: whether it is as it was, of how many jobs, and for all that is new.
     fn ledger_questions(&self) -> Vec<Option<usize>> {
         let questions = self.asked.iter().flat_map(|round| &round.questions);
@@ -166,8 +172,7 @@ fn more_entries_between_two_passes_than_one_reads_are_asked_for_by_their_jobs() 
     assert_eq!(snapshot.precedents.len(), 1);
     // Once they are not new any more, by either clock, there is nothing to ask.
     for _ in 0..30 {
-        database.seconds += 5;
-        database.now += Duration::from_secs(5);
+        database.wait(5);
         database.pass(ORDINARY, &[]);
     }
     assert_eq!(database.ledger_questions(), [PROBE]);
@@ -259,10 +264,25 @@ fn an_entry_that_grows_old_is_no_news() {
     database.repair(1);
     database.pass(ORDINARY, &[]);
     for (wrote, asked) in [(false, vec![PROBE]), (true, vec![PROBE, NEWEST]), (false, vec![PROBE])] {
-        database.seconds += 100;
+        database.wait(100);
         database.wrote = wrote;
         database.pass(ORDINARY, &[]);
         assert_eq!(database.ledger_questions(), asked);
+    }
+}
+
+#[test]
+fn three_thousand_repairs_of_our_own_have_no_job_asked_for_again() {
+    let mut database = Scripted::new(Discovery::State, [(1, "RUNNING")]);
+    database.pass(ORDINARY, &[]);
+    database.wrote = true;
+    for batch in 0..60 {
+        database.wait(5);
+        for job in 0..50 {
+            database.repair(100 + batch * 50 + job);
+        }
+        database.pass(ORDINARY, &[]);
+        assert_eq!(database.ledger_questions(), [PROBE, NEWEST], "{batch}");
     }
 }
 
