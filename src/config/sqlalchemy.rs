@@ -4,6 +4,8 @@
 //! (`dialects/postgresql/base.py`, `_split_multihost_from_url`). A test asks the real one.
 
 use super::libpq::{Parts, SEVERAL_HOSTS, Said, are_ports, decode, in_libpqs_words};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// Takes the part of a URL behind `://` apart as SQLAlchemy's expression does: a password may hold `/`, `?` and `:`, and a user
 /// name may hold `@`.
@@ -57,8 +59,8 @@ fn credentials(rest: &str) -> (Option<(String, Option<String>)>, &str) {
 pub(super) fn said(parts: &Parts) -> Result<Said, String> {
     let mut said = Said::default();
     if let Some((user, password)) = &parts.credentials {
-        said.set_unless_empty("user", decode_leniently(user));
-        said.set_unless_empty("password", decode_leniently(password.as_deref().unwrap_or_default()));
+        said.set_unless_empty("user", decode_leniently(user)?);
+        said.set_unless_empty("password", decode_leniently(password.as_deref().unwrap_or_default())?);
     }
     let (host, port) = host_and_port(&parts.authority)?;
     if host.contains(['%', '@']) || port.contains(',') || !are_ports(port) {
@@ -139,6 +141,13 @@ fn several_hosts(hosts: &[&str], ports: &[&str], said: &mut Said) -> Result<(), 
 }
 
 /// As `urllib.parse.unquote`: what is no escape stands for itself.
-fn decode_leniently(text: &str) -> String {
-    decode(text).unwrap_or_else(|_| text.to_owned())
+///
+/// # Errors
+/// The whole is no text. `unquote` puts a sign in the place of such bytes that no one can mean.
+fn decode_leniently(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8().ok();
+    let decoded = decoded.filter(|decoded| !decoded.contains('\0'));
+    decoded
+        .map(Cow::into_owned)
+        .ok_or_else(|| "the user or the password is no UTF-8 text; write a lone % as %25".to_owned())
 }

@@ -143,6 +143,11 @@ const TABLE: &[(&str, &str, Expected)] = &[
     ),
     ("postgresql://u@[::1],[::2]:2/db", "", Refused("a different host")),
     ("host=[::1] user=u dbname=jobs", "", Refused("is no name, no address")),
+    // Escapes of SQLAlchemy's: what is none stands for itself, what is no text for no one.
+    ("postgresql+psycopg2://u%41:a%zz%41@db/jobs", "", Same),
+    ("postgresql+psycopg2://u%41%zz@db/jobs", "", Same),
+    ("postgres://%A00so@db/jobs", "", Refused("UTF-8")),
+    ("postgresql+psycopg2://u:%A00so@db/jobs", "", Refused("UTF-8")),
     // A host that libpq could not look up, and does not where another takes its place.
     ("postgres://u@v@?host=/run/one&dbname=jobs", "", Same),
     (
