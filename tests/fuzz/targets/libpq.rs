@@ -59,9 +59,11 @@ pub fn agrees(url: &str, ours: &str) {
     if NEWER.iter().any(|name| ours.contains(name)) || url.matches("host=").count() > 1 {
         return;
     }
-    // What libpq refuses is read as SQLAlchemy reads it; a port that is none, and a host with an `@`, it refuses when it connects.
+    // What libpq refuses is read as SQLAlchemy reads it; a port that is none, and a host with an `@` or a port, it refuses when it
+    // connects.
     let Some(said) = read(url) else { return };
-    if said.get("host").is_some_and(|host| host.contains('@')) {
+    let is_none = |host: &str| host.contains('@') || !host.contains('/') && host.matches(':').count() == 1;
+    if said.get("host").is_some_and(|hosts| hosts.split(',').any(is_none)) {
         return;
     }
     let ports: Vec<&str> = said.get("port").map_or(Vec::new(), |ports| ports.split(',').collect());
