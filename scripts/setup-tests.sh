@@ -70,7 +70,7 @@ server_there() {
     for initdb in /usr/lib/postgresql/*/bin/initdb "$(command -v initdb || true)"; do
         [[ -x $initdb ]] || continue
         version=$("$initdb" --version) && version=${version##*) }
-        if ((${version%%[!0-9]*} >= 15)) && [[ -x ${initdb%/*}/pg_ctl && -x ${initdb%/*}/postgres ]]; then
+        if ((${version%%[!0-9]*} >= 15)) && [[ -x ${initdb%/*}/pg_ctl && -x ${initdb%/*}/postgres && -x ${initdb%/*}/pg_dump ]]; then
             return 0
         fi
     done

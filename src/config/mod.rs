@@ -25,6 +25,7 @@ mod provenance;
 mod rules;
 mod secret;
 mod shapes;
+mod shown_url;
 mod sqlalchemy;
 mod text;
 mod types;

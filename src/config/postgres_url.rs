@@ -7,6 +7,7 @@ use super::{
     Secret,
     defaults::Defaults,
     libpq::{self, KEYWORDS, Parts, Said, Treatment},
+    shown_url::{Hidden, is_hidden, is_shown, shown_url},
     sqlalchemy,
 };
 use crate::connection::{SslMode, TargetSessionAttrs};
@@ -411,64 +412,4 @@ fn expected_one_of(keyword: &str, known: &[&str]) -> String {
 /// `key='value'`, as libpq and the driver read it.
 fn pair(name: &str, value: &str) -> String {
     format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// `options` may hold any setting of the server, passwords of extensions included.
-fn is_hidden(name: &str) -> bool {
-    matches!(name, "password" | "options")
-}
-
-/// What is left out says nothing to readers either.
-fn is_shown(name: &str) -> bool {
-    let known = KEYWORDS.iter().find(|keyword| keyword.name == name);
-    known.is_some_and(|keyword| !matches!(keyword.treatment, Treatment::Ignored | Treatment::Kept(_)))
-}
-
-/// What a URL shows of its secrets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hidden {
-    /// That they are there.
-    Starred,
-    /// Nothing.
-    LeftOut,
-}
-
-fn shown_url(scheme: &str, parts: &Parts, secrets: Hidden) -> String {
-    // SQLAlchemy takes both in a user as they are; libpq would end it there.
-    let plain = |user: &str| user.replace('@', "%40").replace('?', "%3F");
-    let credentials = match &parts.credentials {
-        None => String::new(),
-        Some((user, Some(_))) if secrets == Hidden::Starred => format!("{}:***@", plain(user)),
-        Some((user, _)) => format!("{}@", plain(user)),
-    };
-    let is_there = |name: &str| is_shown(name) && (secrets == Hidden::Starred || !is_hidden(name));
-    let shown = parts.keywords.iter().filter(|(name, _)| is_there(name));
-    let keywords: Vec<String> = shown
-        .map(|(name, value)| {
-            let value = if is_hidden(name) {
-                "***".to_owned()
-            } else {
-                encode(value)
-            };
-            format!("{name}={value}")
-        })
-        .collect();
-    let query = if keywords.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", keywords.join("&"))
-    };
-    format!("{scheme}://{credentials}{}{}{query}", parts.authority, parts.path)
-}
-
-/// Writes a value so that it is read back.
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~/:,*".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
 }
