@@ -140,6 +140,12 @@ impl Said {
         Ok(())
     }
 
+    /// The same without these keywords.
+    pub(super) fn without(mut self, is_left_out: fn(&str) -> bool) -> Self {
+        self.0.retain(|name, _| !is_left_out(name));
+        self
+    }
+
     /// As [`Said::set`] for a keyword that exists; an empty value says nothing.
     pub(super) fn set_unless_empty(&mut self, name: &'static str, value: String) {
         if !value.is_empty() {

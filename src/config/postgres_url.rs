@@ -79,8 +79,25 @@ impl PostgresUrl {
         readers: Readers,
         defaults: &Defaults,
     ) -> Result<Self, String> {
-        let url = Self::read((scheme, rest), readers, defaults)?;
-        match url.is_read_back(scheme, readers, defaults) {
+        let (parts, said) = read(rest, readers, defaults)?;
+        if readers == Readers::OwnDefaults {
+            demand_everything(&said, defaults)?;
+        }
+        let mut url = Self::complete(said.clone(), defaults)?;
+        let in_query = parts.keywords.iter().any(|(name, _)| name == "password");
+        url.has_password = in_query || matches!(&parts.credentials, Some((_, Some(_))));
+        // The scheme that everyone knows, unless the two who know it read the rest in two ways.
+        let is_clear = readers == Readers::Both || read_as_both(rest, defaults).is_ok();
+        let (shown_scheme, readers_of_shown) = match is_clear {
+            true => ("postgresql", Readers::Both),
+            false => (scheme, readers),
+        };
+        url.shown = shown_url(shown_scheme, &parts, Hidden::Starred);
+        url.open = shown_url(shown_scheme, &parts, Hidden::LeftOut);
+        // It is spelt as everyone may read it, so where this one was read by one alone the other may have a word in it.
+        let (_, rest_of_shown) = url.shown.split_once("://").expect("a scheme");
+        let open = |said: Said| Self::complete(said.without(|name| is_hidden(name) || !is_shown(name)), defaults);
+        match read(rest_of_shown, readers_of_shown, defaults).is_ok_and(|(_, again)| open(again) == open(said)) {
             true => Ok(url),
             false => Err(
                 "one of libpq and SQLAlchemy reads this URL, and only as it is spelt; write hosts and ports as \
@@ -88,38 +105,6 @@ impl PostgresUrl {
                     .to_owned(),
             ),
         }
-    }
-
-    /// Whether what is shown of it is taken for the same when it is given back. It is spelt as everyone may read it, so where this
-    /// one was read by one alone the other may have a word in it.
-    fn is_read_back(&self, scheme: &str, readers: Readers, defaults: &Defaults) -> bool {
-        let behind = |url: &Self| url.shown.split_once("://").map(|(_, rest)| rest.to_owned());
-        let Some((shown, rest)) = self.shown.split_once("://") else {
-            return false;
-        };
-        let readers = if shown == scheme { readers } else { Readers::Both };
-        // Which scheme is shown is a matter of what is hidden.
-        Self::read((shown, rest), readers, defaults).is_ok_and(|again| behind(&again) == behind(self))
-    }
-
-    fn read((scheme, rest): (&str, &str), readers: Readers, defaults: &Defaults) -> Result<Self, String> {
-        let (parts, said) = match readers {
-            Readers::Libpq => read_as_libpq(rest)?,
-            Readers::Both => read_as_both(rest, defaults)?,
-            Readers::SqlAlchemy | Readers::OwnDefaults => read_as_sqlalchemy(rest)?,
-        };
-        if readers == Readers::OwnDefaults {
-            demand_everything(&said, defaults)?;
-        }
-        let mut url = Self::complete(said, defaults)?;
-        let in_query = parts.keywords.iter().any(|(name, _)| name == "password");
-        url.has_password = in_query || matches!(&parts.credentials, Some((_, Some(_))));
-        // The scheme that everyone knows, unless the two who know it read the rest in two ways.
-        let is_clear = readers == Readers::Both || read_as_both(rest, defaults).is_ok();
-        let scheme = if is_clear { "postgresql" } else { scheme };
-        url.shown = shown_url(scheme, &parts, Hidden::Starred);
-        url.open = shown_url(scheme, &parts, Hidden::LeftOut);
-        Ok(url)
     }
 
     /// From libpq's `key=value`.
@@ -244,6 +229,15 @@ fn read_url(split: Result<Parts, String>, said: fn(&Parts) -> Result<Said, Strin
         let said = said(&parts)?;
         Ok((parts, said))
     }))
+}
+
+/// What stands behind `://`, as those read it who know its scheme.
+fn read(rest: &str, readers: Readers, defaults: &Defaults) -> ReadUrl {
+    match readers {
+        Readers::Libpq => read_as_libpq(rest),
+        Readers::Both => read_as_both(rest, defaults),
+        Readers::SqlAlchemy | Readers::OwnDefaults => read_as_sqlalchemy(rest),
+    }
 }
 
 /// As libpq; as SQLAlchemy where libpq refuses, so that no one is sent elsewhere.

@@ -156,6 +156,8 @@ const TABLE: &[(&str, &str, Expected)] = &[
         "",
         Refused("a different user"),
     ),
+    // What takes the place of a variable, and is not shown.
+    ("postgresql://u@db/jobs?gssencmode=disable", "PGGSSENCMODE=prefer", Same),
     // What libpq refuses for its raw =, and would read in another way than SQLAlchemy where it is encoded.
     ("postgres://u@a,b:1/db?host=c,d=,e", "", Refused("only as it is spelt")),
     // Escapes, and signs in the wrong place.
