@@ -171,12 +171,16 @@ pub struct Plan {
 impl Plan {
     /// The false repairs that no one has acknowledged, of the `ledger` as the pass read it, which is asked for each of them,
     /// however old; those that this pass found included.
-    pub(super) fn false_repairs<'a>(&'a self, ledger: &'a [Arc<LedgerEntry>]) -> impl Iterator<Item = &'a LedgerEntry> {
+    pub(super) fn false_repairs<'a>(
+        &'a self,
+        ledger: &'a [Arc<LedgerEntry>],
+    ) -> impl Iterator<Item = &'a Arc<LedgerEntry>> {
         let just_found = |entry: &LedgerEntry| {
             let mut findings = self.findings.iter();
             findings.any(|found| found.repair_id == entry.repair_id && found.outcome == LateOutcome::FalseRepair)
         };
-        let holds = move |entry: &&LedgerEntry| entry.holds_the_fuse() || just_found(entry);
-        ledger.iter().map(Arc::as_ref).filter(holds)
+        ledger
+            .iter()
+            .filter(move |entry| entry.holds_the_fuse() || just_found(entry))
     }
 }

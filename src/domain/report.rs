@@ -80,9 +80,9 @@ pub struct Report {
     /// The storm that holds it open, if one does.
     pub storm: Option<Storm>,
     /// The false repairs that no one has acknowledged, however old, newest first: one holds the fuse open.
-    pub false_repairs: Vec<LedgerEntry>,
+    pub false_repairs: Vec<Arc<LedgerEntry>>,
     /// The late heartbeats that no one has acknowledged, however old, newest first.
-    pub late_heartbeats: Vec<LedgerEntry>,
+    pub late_heartbeats: Vec<Arc<LedgerEntry>>,
     /// The state of the guard.
     pub guard: Guard,
     /// What hinders it, in order of precedence.
@@ -94,7 +94,7 @@ pub struct Report {
     /// Jobs that were failed within the last minute.
     pub failed_lately: u64,
     /// The newest ledger entries, newest first.
-    pub repairs: Vec<LedgerEntry>,
+    pub repairs: Vec<Arc<LedgerEntry>>,
     /// What happened.
     pub events: Vec<Event>,
     /// Names of new jobs that found all labels taken, each once.
@@ -176,8 +176,9 @@ pub fn report(
     policy: &Policy,
 ) -> Report {
     let newest = &observation.snapshot.newest_repairs;
-    let waits =
-        |entry: &&LedgerEntry| entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none();
+    let waits = |entry: &&Arc<LedgerEntry>| {
+        entry.outcome == Some(LateOutcome::LateHeartbeat) && entry.acknowledged_at.is_none()
+    };
     let mut report = Report {
         noun: policy.noun.clone(),
         at: plan.at,
@@ -197,17 +198,13 @@ pub fn report(
         fuse_open: plan.fuse_open,
         storm: plan.storm,
         false_repairs: plan.false_repairs(newest).cloned().collect(),
-        late_heartbeats: newest.iter().map(Arc::as_ref).filter(waits).cloned().collect(),
+        late_heartbeats: newest.iter().filter(waits).cloned().collect(),
         guard: observation.snapshot.guard,
         obstacles: observation.snapshot.obstacles.clone(),
         jobs: worst(&plan, &attempts, policy),
         next: next(&plan, &attempts, policy),
         failed_lately: failed_lately(&plan, &attempts, newest),
-        repairs: newest
-            .iter()
-            .take(SHOWN_REPAIRS)
-            .map(|entry| (**entry).clone())
-            .collect(),
+        repairs: newest.iter().take(SHOWN_REPAIRS).cloned().collect(),
         names_dropped: plan.names_dropped,
         attempts,
         held_up: None,

@@ -15,7 +15,7 @@ use crate::{
     status::{Passed, WatchStatus},
 };
 use serde_json::{Value, json};
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 /// The status of all watches, as `/api/v1/status` and `beatwarden status --json` have it.
 pub fn status(views: &[View], at: Timestamp, version: &str) -> Value {
@@ -147,15 +147,15 @@ pub fn named_job(id: &JobId, job_name: Option<&str>, started_at: Option<Timestam
 pub fn newest_repairs(views: &[View]) -> Value {
     /// How many are listed, of all watches together.
     const REPAIRS: usize = 100;
-    let mut entries: Vec<LedgerEntry> = views.iter().flat_map(View::repairs).cloned().collect();
+    let mut entries: Vec<&LedgerEntry> = views.iter().flat_map(View::repairs).map(Arc::as_ref).collect();
     entries.sort_by_key(|entry| Reverse(entry.repaired_at));
     entries.truncate(REPAIRS);
-    repairs(&entries)
+    repairs(entries)
 }
 
 /// Ledger entries, as `/api/v1/repairs` and `beatwarden history --json` have them.
-pub fn repairs(entries: &[LedgerEntry]) -> Value {
-    let entries: Vec<Value> = entries.iter().map(repair).collect();
+pub fn repairs<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>) -> Value {
+    let entries: Vec<Value> = entries.into_iter().map(repair).collect();
     json!({ "repairs": entries })
 }
 
@@ -216,7 +216,7 @@ fn obstacles(report: &Report) -> Value {
 /// The newest repairs in short; `/api/v1/repairs` has all of each.
 fn last_repairs(report: &Report) -> Value {
     const SHOWN: usize = 5;
-    let one = |entry: &LedgerEntry| {
+    let one = |entry: &Arc<LedgerEntry>| {
         json!({
             "repaired_at": rfc3339(entry.repaired_at),
             "action": entry.action.as_str(),

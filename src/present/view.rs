@@ -76,7 +76,7 @@ impl View {
     }
 
     /// The newest ledger entries of the watch, newest first, also of an old pass: they are history.
-    pub fn repairs(&self) -> &[LedgerEntry] {
+    pub fn repairs(&self) -> &[Arc<LedgerEntry>] {
         self.status.last_good.as_ref().map_or(&[], |pass| &pass.report.repairs)
     }
 
@@ -89,11 +89,11 @@ impl View {
         let wrong = report
             .false_repairs
             .iter()
-            .map(|entry| (entry, LateOutcome::FalseRepair));
+            .map(|entry| (entry.as_ref(), LateOutcome::FalseRepair));
         let late = report
             .late_heartbeats
             .iter()
-            .map(|entry| (entry, LateOutcome::LateHeartbeat));
+            .map(|entry| (entry.as_ref(), LateOutcome::LateHeartbeat));
         wrong.chain(late).collect()
     }
 
@@ -107,6 +107,6 @@ impl View {
     /// The newest backfill or fail.
     pub fn last_repair(&self) -> Option<&LedgerEntry> {
         let repairs = &self.current.as_ref()?.report.repairs;
-        repairs.iter().find(|entry| entry.action.is_repair())
+        repairs.iter().map(Arc::as_ref).find(|entry| entry.action.is_repair())
     }
 }

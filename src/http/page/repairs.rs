@@ -12,7 +12,7 @@ use crate::{
 };
 use maud::{Markup, html};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// How many outcomes are named; the rest is counted.
 const OUTCOMES: usize = 10;
@@ -52,7 +52,7 @@ pub(super) fn repairs(place: &Place<'_>, report: &Report) -> Markup {
     let all = report.repairs.len();
     let listed: BTreeSet<_> = report.jobs.iter().map(|job| job.id.text()).collect();
     let mut anchored = BTreeSet::new();
-    let row = |entry: &LedgerEntry| {
+    let row = |entry: &Arc<LedgerEntry>| {
         let class = match entry.outcome {
             Some(LateOutcome::FalseRepair) => "false_repair",
             _ => "repaired",

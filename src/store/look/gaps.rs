@@ -75,8 +75,14 @@ impl Gaps {
     }
 
     /// All of them, each with its run, in ascending order.
-    pub(super) fn keys(&self) -> impl DoubleEndedIterator<Item = (i64, &Run)> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = (i64, &Run)> {
         self.runs.iter().flat_map(|(first, run)| keys_of(*first, run))
+    }
+
+    /// Those that a transaction that may still run may have taken, in descending order.
+    pub(super) fn open_down(&self) -> impl Iterator<Item = i64> {
+        let open = self.runs.iter().rev().filter(|(_, run)| run.is_open);
+        open.flat_map(|(first, run)| (*first..=run.last).rev())
     }
 
     /// Those above a key.
@@ -116,7 +122,7 @@ impl Gaps {
     }
 }
 
-fn keys_of(first: i64, run: &Run) -> impl DoubleEndedIterator<Item = (i64, &Run)> {
+fn keys_of(first: i64, run: &Run) -> impl Iterator<Item = (i64, &Run)> {
     (first..=run.last).map(move |key| (key, run))
 }
 

@@ -88,8 +88,7 @@ impl Tail {
     /// The missing keys that this pass asks for, in ascending order: those that a transaction that still runs may have taken,
     /// and of the others those whose turn it is.
     pub(super) fn ask(&mut self, now: Instant) -> Vec<i64> {
-        let open = self.gaps.keys().rev().filter(|(_, run)| run.is_open);
-        let open: Vec<i64> = open.map(|(key, _)| key).take(OPEN).collect();
+        let open: Vec<i64> = self.gaps.open_down().take(OPEN).collect();
         let (least_open, is_cut) = (open.last().copied(), open.len() == OPEN);
         let in_turn = IN_TURN.0.max(self.gaps.len() / IN_TURN.1);
         let round = self.gaps.keys_after(self.turn).chain(self.gaps.keys_up_to(self.turn));

@@ -279,7 +279,7 @@ fn what_turned_out_about_repairs_is_shown_until_it_is_acknowledged() {
     ];
     let plan = dog.look(0.0);
     let report = dog.conclude(0.0, plan, Vec::new());
-    let ids = |entries: &[LedgerEntry]| entries.iter().map(|entry| entry.repair_id.0).collect::<Vec<_>>();
+    let ids = |entries: &[Arc<LedgerEntry>]| entries.iter().map(|entry| entry.repair_id.0).collect::<Vec<_>>();
     assert_eq!(
         (ids(&report.false_repairs), ids(&report.late_heartbeats)),
         (vec![1], vec![3])
