@@ -50,7 +50,7 @@ pub struct Seen {
     /// Starts that lay ahead of the database's clock when they were first read.
     ahead: BTreeSet<Incident>,
     /// The row as it was read, and since when it was the same in every reading.
-    pub rows: HashMap<i64, (Job, Micros)>,
+    pub rows: BTreeMap<i64, (Job, Micros)>,
     /// Its own clock then.
     pub moment: Micros,
     /// The jobs that ran at the last good pass.
@@ -66,6 +66,7 @@ pub struct Seen {
     /// When the server was another than before.
     server_changed: Option<Micros>,
     /// What the ledger had at the last reading: repaired incidents, and what people decided.
+    ledger: Arc<Committed>,
     entered: HashSet<Entered>,
     pub decided: Decided,
     pub decided_before: Decided,
@@ -104,7 +105,7 @@ pub struct Reading {
     pub at: Micros,
     /// The database's clock.
     pub db: Micros,
-    pub ledger: Vec<Arc<LedgerEntry>>,
+    pub ledger: Arc<Committed>,
     /// Rows that run, and were not read.
     pub missed: Vec<(i64, Row)>,
     /// A key of which two rows run, and one was read.
@@ -259,7 +260,7 @@ impl World {
     }
 
     /// The judge's record of a reading by one process; I4 as far as finding goes.
-    pub fn record(&mut self, dog: usize, read: &Reading) {
+    pub fn record(&mut self, dog: usize, mut read: Reading) {
         let (rules, now, moment) = (self.rules(dog), self.now, self.moment(dog));
         let gap = rules.gap();
         let seen = &mut self.dogs[dog].seen;
@@ -280,21 +281,22 @@ impl World {
             seen.disturbed = seen.disturbed.max(now);
         }
         let before = std::mem::take(&mut seen.rows);
-        for (id, (job, read_at)) in &read.rows {
-            let since = before
-                .get(id)
-                .filter(|(as_read, _)| !broken && as_read == job)
-                .map_or(*read_at, |(_, since)| *since);
-            seen.rows.insert(*id, (job.clone(), since));
-            let start = start_of(job);
+        let ahead = &mut seen.ahead;
+        let watched = |(id, (job, read_at)): (i64, (Job, Micros))| {
+            let as_read = before.get(&id);
+            let unchanged = as_read.filter(|(as_read, _)| !broken && *as_read == job);
+            let since = unchanged.map_or(read_at, |(_, since)| *since);
+            let start = start_of(&job);
             // Not of a process that has read it all the time, but of one that meets it for the first time.
-            let met = before.get(id).is_none_or(|(as_read, _)| {
+            let met = as_read.is_none_or(|(as_read, _)| {
                 as_read.started_at != job.started_at || as_read.state.as_deref() != Some(RUNNING)
             });
             if met && start > read.db + 2 * SECOND {
-                seen.ahead.insert((*id, start));
+                ahead.insert((id, start));
             }
-        }
+            (id, (job, since))
+        };
+        seen.rows = std::mem::take(&mut read.rows).into_iter().map(watched).collect();
         seen.last = Some((read.began, read.at));
         if seen.too_long && read.too_long == Some(false) {
             seen.disturbed = now;
@@ -310,27 +312,32 @@ impl World {
         seen.server.clone_from(&read.server);
         seen.truth = read.truth;
         seen.connection = read.connection;
-        seen.entered = read.ledger.iter().map(|entry| entered(entry)).collect();
-        seen.decided_before = std::mem::replace(&mut seen.decided, Decided::read(&read.ledger, read.db));
+        let (known, entries) = (seen.ledger.entries(), read.ledger.entries());
+        let is_same = |(one, other): (&Arc<LedgerEntry>, &Arc<LedgerEntry>)| Arc::ptr_eq(one, other);
+        if known.len() != entries.len() || !known.iter().zip(entries).all(is_same) {
+            seen.entered = entries.iter().map(|entry| entered(entry)).collect();
+        }
+        seen.decided_before = std::mem::replace(&mut seen.decided, Decided::read(entries, read.db));
+        seen.ledger = read.ledger.clone();
         if let Some(from) = read.tail_from {
             (seen.tail, seen.newest) = (Some((read.at, from)), None);
         }
-        let (newest, ran) = (seen.newest, seen.ran.clone());
+        let newest = seen.newest;
         seen.newest = newest.max(read.greatest);
-        let follows = self.scenario.grows && !self.scenario.is_file && self.scenario.newcomers > read.rows.len();
+        let is_file = self.scenario.is_file;
+        let is_lost = |key: &&i64| read.committed.rows.contains_key(key) && !seen.rows.contains_key(key);
+        let lost: Vec<i64> = seen.ran.iter().filter(|_| !is_file).filter(is_lost).copied().collect();
+        let follows = self.scenario.grows && !is_file && self.scenario.newcomers > seen.rows.len();
         let top = read.committed.rows.keys().next_back().copied();
         if follows && read.tail_from.is_none() && top < newest {
             self.wrong(format!(
                 "I7: the greatest key fell from {newest:?} to {top:?}, and the tail continues"
             ));
         }
-        let is_file = self.scenario.is_file;
-        for key in ran.iter().filter(|_| !is_file) {
-            if read.committed.rows.contains_key(key) && !read.rows.contains_key(key) {
-                self.wrong(format!(
-                    "I7: job {key} ran and is still there, and what became of it was not read"
-                ));
-            }
+        for key in lost {
+            self.wrong(format!(
+                "I7: job {key} ran and is still there, and what became of it was not read"
+            ));
         }
         let happened = [
             (read.by_key, "passes by the key"),
@@ -349,8 +356,8 @@ impl World {
             ));
         }
         for (key, row) in &read.missed {
-            self.judge_claim(read, *key, row);
-            self.judge_newcomer(dog, read, newest, *key, row);
+            self.judge_claim(&read, *key, row);
+            self.judge_newcomer(dog, &read, newest, *key, row);
             self.judge_finding(dog, *key, row);
         }
     }

@@ -273,7 +273,7 @@ impl SimStore {
             began: sight.began,
             at: sight.at,
             db: sight.db,
-            ledger: sight.ledger.map_or_else(Vec::new, |read| read.entries().to_vec()),
+            ledger: sight.ledger.unwrap_or_default(),
             is_full: since.is_some_and(|since| since < sight.at),
             whole_before,
             by_key: snapshot.discovery == Discovery::KeyTail,
@@ -354,7 +354,7 @@ impl Store for SimStore {
                 self.session = Some(session);
                 let reading = self.reading(asked, request, &snapshot, sight);
                 let mut world = lock(&self.world);
-                world.record(self.dog, &reading);
+                world.record(self.dog, reading);
                 if session.refused.any() {
                     world.totals.count("passes by a part of the identity");
                 }

@@ -6,8 +6,8 @@ use super::{
     server::{Micros, RUNNING},
     world::{Totals, World},
 };
-use beatwarden::domain::{Cause, Outcome, Phase, Report};
-use std::collections::HashMap;
+use beatwarden::domain::{Cause, Job, Outcome, Phase, Report};
+use std::collections::BTreeMap;
 
 /// Not there before, or not any more.
 const GONE: &str = "not there";
@@ -17,7 +17,7 @@ const RESTING: &str = "not running";
 const LISTED: usize = 50;
 
 /// The jobs of a process at its last good pass, with their starts and phases.
-pub type Phases = HashMap<i64, (Option<Micros>, &'static str)>;
+pub type Phases = BTreeMap<i64, (Option<Micros>, &'static str)>;
 
 /// Every outcome of an attempt.
 const OUTCOMES: [&str; 10] = [
@@ -111,15 +111,15 @@ impl World {
             return;
         }
         let seen = &self.dogs[dog].seen;
-        let mut phases = Phases::with_capacity(seen.rows.len());
-        for (key, (job, _)) in &seen.rows {
+        let phase_of = |(key, (job, _)): (&i64, &(Job, Micros))| {
             let phase = match job.state.as_deref() {
                 // All but these are listed.
                 Some(RUNNING) => Phase::Abandoned.as_str(),
                 _ => RESTING,
             };
-            phases.insert(*key, (job.started_at.at().map(|at| at.as_micros()), phase));
-        }
+            (*key, (job.started_at.at().map(|at| at.as_micros()), phase))
+        };
+        let mut phases: Phases = seen.rows.iter().map(phase_of).collect();
         for line in &report.jobs {
             let start = line.started_at.map(|at| at.as_micros());
             phases.insert(line.id.number().unwrap_or_default(), (start, line.phase.as_str()));
