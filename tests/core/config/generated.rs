@@ -7,7 +7,12 @@ use beatwarden::{
     config::{ConfigError, ConfigErrors, DatabaseUrl, keys},
     store::postgres::Target,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::{select, subsequence},
+};
 use serde_json::{Map, Value, json};
 
 /// A password that nothing else contains.
@@ -224,6 +229,53 @@ fn url() -> impl Strategy<Value = String> {
     vec(piece, 0..14).prop_map(|pieces| pieces.concat())
 }
 
+/// Keywords of a URL with a value that is allowed; of the first ones one at most.
+const ENCRYPTION: [&str; 3] = [
+    "sslmode=require",
+    "sslmode=verify-full&sslrootcert=/etc/ssl/own%20ca.pem",
+    "sslmode=disable",
+];
+const KEYWORDS: [&str; 9] = [
+    "connect_timeout=5",
+    "application_name=a%20b%2Fc",
+    "options=-c%20search_path%3Dapp%2Cpublic",
+    "target_session_attrs=read-write",
+    "keepalives_idle=30",
+    "channel_binding=prefer",
+    "client_encoding=utf8",
+    "gssencmode=disable",
+    "passfile=/home/app/.pgpass",
+];
+
+/// A text as a URL has to spell it: every byte with a meaning of its own as an escape.
+fn escaped(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// Hosts of which libpq and SQLAlchemy say the same, in front of the path or behind the `?`.
+fn hosts() -> impl Strategy<Value = (String, Option<String>)> {
+    let name = "[a-z][a-z0-9-]{0,12}(\\.[a-z]{2,5}){0,3}";
+    let port = 1_u16..;
+    prop_oneof![
+        (name, port.clone()).prop_map(|(name, port)| (format!("{name}:{port}"), None)),
+        name.prop_map(|name| (name, None)),
+        Just((String::new(), None)),
+        (0_u16.., port.clone()).prop_map(|(part, port)| (format!("[2001:db8::{part:x}]:{port}"), None)),
+        Just(("%2Fvar%2Frun%2Fpostgresql".to_owned(), None)),
+        Just((String::new(), Some("host=/var/run/postgresql".to_owned()))),
+        ("[a-z-]{1,10}", "[a-z0-9-]{1,10}").prop_map(|(project, instance)| (
+            String::new(),
+            Some(format!("host=/cloudsql/{project}:europe-west1:{instance}"))
+        )),
+        (name, port.clone(), name, port)
+            .prop_map(|(one, first, two, second)| (format!("{one}:{first},{two}:{second}"), None)),
+    ]
+}
+
 #[test]
 fn a_key_without_a_value_loses_no_watch() {
     for key in keys::KEYS {
@@ -289,6 +341,28 @@ proptest! {
             let _ = target.map(|target| target.shown());
         }
         let _ = DatabaseUrl::parse_secret(&text);
+    }
+
+    #[test]
+    fn a_url_that_is_spelt_as_it_should_be_is_taken_and_shown_so_that_it_is_read_back(
+        scheme in select(vec!["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"]),
+        // A user or database with `:` and `@` reads like a password in the wrong place.
+        user in "[^\\pC:]{1,12}",
+        password in option::of("\\PC{1,12}"),
+        (hosts, keyword) in hosts(),
+        name in "[^\\pC:]{1,12}",
+        encryption in option::of(select(ENCRYPTION.to_vec())),
+        keywords in subsequence(KEYWORDS.to_vec(), 0..3),
+    ) {
+        let query: Vec<&str> = keyword.as_deref().into_iter().chain(encryption).chain(keywords).collect();
+        let password = password.map_or_else(String::new, |password| format!(":{}", escaped(&password)));
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let text = format!("{scheme}://{}{password}@{hosts}/{}{query}", escaped(&user), escaped(&name));
+        let url = DatabaseUrl::parse(&text);
+        prop_assert!(url.is_ok(), "{text}: {url:?}");
+        let shown = url.map(|url| url.redacted()).unwrap_or_default();
+        let again = DatabaseUrl::parse(&shown).map(|url| url.redacted());
+        prop_assert_eq!(again.as_deref(), Ok(shown.as_str()), "{} ", text);
     }
 
     #[test]
