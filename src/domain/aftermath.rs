@@ -11,7 +11,7 @@ use super::{
     TimeValue, Timestamp,
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     ops::Bound,
     sync::Arc,
     time::Duration,
@@ -136,7 +136,8 @@ impl Aftermath {
     }
 
     /// Finds out what became of the repairs that an earlier pass read in the ledger, and adds those that this one read.
-    pub(super) fn follow(&mut self, observation: &Observation, policy: &Policy) -> Vec<Finding> {
+    /// `rows` are those of the observation, in the order of their keys.
+    pub(super) fn follow(&mut self, rows: &[Job], observation: &Observation, policy: &Policy) -> Vec<Finding> {
         let snapshot = &observation.snapshot;
         let same = |(one, other): (&Arc<LedgerEntry>, &Arc<LedgerEntry>)| Arc::ptr_eq(one, other);
         let entries = &snapshot.newest_repairs;
@@ -149,7 +150,7 @@ impl Aftermath {
             let read: HashSet<RepairId> = entries.iter().map(|entry| entry.repair_id).collect();
             self.repairs.retain(|repair_id, _| read.contains(repair_id));
         }
-        let findings = self.judge(observation, policy);
+        let findings = self.judge(rows, policy);
         if is_news {
             self.take_up();
         }
@@ -160,19 +161,12 @@ impl Aftermath {
     }
 
     /// Judges the jobs under watch whose rows were read.
-    fn judge(&mut self, observation: &Observation, policy: &Policy) -> Vec<Finding> {
-        let watched: HashSet<&JobId> = self.repairs.values().map(|watched| &watched.job).collect();
-        let rows: HashMap<&JobId, &Job> = if watched.is_empty() {
-            HashMap::new()
-        } else {
-            let rows = observation.snapshot.rows.iter();
-            let rows = rows.filter(|row| watched.contains(&row.id));
-            rows.map(|row| (&row.id, row)).collect()
-        };
+    fn judge(&mut self, rows: &[Job], policy: &Policy) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (repair_id, watched) in &mut self.repairs {
             // Another start is another incident: it says nothing about this one.
-            let row = rows.get(&watched.job);
+            let place = rows.binary_search_by(|row| row.id.cmp(&watched.job));
+            let row = place.ok().map(|place| &rows[place]);
             let Some(row) = row.filter(|row| row.started_at.at() == watched.started_at) else {
                 watched.is_calm |= watched.is_due;
                 continue;

@@ -15,13 +15,14 @@ use std::{borrow::Cow, collections::HashSet};
 pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (Memory, Plan) {
     let snapshot = &observation.snapshot;
     let now = snapshot.database_now;
+    let rows = in_order(&snapshot.rows);
     let plan = Plan {
         at: now,
         events: Vec::new(),
         jobs: Vec::with_capacity(snapshot.rows.len()),
         repairs: Vec::new(),
         unresolved: memory.unresolved.clone(),
-        findings: memory.aftermath.follow(observation, policy),
+        findings: memory.aftermath.follow(&rows, observation, policy),
         // No one can say which row that is, so no one can judge it.
         unreadable: snapshot.keyless,
         unknown_state: 0,
@@ -41,7 +42,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
         plan,
     };
     note_surroundings(&mut pass);
-    judge_rows(&mut pass);
+    judge_rows(&mut pass, &rows);
     let guard = snapshot.guard;
     if let Some(before) = pass.memory.guard.replace(guard).filter(|before| *before != guard) {
         pass.plan.events.push(Event::Guard(before, guard));
@@ -92,15 +93,14 @@ fn note_surroundings(pass: &mut Pass<'_>) {
     memory.keyless = snapshot.keyless;
 }
 
-/// Judges every row, side by side with what is remembered of its job.
-fn judge_rows(pass: &mut Pass<'_>) {
+/// Judges every row, side by side with what is remembered of its job. The rows are in the order of their keys.
+fn judge_rows(pass: &mut Pass<'_>, rows: &[Job]) {
     pass.memory.passes = pass.memory.passes.wrapping_add(1);
     let number = pass.memory.passes;
     pass.memory.names.begin_pass(pass.observation.began);
     let mut jobs = std::mem::take(&mut pass.memory.jobs);
     let mut walk = jobs.walk();
-    let rows = in_order(&pass.observation.snapshot.rows);
-    for row in rows.iter() {
+    for row in rows {
         let known = walk.find(&row.id);
         match pass.policy.states.kind_of(row.state.as_deref()) {
             kind @ (StateKind::Running | StateKind::Unknown) => {

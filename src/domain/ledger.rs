@@ -177,19 +177,18 @@ impl Precedent {
     }
 }
 
-/// The precedents of the incidents that one observation touches.
+/// The precedents of the incidents that one observation touches, and when the latest undo of each was written.
 #[derive(Clone, Debug, Default)]
-pub struct Precedents(HashMap<Incident, Precedent>);
+pub struct Precedents(HashMap<Incident, (Precedent, Option<Timestamp>)>);
 
 impl Precedents {
     /// Gathers them from ledger entries, in any order; an entry may come twice.
     pub fn from_entries<'a, E: Borrow<LedgerEntry> + 'a>(entries: impl IntoIterator<Item = &'a E> + Clone) -> Self {
         let undone = entries.clone().into_iter().filter_map(|entry| entry.borrow().undo_of);
         let undone: HashSet<RepairId> = undone.collect();
-        let mut known: HashMap<Incident, Precedent> = HashMap::new();
-        let mut latest: HashMap<Incident, Timestamp> = HashMap::new();
+        let mut known: HashMap<Incident, (Precedent, Option<Timestamp>)> = HashMap::new();
         for entry in entries.into_iter().map(Borrow::borrow) {
-            let precedent = known.entry(entry.incident()).or_default();
+            let (precedent, undone_at) = known.entry(entry.incident()).or_default();
             precedent.newest_at = precedent.newest_at.max(Some(entry.repaired_at));
             let stands = !undone.contains(&entry.repair_id);
             match entry.action {
@@ -202,9 +201,8 @@ impl Precedents {
                     precedent.fail_stands |= stands;
                 }
                 LedgerAction::Undo => {
-                    let at = latest.entry(entry.incident()).or_insert(entry.repaired_at);
-                    if precedent.undone.is_none() || entry.repaired_at > *at {
-                        *at = entry.repaired_at;
+                    if undone_at.is_none_or(|at| entry.repaired_at > at) {
+                        *undone_at = Some(entry.repaired_at);
                         precedent.undone = Some(entry.repair_id);
                     }
                 }
@@ -216,7 +214,10 @@ impl Precedents {
 
     /// What the ledger says of `incident`.
     pub fn of(&self, incident: &Incident) -> Precedent {
-        self.0.get(incident).copied().unwrap_or_default()
+        self.0
+            .get(incident)
+            .map(|(precedent, _)| *precedent)
+            .unwrap_or_default()
     }
 }
 

@@ -138,10 +138,9 @@ impl LabelSlots {
         }
     }
 
-    /// The name of each label of its own.
-    pub(super) fn by_slot(&self) -> BTreeMap<usize, SharedText> {
-        let names = self.slots.iter().map(|slot| slot.name.clone());
-        names.enumerate().collect()
+    /// The name of a label of its own.
+    pub(super) fn name_of(&self, slot: usize) -> Option<SharedText> {
+        self.slots.get(slot).map(|slot| slot.name.clone())
     }
 }
 
@@ -226,7 +225,7 @@ mod tests {
         assert_eq!(own(&names.pass(1, 200..250)), 0, "a name that just went may come back");
         names.idle(UNUSED - 2);
         assert_eq!(own(&names.pass(1, 300..400)), 50);
-        let mut shown: Vec<String> = names.slots.by_slot().values().map(ToString::to_string).collect();
+        let mut shown: Vec<String> = names.slots.slots.iter().map(|slot| slot.name.to_string()).collect();
         let mut expected: Vec<String> = (50..100).chain(300..350).map(|name| format!("name-{name}")).collect();
         shown.sort();
         expected.sort();

@@ -237,8 +237,7 @@ pub fn report(
         }
     }
     report.ages_by_name = by_name.into_names(&memory.names);
-    let names = memory.names.by_slot();
-    report.stuck_names = stuck.into_names(|slot| names.get(&slot).cloned());
+    report.stuck_names = stuck.into_names(|slot| memory.names.name_of(slot));
     report
 }
 
