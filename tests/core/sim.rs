@@ -31,12 +31,13 @@ mod world;
 mod writers;
 
 use dog::Process;
+use parking_lot::Mutex;
 use scenario::Fault;
 use server::Micros;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Waker},
@@ -212,7 +213,7 @@ fn history(run: &Run) -> World {
     }
     // The processes hold the world: they go first.
     drop(lives);
-    let mut world = Arc::into_inner(world).unwrap().into_inner().unwrap();
+    let mut world = Arc::into_inner(world).unwrap().into_inner();
     world.now = end;
     world.judge_the_end();
     world
@@ -299,26 +300,26 @@ fn run(seeds: std::ops::Range<u64>) -> (Totals, Vec<(u64, String)>) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || to_first && !wrong.lock().unwrap().is_empty() {
+                    if seed >= seeds.end || to_first && !wrong.lock().is_empty() {
                         return;
                     }
                     let outcome = std::panic::catch_unwind(|| history(&Run::of(seed)));
                     match outcome {
                         Ok(world) => {
-                            totals.lock().unwrap().add(&world.totals);
+                            totals.lock().add(&world.totals);
                             if let Some(first) = world.violations.first() {
-                                wrong.lock().unwrap().push((seed, first.clone()));
+                                wrong.lock().push((seed, first.clone()));
                             }
                         }
-                        Err(_) => wrong.lock().unwrap().push((seed, "a panic".to_owned())),
+                        Err(_) => wrong.lock().push((seed, "a panic".to_owned())),
                     }
                 }
             });
         }
     });
-    let mut wrong = wrong.into_inner().unwrap();
+    let mut wrong = wrong.into_inner();
     wrong.sort();
-    (totals.into_inner().unwrap(), wrong)
+    (totals.into_inner(), wrong)
 }
 
 /// Whether only the first that goes wrong is wanted, and quickly.

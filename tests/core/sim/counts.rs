@@ -23,7 +23,8 @@ impl World {
     pub fn judge_counts(&mut self, dog: usize, report: &Report) {
         if let Some(what) = {
             let seen = &self.dogs[dog].seen;
-            seen.decided.forgotten(&seen.decided_before, &seen.shown, report)
+            seen.decided
+                .forgotten(&seen.decided_before, &seen.shown, report, seen.db)
         } {
             self.wrong(format!("I10: {what}"));
         }

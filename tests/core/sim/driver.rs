@@ -160,9 +160,7 @@ impl View<'_> {
 
     /// Rows in the order of their keys.
     fn some(&self, wanted: impl Fn(i64, &Row) -> bool) -> Rows {
-        let keys = self.committed.rows.keys();
-        let rows = keys.flat_map(|key| self.committed.rows_of(*key).map(move |row| (*key, row)));
-        let rows = rows.filter(|(key, row)| wanted(*key, row));
+        let rows = self.committed.every_row().filter(|(key, row)| wanted(*key, row));
         rows.map(|(key, row)| row.job(key)).collect::<Vec<_>>().into()
     }
 
@@ -178,9 +176,7 @@ impl View<'_> {
 
     fn history(&self, window: Duration) -> Rows {
         let from = Timestamp::from_micros(self.db).minus(window).as_micros();
-        let keys = self.committed.rows.keys().rev();
-        let newest = keys.flat_map(|key| self.committed.rows_of(*key).map(move |row| (*key, row)));
-        let counts = newest.take(self.scenario.history);
+        let counts = self.committed.every_row().rev().take(self.scenario.history);
         let counts = counts.filter(|(_, row)| row.runs() || row.started_at >= from);
         counts.map(|(key, row)| row.job(key)).collect::<Vec<_>>().into()
     }

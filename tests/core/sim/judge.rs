@@ -58,7 +58,7 @@ pub struct Seen {
     /// When the last look was begun, and when its rows were read at the server.
     last: Option<(Micros, Micros)>,
     /// The database's clock at the last reading, and at the first that was good for a pass.
-    db: Micros,
+    pub db: Micros,
     first_db: Option<Micros>,
     server: String,
     truth: Truth,
@@ -68,8 +68,8 @@ pub struct Seen {
     /// What the ledger had at the last reading: repaired incidents, and what people decided.
     ledger: Arc<Committed>,
     entered: HashSet<Entered>,
-    pub decided: Decided,
-    pub decided_before: Decided,
+    pub decided: Arc<Decided>,
+    pub decided_before: Arc<Decided>,
     /// The false repairs that its last report shows.
     pub shown: HashSet<RepairId>,
     /// The last pass that found the fuse closed.
@@ -314,10 +314,11 @@ impl World {
         seen.connection = read.connection;
         let (known, entries) = (seen.ledger.entries(), read.ledger.entries());
         let is_same = |(one, other): (&Arc<LedgerEntry>, &Arc<LedgerEntry>)| Arc::ptr_eq(one, other);
+        seen.decided_before = seen.decided.clone();
         if known.len() != entries.len() || !known.iter().zip(entries).all(is_same) {
             seen.entered = entries.iter().map(|entry| entered(entry)).collect();
+            seen.decided = Arc::new(Decided::read(entries));
         }
-        seen.decided_before = std::mem::replace(&mut seen.decided, Decided::read(entries, read.db));
         seen.ledger = read.ledger.clone();
         if let Some(from) = read.tail_from {
             (seen.tail, seen.newest) = (Some((read.at, from)), None);

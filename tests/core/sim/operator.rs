@@ -22,19 +22,18 @@ pub struct Decided {
     acknowledged: HashSet<RepairId>,
     /// Whether a false repair waits to be acknowledged.
     pub has_false_repair: bool,
-    /// Whether the rule of the fuse is suspended.
-    is_suspended: bool,
+    /// When the rule of the fuse was suspended, by the database's clock.
+    suspended: Vec<Micros>,
 }
 
 impl Decided {
-    /// From the entries as they were read, at a time of the database's clock.
-    pub fn read(ledger: &[Arc<LedgerEntry>], db: Micros) -> Self {
+    /// From the entries as they were read.
+    pub fn read(ledger: &[Arc<LedgerEntry>]) -> Self {
         let mut decided = Self::default();
         for entry in ledger {
-            let age = db - entry.repaired_at.as_micros();
             match entry.action {
                 LedgerAction::Undo => drop(decided.undone.insert((entry.job_id.clone(), entry.started_at))),
-                LedgerAction::AckFuse => decided.is_suspended |= (0..FUSE_ACKNOWLEDGED_FOR).contains(&age),
+                LedgerAction::AckFuse => decided.suspended.push(entry.repaired_at.as_micros()),
                 LedgerAction::Backfill | LedgerAction::Fail => {}
             }
             match entry.acknowledged_at {
@@ -49,9 +48,15 @@ impl Decided {
         !self.undone.is_empty() && self.undone.contains(&(job.clone(), start))
     }
 
-    /// What a report forgets of it, and of what was read `before`: what another process noted and a person acknowledged between two
-    /// passes may be found once more, and be `shown` by one report, until it is to be noted.
-    pub fn forgotten(&self, before: &Self, shown: &HashSet<RepairId>, report: &Report) -> Option<String> {
+    /// Whether the rule of the fuse is suspended at a time of the database's clock.
+    fn is_suspended(&self, db: Micros) -> bool {
+        let mut suspended = self.suspended.iter();
+        suspended.any(|at| (0..FUSE_ACKNOWLEDGED_FOR).contains(&(db - at)))
+    }
+
+    /// What a report, of a reading at `db`, forgets of it and of what was read `before`: what another process noted and a person
+    /// acknowledged between two passes may be found once more, and be `shown` by one report, until it is to be noted.
+    pub fn forgotten(&self, before: &Self, shown: &HashSet<RepairId>, report: &Report, db: Micros) -> Option<String> {
         let all = |id| self.acknowledged.contains(id) && before.acknowledged.contains(id) && shown.contains(id);
         if let Some(entry) = report.false_repairs.iter().find(|entry| all(&entry.repair_id)) {
             return Some(format!(
@@ -59,7 +64,7 @@ impl Decided {
                 entry.job_id
             ));
         }
-        if report.fuse_open && self.is_suspended && report.false_repairs.is_empty() {
+        if report.fuse_open && report.false_repairs.is_empty() && self.is_suspended(db) {
             return Some("the fuse was acknowledged, and is open".to_owned());
         }
         let overdue = report.jobs.iter().filter(|job| job.phase.is_overdue());

@@ -20,7 +20,7 @@ use std::time::Duration;
 const FACTS_FOR: Micros = 8 * SECOND;
 
 /// One history in so many is one of which all that is shown is compared.
-pub const SHOWN: u64 = 128;
+pub const SHOWN: u64 = 256;
 /// So often someone asks for it there, whatever the passes do.
 const SCRAPED_EVERY: Micros = 3_700_000;
 

@@ -117,6 +117,16 @@ impl Committed {
         self.rows.get(&key).into_iter().chain(self.doubles.get(&key))
     }
 
+    /// Every row with its key, in the order of the keys.
+    pub fn every_row(&self) -> impl DoubleEndedIterator<Item = (i64, &Row)> {
+        let doubles = (!self.doubles.is_empty()).then_some(&self.doubles);
+        let rows = self.rows.iter();
+        rows.flat_map(move |(key, row)| {
+            let double = doubles.and_then(|doubles| doubles.get(key));
+            [Some(row), double].into_iter().flatten().map(|row| (*key, row))
+        })
+    }
+
     /// Keys of which two rows run, since before then.
     pub fn doubled(&self, before: Micros) -> impl Iterator<Item = i64> {
         let keys = self.doubles.keys().copied();

@@ -297,7 +297,6 @@ impl Sight {
         let gives_up = world.rng.u32(..10) == 0;
         if matches!(question, Question::Moment) {
             (self.at, self.db) = (now, db);
-            self.server = world.server.identity(self.session.refused).0;
             self.truth = world.server.truth();
         }
         if world.scenario.is_file || frame == Frame::Apart || matches!(question, Question::Moment) {
@@ -319,6 +318,7 @@ impl Sight {
             self.greatest = self.greatest.max(Some(key));
         }
         match &answer {
+            Answer::Moment(moment) => self.server.clone_from(&moment.server.0),
             Answer::Newest(keys, _) => {
                 self.greatest = self.greatest.max(keys.iter().max().copied());
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));

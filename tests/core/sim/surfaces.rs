@@ -154,11 +154,11 @@ impl Shown {
             }
         }
         let view = View::of(&surfaces.name, &surfaces.board, surfaces.clock.moment());
-        let status = json::status(&[view], surfaces.clock.wall(), "1");
+        let mut status = json::status(&[view], surfaces.clock.wall(), "1");
         Self {
             metrics,
             gauges,
-            json: status["watches"][0].clone(),
+            json: status["watches"][0].take(),
             page: surfaces.http.page(),
         }
     }

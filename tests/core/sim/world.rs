@@ -14,11 +14,11 @@ use super::{
     writers::{Habit, Step, Ticket},
 };
 use beatwarden::domain::{Outcome, Repair, RepairId, Repairing, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
 };
-
 use tokio_util::sync::CancellationToken;
 
 /// The beginning of every history, by true time.
@@ -175,7 +175,7 @@ pub struct World {
 pub type Shared = Arc<Mutex<World>>;
 
 pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
-    world.lock().unwrap()
+    world.lock()
 }
 
 impl World {
