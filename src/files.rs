@@ -1,6 +1,6 @@
 //! Files of configuration and secrets: read within bounds, and who else may read them.
 //!
-//! A file is put there by an operator or a program of his, and may be anything by mistake or on purpose: endless, a pipe, or a
+//! A file is put there by an operator or one of their programs, and may be anything by mistake or on purpose: endless, a pipe, or a
 //! few hundred bytes of YAML that stand for gigabytes.
 
 mod document;

@@ -1,5 +1,4 @@
-//! What is known of each watch right now, for everything that shows it: HTTP, metrics and command line read here and nowhere
-//! else, so no request ever touches a database.
+//! What is known of each watch right now. HTTP and metrics read here and nowhere else, so no request ever touches a database.
 
 mod board;
 mod day;

@@ -65,7 +65,7 @@ pub struct Watch<S, C, A> {
     /// How long after it the next one begins.
     full_look_after: Duration,
     failures: u32,
-    /// Whether the last pass wrote to the ledger, or found something that belongs into it.
+    /// Whether the last pass wrote to the ledger, or found something that belongs in it.
     wrote: bool,
     /// Whether what was observed last is lost: no job that it brought is remembered.
     lost_last: bool,

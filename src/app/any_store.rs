@@ -1,4 +1,4 @@
-//! A store of either kind behind one type, so that no other module has to ask which database it is.
+//! A store of either kind behind one type, so that a watch need not know which database it is.
 
 use crate::{
     domain::{Finding, Holder, Job, JobId, LedgerEntry, Noted, Outcome, Repair, RepairId, Snapshot},

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{io, net::SocketAddr};
 
-/// Why the application could not start.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The configuration is refused.

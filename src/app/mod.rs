@@ -61,7 +61,8 @@ pub struct Reload {
 /// `reload` brings one; a bad one changes nothing. `viewed` is notified each time the page is shown.
 ///
 /// # Errors
-/// If a watch can't be built from the configuration.
+/// If the web configuration can't be used, a watch can't be built from the configuration, or the thread of the passes can't be
+/// started.
 pub async fn run(
     config: &Config,
     listener: TcpListener,

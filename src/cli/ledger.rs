@@ -321,7 +321,7 @@ struct Sought {
 }
 
 fn sought(text: &str) -> Result<Sought, String> {
-    /// Below this a beginning is too seldom unique.
+    /// A shorter beginning is rarely unique.
     const FEWEST: usize = 8;
     let digits: String = text.chars().filter(|letter| *letter != '-').collect();
     let number = u128::from_str_radix(&digits, 16).ok();

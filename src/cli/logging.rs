@@ -104,8 +104,8 @@ pub fn finish() {
     }
 }
 
-/// A line waits so long to be written, so that it is there before anything that follows from what it says. After one that
-/// waited in vain none waits until stderr is read again.
+/// A line waits so long to be written, so that it is there before anything that follows from what it says. Once a line
+/// has waited in vain, no further one waits until stderr is read again.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 enum Piece {

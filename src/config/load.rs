@@ -96,7 +96,7 @@ pub(super) fn load_program(sources: &Sources) -> Result<(Config, Vec<String>), C
 
 /// The databases that the sources name, each once: the one of the flags, else those of the watches, else that of a Meltano
 /// project. Nothing else that is said of a watch is asked. A file that no one named is read for databases only: where a flag
-/// names one, whatever is wrong with that file is no matter.
+/// names one, mistakes in that file are ignored.
 pub(super) fn load_databases(sources: &Sources) -> Result<(Config, Vec<DatabaseSource>, Vec<String>), ConfigErrors> {
     let is_flag = ["database", "database_file"]
         .iter()

@@ -1,4 +1,4 @@
-//! Texts of strangers in our messages: values cut and escaped.
+//! Untrusted text in our messages: values cut and escaped.
 //!
 //! Owns no words of its own.
 

@@ -5,7 +5,8 @@ choice! {
     Cause {
         /// The action is `observe`.
         Observe = "observe",
-        /// Row security, a view, a foreign table, missing rights or no unique key.
+        /// A missing right, row security, a view or foreign table, a key that is unique only at COMMIT, a column that can't be
+        /// written, another user's SQLite file, or a `max_runtime` too close to what good runs take.
         Rights = "rights",
         /// The server or the file can't be written.
         ReadOnly = "read_only",

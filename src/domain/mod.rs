@@ -4,13 +4,22 @@
 //! |---|---|---|
 //! | job | [`Job`] | one row of the job table as it was read |
 //! | heartbeat | [`Heartbeat`] | none, *seeded* (written with the start, proves nothing) or *real* |
+//! | incident | [`Incident`] | one start of one job; it can get each action once |
+//! | init | | the way of a job from its start to its first real heartbeat, decided once for each start |
 //! | phase | [`Phase`] | the judgement of a running job |
+//! | overdue | [`Phase::is_overdue`] | past its deadline: `missed_first` or `overrun` |
+//! | stuck | [`Phase::is_stuck`] | overdue, or `lost` |
 //! | observation | [`Observation`] | what one pass read, with the times at which it was read |
 //! | memory | [`Memory`] | all that is remembered between passes |
 //! | plan | [`Plan`] | what one pass will do, and what it withholds and why |
 //! | blocking | [`Blocking`] | stuck, and the writer refuses another run of the same name now; else a leftover |
 //! | repair | [`Repair`] | one planned change of one job |
 //! | cause | [`Cause`] | why an overdue job is not repaired |
+//! | obstacle | [`Obstacle`] | what keeps a whole watch from repairing |
+//! | fuse | | keeps jobs from being failed while too many look dead at once, or after a false repair |
+//! | gate | | the lock that lets one process at a time repair |
+//! | guard | [`Guard`] | the optional triggers that write a first heartbeat |
+//! | full look | [`Coverage::Full`] | a reading of the whole table, page by page where its key grows |
 //! | outcome | [`Outcome`] | what became of a planned repair |
 //! | report | [`Report`] | plan and outcomes, as log, metrics, page and API show them |
 //! | finding | [`Finding`] | what turned out about an earlier repair: false, or late |

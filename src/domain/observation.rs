@@ -62,7 +62,8 @@ choice! {
         Absent = "missing",
         /// Installed, and as it was made.
         Sound = "installed",
-        /// Installed by an earlier version: it works, under a name that a longer table's name could share, or with the body of then.
+        /// Installed by an earlier version: it works, under a name that a longer table's name could share, or with the function of
+        /// that version.
         Outdated = "outdated",
         /// Installed, and switched off.
         Disabled = "disabled",
@@ -138,7 +139,8 @@ pub struct Snapshot {
     pub guard: Guard,
     /// Ledger entries of the jobs among `rows` that have no real heartbeat or have ended.
     pub precedents: Vec<Arc<LedgerEntry>>,
-    /// The newest ledger entries of this watch, newest first, 100 at most.
+    /// What a pass needs of the ledger of this table, newest first: the newest 100 entries, those of the last day (2,000 at most),
+    /// false repairs and late heartbeats that no one acknowledged, and the newest acknowledgement of the fuse.
     pub newest_repairs: Vec<Arc<LedgerEntry>>,
     /// When it was taken, and what the scan cost.
     pub timing: Timing,

@@ -1,7 +1,7 @@
 //! Settings of one word each that decisions and statements depend on.
 
 choice! {
-    /// What is done to a job that missed its first heartbeat.
+    /// What is done to an overdue job: one that missed its first heartbeat, or ran for longer than `max_runtime`.
     Action {
         /// Nothing.
         Observe = "observe",

@@ -75,7 +75,7 @@ impl View {
         self.known(|pass| pass.report.repair_enabled)
     }
 
-    /// The newest ledger entries of the watch, newest first, also of an old pass: they are history.
+    /// The newest entries of the ledger about the watch's table, newest first, 100 at most; also of an old pass: they are history.
     pub fn repairs(&self) -> &[Arc<LedgerEntry>] {
         self.status.last_good.as_ref().map_or(&[], |pass| &pass.report.repairs)
     }

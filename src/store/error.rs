@@ -137,8 +137,8 @@ pub enum StoreError {
         /// What the driver says.
         source: Source,
     },
-    /// A value that was sent is none of the column's type.
-    #[error("{what} failed: a value is none of the column's type, or out of its range")]
+    /// A value that was sent doesn't fit the column's type.
+    #[error("{what} failed: a value doesn't fit the column's type, or is out of its range")]
     BadValue {
         /// What was asked.
         what: &'static str,

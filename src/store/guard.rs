@@ -15,7 +15,7 @@ pub enum Waiting {
         /// When it is tried again.
         again_in: Duration,
     },
-    /// An index is being built since so long.
+    /// An index is being built; for how long so far.
     Index(Duration),
 }
 
@@ -45,7 +45,7 @@ pub trait Guarded: Send {
     /// If rights are missing, the table can't have a trigger, or its lock can't be had for two minutes.
     fn install_guard(&mut self, progress: Progress<'_>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Removes the guard; none is as good.
+    /// Removes the guard; that there is none is no error.
     ///
     /// # Errors
     /// As `install_guard`. On PostgreSQL the guard does nothing any more from the first moment on.

@@ -52,7 +52,7 @@ pub struct ObserveRequest {
     pub budget: TimeBudget,
     /// How far back a first pass reads jobs that have ended: the window of the success ratio.
     pub window: Duration,
-    /// Whether the caller wrote to the ledger since it observed last, or found something that belongs into it: then entries are asked
+    /// Whether the caller wrote to the ledger since it observed last, or found something that belongs in it: then entries are asked
     /// for at once.
     pub wrote: bool,
     /// Whether the caller has lost what the last observation brought: it was too old to be used, or using it failed. Then neither the
@@ -136,29 +136,48 @@ pub enum Resolution {
 /// A watched database. Every call ends within a deadline of its own, and leaves no transaction behind.
 pub trait Store: Send {
     /// Reads, without changing anything, what one pass needs. Connects first where there is no connection.
+    ///
+    /// # Errors
+    /// If the database can't be reached or doesn't answer in time, or the table is not as it is configured.
     fn observe(&mut self, request: &ObserveRequest) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
     /// Creates the ledger if it isn't there. Called before the first repair, never while the action is `observe`.
+    ///
+    /// # Errors
+    /// If it can't be created, or can't be trusted.
     fn prepare_ledger(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes one repair and its ledger entry in one transaction, guarded by everything that was observed.
+    /// Makes one repair and its ledger entry in one transaction, guarded by everything that was observed. What goes wrong is an
+    /// [`Outcome`], too.
     fn repair(&mut self, repair: &Repair) -> impl Future<Output = Outcome> + Send;
 
     /// Finds out whether a repair whose answer was lost was committed.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
     fn resolve(&mut self, repair: &Repair) -> impl Future<Output = Result<Resolution, StoreError>> + Send;
 
     /// Writes to its ledger entry what turned out about a repair, unless something was written there already, or the
     /// repair was undone. Returns [`Noted::First`] or [`Noted::Known`].
+    ///
+    /// # Errors
+    /// If the database can't be asked.
     fn note(&mut self, finding: &Finding) -> impl Future<Output = Result<Noted, StoreError>> + Send;
 
     /// Which other sessions hold the gate, and the row of a job, where one is given, or its table: the likeliest first. A
     /// database whose locks can't be looked at names none.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
     fn holders(&mut self, _job: Option<&JobId>) -> impl Future<Output = Result<Vec<Holder>, StoreError>> + Send {
         std::future::ready(Ok(Vec::new()))
     }
 
     /// The newest rows in a success state, [`GOOD_RUNS`](crate::domain::GOOD_RUNS) at most, with their heartbeats; none where it takes long to find
     /// them, or where they would show nothing of the job that a row is about.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
     fn good_runs(&mut self) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send {
         std::future::ready(Ok(Vec::new()))
     }
@@ -250,7 +269,7 @@ pub enum Acknowledged {
     NotFound,
 }
 
-/// A time from RFC 3339; nothing where it is none.
+/// Reads a time of RFC 3339; `None` where the text isn't one.
 pub(crate) fn from_rfc3339(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp::from_micros(at.as_microsecond()))

@@ -10,7 +10,7 @@ pub struct Settings<Address> {
     pub address: Address,
     /// Table, columns and ledger.
     pub mapping: Mapping,
-    /// What will be done with jobs that missed their first heartbeat: decides which rights are needed.
+    /// What will be done with overdue jobs: decides which rights are needed.
     pub action: Action,
     /// The deadline of one pass.
     pub poll_timeout: Duration,

@@ -43,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "mapping", "pass", "present", "status", "store", "tls",
+            "app", "config", "demo", "domain", "mapping", "pass", "present", "store", "tls",
         ],
     ),
     ("main", &["cli"]),

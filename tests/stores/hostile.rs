@@ -1,5 +1,5 @@
 //! Hostile rows: whatever a table holds, on real PostgreSQL and real SQLite, no pass is lost, no row that can't be read is
-//! repaired, and the healthy ones beside it are. The production watch and stores; `make fuzz` for long runs.
+//! repaired, and the healthy ones beside it are. The production watch and stores; `make fuzz-rows` for long runs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod beds;

@@ -1,5 +1,5 @@
 //! Checks what surrounds the binary: Prometheus rules, runbook and dashboards here, the compose
-//! set-up and the image in `operations/container.rs`.
+//! set-up and the image in `shipped/container.rs`.
 //!
 //! There is no container engine and no Grafana in these tests. What a parser, promtool and the
 //! documents themselves can show is checked here; that the files *run* is not.
@@ -12,7 +12,6 @@ use std::process::Command;
 use config::{Config, File, FileFormat};
 use serde_json::Value;
 
-// A `mod` of a test's root file would be looked for in tests/, where each file is a test of its own.
 mod container;
 
 fn root() -> &'static Path {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 pub struct Table<'a> {
     /// Its name, columns and states.
     pub mapping: &'a Mapping,
-    /// What will be done with jobs that missed their first heartbeat.
+    /// What will be done with overdue jobs.
     pub action: Action,
     /// How far after the start a heartbeat still counts as written together with it.
     pub seed_tolerance: Duration,

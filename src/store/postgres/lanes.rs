@@ -39,7 +39,7 @@ pub(super) struct Lanes {
     shared: Vec<Arc<Lane>>,
     /// How many more watches may have a lane of their own.
     own: Arc<Semaphore>,
-    /// Lanes of their own are connected one after the other, so that a server that does not answer isn't beset by all.
+    /// Lanes of their own are connected one after the other, so that not all of them wait for a server that does not answer.
     connecting: Arc<Semaphore>,
     /// When a lane was last given back in good order.
     served: Quick<Option<Instant>>,

@@ -357,7 +357,7 @@ impl Store for PostgresStore {
         let id = repair_id(&ready.catalog.table.plain(), repair);
         let (outcome, is_other_server) = repair::repair(&link, &ready, &self.settings, repair, id).await;
         if matches!(outcome, Outcome::Failed(_)) {
-            // Maybe for want of a right that was there: the next pass says which.
+            // Perhaps a right was revoked: the next pass says which.
             self.carried.forget_facts();
         }
         // A connection whose last answer is missing is never used again, nor one that leads to another server than the one

@@ -1,4 +1,5 @@
-//! What keeps a watch from repairing, found again in each pass because it can change at any time, with how to fix it.
+//! What keeps a watch from repairing, with how to fix it. Read with the facts: again after 30 s, after 5 s while something stands in
+//! the way, and when the entry of the table in the catalog changes.
 
 use super::{
     PostgresSettings, Ready,

@@ -128,7 +128,7 @@ fn neighbour(kind: &str, name: &str, detail: &str) -> String {
         "cast" => foreign_cast(&name.to_string(), &detail.to_string()),
         "policy" => format!("the policy `{name}`"),
         "rule" => format!("the rule `{name}`"),
-        "heir" => format!("the partition or heir {name}"),
+        "heir" => format!("the partition or child table {name}"),
         "generated" => format!("the column `{name}` is generated"),
         "domain" => format!("the type of column `{name}` is a domain that calls {detail}"),
         "constraint" => format!("the constraint `{name}` calls {detail}"),
