@@ -182,8 +182,8 @@ fn held_by(judged: &Judged, holders: &[Holder]) -> Option<String> {
     let holder = holders.iter().find(keeps_waiting)?;
     judged.phase.is_overdue().then(|| {
         format!(
-            "{holder}, which keeps repairs waiting: if that is no other Beatwarden at work, end it \
-             (SELECT pg_terminate_backend({})) or let its owner do so.",
+            "{holder}, which keeps repairs waiting: find out whose it is, since a session of the writer may be this job, alive. \
+             If it was left open, end it (SELECT pg_terminate_backend({})) or let its owner do so.",
             holder.pid
         )
     })

@@ -121,7 +121,7 @@ pub struct RepairConfig {
     pub max_per_pass: u32,
     /// The fuse stays closed up to this many jobs at once.
     pub fuse_min_jobs: u32,
-    /// Share of the living jobs, 0 to 1, above which the fuse opens.
+    /// Share of those that `fail` would end among them and the living jobs, 0 to 1, above which the fuse opens.
     pub fuse_share: f64,
 }
 

@@ -49,7 +49,7 @@ impl Role {
         let powers = self.powers.join(", ");
         Some(if self.owner_is_trusted {
             format!(
-                "the role `{name}` {powers}, which is more than watching needs; `beatwarden grants` makes one that is less"
+                "the role `{name}` {powers}, which is more than watching needs; use one with what `beatwarden grants` prints"
             )
         } else {
             format!(

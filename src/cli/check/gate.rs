@@ -22,7 +22,7 @@ pub(super) async fn gate_holder(store: &mut AnyStore) -> Option<Holder> {
 /// What is to be done about it.
 pub(super) fn held(holder: &Holder) -> Line {
     let text = format!(
-        "not_leader: {holder}, so nothing is repaired: if that is no other Beatwarden at work, end it (SELECT \
+        "not_leader: {holder}, so nothing is repaired: find out whose it is, and if it is no Beatwarden at work, end it (SELECT \
          pg_terminate_backend({})) or let its owner do so",
         holder.pid
     );
