@@ -26,7 +26,7 @@ use std::{
 /// How much an own clock that was tampered with may be off before the watch has to notice.
 const UNNOTICED: Micros = 2_200_000;
 /// An answer that takes longer than this is a disturbance.
-const SLOW: Micros = 100_000;
+pub const SLOW: Micros = 100_000;
 /// What a pass may take, and each repair in it.
 const PASS: Micros = 200_000;
 const REPAIR: Micros = 50_000;
@@ -476,8 +476,12 @@ impl World {
     /// I4: whether a dead job that this process reads should have been repaired by now.
     fn judge_delay(&mut self, dog: usize, (job, start): Incident) {
         let (rules, seen) = (self.rules(dog), &self.dogs[dog].seen);
-        // What another server has since, is not what this one was read to have.
-        let as_read = |row: &Job| start_of(row) == start && row.state.as_deref() == Some(RUNNING);
+        // What another server has since, is not what this one was read to have: a failover may have lost an earlier repair.
+        let there = self.server.rows().get(&job).map(|row| row.heartbeat_at);
+        let as_read = |row: &Job| {
+            let heartbeat = row.heartbeat_at.at().map(Timestamp::as_micros);
+            start_of(row) == start && row.state.as_deref() == Some(RUNNING) && Some(heartbeat) == there
+        };
         let Some((_, since)) = seen.rows.get(&job).filter(|(row, _)| as_read(row)) else {
             return;
         };

@@ -4,7 +4,7 @@
 use super::{
     dog::Nap,
     driver::{View, keys_in},
-    judge::Reading,
+    judge::{Reading, SLOW},
     parts::{Hidden, Session, Truth},
     server::{Committed, Micros, SECOND, micros},
     world::{Shared, World, lock},
@@ -145,6 +145,11 @@ impl SimStore {
             0 if world.faulty() => world.rng.i64(200_000..1_500_000),
             _ => world.rng.i64(100..8_000),
         };
+        if takes > SLOW {
+            // Whatever is asked: the ledger before a repair, or what became of one, holds up the repairs behind it.
+            let (until, seen) = (world.now + takes, &mut world.dogs[self.dog].seen);
+            seen.disturbed = seen.disturbed.max(until);
+        }
         drop(world);
         self.nap(takes)
     }
