@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(own(&names.pass(1, 200..250)), 0, "a name that just went may come back");
         names.idle(UNUSED - 2);
         assert_eq!(own(&names.pass(1, 300..400)), 50);
-        let mut shown: Vec<String> = names.slots.slots.iter().map(|slot| slot.name.to_string()).collect();
+        let shown = (0..=NAMED_SLOTS).filter_map(|slot| names.slots.name_of(slot));
+        let mut shown: Vec<String> = shown.map(|name| name.to_string()).collect();
         let mut expected: Vec<String> = (50..100).chain(300..350).map(|name| format!("name-{name}")).collect();
         shown.sort();
         expected.sort();
