@@ -344,7 +344,7 @@ proptest! {
     }
 
     #[test]
-    fn a_url_that_is_spelt_as_it_should_be_is_taken_and_shown_so_that_it_is_read_back(
+    fn whatever_url_is_spelt_as_it_should_be_is_taken_and_shown_so_that_it_is_read_back(
         scheme in select(vec!["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"]),
         // A user or database with `:` and `@` reads like a password in the wrong place.
         user in "[^\\pC:]{1,12}",
