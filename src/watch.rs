@@ -304,12 +304,12 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         let (before, configured) = (self.interval, self.pace.poll_interval);
         self.interval = interval_in_force(configured, &self.scans);
         let (watch, interval) = (&self.policy.watch, self.interval);
+        let every = || format!("{interval:.1?}");
         let is_late = |interval| judges_late(interval, configured, self.policy.init_deadline);
-        let every = format!("{interval:.1?}");
         if is_late(interval) && !is_late(before) {
             tracing::warn!(
                 watch,
-                interval = every,
+                interval = every(),
                 init_deadline = ?self.policy.init_deadline,
                 "finding running jobs scans the table, and costs so much that the interval in force exceeds a third of \
                  init_deadline: jobs are judged late; `beatwarden check` prints the index that makes it cheap"
@@ -317,7 +317,7 @@ impl<S: Store, C: Clock, A: Audience> Watch<S, C, A> {
         } else if before == configured && interval != configured {
             tracing::warn!(
                 watch,
-                interval = every,
+                interval = every(),
                 "finding running jobs scans the table: the interval in force follows the cost of the scan; an index makes it \
                  cheap"
             );

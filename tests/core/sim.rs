@@ -17,6 +17,7 @@ mod driver;
 mod elsewhere;
 mod endings;
 mod judge;
+mod keyed;
 mod operator;
 mod parts;
 mod rules;

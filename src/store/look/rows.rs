@@ -96,9 +96,14 @@ pub(super) fn missing<'a>(known: &'a [JobId], rows: &'a [Job]) -> impl Iterator<
     })
 }
 
+/// Whether each row has a key of its own, greater than the one before.
+fn are_in_order(rows: &[Job]) -> bool {
+    rows.is_sorted_by(|left, right| left.id < right.id)
+}
+
 /// The rows of several answers, each once, in the order of their keys. Of two with one key the later one is the truth.
 pub(super) fn one_of_each(mut rows: Vec<Job>) -> Vec<Job> {
-    if !rows.is_sorted_by(|left, right| left.id < right.id) {
+    if !are_in_order(&rows) {
         rows.sort_by(|left, right| left.id.cmp(&right.id));
         rows.dedup_by(|later, earlier| {
             let is_same = later.id == earlier.id;
@@ -127,6 +132,9 @@ impl SharedKeys {
     }
 
     fn compare(&mut self, rows: &[Job], differ: impl Fn(&Job, &Job) -> bool) {
+        if are_in_order(rows) {
+            return;
+        }
         let mut rows: Vec<&Job> = rows.iter().collect();
         rows.sort_by(|left, right| left.id.cmp(&right.id));
         for same in rows.chunk_by(|left, right| left.id == right.id) {

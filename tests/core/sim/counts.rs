@@ -31,7 +31,7 @@ impl World {
         self.dogs[dog].seen.shown = report.false_repairs.iter().map(|entry| entry.repair_id).collect();
         let shape = self.scenario.shape;
         let seen = &self.dogs[dog].seen;
-        let (good_at, rows) = (seen.moment, seen.rows.values().map(|(job, _)| job));
+        let (good_at, rows) = (seen.moment, seen.rows.iter().map(|(_, (job, _))| job));
         // What runs as it did when this pass failed it, runs no longer.
         let ended: Vec<&Job> = report.attempts.iter().filter_map(ended).collect();
         let (mut running, mut unlisted) = (0, 0);

@@ -8,6 +8,7 @@
 //! decide, in `operator`, I11, on what became of repairs, in `aftermath`.
 
 use super::{
+    keyed::Keyed,
     operator::Decided,
     parts::Truth,
     rules::Rules,
@@ -19,7 +20,7 @@ use beatwarden::{
     store::question::LongestRun,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -50,7 +51,7 @@ pub struct Seen {
     /// Starts that lay ahead of the database's clock when they were first read.
     ahead: BTreeSet<Incident>,
     /// The row as it was read, and since when it was the same in every reading.
-    pub rows: BTreeMap<i64, (Job, Micros)>,
+    pub rows: Keyed<(Job, Micros)>,
     /// Its own clock then.
     pub moment: Micros,
     /// The jobs that ran at the last good pass.
@@ -94,7 +95,7 @@ pub struct Seen {
 /// What one pass over the table has brought.
 pub struct Reading {
     /// The rows, and when each was read by true time.
-    pub rows: BTreeMap<i64, (Job, Micros)>,
+    pub rows: Keyed<(Job, Micros)>,
     pub server: String,
     /// The same with what it refused to report, and the connection, where only that shows a restart.
     pub truth: Truth,
@@ -204,7 +205,7 @@ impl World {
             self.totals.count("rows that are put back before they are read");
         }
         let seen = &self.dogs[dog].seen;
-        let watched = match (seen.rows.get(&job), seen.last) {
+        let watched = match (seen.rows.get(job), seen.last) {
             (Some((as_read, since)), Some((began, _))) if *as_read == sent.repair.job => began - since,
             _ => -1,
         };
@@ -246,7 +247,7 @@ impl World {
             self.wrong(format!("I5: an init of job {job}, whose writer makes no heartbeats"));
         }
         let seen = &mut self.dogs[dog].seen;
-        let Some((row, _)) = seen.rows.get(&job) else {
+        let Some((row, _)) = seen.rows.get(job) else {
             self.wrong(format!("I5: an init of job {job}, which was not read"));
             return;
         };
@@ -283,7 +284,7 @@ impl World {
         let before = std::mem::take(&mut seen.rows);
         let ahead = &mut seen.ahead;
         let watched = |(id, (job, read_at)): (i64, (Job, Micros))| {
-            let as_read = before.get(&id);
+            let as_read = before.get(id);
             let unchanged = as_read.filter(|(as_read, _)| !broken && *as_read == job);
             let since = unchanged.map_or(read_at, |(_, since)| *since);
             let start = start_of(&job);
@@ -326,7 +327,7 @@ impl World {
         let newest = seen.newest;
         seen.newest = newest.max(read.greatest);
         let is_file = self.scenario.is_file;
-        let is_lost = |key: &&i64| read.committed.rows.contains_key(key) && !seen.rows.contains_key(key);
+        let is_lost = |key: &&i64| read.committed.rows.contains_key(key) && !seen.rows.has(**key);
         let lost: Vec<i64> = seen.ran.iter().filter(|_| !is_file).filter(is_lost).copied().collect();
         let follows = self.scenario.grows && !is_file && self.scenario.newcomers > seen.rows.len();
         let top = read.committed.rows.keys().next_back().copied();
@@ -439,7 +440,7 @@ impl World {
             .rows
             .iter()
             .filter(|(_, (row, _))| row.state.as_deref() == Some(RUNNING));
-        seen.ran = ran.map(|(id, _)| *id).collect();
+        seen.ran = ran.map(|(id, _)| id).collect();
         if fuse_open {
             seen.disturbed = seen.disturbed.max(now);
         } else {
@@ -447,7 +448,7 @@ impl World {
         }
         let deadline = micros(rules.deadline);
         let mut uncounted = Vec::new();
-        for (id, (row, _)) in &seen.rows {
+        for (id, (row, _)) in seen.rows.iter() {
             let start = start_of(row);
             let beat = row
                 .heartbeat_at
@@ -461,14 +462,15 @@ impl World {
                 row.state.as_deref() == Some(RUNNING) && seen.db - last > micros(rules.max_age)
             };
             let counts = decided && rules.longest.is_none() && !is_abandoned();
-            if counts && start >= first - deadline && !seen.inits.contains_key(&(*id, start)) {
-                uncounted.push(*id);
+            if counts && start >= first - deadline && !seen.inits.contains_key(&(id, start)) {
+                uncounted.push(id);
             }
         }
         for id in uncounted {
             self.wrong(format!("I5: the init of job {id} is decided and was not counted"));
         }
-        for (job, (_, start)) in self.dead.clone() {
+        let dead: Vec<Incident> = self.dead.iter().map(|(job, (_, start))| (*job, *start)).collect();
+        for (job, start) in dead {
             self.judge_delay(dog, (job, start));
         }
     }
@@ -482,7 +484,7 @@ impl World {
             let heartbeat = row.heartbeat_at.at().map(Timestamp::as_micros);
             start_of(row) == start && row.state.as_deref() == Some(RUNNING) && Some(heartbeat) == there
         };
-        let Some((_, since)) = seen.rows.get(&job).filter(|(row, _)| as_read(row)) else {
+        let Some((_, since)) = seen.rows.get(job).filter(|(row, _)| as_read(row)) else {
             return;
         };
         if !self.wants_repair(&rules, (job, start))

@@ -33,7 +33,7 @@ pub const WAITING: &str = "WAITING";
 /// Stands for NULL.
 pub const NULL: &str = "";
 /// Every state of a row.
-pub const STATES: [&str; 6] = [RUNNING, UNLISTED, WAITING, NULL, "SUCCESS", "FAIL"];
+const STATES: [&str; 6] = [RUNNING, UNLISTED, WAITING, NULL, "SUCCESS", "FAIL"];
 
 /// Names and states that rows share.
 static NAMES: LazyLock<[SharedText; 7]> =
@@ -73,7 +73,14 @@ impl Row {
 
     pub fn job(&self, id: i64) -> Job {
         let reading = |at: Option<Micros>| at.map_or(TimeValue::ABSENT, TimeValue::from_micros);
-        let state = STATES.iter().position(|state| *state == self.state).unwrap();
+        let state = match self.state {
+            RUNNING => 0,
+            UNLISTED => 1,
+            WAITING => 2,
+            NULL => 3,
+            "SUCCESS" => 4,
+            _ => 5,
+        };
         Job {
             id: JobId::from_number(id),
             name: Some(NAMES[usize::try_from(id % 7).unwrap()].clone()),

@@ -5,6 +5,7 @@ use super::{
     dog::Nap,
     driver::{View, keys_in},
     judge::{Reading, SLOW},
+    keyed::Keyed,
     parts::{Hidden, Session, Truth},
     server::{Committed, Micros, SECOND, micros},
     world::{Shared, World, lock},
@@ -20,7 +21,6 @@ use beatwarden::{
     },
 };
 use std::{
-    collections::BTreeMap,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -56,8 +56,8 @@ struct Sight {
     began: Micros,
     at: Micros,
     db: Micros,
-    /// When each row was read, by true time.
-    read: BTreeMap<i64, Micros>,
+    /// When each row was read, by true time; the last time counts.
+    read: Vec<(i64, Micros)>,
     /// The greatest key that was seen, and the least from which on a tail that begins with this pass knows what is missing.
     greatest: Option<i64>,
     tail_from: Option<i64>,
@@ -250,23 +250,22 @@ impl SimStore {
             Discovery::KeyTail => self.full_since.filter(|_| is_full),
         };
         let since = if is_full { self.full_since.take() } else { None };
-        let rows: BTreeMap<i64, (Job, Micros)> = snapshot
+        let read: Keyed<Micros> = sight.read.into_iter().collect();
+        let rows: Keyed<(Job, Micros)> = snapshot
             .rows
             .iter()
             .map(|job| {
                 let key = job.id.number().unwrap();
-                (key, (job.clone(), sight.read[&key]))
+                (key, (job.clone(), *read.get(key).unwrap()))
             })
             .collect();
         let running = sight.committed.rows.iter().filter(|(_, row)| row.runs());
-        let missed = running.filter(|(key, _)| !rows.contains_key(key));
+        let missed = running.filter(|(key, _)| !rows.has(**key));
         // Of a file it is known only where both were there before its first statement. The first pass that follows the keys has as
         // many of the newest rows as it asks for, and one of them may be behind the last.
         let is_cut = snapshot.discovery == Discovery::KeyTail && sight.tail_from.is_some() && !is_full;
         let committed = sight.committed.clone();
-        let hidden = committed
-            .doubled(sight.began)
-            .find(|key| !is_cut && rows.contains_key(key));
+        let hidden = committed.doubled(sight.began).find(|key| !is_cut && rows.has(*key));
         Reading {
             missed: missed.map(|(key, row)| (*key, row.clone())).collect(),
             hidden,
@@ -319,7 +318,7 @@ impl Sight {
         let answer = view.answer(question);
         let read_at = if world.scenario.is_file { now } else { self.at };
         for key in keys_in(&answer) {
-            self.read.insert(key, read_at);
+            self.read.push((key, read_at));
             self.greatest = self.greatest.max(Some(key));
         }
         match &answer {

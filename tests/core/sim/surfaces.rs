@@ -114,7 +114,8 @@ impl Surfaces {
         let is_current = expected
             .good_at
             .is_some_and(|at| now - at <= CURRENT_FOR * self.interval);
-        let shown = Shown::of(self);
+        let text = self.metrics.scrape().text();
+        let shown = Shown::of(self, std::str::from_utf8(&text).unwrap());
         let mut wrong = shown.against(&expected, is_current);
         wrong.extend(match is_current {
             true => shown.disagreements(&expected),
@@ -134,46 +135,52 @@ impl Surfaces {
 type Values = BTreeMap<String, f64>;
 
 /// What the three show at one moment.
-struct Shown {
-    /// The metrics of the program by their names, and which of them are gauges.
-    metrics: BTreeMap<String, Values>,
-    gauges: Vec<String>,
+struct Shown<'a> {
+    /// The samples of the program: name, labels and value; and which metrics are gauges.
+    samples: Vec<(&'a str, &'a str, f64)>,
+    gauges: Vec<&'a str>,
     json: Value,
     page: String,
 }
 
-impl Shown {
-    fn of(surfaces: &Surfaces) -> Self {
-        let text = surfaces.metrics.scrape().text();
-        let (mut metrics, mut gauges) = (BTreeMap::<String, Values>::new(), Vec::new());
-        for line in std::str::from_utf8(&text).unwrap().lines() {
+impl<'a> Shown<'a> {
+    /// With the metrics in this text.
+    fn of(surfaces: &Surfaces, text: &'a str) -> Self {
+        let (mut samples, mut gauges) = (Vec::new(), Vec::new());
+        for line in text.lines() {
             if let Some(kind) = line.strip_prefix("# TYPE beatwarden_") {
-                gauges.extend(kind.strip_suffix(" gauge").map(str::to_owned));
-            } else if let Some((name, labels, value)) = sample(line) {
-                metrics.entry(name.to_owned()).or_default().insert(labels, value);
+                gauges.extend(kind.strip_suffix(" gauge"));
+            } else {
+                samples.extend(sample(line));
             }
         }
         let view = View::of(&surfaces.name, &surfaces.board, surfaces.clock.moment());
         let mut status = json::status(&[view], surfaces.clock.wall(), "1");
         Self {
-            metrics,
+            samples,
             gauges,
             json: status["watches"][0].take(),
             page: surfaces.http.page(),
         }
     }
 
+    fn samples_of(&self, name: &str) -> impl Iterator<Item = (&'a str, f64)> {
+        let of_it = self.samples.iter().filter(move |(one, ..)| *one == name);
+        of_it.map(|(_, labels, value)| (*labels, *value))
+    }
+
     fn metric(&self, name: &str) -> Values {
-        self.metrics.get(name).cloned().unwrap_or_default()
+        let of_it = self.samples_of(name);
+        of_it.map(|(labels, value)| (own_labels(labels), value)).collect()
     }
 
     /// The value of a metric that has one.
     fn one(&self, name: &str) -> Option<f64> {
-        self.metric(name).into_values().next()
+        self.samples_of(name).next().map(|(_, value)| value)
     }
 
     fn sum(&self, name: &str) -> f64 {
-        self.metric(name).values().sum()
+        self.samples_of(name).map(|(_, value)| value).sum()
     }
 
     /// An object of numbers.
@@ -210,8 +217,8 @@ impl Shown {
 
     /// I9: what shows something of the table although nothing is known of it.
     fn dead_values(&self) -> Vec<String> {
-        let is_dead = |name: &&String| !ALWAYS.contains(&name.as_str());
-        let mut dead: Vec<String> = self.gauges.iter().filter(is_dead).cloned().collect();
+        let may_be = self.gauges.iter().filter(|name| !ALWAYS.contains(name));
+        let mut dead: Vec<String> = may_be.map(|name| (*name).to_owned()).collect();
         let is_known = |key: &str| !self.numbers(key).is_empty();
         dead.extend(
             ["phases", "stuck"]
@@ -231,26 +238,33 @@ impl Shown {
     /// I8: what one of them says otherwise than another, or than the judge.
     fn disagreements(&self, expected: &Expected) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut same = |what: &str, one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| {
-            let (one, other) = (format!("{one:?}"), format!("{other:?}"));
-            if one != other {
-                wrong.push(format!("I8: {what}: {one} and {other}"));
-            }
-        };
         let phases = self.numbers("phases");
-        same("running jobs of metrics and API", &self.metric("running_jobs"), &phases);
-        same("running jobs of page and API", &self.tiles(&phases), &of_tiles(&phases));
         same(
+            &mut wrong,
+            "running jobs of metrics and API",
+            &self.metric("running_jobs"),
+            &phases,
+        );
+        same(
+            &mut wrong,
+            "running jobs of page and API",
+            &self.tiles(&phases),
+            &of_tiles(&phases),
+        );
+        same(
+            &mut wrong,
             "running jobs and running rows",
             &phases.values().sum::<f64>(),
             &(expected.running as f64),
         );
         same(
+            &mut wrong,
             "stuck jobs of metrics and API",
             &self.metric("stuck_jobs"),
             &self.numbers("stuck"),
         );
         same(
+            &mut wrong,
             "rows of no list",
             &self.one("unknown_state_jobs"),
             &Some(expected.unlisted as f64),
@@ -261,42 +275,59 @@ impl Shown {
             "blocking_jobs",
             "clock_skew_seconds",
         ] {
-            same(name, &self.one(name), &self.json[name].as_f64());
+            same(&mut wrong, name, &self.one(name), &self.json[name].as_f64());
         }
         for (name, value) in [
             ("fuse_open", self.json["fuse_open"].as_bool()),
             ("repair_enabled", self.json["repair_enabled"].as_bool()),
             ("guard_installed", self.json["guard_installed"].as_bool()),
         ] {
-            same(name, &self.one(name), &value.map(|value| f64::from(u8::from(value))));
+            same(
+                &mut wrong,
+                name,
+                &self.one(name),
+                &value.map(|value| f64::from(u8::from(value))),
+            );
         }
         same(
+            &mut wrong,
             "success ratio",
             &self.one("init_success_ratio"),
             &self.json["init"]["ratio"].as_f64(),
         );
         let fuse_on_page = self.page.contains("The fuse is open: ");
         same(
+            &mut wrong,
             "fuse of page and API",
             &fuse_on_page,
             &self.json["fuse_open"].as_bool().unwrap(),
         );
         let verdict = format!("<p class=\"verdict\">{}</p>", self.json["verdict"].as_str().unwrap());
-        same("verdict of page and API", &self.page.contains(&verdict), &true);
+        same(
+            &mut wrong,
+            "verdict of page and API",
+            &self.page.contains(&verdict),
+            &true,
+        );
         let jobs = self.json["jobs"].as_array().unwrap();
         if jobs.len() < LISTED {
             let oldest = jobs
                 .iter()
                 .filter_map(|job| job["age_seconds"].as_f64())
                 .reduce(f64::max);
-            same("oldest age", &self.one("heartbeat_age_max_seconds"), &oldest);
+            same(
+                &mut wrong,
+                "oldest age",
+                &self.one("heartbeat_age_max_seconds"),
+                &oldest,
+            );
             let mut withheld = self.metric("withheld_repairs");
             withheld.retain(|_, count| *count > 0.0);
             let mut listed = Values::new();
             for cause in jobs.iter().filter_map(|job| job["withheld_cause"].as_str()) {
                 *listed.entry(cause.to_owned()).or_default() += 1.0;
             }
-            same("withheld repairs of metrics and API", &withheld, &listed);
+            same(&mut wrong, "withheld repairs of metrics and API", &withheld, &listed);
         }
         let false_repairs = self.json["outcomes"].as_array().unwrap().iter();
         let false_repairs = false_repairs
@@ -309,15 +340,21 @@ impl Shown {
             .unwrap_or_default();
         let outcomes = outcomes.split("</section>").next().unwrap_or_default();
         let on_page = outcomes.matches("<p class=\"notice bad\">").count();
-        same("false repairs of page and API", &on_page, &false_repairs.min(10));
+        same(
+            &mut wrong,
+            "false repairs of page and API",
+            &on_page,
+            &false_repairs.min(10),
+        );
         wrong
     }
 
     /// The numbers of the page's tiles of these phases.
     fn tiles(&self, phases: &Values) -> Values {
+        let tiles = self.page.find("<dl class=\"tiles\"").map_or("", |at| &self.page[at..]);
         let number_of = |phase: &String| {
             let label = words::phase(Phase::from_spelling(phase).unwrap());
-            let behind = self.page.split(&format!("<dt>{label}</dt><dd>")).nth(1)?;
+            let (_, behind) = tiles.split_once(&format!("<dt>{label}</dt><dd>"))?;
             let number = behind.split("<small>").next()?.replace(',', "");
             Some((phase.clone(), number.parse().ok()?))
         };
@@ -332,11 +369,23 @@ fn of_tiles(phases: &Values) -> Values {
     shown
 }
 
-/// Name, labels but for the watch, and value of a line.
-fn sample(line: &str) -> Option<(&str, String, f64)> {
+/// Whether two of what is shown are one.
+fn same<T: std::fmt::Debug + PartialEq>(wrong: &mut Vec<String>, what: &str, one: &T, other: &T) {
+    if one != other {
+        wrong.push(format!("I8: {what}: {one:?} and {other:?}"));
+    }
+}
+
+/// Name, labels and value of a line.
+fn sample(line: &str) -> Option<(&str, &str, f64)> {
     let (series, value) = line.strip_prefix("beatwarden_")?.rsplit_once(' ')?;
     let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    Some((name, labels, value.parse().ok()?))
+}
+
+/// What is in these labels, but for the watch.
+fn own_labels(labels: &str) -> String {
     let own = labels.split(',').filter(|label| !label.starts_with("watch="));
     let own: Vec<&str> = own.filter_map(|label| label.split('"').nth(1)).collect();
-    Some((name, own.join(","), value.parse().ok()?))
+    own.join(",")
 }

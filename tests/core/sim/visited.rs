@@ -3,11 +3,11 @@
 //! phases that the contract doesn't have.
 
 use super::{
+    keyed::Keyed,
     server::{Micros, RUNNING},
     world::{Totals, World},
 };
 use beatwarden::domain::{Cause, Job, Outcome, Phase, Report};
-use std::collections::BTreeMap;
 
 /// Not there before, or not any more.
 const GONE: &str = "not there";
@@ -17,7 +17,7 @@ const RESTING: &str = "not running";
 const LISTED: usize = 50;
 
 /// The jobs of a process at its last good pass, with their starts and phases.
-pub type Phases = BTreeMap<i64, (Option<Micros>, &'static str)>;
+pub type Phases = Keyed<(Option<Micros>, &'static str)>;
 
 /// Every outcome of an attempt.
 const OUTCOMES: [&str; 10] = [
@@ -107,23 +107,23 @@ impl World {
         }
         if report.jobs.len() >= LISTED {
             // The others are not known.
-            self.dogs[dog].phases.clear();
+            self.dogs[dog].phases = Phases::default();
             return;
         }
         let seen = &self.dogs[dog].seen;
-        let phase_of = |(key, (job, _)): (&i64, &(Job, Micros))| {
+        let phase_of = |(key, (job, _)): (i64, &(Job, Micros))| {
             let phase = match job.state.as_deref() {
                 // All but these are listed.
                 Some(RUNNING) => Phase::Abandoned.as_str(),
                 _ => RESTING,
             };
-            (*key, (job.started_at.at().map(|at| at.as_micros()), phase))
+            (key, (job.started_at.at().map(|at| at.as_micros()), phase))
         };
-        let mut phases: Phases = seen.rows.iter().map(phase_of).collect();
-        for line in &report.jobs {
+        let listed = report.jobs.iter().map(|line| {
             let start = line.started_at.map(|at| at.as_micros());
-            phases.insert(line.id.number().unwrap_or_default(), (start, line.phase.as_str()));
-        }
+            (line.id.number().unwrap_or_default(), (start, line.phase.as_str()))
+        });
+        let mut phases: Phases = seen.rows.iter().map(phase_of).chain(listed).collect();
         let ended = report
             .attempts
             .iter()
@@ -132,14 +132,14 @@ impl World {
             // As it is after the pass.
             if let Some(key) = made.repair.job.id.number()
                 && report.jobs.iter().all(|line| line.id != made.repair.job.id)
-                && let Some(phase) = phases.get_mut(&key)
+                && let Some(phase) = phases.get_mut(key)
             {
                 phase.1 = RESTING;
             }
         }
         let before = std::mem::replace(&mut self.dogs[dog].phases, phases);
         let phases = &self.dogs[dog].phases;
-        for (key, (start, to)) in phases {
+        for (key, (start, to)) in phases.iter() {
             let from = match before.get(key) {
                 Some((same, from)) if same == start => from,
                 _ => GONE,
@@ -148,7 +148,7 @@ impl World {
                 self.totals.visit("way", from, to);
             }
         }
-        for (key, (start, from)) in &before {
+        for (key, (start, from)) in before.iter() {
             if phases.get(key).is_none_or(|(same, _)| same != start) {
                 self.totals.visit("way", from, GONE);
             }
