@@ -1,15 +1,15 @@
 //! The decision: what one observation means, and what will be done about it. The glue of the domain.
 
 use super::{
-    Action, Cause, Event, Job, JobId, JobView, Left, Memory, Observation, Plan, Policy, Precedents, Repair, Restarted,
-    Snapshot, StartCheck, StateKind, WindowCount,
+    Action, Cause, Event, Job, JobView, LedgerEntry, Left, Memory, Observation, Plan, Policy, Precedents, Repair,
+    Restarted, Snapshot, StartCheck, StateKind, WindowCount,
     init::decide_ended,
     judge::{judge, note_unlisted, remember},
     memory::LastPass,
     pass::Pass,
     watching::{promoted_by, watching_restarts},
 };
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, sync::Arc};
 
 /// Decides what one observation means. The same input gives the same plan.
 pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (Memory, Plan) {
@@ -37,7 +37,7 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     let mut pass = Pass {
         observation,
         policy,
-        precedents: precedents_in(snapshot),
+        precedents: precedents_in(snapshot, &rows),
         memory: &mut memory,
         plan,
     };
@@ -59,16 +59,12 @@ pub fn plan(mut memory: Memory, observation: &Observation, policy: &Policy) -> (
     (memory, plan)
 }
 
-/// What the ledger says of the jobs that were read.
-fn precedents_in(snapshot: &Snapshot) -> Precedents {
+/// What the ledger says of the jobs that were read; `rows` are in the order of their keys.
+fn precedents_in(snapshot: &Snapshot, rows: &[Job]) -> Precedents {
     let (precedents, newest) = (&snapshot.precedents, &snapshot.newest_repairs);
-    if newest.len() < snapshot.rows.len() {
-        return Precedents::from_entries(precedents.iter().chain(newest));
-    }
     // A busy day has more repairs than jobs run now.
-    let jobs: HashSet<&JobId> = snapshot.rows.iter().map(|row| &row.id).collect();
-    let newest = newest.iter().filter(|entry| jobs.contains(&entry.job_id));
-    Precedents::from_entries(precedents.iter().chain(newest))
+    let is_read = |entry: &&Arc<LedgerEntry>| rows.binary_search_by(|row| row.id.cmp(&entry.job_id)).is_ok();
+    Precedents::from_entries(precedents.iter().chain(newest.iter().filter(is_read)))
 }
 
 /// What changed about the server, the clocks and the table as a whole since the last pass.

@@ -3,7 +3,7 @@
 use super::{Action, Incident, JobId, TimeValue, Timestamp};
 use std::{
     borrow::Borrow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fmt,
 };
 
@@ -179,14 +179,14 @@ impl Precedent {
 
 /// The precedents of the incidents that one observation touches, and when the latest undo of each was written.
 #[derive(Clone, Debug, Default)]
-pub struct Precedents(HashMap<Incident, (Precedent, Option<Timestamp>)>);
+pub struct Precedents(BTreeMap<Incident, (Precedent, Option<Timestamp>)>);
 
 impl Precedents {
     /// Gathers them from ledger entries, in any order; an entry may come twice.
     pub fn from_entries<'a, E: Borrow<LedgerEntry> + 'a>(entries: impl IntoIterator<Item = &'a E> + Clone) -> Self {
         let undone = entries.clone().into_iter().filter_map(|entry| entry.borrow().undo_of);
         let undone: HashSet<RepairId> = undone.collect();
-        let mut known: HashMap<Incident, (Precedent, Option<Timestamp>)> = HashMap::new();
+        let mut known = BTreeMap::<Incident, (Precedent, Option<Timestamp>)>::new();
         for entry in entries.into_iter().map(Borrow::borrow) {
             let (precedent, undone_at) = known.entry(entry.incident()).or_default();
             precedent.newest_at = precedent.newest_at.max(Some(entry.repaired_at));

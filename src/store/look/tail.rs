@@ -101,8 +101,10 @@ impl Tail {
             .filter(|(_, run)| is_last(run))
             .map(|(key, _)| *key)
             .collect();
-        let mut asked: Vec<i64> = round.into_iter().map(|(key, _)| key).chain(open).collect();
-        asked.sort_unstable();
+        let in_turn = round.into_iter().map(|(key, _)| key);
+        let mut asked: Vec<i64> = in_turn.chain(open.into_iter().rev()).collect();
+        // Three runs in order: merged by the stable sort.
+        asked.sort();
         asked
     }
 

@@ -20,7 +20,7 @@ use beatwarden::{
     store::question::LongestRun,
 };
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -82,7 +82,7 @@ pub struct Seen {
     /// Its own clock has stood still or jumped at some time.
     pub tampered: bool,
     /// How often the init of each incident was counted.
-    inits: HashMap<Incident, usize>,
+    inits: BTreeMap<Incident, usize>,
     /// Whether good runs take too long for jobs to be failed for their age.
     too_long: bool,
     /// Whether the catalog said that no repair can be made.
