@@ -79,7 +79,8 @@ impl Row {
             WAITING => 2,
             NULL => 3,
             "SUCCESS" => 4,
-            _ => 5,
+            "FAIL" => 5,
+            other => panic!("no row is ever {other}"),
         };
         Job {
             id: JobId::from_number(id),
