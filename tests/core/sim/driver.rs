@@ -7,10 +7,13 @@ use super::{
     server::{Committed, Micros, Row, Server},
 };
 use beatwarden::{
-    domain::{Access, Cause, JobId, LateOutcome, LedgerEntry, Obstacle, Timestamp},
+    domain::{Access, Cause, Job, JobId, LateOutcome, LedgerEntry, Obstacle, Timestamp},
     store::question::{AccessPlan, Answer, Facts, LedgerMark, LongestRun, Moment, Page, Question, Rows, Span},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+
+/// From the lowest key to the greatest.
+const EVERY_KEY: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// What a statement sees.
 pub struct View<'a> {
@@ -32,7 +35,7 @@ impl View<'_> {
         match question {
             Question::AccessPlan => Answer::AccessPlan(self.access_plan()),
             Question::Unknown => {
-                Answer::Unknown((!self.gives_up).then(|| self.some(|_, row| self.is_unlisted(row)).jobs))
+                Answer::Unknown((!self.gives_up).then(|| self.some(EVERY_KEY, |_, row| self.is_unlisted(row)).jobs))
             }
             Question::LongestRun => Answer::LongestRun(self.longest_run()),
             Question::Moment => Answer::Moment(Moment {
@@ -49,13 +52,13 @@ impl View<'_> {
             Question::Running { .. } => {
                 let scans = self.access_plan().access == Access::Scan;
                 Answer::Running(
-                    self.some(|_, row| row.runs()),
+                    self.some(EVERY_KEY, |_, row| row.runs()),
                     scans.then_some(Duration::from_millis(1)),
                 )
             }
             Question::Tail(span) => Answer::Tail(self.tail(span)),
             Question::Newcomers { newest } => {
-                let mut rows = self.some(|key, _| key >= *newest);
+                let mut rows = self.some(*newest..=i64::MAX, |_, _| true);
                 rows.jobs.truncate(scenario.newcomers + 1);
                 Answer::Tail(rows)
             }
@@ -66,10 +69,10 @@ impl View<'_> {
             Question::History { window } => Answer::Rows(self.history(*window)),
             Question::Top => Answer::Top(committed.rows.keys().next_back().copied()),
             Question::Page(keys) => {
-                let in_page = |key, row: &Row| keys.contains(&key) && (row.runs() || self.is_unlisted(row));
+                let counts = |_, row: &Row| row.runs() || self.is_unlisted(row);
                 let below = committed.rows.range(..keys.start()).next_back();
                 Answer::Page(Page {
-                    rows: self.some(in_page),
+                    rows: self.some(keys.clone(), counts),
                     below: below.map(|(key, _)| *key),
                     cost: None,
                 })
@@ -158,16 +161,21 @@ impl View<'_> {
         }
     }
 
-    /// Rows in the order of their keys.
-    fn some(&self, wanted: impl Fn(i64, &Row) -> bool) -> Rows {
-        let rows = self.committed.every_row().filter(|(key, row)| wanted(*key, row));
-        rows.map(|(key, row)| row.job(key)).collect::<Vec<_>>().into()
+    /// Rows of some keys, in their order.
+    fn some(&self, keys: RangeInclusive<i64>, wanted: impl Fn(i64, &Row) -> bool) -> Rows {
+        let mut jobs = Vec::new();
+        for (key, row) in self.committed.rows.range(keys) {
+            jobs.extend(wanted(*key, row).then(|| row.job(*key)));
+            let second = self.committed.second_of(*key).filter(|row| wanted(*key, row));
+            jobs.extend(second.map(|row| row.job(*key)));
+        }
+        jobs.into()
     }
 
     fn tail(&self, span: &Span) -> Rows {
         let most = usize::try_from(span.most).unwrap();
-        let mut rows = self.some(|key, row| {
-            key >= span.from && (key >= span.newest || row.runs() || span.gaps.binary_search(&key).is_ok())
+        let mut rows = self.some(span.from..=i64::MAX, |key, row| {
+            key >= span.newest || row.runs() || span.gaps.binary_search(&key).is_ok()
         });
         rows.jobs
             .truncate(most.min(span.known + span.gaps.len() + self.scenario.newcomers));
@@ -183,13 +191,14 @@ impl View<'_> {
 }
 
 /// The keys of the rows in an answer, the newest keys of a table included.
-pub fn keys_in(answer: &Answer) -> Vec<i64> {
-    let numbers = |rows: &Rows| rows.jobs.iter().filter_map(|job| job.id.number()).collect();
-    match answer {
-        Answer::Running(rows, _) | Answer::Tail(rows) | Answer::Rows(rows) => numbers(rows),
-        Answer::Page(page) => numbers(&page.rows),
-        Answer::Newest(_, Some(rows)) => numbers(rows),
-        Answer::Unknown(Some(jobs)) => jobs.iter().filter_map(|job| job.id.number()).collect(),
-        _ => Vec::new(),
-    }
+pub fn keys_in(answer: &Answer) -> impl Iterator<Item = i64> {
+    let jobs: &[Job] = match answer {
+        Answer::Running(rows, _) | Answer::Tail(rows) | Answer::Rows(rows) | Answer::Newest(_, Some(rows)) => {
+            &rows.jobs
+        }
+        Answer::Page(page) => &page.rows.jobs,
+        Answer::Unknown(Some(jobs)) => jobs,
+        _ => &[],
+    };
+    jobs.iter().filter_map(|job| job.id.number())
 }

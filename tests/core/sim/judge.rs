@@ -454,8 +454,11 @@ impl World {
                 .heartbeat_at
                 .at()
                 .is_some_and(|beat| beat.as_micros() > start + 5_000);
-            let decided = beat && row.state.as_deref() == Some(RUNNING)
-                || ![Some(RUNNING), Some(UNLISTED), Some(WAITING), None].contains(&row.state.as_deref());
+            let decided = match row.state.as_deref() {
+                Some(RUNNING) => beat,
+                Some(UNLISTED | WAITING) | None => false,
+                Some(_) => true,
+            };
             // A running one that is silent for so long is in no count but its own.
             let is_abandoned = || {
                 let last = row.heartbeat_at.at().map_or(start, Timestamp::as_micros);

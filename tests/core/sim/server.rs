@@ -11,7 +11,7 @@ use beatwarden::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,10 +35,11 @@ pub const NULL: &str = "";
 /// Every state of a row.
 const STATES: [&str; 6] = [RUNNING, UNLISTED, WAITING, NULL, "SUCCESS", "FAIL"];
 
-/// Names and states that rows share.
-static NAMES: LazyLock<[SharedText; 7]> =
-    LazyLock::new(|| std::array::from_fn(|number| format!("job {number}").into()));
-static STATE_TEXTS: LazyLock<[SharedText; 6]> = LazyLock::new(|| STATES.map(Into::into));
+thread_local! {
+    /// Names and states that the rows of a thread share: counting who has one is slow where another processor counts, too.
+    static NAMES: [SharedText; 7] = std::array::from_fn(|number| format!("job {number}").into());
+    static STATE_TEXTS: [SharedText; 6] = STATES.map(Into::into);
+}
 
 /// A row, and what is known of it by true time.
 #[derive(Clone, Debug)]
@@ -84,8 +85,8 @@ impl Row {
         };
         Job {
             id: JobId::from_number(id),
-            name: Some(NAMES[usize::try_from(id % 7).unwrap()].clone()),
-            state: (self.state != NULL).then(|| STATE_TEXTS[state].clone()),
+            name: Some(NAMES.with(|names| names[usize::try_from(id % 7).unwrap()].clone())),
+            state: (self.state != NULL).then(|| STATE_TEXTS.with(|texts| texts[state].clone())),
             started_at: reading(self.has_start.then_some(self.started_at)),
             heartbeat_at: reading(self.heartbeat_at),
             ended_at: reading(self.ended_at),
@@ -122,7 +123,15 @@ impl Committed {
 
     /// Every row of a key.
     pub fn rows_of(&self, key: i64) -> impl Iterator<Item = &Row> {
-        self.rows.get(&key).into_iter().chain(self.doubles.get(&key))
+        self.rows.get(&key).into_iter().chain(self.second_of(key))
+    }
+
+    /// The second row of a key.
+    pub fn second_of(&self, key: i64) -> Option<&Row> {
+        if self.doubles.is_empty() {
+            return None;
+        }
+        self.doubles.get(&key)
     }
 
     /// Every row with its key, in the order of the keys.
