@@ -143,7 +143,8 @@ fn choose(pass: &mut Pass<'_>) {
     };
     due.sort_by_cached_key(place);
     // Of jobs that fell silent at once some may have been read a pass before the others: none of them is failed ahead of the rest.
-    let is_watched = |view: &&JobView| view.phase.is_overdue() && view.cause == Some(Cause::Watching);
+    let is_watched =
+        |view: &&JobView| view.phase.is_overdue() && matches!(view.cause, Some(Cause::Watching | Cause::DbRestart));
     let failing = match policy.action {
         Action::Fail if !due.is_empty() => due.len() + plan.jobs.iter().filter(is_watched).count(),
         _ => 0,

@@ -934,16 +934,27 @@ fn the_fuse_opens_above_its_share_and_its_number_only() {
 
 #[test]
 fn of_jobs_that_fall_silent_at_once_the_one_that_was_read_first_is_not_failed_ahead_of_the_others() {
-    for (dead, expected) in [(40, true), (10, false)] {
+    for (dead, restarted, expected) in [
+        (40, false, true),
+        (40, true, true),
+        (10, false, false),
+        (10, true, false),
+    ] {
         let mut dog = Watchdog::over(Action::Fail, mass_silence(1, 0, 0.0));
+        // After a restart of the server each is watched for a heartbeat timeout.
+        dog.server_started_at = restarted.then(|| at(-20.0));
+        let due = match restarted {
+            true => dog.policy.heartbeat_timeout.as_secs_f64(),
+            false => 60.0,
+        };
         dog.look(0.0);
         dog.rows = mass_silence(dead, 0, 0.0);
-        assert!(!dog.look_through(5.0, 55.0).fuse_open, "none would be failed");
-        let plan = dog.look(60.0);
+        assert!(!dog.look_through(5.0, due - 5.0).fuse_open, "none would be failed");
+        let plan = dog.look(due);
         assert_eq!(
             (plan.fuse_open, plan.repairs.is_empty()),
             (expected, expected),
-            "{dead} dead"
+            "{dead} dead, restarted {restarted}"
         );
     }
 }
