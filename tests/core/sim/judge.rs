@@ -107,6 +107,7 @@ pub struct Reading {
     /// The database's clock.
     pub db: Micros,
     pub ledger: Arc<Committed>,
+    pub is_set_back: bool,
     /// Rows that run, and were not read.
     pub missed: Vec<(i64, Row)>,
     /// A key of which two rows run, and one was read.
@@ -313,6 +314,10 @@ impl World {
         seen.server.clone_from(&read.server);
         seen.truth = read.truth;
         seen.connection = read.connection;
+        // By a clock that was set back in the middle of a pass a new entry looks old: the next one reads all of them.
+        if read.is_set_back {
+            read.ledger = seen.ledger.clone();
+        }
         let (known, entries) = (seen.ledger.entries(), read.ledger.entries());
         let is_same = |(one, other): (&Arc<LedgerEntry>, &Arc<LedgerEntry>)| Arc::ptr_eq(one, other);
         seen.decided_before = seen.decided.clone();

@@ -63,6 +63,8 @@ struct Sight {
     tail_from: Option<i64>,
     /// What the ledger had when it was asked for, where it was.
     ledger: Option<Arc<Committed>>,
+    /// Whether the clock of a file had been set back then.
+    is_set_back: bool,
     /// Whether good runs were found to take too long for jobs to be failed for their age, where that was asked.
     too_long: Option<bool>,
     /// Whether the catalog said that no repair can be made, where it was asked.
@@ -278,6 +280,7 @@ impl SimStore {
             at: sight.at,
             db: sight.db,
             ledger: sight.ledger.unwrap_or_default(),
+            is_set_back: sight.is_set_back,
             is_full: since.is_some_and(|since| since < sight.at),
             whole_before,
             by_key: snapshot.discovery == Discovery::KeyTail,
@@ -328,7 +331,10 @@ impl Sight {
                 self.tail_from = Some(keys.iter().min().map_or(i64::MIN, |key| *key));
             }
             // What is as it was is known; of a file the entries, asked for last, are the newer ones.
-            Answer::LedgerProbe(_) | Answer::LedgerNewest(..) => self.ledger = Some(self.committed.clone()),
+            Answer::LedgerProbe(_) | Answer::LedgerNewest(..) => {
+                self.ledger = Some(self.committed.clone());
+                self.is_set_back |= world.scenario.is_file && db < self.db;
+            }
             Answer::Facts(facts) => self.is_hindered = Some(!facts.obstacles.is_empty()),
             Answer::LongestRun(longest) => self.too_long = Some(world.is_too_long(*longest)),
             _ => {}
