@@ -107,6 +107,7 @@ pub struct Reading {
     /// The database's clock.
     pub db: Micros,
     pub ledger: Arc<Committed>,
+    /// Whether the clock of a file had been set back since `db` when that was read.
     pub is_set_back: bool,
     /// Rows that run, and were not read.
     pub missed: Vec<(i64, Row)>,
