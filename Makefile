@@ -5,9 +5,11 @@ CARGO ?= cargo
 # the world keep the processors busy. With eight of the system at once, one on a busy machine may see a watch that is late.
 STORES_AT_ONCE ?= 8
 SYSTEM_AT_ONCE ?= 5
-WORLD_AT_ONCE ?= 4
+WORLD_AT_ONCE ?= 5
+# Modules of the world that wait for nothing that has a deadline.
+COMPUTING := deploy::kubernetes:: dist:: shipped::
 
-.PHONY: test quick setup lint supply-chain unit demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress week upgrade failover engines image-test bench instructions clean
+.PHONY: test quick setup lint supply-chain unit waiting computing demo observe dist wheel sim mutants mutants-all fuzz fuzz-coverage fuzz-rows stress week upgrade failover engines image-test bench instructions clean
 
 test: ## all tests, with everything that they need
 	@# What both of them need is there before they begin: a compiler for C, and the toolchain, which rustup fetches when it is first asked.
@@ -23,8 +25,8 @@ setup: ## find or install the servers, the browser and Meltano for the tests
 
 # Clippy's driver is the compiler with more lints, and what it compiles is what the tests run: with `cargo clippy`, which only
 # checks, all of it would be compiled once more. Arguments reach the driver in this form.
-lint unit: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
-lint unit: export CLIPPY_ARGS = -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+lint unit waiting computing: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
+lint unit waiting computing: export CLIPPY_ARGS = -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
 lint: ## formatting, lints and documentation, no warning survives; compiles all tests and benchmarks
 	$(CARGO) fmt --check
@@ -35,10 +37,17 @@ supply-chain: ## licences, sources and unwanted crates; vulnerabilities where th
 	@scripts/check-supply-chain
 
 unit: ## all tests of the package, against real servers
-	SEEDS=600 $(CARGO) test --locked --lib --bins --test core
+	@$(MAKE) --no-print-directory --jobs waiting computing
+	$(CARGO) test --locked --test world -- --test-threads $(WORLD_AT_ONCE) $(COMPUTING:%=--skip %)
+
+waiting:
 	$(CARGO) test --locked --test stores -- --test-threads $(STORES_AT_ONCE)
 	$(CARGO) test --locked --test system -- --test-threads $(SYSTEM_AT_ONCE)
-	$(CARGO) test --locked --test world -- --test-threads $(WORLD_AT_ONCE)
+
+# At the lowest priority, with what the tests that wait leave of the processors. What it prints is shown at its end.
+computing:
+	@printed=$$(nice -n 19 sh -ec 'SEEDS=600 $(CARGO) test --locked --lib --bins --test core; \
+	    $(CARGO) test --locked --test world -- $(COMPUTING)' 2>&1); status=$$?; printf '%s\n' "$$printed"; exit $$status
 
 quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
 	SEEDS=150 $(CARGO) test --locked --lib --test core
