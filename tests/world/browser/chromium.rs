@@ -51,6 +51,8 @@ impl Chromium {
                 "--disable-component-update",
             ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            // What it leaves when it is killed goes with the profile.
+            .env("TMPDIR", profile.path())
             .arg("about:blank")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
