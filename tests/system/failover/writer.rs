@@ -95,7 +95,8 @@ impl Jobs {
                 self.around.fetch_add(1, Ordering::Relaxed);
                 DEADLINE * (0.8 + 0.4 * fastrand::f64())
             }
-            _ => DEADLINE * 0.7 * fastrand::f64(),
+            // One within milliseconds of the start would be taken for a heartbeat that is written with it.
+            _ => DEADLINE * (0.05 + 0.65 * fastrand::f64()),
         };
         tokio::time::sleep(Duration::from_secs_f64(first)).await;
         for _ in 0..fastrand::u32(1..6) {

@@ -86,7 +86,8 @@ impl Jobs {
                 };
                 Some(deadline * (from + over * fastrand::f64()))
             }
-            _ => Some(deadline * 0.7 * fastrand::f64()),
+            // One within milliseconds of the start would be taken for a heartbeat that is written with it.
+            _ => Some(deadline * (0.05 + 0.65 * fastrand::f64())),
         };
         Course {
             first: first.map(Duration::from_secs_f64),
