@@ -24,13 +24,14 @@ setup: ## find or install the servers, the browser and Meltano for the tests
 	@scripts/setup-tests.sh
 
 # Clippy's driver is the compiler with more lints, and what it compiles is what the tests run: with `cargo clippy`, which only
-# checks, all of it would be compiled once more. Arguments reach the driver in this form.
+# checks, all of it would be compiled once more. It doesn't optimize as the compiler does, so nothing else is built by it. Arguments
+# reach it in the form that `cargo clippy` gives them.
 lint unit waiting computing: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
 lint unit waiting computing: export CLIPPY_ARGS = -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
-lint: ## formatting, lints and documentation, no warning survives; compiles all tests and benchmarks
+lint: ## formatting, lints and documentation, no warning survives; compiles everything that the tests run
 	$(CARGO) fmt --check
-	$(CARGO) test --locked --no-run --tests --benches
+	$(CARGO) test --locked --no-run --all-targets
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
 supply-chain: ## licences, sources and unwanted crates; vulnerabilities where their database can be reached
@@ -46,7 +47,7 @@ waiting:
 
 # At the lowest priority, with what the tests that wait leave of the processors. What it prints is shown at its end.
 computing:
-	@printed=$$(nice -n 19 sh -ec 'SEEDS=600 $(CARGO) test --locked --lib --bins --test core; \
+	@printed=$$(nice -n 19 sh -exc 'SEEDS=600 $(CARGO) test --locked --lib --bins --test core; \
 	    $(CARGO) test --locked --test world -- $(COMPUTING)' 2>&1); status=$$?; printf '%s\n' "$$printed"; exit $$status
 
 quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
