@@ -1,7 +1,8 @@
 //! Why an overdue job is not repaired. The order of the variants is the order of precedence.
 
 choice! {
-    /// The cause for which an overdue job is withheld from repair. Exactly one applies: the first in this order.
+    /// The cause for which an overdue job is withheld from repair. Exactly one applies: the first in this order; of several
+    /// obstacles to the whole watch, the first that the store reports.
     Cause {
         /// The action is `observe`.
         Observe = "observe",

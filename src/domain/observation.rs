@@ -133,7 +133,7 @@ pub struct Snapshot {
     pub access: Access,
     /// Whether jobs that start and end between two passes are seen.
     pub newcomers: Newcomers,
-    /// What keeps this watch from repairing at all, in order of precedence.
+    /// What keeps this watch from repairing at all; the first one counts.
     pub obstacles: Vec<Obstacle>,
     /// The state of the guard.
     pub guard: Guard,

@@ -85,7 +85,7 @@ pub struct Report {
     pub late_heartbeats: Vec<Arc<LedgerEntry>>,
     /// The state of the guard.
     pub guard: Guard,
-    /// What hinders it, in order of precedence.
+    /// What hinders it; the first one counts.
     pub obstacles: Vec<Obstacle>,
     /// The stuck jobs and the oldest, 50 at most, worst first: those that block, the other stuck ones, the rest.
     pub jobs: Vec<JobLine>,

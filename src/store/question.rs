@@ -267,7 +267,7 @@ impl From<Vec<Job>> for Rows {
 /// What the catalog says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// What keeps this watch from repairing, in order of precedence.
+    /// What keeps this watch from repairing; the first one counts.
     pub obstacles: Vec<Obstacle>,
     /// The guard.
     pub guard: GuardState,

@@ -13,7 +13,7 @@ use crate::{
 };
 use tokio_postgres::Row;
 
-/// All obstacles that a row of facts shows, in order of precedence.
+/// All obstacles that a row of facts shows; the first one counts.
 pub(super) fn of(row: &Row, ready: &Ready, settings: &PostgresSettings) -> Vec<Obstacle> {
     let catalog = &ready.catalog;
     let table = catalog.table.quoted();

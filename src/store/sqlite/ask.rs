@@ -319,7 +319,7 @@ fn json<T: AsRef<str>>(texts: &[T]) -> String {
     serde_json::Value::from_iter(texts).to_string()
 }
 
-/// What keeps this watch from repairing at all, in order of precedence.
+/// What keeps this watch from repairing at all; the first one counts.
 fn obstacles(open: &Open, settings: &SqliteSettings, unfit: Option<String>) -> Vec<Obstacle> {
     let path = open.path.display();
     let mut obstacles: Vec<Obstacle> = open.catalog.obstacle.iter().cloned().collect();
