@@ -51,7 +51,7 @@ computing:
 	    $(CARGO) test --locked --test world -- $(COMPUTING)' 2>&1); status=$$?; printf '%s\n' "$$printed"; exit $$status
 
 quick: ## what needs no server: the decision, the simulation, the configuration and the house rules, for the minute after an edit
-	@# A million names take a third of the time of all the rest.
+	@# Without the longest of its tests, and with some histories only.
 	SEEDS=100 $(CARGO) test --locked --lib --test core -- --skip a_million_names
 
 demo: ## the main job on an embedded database
